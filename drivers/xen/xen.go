@@ -1,0 +1,81 @@
+// Package xen names what a domain needs from Xen: event channels and grants,
+// as small interfaces with two implementations, one for a bare-metal PVH
+// domain (hypercalls) and one for a Linux domain (/dev/xen/*).
+//
+// It has no build tag and runs anywhere.
+package xen
+
+import "errors"
+
+// PageSize is the size in bytes of a frame that is granted or mapped.
+const PageSize = 4096
+
+// DomID identifies a domain (public/xen.h, domid_t).
+type DomID uint16
+
+// DomIDSelf stands for the calling domain (public/xen.h, DOMID_SELF).
+const DomIDSelf DomID = 0x7FF0
+
+// GrantRef is an index into the granting domain's grant table
+// (public/grant_table.h, grant_ref_t).
+type GrantRef uint32
+
+// Port is an event channel port of the calling domain, or, where a parameter
+// says so, of its peer (public/event_channel.h, evtchn_port_t).
+type Port uint32
+
+// ErrClosed is returned by operations on a port, page or client that has been
+// closed or released.
+var ErrClosed = errors.New("xen: closed")
+
+// Events makes event channels.
+type Events interface {
+	// AllocUnbound opens a local port that peer may bind to.
+	AllocUnbound(peer DomID) (Channel, error)
+
+	// BindInterdomain opens a local port connected to peer's port.
+	BindInterdomain(peer DomID, port Port) (Channel, error)
+}
+
+// A Channel is one open local event channel port.
+type Channel interface {
+	// Port returns the local port number, to be told to the peer.
+	Port() Port
+
+	// Notify raises an event at the peer.
+	Notify() error
+
+	// C returns a Go channel of capacity one that is readable after at least
+	// one event arrived since it was last read. Events coalesce, so a reader
+	// looks at the shared page after each receive, never before the first
+	// only. It is closed by Close.
+	C() <-chan struct{}
+
+	// Close closes the port; the peer is not told.
+	Close() error
+}
+
+// Grants shares pages with other domains and maps theirs.
+type Grants interface {
+	// Share allocates a zeroed page and grants peer read-write access to it.
+	Share(peer DomID) (SharedPage, error)
+
+	// Map maps a page that peer granted, read-write.
+	Map(peer DomID, ref GrantRef) (MappedPage, error)
+}
+
+// A SharedPage is a page of this domain that a peer may map.
+type SharedPage interface {
+	Page() *Page
+	Ref() GrantRef
+
+	// Release ends the peer's access and frees the page. If the peer still
+	// maps it, the page is never used again and an error says so.
+	Release() error
+}
+
+// A MappedPage is a page of a peer, mapped here.
+type MappedPage interface {
+	Page() *Page
+	Unmap() error
+}
