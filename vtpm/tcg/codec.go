@@ -20,15 +20,15 @@ type Reader struct {
 func NewReader(b []byte, p *Profile) Reader { return Reader{b: b, Profile: p} }
 
 // Fail makes rc stick unless an earlier failure did.
-func (r *Reader) Fail(rc RC) {
+func (r *Reader) Fail(rc TPMRC) {
 	if r.err == 0 {
 		r.err = rc
 		r.b = nil
 	}
 }
 
-// Err returns the first failure, or RCSuccess.
-func (r *Reader) Err() RC { return r.err }
+// Err returns the first failure, or TPMRCSuccess.
+func (r *Reader) Err() TPMRC { return r.err }
 
 // Len returns how many bytes are left.
 func (r *Reader) Len() int { return len(r.b) }
@@ -40,7 +40,7 @@ func (r *Reader) Bytes(n int) []byte {
 		return nil
 	}
 	if n < 0 || n > len(r.b) {
-		r.Fail(RCInsufficient)
+		r.Fail(TPMRCInsufficient)
 		return nil
 	}
 	v := r.b[:n:n] // capacity too, so that append cannot reach the rest
@@ -54,7 +54,7 @@ func (r *Reader) Rest() []byte { return r.Bytes(len(r.b)) }
 // Uint8 takes one byte.
 func (r *Reader) Uint8() uint8 {
 	if len(r.b) < 1 {
-		r.Fail(RCInsufficient)
+		r.Fail(TPMRCInsufficient)
 		return 0
 	}
 	v := r.b[0]
@@ -91,7 +91,7 @@ func (r *Reader) Uint64() uint64 {
 func (r *Reader) Sized(limit int) []byte {
 	n := int(r.Uint16())
 	if n > limit {
-		r.Fail(RCSize)
+		r.Fail(TPMRCSize)
 		return nil
 	}
 	return r.Bytes(n)
@@ -102,7 +102,7 @@ func (r *Reader) Sized(limit int) []byte {
 func (r *Reader) Nested(f func(r *Reader)) {
 	n := int(r.Uint16())
 	if r.err == 0 && n > len(r.b) {
-		r.Fail(RCInsufficient)
+		r.Fail(TPMRCInsufficient)
 	}
 	b := r.Bytes(n)
 	if r.err != 0 {
@@ -113,7 +113,7 @@ func (r *Reader) Nested(f func(r *Reader)) {
 	if in.err != 0 {
 		r.Fail(in.err)
 	} else if len(in.b) != 0 {
-		r.Fail(RCSize)
+		r.Fail(TPMRCSize)
 	}
 }
 
