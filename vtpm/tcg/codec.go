@@ -10,7 +10,7 @@ type Marshaler interface{ Marshal(w *Writer) }
 // call returns zero values, and Err tells the response code.
 type Reader struct {
 	b   []byte
-	err RC
+	err TPMRC
 
 	// Profile decides which algorithms and sizes unmarshalling accepts.
 	Profile *Profile
