@@ -1,0 +1,54 @@
+// Command agent is the first process of the lab's dom0 and Linux guests: it
+// mounts what Linux needs, loads modules, starts Xen's services in dom0, and
+// then runs what the lab on the host asks for (package wire).
+//
+// It runs on Linux, as init of an initramfs made by package lab, and nowhere
+// else: as process 1 it powers the machine off when it fails.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"stubtpm/tools/xenlab/wire"
+)
+
+func main() {
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "agent: this is the init of the lab's machines; see tools/xenlab")
+		os.Exit(2)
+	}
+	if err := run(); err != nil {
+		fmt.Fprintf(os.Stderr, "\nXENLAB AGENT FAILED: %v\n", err)
+	}
+	time.Sleep(time.Second) // let the console drain
+	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+func run() error {
+	var c wire.Config
+	b, err := os.ReadFile(wire.ConfigFile)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		return fmt.Errorf("%s: %w", wire.ConfigFile, err)
+	}
+	if err := setUp(c); err != nil {
+		return err
+	}
+	if c.Dom0 {
+		if err := startXen(c); err != nil {
+			return err
+		}
+	}
+	tty, err := openRaw(c.Console)
+	if err != nil {
+		return err
+	}
+	return serve(tty, tty)
+}

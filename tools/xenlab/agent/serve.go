@@ -1,0 +1,201 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"sync"
+	"syscall"
+
+	"stubtpm/tools/xenlab/wire"
+)
+
+// A server runs the commands of one connection.
+type server struct {
+	out *wire.Writer
+
+	mu   sync.Mutex
+	jobs map[uint32]*job
+}
+
+// A job is a running command or an open terminal.
+type job struct {
+	stdin chan []byte // an empty one ends the input
+	done  chan struct{}
+	kill  func()
+}
+
+func serve(r io.Reader, w io.Writer) error {
+	s := &server{out: wire.NewWriter(w), jobs: make(map[uint32]*job)}
+	if err := s.out.Send(wire.Event{Op: "hello"}); err != nil {
+		return err
+	}
+	err := wire.Read(r, s.handle, nil)
+	if err == nil {
+		err = errors.New("the console was closed")
+	}
+	return err
+}
+
+func (s *server) handle(q wire.Request) {
+	switch q.Op {
+	case "hello":
+		s.out.Send(wire.Event{ID: q.ID, Op: "hello"})
+	case "exec", "open":
+		j := &job{stdin: make(chan []byte, 64), done: make(chan struct{})}
+		s.mu.Lock()
+		s.jobs[q.ID] = j
+		s.mu.Unlock()
+		start := s.exec
+		if q.Op == "open" {
+			start = s.open
+		}
+		if err := start(q, j); err != nil {
+			s.finish(q.ID, -1, err.Error())
+		}
+	case "stdin", "kill":
+		s.mu.Lock()
+		j := s.jobs[q.ID]
+		s.mu.Unlock()
+		switch {
+		case j == nil: // it ended while the message was on its way
+		case q.Op == "kill":
+			j.kill()
+		default:
+			select {
+			case j.stdin <- q.Data:
+			case <-j.done:
+			}
+		}
+	default:
+		s.finish(q.ID, -1, fmt.Sprintf("unknown operation %q", q.Op))
+	}
+}
+
+// exec starts a command in a session of its own, so that kill reaches its
+// children too.
+func (s *server) exec(q wire.Request, j *job) error {
+	if len(q.Argv) == 0 {
+		return errors.New("no command given")
+	}
+	cmd := exec.Command(q.Argv[0], q.Argv[1:]...)
+	cmd.Dir = "/root"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	j.kill = func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	var in io.WriteCloser
+	var out io.Reader
+	var ours []*os.File // ends that belong to the child
+	if q.TTY {
+		master, slave, err := openPty()
+		if err != nil {
+			return err
+		}
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+		cmd.SysProcAttr.Setctty = true
+		in, out, ours = master, master, []*os.File{slave}
+	} else {
+		r1, w1, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		r2, w2, err := os.Pipe()
+		if err != nil {
+			return err
+		}
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = r1, w2, w2
+		in, out, ours = w1, r2, []*os.File{r1, w2}
+	}
+	err := cmd.Start()
+	for _, f := range ours {
+		f.Close()
+	}
+	if err != nil {
+		return err
+	}
+	go feed(in, j)
+	done := make(chan struct{})
+	go func() { s.pump(q.ID, out); close(done) }()
+	go func() {
+		err := cmd.Wait()
+		if !q.TTY {
+			// What the command started in the background may hold the pipe
+			// (xl's monitor does not); its output is still awaited.
+			<-done
+		}
+		var exit *exec.ExitError
+		switch {
+		case err == nil:
+			s.finish(q.ID, 0, "")
+		case errors.As(err, &exit):
+			s.finish(q.ID, exit.ExitCode(), exit.String())
+		default:
+			s.finish(q.ID, -1, err.Error())
+		}
+		in.Close()
+	}()
+	return nil
+}
+
+// open bridges a terminal device, such as the console of a domain.
+func (s *server) open(q wire.Request, j *job) error {
+	if len(q.Argv) != 1 {
+		return errors.New("open needs one device")
+	}
+	f, err := openRaw(q.Argv[0])
+	if err != nil {
+		return err
+	}
+	j.kill = func() { f.Close() }
+	go feed(f, j)
+	go func() {
+		s.pump(q.ID, f)
+		s.finish(q.ID, 0, "")
+		f.Close()
+	}()
+	return nil
+}
+
+// feed writes a job's input until the job ends.
+func feed(w io.WriteCloser, j *job) {
+	dead := false
+	for {
+		select {
+		case <-j.done:
+			return
+		case b := <-j.stdin:
+			if len(b) == 0 {
+				w.Close()
+				dead = true
+			} else if !dead {
+				_, err := w.Write(b)
+				dead = err != nil
+			}
+		}
+	}
+}
+
+func (s *server) pump(id uint32, r io.Reader) {
+	buf := make([]byte, wire.MaxData)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			s.out.Send(wire.Event{ID: id, Op: "out", Data: buf[:n]})
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *server) finish(id uint32, code int, text string) {
+	s.mu.Lock()
+	j := s.jobs[id]
+	delete(s.jobs, id)
+	s.mu.Unlock()
+	if j != nil {
+		close(j.done)
+	}
+	s.out.Send(wire.Event{ID: id, Op: "exit", Code: code, Text: text})
+}

@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"stubtpm/tools/initramfs"
+	"stubtpm/tools/xenlab/wire"
+)
+
+// xenDir is where Debian 12 keeps the programs of Xen 4.17.
+const xenDir = "/usr/lib/xen-4.17/bin"
+
+var applets = []string{"sh", "cat", "echo", "ls", "cp", "mv", "rm", "mkdir", "ln", "chmod", "dd", "truncate",
+	"sleep", "date", "dmesg", "grep", "sed", "awk", "head", "tail", "tr", "cut", "sort", "wc", "test", "[",
+	"true", "false", "ps", "kill", "losetup", "stat", "hexdump", "od", "xxd", "base64", "sha256sum", "cmp",
+	"touch", "find", "xargs", "env", "printf", "seq", "tar", "sync", "poweroff", "vi", "less", "clear", "uname",
+	"free", "top", "uptime", "mount", "umount", "id", "basename", "dirname", "readlink", "realpath", "expr", "usleep", "time", "lsmod", "timeout", "stty", "reset"}
+
+// blockScript takes the place of Xen's hotplug script for disks: the lab's
+// disks are block devices already (loop), so there is nothing to set up, and
+// nobody else to exclude.
+const blockScript = `#!/bin/sh
+# Called by xl with "add" or "remove"; the device is in xenstore.
+[ "$1" = add ] || exit 0
+dev=$(xenstore-read "$XENBUS_PATH/params")
+numbers=$(stat -L -c '%t:%T' "$dev") || {
+	xenstore-write "$XENBUS_PATH/hotplug-error" "no such device: $dev" "$XENBUS_PATH/hotplug-status" error
+	exit 1
+}
+xenstore-write "$XENBUS_PATH/physical-device" "$numbers" "$XENBUS_PATH/physical-device-path" "$dev" \
+	"$XENBUS_PATH/hotplug-status" connected
+`
+
+// controlTTY is QEMU's second serial port as dom0 sees it.
+const controlTTY = "/dev/ttyS1"
+
+// dom0Archive builds dom0's root file system. files maps names in it to files
+// of the host.
+func dom0Archive(k initramfs.Kernel, agent string, files map[string]string) (*initramfs.Archive, error) {
+	a := initramfs.New()
+	if err := a.Busybox(applets...); err != nil {
+		return nil, err
+	}
+	err := a.Programs([]string{xenDir}, "xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "libxl-save-helper")
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Programs([]string{"/usr/bin", "/usr/sbin"}, "xenstore-read", "xenstore-write", "xenstore-ls", "xenstore-list", "xenstore-rm"); err != nil {
+		return nil, err
+	}
+	// Opened at run time by pthread_cancel: xl aborts without it.
+	if err := a.Library("libgcc_s.so.1"); err != nil {
+		return nil, err
+	}
+	a.File("/etc/xen/scripts/block", 0o755, []byte(blockScript))
+	a.File("/etc/xen/xl.conf", 0o644, []byte("autoballoon=\"0\"\nclaim_mode=1\n"))
+	mods, err := a.AddModules(k, "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-blkback", "loop")
+	if err != nil {
+		return nil, err
+	}
+	c := wire.Config{Dom0: true, XenDir: xenDir, Modules: mods, Console: controlTTY, Hostname: "dom0"}
+	if err := addAgent(a, agent, c); err != nil {
+		return nil, err
+	}
+	for name, src := range files {
+		if err := a.Copy(name, src); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// guestArchive builds the root file system of a Linux guest with tpm2-tools.
+func guestArchive(k initramfs.Kernel, agent string) (*initramfs.Archive, error) {
+	a := initramfs.New()
+	if err := a.Busybox(applets...); err != nil {
+		return nil, err
+	}
+	if err := a.Program("/usr/bin/tpm2"); err != nil {
+		return nil, err
+	}
+	tools, err := os.ReadDir("/usr/bin")
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tools {
+		if len(t.Name()) > 5 && t.Name()[:5] == "tpm2_" {
+			a.Link("/usr/bin/"+t.Name(), "tpm2")
+		}
+	}
+	// Opened at run time by tpm2-tools.
+	if err := a.Library("libtss2-tcti-device.so.0"); err != nil {
+		return nil, err
+	}
+	mods, err := a.AddModules(k, "xen-tpmfront", "xen-blkfront")
+	if err != nil {
+		return nil, err
+	}
+	a.File("/etc/passwd", 0o644, []byte("root::0:0:root:/root:/bin/sh\n"))
+	a.File("/etc/group", 0o644, []byte("root:x:0:\n"))
+	a.File("/root/.profile", 0o644, []byte("export TPM2TOOLS_TCTI=device:/dev/tpm0\nPS1='guest# '\n"))
+	return a, addAgent(a, agent, wire.Config{Modules: mods, Console: "/dev/hvc0", Hostname: "guest"})
+}
+
+func addAgent(a *initramfs.Archive, agent string, c wire.Config) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	a.File(wire.ConfigFile, 0o644, b)
+	if err := a.Copy("/init", agent); err != nil {
+		return fmt.Errorf("the lab's agent: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Domain is one line of `xl list`.
+type Domain struct {
+	Name   string
+	ID     int
+	Memory int // MiB
+	Type   string
+}
+
+// Domains lists the running domains with their types.
+func (m *Machine) Domains(ctx context.Context) ([]Domain, error) {
+	out, err := m.Dom0.Run(ctx, "xl list -l")
+	if err != nil {
+		return nil, err
+	}
+	var list []struct {
+		Domid  int `json:"domid"`
+		Config struct {
+			CInfo struct {
+				Type string `json:"type"`
+				Name string `json:"name"`
+			} `json:"c_info"`
+			BInfo struct {
+				MaxMem int `json:"max_memkb"`
+			} `json:"b_info"`
+		} `json:"config"`
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		return nil, fmt.Errorf("lab: xl list -l: %w\n%s", err, out)
+	}
+	var ds []Domain
+	for _, d := range list {
+		ds = append(ds, Domain{d.Config.CInfo.Name, d.Domid, d.Config.BInfo.MaxMem >> 10, d.Config.CInfo.Type})
+	}
+	return ds, nil
+}
+
+// Disk makes a disk image of the given size in MiB from the bytes of a file of
+// dom0 (or zeros, if source is empty) and returns its block device.
+func (m *Machine) Disk(ctx context.Context, name string, sizeMiB int, source string) (string, error) {
+	m.mu.Lock()
+	dev := fmt.Sprintf("/dev/loop%d", m.loop)
+	m.loop++
+	m.mu.Unlock()
+	script := fmt.Sprintf("set -e\nmkdir -p /images\n[ -n '%[4]s' ] && cp '%[4]s' /images/%[1]s.img || :\ntruncate -s %[2]dM /images/%[1]s.img\nlosetup %[3]s /images/%[1]s.img", name, sizeMiB, dev, source)
+	if _, err := m.Dom0.Run(ctx, script); err != nil {
+		return "", err
+	}
+	return dev, nil
+}
+
+// ImageFile is the file behind a Disk in dom0.
+func ImageFile(name string) string { return "/images/" + name + ".img" }
+
+// Create starts a domain from the text of an xl configuration; the
+// configuration must name it. Its console is kept from the first byte.
+func (m *Machine) Create(ctx context.Context, name, config string) error {
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	file := "/etc/xen/" + name + ".cfg"
+	if _, err := m.Dom0.RunInput(ctx, "cat > "+file, []byte(config)); err != nil {
+		return err
+	}
+	if _, err := m.Dom0.Run(ctx, "xl create -q "+file); err != nil {
+		return fmt.Errorf("%w\n%s", err, m.crash(ctx, name))
+	}
+	return nil
+}
+
+// crash gathers what may say why a domain did not come up.
+func (m *Machine) crash(ctx context.Context, name string) string {
+	out, _ := m.Dom0.Run(ctx, "xl dmesg | tail -n 40; echo; cat /var/log/xen/console/guest-"+name+".log 2>/dev/null | tail -n 20")
+	return out
+}
+
+// Destroy ends a domain at once and waits until it is gone.
+func (m *Machine) Destroy(ctx context.Context, name string) error {
+	_, err := m.Dom0.Run(ctx, "xl destroy "+name)
+	m.mu.Lock()
+	if g := m.guests[name]; g != nil {
+		g.console.Kill()
+		delete(m.guests, name)
+	}
+	m.mu.Unlock()
+	return err
+}
+
+// Gone waits until no domain of that name is left.
+func (m *Machine) Gone(ctx context.Context, name string) error {
+	_, err := m.Dom0.Run(ctx, "while xl domid "+name+" >/dev/null 2>&1; do usleep 200000; done")
+	return err
+}
+
+// A Console collects what a domain writes on its console.
+type Console struct {
+	mu   sync.Mutex
+	text strings.Builder
+	news chan struct{}
+	proc *Proc
+}
+
+// Follow reads the console log of a domain from its beginning, before or after
+// the domain is created, and hands each piece to output, which may be nil.
+func (m *Machine) Follow(name string, output func(string)) (*Console, error) {
+	c := &Console{news: make(chan struct{}, 1)}
+	log, err := os.Create(m.path(name + ".console.log"))
+	if err != nil {
+		return nil, err
+	}
+	file := "/var/log/xen/console/guest-" + name + ".log"
+	c.proc, err = m.Dom0.Start(false, func(b []byte) {
+		log.Write(b)
+		if output != nil {
+			output(string(b))
+		}
+		c.mu.Lock()
+		c.text.Write(b)
+		c.mu.Unlock()
+		select {
+		case c.news <- struct{}{}:
+		default:
+		}
+	}, "/bin/sh", "-c", "touch "+file+"; exec tail -n +1 -f "+file)
+	return c, err
+}
+
+// Text returns what was written so far.
+func (c *Console) Text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.text.String()
+}
+
+// Await waits until the console shows the text, looking from offset from on,
+// and returns the offset behind it.
+func (c *Console) Await(ctx context.Context, text string, from int) (int, error) {
+	for {
+		s := c.Text()
+		if i := strings.Index(s[min(from, len(s)):], text); i >= 0 {
+			return from + i + len(text), nil
+		}
+		select {
+		case <-c.news:
+		case <-time.After(500 * time.Millisecond):
+		case <-ctx.Done():
+			tail := s[max(0, len(s)-1500):]
+			return 0, fmt.Errorf("lab: the console never said %q: %w; it ends:\n%s", text, ctx.Err(), tail)
+		}
+	}
+}
+
+// Stop ends the following.
+func (c *Console) Stop() { c.proc.Kill() }
+
+// A Guest is a running Linux guest with an agent on its console.
+type Guest struct {
+	*Client
+	console *Proc
+}
+
+// ConnectGuest takes the console of a Linux guest of the lab and waits until
+// its agent answers.
+func (m *Machine) ConnectGuest(ctx context.Context, name string, wait time.Duration) (*Guest, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	out, err := m.Dom0.Run(ctx, "xenstore-read /local/domain/$(xl domid "+name+")/console/tty")
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(m.path(name+".kernel.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	pipe := newPipe()
+	p, err := m.Dom0.Open(strings.TrimSpace(out), pipe.put)
+	if err != nil {
+		return nil, err
+	}
+	c := NewClient(name, struct {
+		*pipeBuf
+		*Proc
+	}{pipe, p}, func(s string) { fmt.Fprintln(log, s) })
+	g := &Guest{Client: c, console: p}
+	m.mu.Lock()
+	m.guests[name] = g
+	m.mu.Unlock()
+	if err := c.Ready(ctx); err != nil {
+		return nil, fmt.Errorf("%w\nlast lines of its console:\n%s", err, m.Tail(name+".kernel.log", 15))
+	}
+	return g, nil
+}
+
+// GuestConfig is the xl configuration of a Linux PVH guest of the lab; extra
+// lines, such as a vtpm or a disk, follow.
+func GuestConfig(name string, memory int, extra ...string) string {
+	lines := append([]string{
+		"name = " + strconv.Quote(name),
+		`type = "pvh"`,
+		"memory = " + strconv.Itoa(memory),
+		"vcpus = 1",
+		`kernel = "` + GuestKernel + `"`,
+		`ramdisk = "` + GuestInitrd + `"`,
+		`extra = "console=hvc0 quiet loglevel=4 random.trust_cpu=on"`,
+		`on_poweroff = "destroy"`, `on_reboot = "destroy"`, `on_crash = "destroy"`,
+	}, extra...)
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// KernelPath is where a unikernel given in Options.Files lies by convention.
+func KernelPath(file string) string { return "/images/" + filepath.Base(file) }
