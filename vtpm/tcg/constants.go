@@ -114,7 +114,7 @@ const (
 const (
 	MaxDigestSize      = 64   // largest digest: SHA-512, SHA3-512
 	MaxDigestBuffer    = 1024 // MAX_DIGEST_BUFFER, in TPM2B_MAX_BUFFER
-	MaxNVBufferSize    = 2048 // MAX_NV_BUFFER_SIZE, in TPM2B_MAX_NV_BUFFER
+	MaxNVBufferSize    = 1024 // MAX_NV_BUFFER_SIZE, in TPM2B_MAX_NV_BUFFER
 	MaxNVIndexSize     = 2048 // MAX_NV_INDEX_SIZE
 	MaxSymData         = 128  // MAX_SYM_DATA
 	MaxSymKeyBytes     = 32
@@ -131,7 +131,7 @@ const (
 	MaxPrivateSize     = 8 + 2*MaxDigestSize + MaxSymBlockSize + maxSensitiveSize
 	MaxIDObjectSize    = 4 + 2*MaxDigestSize + MaxSymBlockSize
 
-	maxSensitiveSize = 2 + 2 + 2 + MaxDigestSize + 2 + MaxDigestSize + 2 + 5*MaxRSAKeyBytes/2
+	maxSensitiveSize = 2 + 2 + 2 + MaxDigestSize + 2 + MaxDigestSize + 2 + MaxRSAKeyBytes/2
 )
 
 // Numbers of elements that a list may have.

@@ -1,0 +1,45 @@
+package tcg
+
+// Parameter sets of ML-KEM and ML-DSA (Part 2 v1.85, Tables 205 and 208).
+const (
+	TPMMLKEM512  uint16 = 1
+	TPMMLKEM768  uint16 = 2
+	TPMMLKEM1024 uint16 = 3
+
+	TPMMLDSA44 uint16 = 1
+	TPMMLDSA65 uint16 = 2
+	TPMMLDSA87 uint16 = 3
+)
+
+// Sizes in bytes (FIPS 203, FIPS 204).
+const (
+	MaxMLKEMPubSize   = 1568
+	MaxMLKEMCTSize    = 1568
+	MaxMLDSAPubSize   = 2592
+	MLKEMPrivateSize  = 64
+	MLDSAPrivateSize  = 32
+	MLKEMSharedSecret = 32
+)
+
+// A TPMSMLDSAParms is the parameters of an ML-DSA or HashML-DSA key (Part 2,
+// Tables 230 and 231).
+type TPMSMLDSAParms struct {
+	ParameterSet    uint16
+	AllowExternalMu bool     // of TPM_ALG_MLDSA
+	HashAlg         TPMAlgID // of TPM_ALG_HASH_MLDSA
+}
+
+// A TPMSMLKEMParms is the parameters of an ML-KEM key (Part 2, Table 232).
+type TPMSMLKEMParms struct {
+	Symmetric    TPMTSymDefObject
+	ParameterSet uint16
+}
+
+// parameterSet takes a parameter set, else TPM_RC_PARMS.
+func (r *Reader) parameterSet() uint16 {
+	v := r.Uint16()
+	if v < 1 || v > 3 {
+		r.Fail(TPMRCParms)
+	}
+	return v
+}
