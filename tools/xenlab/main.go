@@ -3,6 +3,7 @@
 //
 // Synopsis:
 //
+//	xenlab run [options]                       the whole stack, as a story and a shell
 //	xenlab run-domain -kernel FILE [options]   one PVH unikernel, its console, its crash report
 //
 // Options are listed by -help of each command. The exit code is 0 if all that
@@ -33,6 +34,7 @@ type command struct {
 }
 
 var commands = [...]command{
+	{"run", "boot Xen, the whole stack and a guest, and tell the story", runStory},
 	{"run-domain", "boot Xen and one PVH unikernel, show its console", runDomain},
 }
 

@@ -18,6 +18,7 @@ type Domain struct {
 	ID     int
 	Memory int // MiB
 	Type   string
+	IOMem  string // hexadecimal page numbers of its memory-mapped registers, separated by commas
 }
 
 // Domains lists the running domains with their types.
@@ -35,6 +36,10 @@ func (m *Machine) Domains(ctx context.Context) ([]Domain, error) {
 			} `json:"c_info"`
 			BInfo struct {
 				MaxMem int `json:"max_memkb"`
+				IOMem  []struct {
+					Start  uint64 `json:"start"`
+					Number uint64 `json:"number"`
+				} `json:"iomem"`
 			} `json:"b_info"`
 		} `json:"config"`
 	}
@@ -43,7 +48,13 @@ func (m *Machine) Domains(ctx context.Context) ([]Domain, error) {
 	}
 	var ds []Domain
 	for _, d := range list {
-		ds = append(ds, Domain{d.Config.CInfo.Name, d.Domid, d.Config.BInfo.MaxMem >> 10, d.Config.CInfo.Type})
+		var pages []string
+		for _, i := range d.Config.BInfo.IOMem {
+			for n := range i.Number {
+				pages = append(pages, fmt.Sprintf("%x", i.Start+n))
+			}
+		}
+		ds = append(ds, Domain{d.Config.CInfo.Name, d.Domid, d.Config.BInfo.MaxMem >> 10, d.Config.CInfo.Type, strings.Join(pages, ",")})
 	}
 	return ds, nil
 }
@@ -144,20 +155,25 @@ func (c *Console) Text() string {
 	return c.text.String()
 }
 
-// Await waits until the console shows the text, looking from offset from on,
-// and returns the offset behind it.
-func (c *Console) Await(ctx context.Context, text string, from int) (int, error) {
+// AwaitAny waits until the console shows one of the texts, looking from offset
+// from on, and returns the one that it shows first.
+func (c *Console) AwaitAny(ctx context.Context, from int, texts ...string) (string, error) {
 	for {
 		s := c.Text()
-		if i := strings.Index(s[min(from, len(s)):], text); i >= 0 {
-			return from + i + len(text), nil
+		first, at := "", -1
+		for _, t := range texts {
+			if i := strings.Index(s[min(from, len(s)):], t); i >= 0 && (at < 0 || i < at) {
+				first, at = t, i
+			}
+		}
+		if at >= 0 {
+			return first, nil
 		}
 		select {
 		case <-c.news:
 		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
-			tail := s[max(0, len(s)-1500):]
-			return 0, fmt.Errorf("lab: the console never said %q: %w; it ends:\n%s", text, ctx.Err(), tail)
+			return "", fmt.Errorf("lab: the console never said %q: %w; it ends:\n%s", texts, ctx.Err(), s[max(0, len(s)-1500):])
 		}
 	}
 }

@@ -1,0 +1,199 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"stubtpm/image"
+	"stubtpm/tools/xenlab/lab"
+)
+
+// Names and identities used in the lab.
+const (
+	managerName = "vtpmmgr"
+	guestName   = "guest1"
+	vtpmName    = "vtpm-guest1"
+	vtpmUUID    = "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e01"
+)
+
+// Where the unikernels and the administrator's command lie in dom0.
+const (
+	managerImage = "/images/vtpmmgr.elf"
+	vtpmImage    = "/images/vtpm.elf"
+	adminCommand = "/usr/bin/stubtpm"
+)
+
+// Images are host files that a Stack needs in dom0.
+type Images struct {
+	Manager, VTPM string // unikernels
+	Stubtpm       string // static build of tools/stubtpm
+	// Extra are further host files by their path in dom0.
+	Extra map[string]string
+}
+
+// Files is the value for lab.Options.Files.
+func (i Images) Files() map[string]string {
+	f := map[string]string{}
+	for name, src := range map[string]string{managerImage: i.Manager, vtpmImage: i.VTPM, adminCommand: i.Stubtpm} {
+		if src != "" {
+			f[name] = src
+		}
+	}
+	for name, src := range i.Extra {
+		f[name] = src
+	}
+	return f
+}
+
+// A Stack is a manager with its vTPMs and guests on one machine.
+type Stack struct {
+	M *lab.Machine
+	// Direct gives the hardware TPM to the guest itself, without manager and
+	// vTPM: a check of the lab, and the other side of a comparison.
+	Direct bool
+
+	disks    map[string]string       // block device in dom0 by image name
+	consoles map[string]*lab.Console // by domain name
+	marks    map[string]int          // what of each console belongs to earlier runs
+}
+
+// NewStack returns an empty stack on a machine.
+func NewStack(m *lab.Machine) *Stack {
+	return &Stack{M: m, disks: map[string]string{}, consoles: map[string]*lab.Console{}, marks: map[string]int{}}
+}
+
+// disk returns the block device of an image, made on first use.
+func (s *Stack) disk(ctx context.Context, name string) (string, error) {
+	if d := s.disks[name]; d != "" {
+		return d, nil
+	}
+	d, err := s.M.Disk(ctx, name, diskMiB, "")
+	if err == nil {
+		s.disks[name] = d
+	}
+	return d, err
+}
+
+// diskMiB is the size of each disk image in MiB.
+const diskMiB = 4
+
+// console returns the console of a domain, which outlives its restarts.
+func (s *Stack) console(name string) (*lab.Console, error) {
+	if c := s.consoles[name]; c != nil {
+		s.marks[name] = len(c.Text())
+		return c, nil
+	}
+	c, err := s.M.Follow(name, nil)
+	if err == nil {
+		s.consoles[name] = c
+	}
+	return c, err
+}
+
+// start creates a unikernel's domain and waits for one of the marks on its
+// console; it returns the mark.
+func (s *Stack) start(ctx context.Context, d image.Domain, wait time.Duration, marks ...string) (string, error) {
+	config, err := d.Config()
+	if err != nil {
+		return "", err
+	}
+	c, err := s.console(d.Name)
+	if err != nil {
+		return "", err
+	}
+	if err := s.M.Create(ctx, d.Name, config); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return c.AwaitAny(ctx, s.marks[d.Name], marks...)
+}
+
+// StartManager starts the manager's domain and waits until it serves.
+func (s *Stack) StartManager(ctx context.Context) error {
+	disk, err := s.disk(ctx, "vtpmmgr")
+	if err != nil {
+		return err
+	}
+	d := image.Manager(managerImage)
+	d.Name = managerName
+	d.Disks = []string{disk}
+	d.IOMem = s.M.IOMem()
+	_, err = s.start(ctx, d, 60*time.Second, managerReady)
+	return err
+}
+
+// Enroll orders the manager to take a new vTPM.
+func (s *Stack) Enroll(ctx context.Context, uuid string) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr enroll "+uuid)
+	return err
+}
+
+// StartVTPM starts a vTPM's domain and waits until it serves or refuses; it
+// returns the mark seen.
+func (s *Stack) StartVTPM(ctx context.Context, name, uuid string) (string, error) {
+	disk, err := s.disk(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	d := image.VTPM(vtpmImage, uuid, managerName)
+	d.Name = name
+	d.Disks = []string{disk}
+	return s.start(ctx, d, 60*time.Second, vtpmReady, vtpmRefused)
+}
+
+// What the unikernels say on their consoles.
+const (
+	managerReady = "vtpmmgr: ready"
+	vtpmReady    = "vtpm: ready"
+	vtpmRefused  = "vtpm: refused"
+)
+
+// StartGuest starts a Linux guest at a vTPM (or, in a direct stack, at the
+// hardware TPM) and waits for its agent. Its disk keeps what guests of that
+// name leave each other.
+func (s *Stack) StartGuest(ctx context.Context, name, vtpm string) (*lab.Guest, error) {
+	disk, err := s.disk(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	lines := []string{fmt.Sprintf("disk = [\"%s,raw,xvda,rw\"]", disk)}
+	if s.Direct {
+		lines = append(lines, fmt.Sprintf("iomem = [%q]", s.M.IOMem()),
+			`extra = "console=hvc0 quiet loglevel=4 random.trust_cpu=on tpm_tis.force=1 tpm_tis.interrupts=0"`)
+	} else {
+		lines = append(lines, fmt.Sprintf("vtpm = [\"backend=%s\"]", vtpm))
+	}
+	if err := s.M.Create(ctx, name, lab.GuestConfig(name, guestMiB, lines...)); err != nil {
+		return nil, err
+	}
+	return s.M.ConnectGuest(ctx, name, 90*time.Second)
+}
+
+// guestMiB is the memory of a Linux guest; 64 MiB are too few for Debian's
+// kernel.
+const guestMiB = 160
+
+// Since returns what a domain wrote on its console since its last start.
+func (s *Stack) Since(name string) string {
+	c := s.consoles[name]
+	if c == nil {
+		return ""
+	}
+	t := c.Text()
+	return strings.TrimSpace(t[min(s.marks[name], len(t)):])
+}
+
+// Destroy ends domains at once, as a power cut would.
+func (s *Stack) Destroy(ctx context.Context, names ...string) error {
+	for _, n := range names {
+		if err := s.M.Destroy(ctx, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
