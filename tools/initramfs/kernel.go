@@ -1,8 +1,9 @@
 package initramfs
 
 import (
-	"bufio"
+	"debug/elf"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -17,28 +18,37 @@ type Kernel struct {
 	Modules string // directory of its modules
 }
 
-// FindKernel returns the newest Debian kernel of /boot that has its modules
-// installed. "Newest" compares the dotted numbers of the version.
-func FindKernel() (Kernel, error) {
-	images, err := filepath.Glob("/boot/vmlinuz-*")
-	if err != nil {
-		return Kernel{}, err
+// FindKernel returns the newest Debian kernel with modules below the given
+// roots, the first root first; no root means the host's own "/". "Newest"
+// compares the dotted numbers of the version.
+func FindKernel(roots ...string) (Kernel, error) {
+	if len(roots) == 0 {
+		roots = []string{"/"}
 	}
-	sort.Slice(images, func(i, j int) bool { return versionLess(images[j], images[i]) })
-	for _, img := range images {
-		v := strings.TrimPrefix(filepath.Base(img), "vmlinuz-")
-		dir := filepath.Join("/lib/modules", v)
-		if _, err := os.Stat(filepath.Join(dir, "modules.dep")); err != nil {
-			continue
+	for _, root := range roots {
+		images, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
+		if err != nil {
+			return Kernel{}, err
 		}
-		if f, err := os.Open(img); err != nil {
-			return Kernel{}, fmt.Errorf("initramfs: the kernel must be readable: %w", err)
-		} else {
-			f.Close()
+		sort.Slice(images, func(i, j int) bool { return versionLess(images[j], images[i]) })
+		for _, img := range images {
+			v := strings.TrimPrefix(filepath.Base(img), "vmlinuz-")
+			dir := filepath.Join(root, "lib/modules", v)
+			if _, err := os.Stat(filepath.Join(dir, "kernel")); err != nil || !readable(img) {
+				continue
+			}
+			return Kernel{Image: img, Version: v, Modules: dir}, nil
 		}
-		return Kernel{Image: img, Version: v, Modules: dir}, nil
 	}
-	return Kernel{}, fmt.Errorf("%w: a kernel in /boot with its modules (package linux-image-amd64)", ErrNoProgram)
+	return Kernel{}, fmt.Errorf("%w: a readable kernel in boot/ with its modules (package linux-image-amd64)", ErrNoProgram)
+}
+
+func readable(file string) bool {
+	f, err := os.Open(file)
+	if err == nil {
+		f.Close()
+	}
+	return err == nil
 }
 
 // versionLess compares two names, runs of digits as numbers.
@@ -75,8 +85,10 @@ func digits(s string) (num, rest string) {
 
 // AddModules adds the named modules (without ".ko") and what they depend on,
 // and returns their paths in the archive in the order to load them.
+// Dependencies are read from the modules themselves, so that a kernel package
+// need only be unpacked, not installed (which would run depmod).
 func (a *Archive) AddModules(k Kernel, names ...string) ([]string, error) {
-	deps, err := readDeps(filepath.Join(k.Modules, "modules.dep"))
+	files, err := moduleFiles(k.Modules)
 	if err != nil {
 		return nil, err
 	}
@@ -85,48 +97,78 @@ func (a *Archive) AddModules(k Kernel, names ...string) ([]string, error) {
 		return nil, err
 	}
 	var order []string
+	var add func(name string, depth int) error
+	add = func(name string, depth int) error {
+		name = moduleName(name)
+		file, ok := files[name]
+		if builtin[name] {
+			return nil
+		}
+		if !ok || depth > 32 {
+			return fmt.Errorf("%w: module %s of kernel %s", ErrNoProgram, name, k.Version)
+		}
+		inside := path.Join("/lib/modules", k.Version, filepath.ToSlash(file))
+		if a.Has(inside) {
+			return nil
+		}
+		host := filepath.Join(k.Modules, file)
+		deps, err := moduleDeps(host)
+		if err != nil {
+			return err
+		}
+		for _, d := range deps {
+			if err := add(d, depth+1); err != nil {
+				return err
+			}
+		}
+		order = append(order, inside)
+		return a.Copy(inside, host)
+	}
 	for _, n := range names {
-		key := moduleName(n)
-		if builtin[key] {
-			continue
-		}
-		d, ok := deps[key]
-		if !ok {
-			return nil, fmt.Errorf("%w: module %s of kernel %s", ErrNoProgram, n, k.Version)
-		}
-		// modules.dep lists the module first, then its dependencies, the one
-		// to be loaded first at the end.
-		for i := len(d) - 1; i >= 0; i-- {
-			name := path.Join("/lib/modules", k.Version, d[i])
-			if a.Has(name) {
-				continue
-			}
-			if err := a.Copy(name, filepath.Join(k.Modules, d[i])); err != nil {
-				return nil, err
-			}
-			order = append(order, name)
+		if err := add(n, 0); err != nil {
+			return nil, err
 		}
 	}
 	return order, nil
 }
 
-// readDeps reads modules.dep: "path: path path ...", by module name.
-func readDeps(file string) (map[string][]string, error) {
-	f, err := os.Open(file)
+// moduleFiles finds the modules below a directory, by name.
+func moduleFiles(dir string) (map[string]string, error) {
+	files := make(map[string]string)
+	err := filepath.WalkDir(filepath.Join(dir, "kernel"), func(p string, e fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(p, ".ko") {
+			rel, rerr := filepath.Rel(dir, p)
+			files[moduleName(p)], err = rel, rerr
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("initramfs: %w", err)
 	}
+	return files, nil
+}
+
+// moduleDeps reads "depends=a,b" from a module's section .modinfo.
+func moduleDeps(file string) ([]string, error) {
+	f, err := elf.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("initramfs: %s: %w", file, err)
+	}
 	defer f.Close()
-	deps := make(map[string][]string)
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		mod, rest, ok := strings.Cut(s.Text(), ":")
-		if ok {
-			deps[moduleName(mod)] = append([]string{mod}, strings.Fields(rest)...)
+	s := f.Section(".modinfo")
+	if s == nil {
+		return nil, fmt.Errorf("initramfs: %s has no section .modinfo", file)
+	}
+	b, err := s.Data()
+	if err != nil {
+		return nil, fmt.Errorf("initramfs: %s: %w", file, err)
+	}
+	for _, field := range strings.Split(string(b), "\x00") {
+		if list, ok := strings.CutPrefix(field, "depends="); ok && list != "" {
+			return strings.Split(list, ","), nil
 		}
 	}
-	return deps, s.Err()
+	return nil, nil
 }
 
 // readBuiltin reads modules.builtin, a path a line.

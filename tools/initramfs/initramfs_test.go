@@ -1,0 +1,140 @@
+package initramfs
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// build makes an archive with one of each kind of entry.
+func build(t *testing.T) *Archive {
+	t.Helper()
+	src := filepath.Join(t.TempDir(), "source")
+	if err := os.WriteFile(src, []byte("from the host\n"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	a := New()
+	a.File("/etc/odd", 0o600, []byte("seven b"))
+	a.File("/bin/tool", 0o755, []byte("merged"))
+	a.Link("/bin/other", "tool")
+	if err := a.Copy("/deep/down/copy", src); err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// TestReadByCpio unpacks an archive with busybox, a reader that is not ours.
+func TestReadByCpio(t *testing.T) {
+	t.Parallel()
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Skip("busybox is not installed (make deps)")
+	}
+	var b bytes.Buffer
+	n, err := build(t).WriteTo(&b)
+	if err != nil || n != int64(b.Len()) || n%4 != 0 {
+		t.Fatalf("wrote %d bytes, counted %d: %v", b.Len(), n, err)
+	}
+	list := func(args ...string) (string, string) {
+		c := exec.Command(busybox, append([]string{"cpio"}, args...)...)
+		c.Stdin = bytes.NewReader(b.Bytes())
+		c.Dir = t.TempDir()
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("cpio %v: %v\n%s", args, err, out)
+		}
+		return string(out), c.Dir
+	}
+	names, _ := list("-t")
+	for _, want := range []string{"dev/console", "etc/odd", "usr/bin/tool", "usr/bin/other", "deep/down/copy", "deep/down", "bin"} {
+		if !strings.Contains("\n"+names, "\n"+want+"\n") {
+			t.Errorf("%s is not in the archive:\n%s", want, names)
+		}
+	}
+	_, dir := list("-id", "etc/odd", "bin", "usr/bin/*", "deep/*")
+	for name, want := range map[string]string{"etc/odd": "seven b", "bin/other": "merged", "deep/down/copy": "from the host\n"} {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "etc/odd")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("etc/odd: %v, %v", info, err)
+	}
+}
+
+// TestSameBytes keeps times, owners and map order out of the archive.
+func TestSameBytes(t *testing.T) {
+	t.Parallel()
+	var a, b bytes.Buffer
+	build(t).WriteTo(&a)
+	build(t).WriteTo(&b)
+	if !bytes.Equal(a.Bytes(), b.Bytes()) {
+		t.Error("two archives of the same contents differ")
+	}
+}
+
+// TestProgram follows the libraries of a dynamic program of this host and runs
+// it with nothing but what was collected.
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	a := New()
+	if err := a.Program("/bin/ls"); err != nil {
+		t.Skipf("/bin/ls cannot be collected here: %v", err)
+	}
+	var libs []string
+	for n := range a.nodes {
+		if strings.Contains(n, ".so") {
+			libs = append(libs, n)
+		}
+	}
+	all := strings.Join(libs, " ")
+	for _, want := range []string{"libc.so", "ld-linux"} {
+		if !strings.Contains(all, want) {
+			t.Errorf("%s is not among %s", want, all)
+		}
+	}
+	if err := a.Program("/no/such/program"); err == nil {
+		t.Error("a program that does not exist was added")
+	}
+}
+
+func TestVersionLess(t *testing.T) {
+	t.Parallel()
+	order := []string{"vmlinuz-6.1.0-9-amd64", "vmlinuz-6.1.0-10-amd64", "vmlinuz-6.1.12-1-amd64", "vmlinuz-6.12.0-1-amd64", "vmlinuz-10.0"}
+	for i, a := range order {
+		for j, b := range order {
+			if versionLess(a, b) != (i < j) {
+				t.Errorf("versionLess(%s, %s) = %v", a, b, i >= j)
+			}
+		}
+	}
+}
+
+// TestModules loads a module's dependencies before the module.
+func TestModules(t *testing.T) {
+	t.Parallel()
+	k, err := FindKernel()
+	if err != nil {
+		t.Skipf("no Debian kernel here: %v", err)
+	}
+	a := New()
+	order, err := a.AddModules(k, "ext4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, o := range order {
+		names = append(names, moduleName(o))
+	}
+	all := strings.Join(names, " ")
+	if !strings.HasSuffix(all, " ext4") || !strings.Contains(all, "jbd2") {
+		t.Errorf("order: %s", all)
+	}
+	if _, err := a.AddModules(k, "no-such-module"); err == nil {
+		t.Error("a module that does not exist was added")
+	}
+}
