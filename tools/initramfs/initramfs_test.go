@@ -77,8 +77,7 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// TestProgram follows the libraries of a dynamic program of this host and runs
-// it with nothing but what was collected.
+// TestProgram follows the libraries of a dynamic program of this host.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	a := New()

@@ -13,7 +13,42 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"stubtpm/tools/initramfs"
 )
+
+// Sysroot is where make deps unpacks the packages that are not to be installed
+// on the host: a hypervisor and a kernel would change what it boots.
+const Sysroot = "build/sysroot"
+
+// Roots are where the hypervisor, the kernel and its modules are looked for.
+func Roots() []string { return []string{"/", sysroot()} }
+
+// sysroot finds Sysroot from any directory of the repository, since tests run
+// in their own.
+func sysroot() string {
+	for dir := "."; ; dir = filepath.Join("..", dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return filepath.Join(dir, Sysroot)
+		}
+		if abs, err := filepath.Abs(dir); err != nil || abs == "/" {
+			return Sysroot
+		}
+	}
+}
+
+const hypervisorFile = "boot/xen-4.17-amd64.gz"
+
+// hypervisor returns the path of Debian's Xen.
+func hypervisor() (string, error) {
+	for _, r := range Roots() {
+		p := filepath.Join(r, hypervisorFile)
+		if _, err := os.Stat(p); err == nil {
+			return p, nil
+		}
+	}
+	return "", fmt.Errorf("lab: no %s in %s (make deps)", hypervisorFile, strings.Join(Roots(), ", "))
+}
 
 // A requirement is a file of the host and the Debian package that has it.
 type requirement struct {
@@ -23,10 +58,8 @@ type requirement struct {
 var requirements = [...]requirement{
 	{"qemu-system-x86_64", "qemu-system-x86"},
 	{"/usr/share/seabios/bios-256k.bin", "seabios"},
-	{"/boot/xen-4.17-amd64.gz", "xen-hypervisor-4.17-amd64"},
 	{"/usr/lib/xen-4.17/bin/xl", "xen-utils-4.17"},
 	{"/usr/bin/xenstore-read", "xenstore-utils"},
-	{"/boot/vmlinuz-*", "linux-image-amd64"},
 	{"swtpm", "swtpm"},
 	{"/usr/bin/tpm2", "tpm2-tools"},
 	{"/bin/busybox", "busybox-static"},
@@ -37,22 +70,21 @@ var requirements = [...]requirement{
 func Missing() []string {
 	var lines []string
 	for _, r := range requirements {
-		if !present(r.file) {
-			lines = append(lines, fmt.Sprintf("%s (Debian package %s)", r.file, r.pkg))
+		var err error
+		if filepath.IsAbs(r.file) {
+			_, err = os.Stat(r.file)
+		} else {
+			_, err = exec.LookPath(r.file)
+		}
+		if err != nil {
+			lines = append(lines, fmt.Sprintf("%s (Debian package %s; make deps)", r.file, r.pkg))
 		}
 	}
+	if _, err := hypervisor(); err != nil {
+		lines = append(lines, err.Error())
+	}
+	if _, err := initramfs.FindKernel(Roots()...); err != nil {
+		lines = append(lines, err.Error())
+	}
 	return lines
-}
-
-func present(file string) bool {
-	if !filepath.IsAbs(file) {
-		_, err := exec.LookPath(file)
-		return err == nil
-	}
-	if strings.ContainsAny(file, "*") {
-		m, err := filepath.Glob(file)
-		return err == nil && len(m) > 0
-	}
-	_, err := os.Stat(file)
-	return err == nil
 }

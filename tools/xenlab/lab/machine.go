@@ -138,7 +138,7 @@ func (m *Machine) build(ctx context.Context) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("lab: building the agent: %w\n%s", err, out)
 	}
-	k, err := initramfs.FindKernel()
+	k, err := initramfs.FindKernel(Roots()...)
 	if err != nil {
 		return err
 	}
@@ -163,12 +163,20 @@ func (m *Machine) build(ctx context.Context) error {
 	if err := a.WriteFile(m.path("dom0.cpio")); err != nil {
 		return err
 	}
-	if err := gunzip(m.path("xen.elf"), "/boot/xen-4.17-amd64.gz"); err != nil {
+	xen, err := hypervisor()
+	if err != nil {
+		return err
+	}
+	if err := gunzip(m.path("xen.elf"), xen); err != nil {
 		return err
 	}
 	// QEMU's -initrd splits its list at commas: give it a short plain name.
+	image, err := filepath.Abs(k.Image)
+	if err != nil {
+		return err
+	}
 	os.Remove(m.path("vmlinuz"))
-	return os.Symlink(k.Image, m.path("vmlinuz"))
+	return os.Symlink(image, m.path("vmlinuz"))
 }
 
 func gunzip(dst, src string) error {

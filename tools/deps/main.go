@@ -1,0 +1,222 @@
+// Command deps gets the Debian 12 packages that this project's tests and its
+// Xen lab need, and says clearly what is missing where it cannot.
+//
+// Synopsis:
+//
+//	deps [-n]
+//
+// Programs are installed with apt-get, as root or by sudo. The Xen hypervisor
+// and the Linux kernel are only downloaded and unpacked below build/sysroot:
+// installed, they would change what the host boots. What is there already is
+// left alone.
+//
+// Options: -n prints what would be done.
+//
+// The exit code is 0 if all is there in the end, 1 if not.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"stubtpm/tools/initramfs"
+	"stubtpm/tools/xenlab/lab"
+)
+
+// installed lists the packages to install, with what needs them.
+var installed = [...]struct{ name, why string }{
+	{"qemu-system-x86", "runs the lab and the bare-metal self-test"},
+	{"seabios", "QEMU's firmware"},
+	{"ipxe-qemu", "QEMU's option ROMs"},
+	{"xen-utils-4.17", "dom0's programs in the lab"},
+	{"xenstore-utils", "the same"},
+	{"swtpm", "the lab's hardware TPM, and the other side of comparisons"},
+	{"swtpm-tools", "the same"},
+	{"tpm2-tools", "clients in the guest and in the conformance tests"},
+	{"busybox-static", "userland of dom0 and guest"},
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("deps", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	dry := f.Bool("n", false, "print what would be done")
+	if err := f.Parse(args); err != nil {
+		return 2
+	}
+	g := getter{dry: *dry, out: stdout}
+	if err := g.all(); err != nil {
+		fmt.Fprintf(stderr, "deps: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// A getter gets packages.
+type getter struct {
+	dry     bool
+	out     io.Writer
+	updated bool
+}
+
+func (g *getter) all() error {
+	var missing []string
+	for _, p := range installed {
+		if !have(p.name) {
+			missing = append(missing, p.name)
+		}
+	}
+	if len(missing) > 0 {
+		if err := g.install(missing); err != nil {
+			return err
+		}
+	}
+	if g.dry {
+		fmt.Fprintf(g.out, "to unpack below %s, if not there: %s\n", lab.Sysroot, strings.Join(unpacked, ", "))
+		return nil
+	}
+	if _, err := initramfs.FindKernel(lab.Roots()...); err != nil {
+		if err := g.unpackKernel(); err != nil {
+			return err
+		}
+	}
+	if lines := lab.Missing(); len(lines) > 0 {
+		// What is left can only be the hypervisor.
+		if err := g.unpack("xen-hypervisor-4.17-amd64"); err != nil {
+			return err
+		}
+	}
+	if lines := lab.Missing(); len(lines) > 0 {
+		return fmt.Errorf("still missing:\n  %s", strings.Join(lines, "\n  "))
+	}
+	fmt.Fprintln(g.out, "deps: all is there")
+	return nil
+}
+
+// unpacked names the packages that are not installed.
+var unpacked = []string{"xen-hypervisor-4.17-amd64", "the kernel that linux-image-amd64 depends on"}
+
+// have reports whether a package is installed.
+func have(pkg string) bool {
+	out, err := exec.Command("dpkg-query", "-W", "-f", "${db:Status-Status}", pkg).Output()
+	return err == nil && string(out) == "installed"
+}
+
+func (g *getter) install(pkgs []string) error {
+	list := strings.Join(pkgs, " ")
+	cmd := "apt-get install --no-install-recommends " + list
+	fmt.Fprintf(g.out, "deps: to install: %s\n", list)
+	if g.dry {
+		return nil
+	}
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("there is no apt-get here; this needs Debian 12 or these programs by other means: %s", list)
+	}
+	if os.Geteuid() != 0 {
+		if _, err := exec.LookPath("sudo"); err != nil {
+			return fmt.Errorf("neither root nor sudo; as root run:\n  apt-get update && %s", cmd)
+		}
+	}
+	if err := g.update(); err != nil {
+		return err
+	}
+	args := append([]string{"install", "-y", "-q", "--no-install-recommends"}, pkgs...)
+	if err := g.apt(args...); err != nil {
+		return fmt.Errorf("%w; by hand:\n  %s", err, cmd)
+	}
+	return nil
+}
+
+// update fetches the package lists once.
+func (g *getter) update() error {
+	if g.updated {
+		return nil
+	}
+	g.updated = true
+	return g.apt("update", "-q")
+}
+
+// apt runs apt-get as root.
+func (g *getter) apt(args ...string) error {
+	argv := append([]string{"env", "DEBIAN_FRONTEND=noninteractive", "apt-get"}, args...)
+	if os.Geteuid() != 0 {
+		argv = append([]string{"sudo"}, argv...)
+	}
+	return g.command("", argv...)
+}
+
+func (g *getter) command(dir string, argv ...string) error {
+	c := exec.Command(argv[0], argv[1:]...)
+	c.Dir, c.Stdout, c.Stderr, c.Stdin = dir, g.out, g.out, os.Stdin
+	if err := c.Run(); err != nil {
+		return fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
+	}
+	return nil
+}
+
+// unpackKernel finds the kernel package behind linux-image-amd64.
+func (g *getter) unpackKernel() error {
+	find := func() string {
+		out, _ := exec.Command("apt-cache", "depends", "--important", "linux-image-amd64").Output()
+		for _, l := range strings.Split(string(out), "\n") {
+			if _, pkg, ok := strings.Cut(l, "Depends: "); ok && strings.HasPrefix(pkg, "linux-image-") {
+				return pkg
+			}
+		}
+		return ""
+	}
+	pkg := find()
+	if pkg == "" && (os.Geteuid() == 0 || hasSudo()) {
+		if err := g.update(); err != nil {
+			return err
+		}
+		pkg = find()
+	}
+	if pkg == "" {
+		return fmt.Errorf("apt-cache knows no linux-image-amd64; as root run: apt-get update")
+	}
+	return g.unpack(pkg)
+}
+
+func hasSudo() bool {
+	_, err := exec.LookPath("sudo")
+	return err == nil
+}
+
+// unpack downloads a package and unpacks it below the sysroot; this needs no
+// root, only package lists that are not too old.
+func (g *getter) unpack(pkg string) error {
+	dir := filepath.Join(filepath.Dir(lab.Sysroot), "debs")
+	for _, d := range []string{dir, lab.Sysroot} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(g.out, "deps: to unpack below %s: %s\n", lab.Sysroot, pkg)
+	// apt's sandbox user may not be able to write here: download as ourselves.
+	download := []string{"apt-get", "-o", "APT::Sandbox::User=root", "download", "-q", pkg}
+	if err := g.command(dir, download...); err != nil {
+		if os.Geteuid() != 0 && !hasSudo() {
+			return err
+		}
+		if uerr := g.update(); uerr != nil {
+			return uerr
+		}
+		if err := g.command(dir, download...); err != nil {
+			return err
+		}
+	}
+	debs, err := filepath.Glob(filepath.Join(dir, pkg+"_*.deb"))
+	if err != nil || len(debs) == 0 {
+		return fmt.Errorf("apt-get download %s left no package in %s", pkg, dir)
+	}
+	return g.command("", "dpkg-deb", "-x", debs[len(debs)-1], lab.Sysroot)
+}
