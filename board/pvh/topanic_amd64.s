@@ -1,0 +1,12 @@
+//go:build tamago && !stockgo
+
+#include "textflag.h"
+
+// func toPanic(vector, addr uintptr, pc, sp *uintptr, lo, hi uintptr) bool
+TEXT ·toPanic(SB),NOSPLIT|NOFRAME,$0-49
+	MOVB	$0, 56(SP)
+	RET
+
+// func Preempt()
+TEXT ·Preempt(SB),NOSPLIT|NOFRAME,$0
+	RET

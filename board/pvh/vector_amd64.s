@@ -1,0 +1,130 @@
+//go:build tamago
+
+#include "go_asm.h"
+#include "textflag.h"
+
+// Each entry is const_stubSize (9) bytes long. PUSHQ of a byte, written out so
+// that the assembler cannot choose another length.
+#define PLAIN(n) BYTE $0x6a; BYTE $0x00; BYTE $0x6a; BYTE $n; JMP ·exception<>(SB)
+#define CODED(n) BYTE $0x90; BYTE $0x90; BYTE $0x6a; BYTE $n; JMP ·exception<>(SB)
+#define DEVICE(n) BYTE $0x6a; BYTE $0x00; BYTE $0x6a; BYTE $n; JMP ·interrupt<>(SB)
+
+// Vectors 0 to 31 (AMD64 Architecture Programmer's Manual, volume 2, table
+// 8-1): those that push an error code are CODED. Then device vectors.
+TEXT ·stubs(SB),NOSPLIT|NOFRAME,$0
+	PLAIN(0); PLAIN(1); PLAIN(2); PLAIN(3); PLAIN(4); PLAIN(5); PLAIN(6); PLAIN(7)
+	CODED(8); PLAIN(9); CODED(10); CODED(11); CODED(12); CODED(13); CODED(14); PLAIN(15)
+	PLAIN(16); CODED(17); PLAIN(18); PLAIN(19); PLAIN(20); CODED(21); PLAIN(22); PLAIN(23)
+	PLAIN(24); PLAIN(25); PLAIN(26); PLAIN(27); PLAIN(28); CODED(29); CODED(30); PLAIN(31)
+	DEVICE(32); DEVICE(33); DEVICE(34); DEVICE(35); DEVICE(36); DEVICE(37); DEVICE(38); DEVICE(39)
+	DEVICE(40); DEVICE(41); DEVICE(42); DEVICE(43); DEVICE(44); DEVICE(45); DEVICE(46); DEVICE(47)
+	DEVICE(48); DEVICE(49); DEVICE(50); DEVICE(51); DEVICE(52); DEVICE(53); DEVICE(54); DEVICE(55)
+	DEVICE(56); DEVICE(57); DEVICE(58); DEVICE(59); DEVICE(60); DEVICE(61); DEVICE(62); DEVICE(63)
+
+#define PUSHALL \
+	PUSHQ R15; PUSHQ R14; PUSHQ R13; PUSHQ R12; PUSHQ R11; PUSHQ R10; PUSHQ R9; PUSHQ R8; \
+	PUSHQ DI; PUSHQ SI; PUSHQ BP; PUSHQ DX; PUSHQ CX; PUSHQ BX; PUSHQ AX
+#define POPALL \
+	POPQ AX; POPQ BX; POPQ CX; POPQ DX; POPQ BP; POPQ SI; POPQ DI; \
+	POPQ R8; POPQ R9; POPQ R10; POPQ R11; POPQ R12; POPQ R13; POPQ R14; POPQ R15
+
+// The stack has the vector, the error code and what the processor pushed; with
+// the registers it is a frame (exception.go).
+TEXT ·exception<>(SB),NOSPLIT|NOFRAME,$0
+	PUSHALL
+	CLD
+	MOVQ	SP, BX
+	ANDQ	$~15, SP
+	// Can the running goroutine take it as a panic?
+	SUBQ	$64, SP
+	MOVQ	frame_vector(BX), AX
+	MOVQ	AX, 0(SP)
+	MOVQ	CR2, AX
+	MOVQ	AX, 8(SP)
+	LEAQ	frame_rip(BX), AX
+	MOVQ	AX, 16(SP)
+	LEAQ	frame_rsp(BX), AX
+	MOVQ	AX, 24(SP)
+	LEAQ	·faultStack(SB), AX
+	MOVQ	AX, 32(SP)
+	ADDQ	$const_faultStackSize, AX
+	MOVQ	AX, 40(SP)
+	MOVQ	BX, 56(SP)
+	CALL	·toPanic(SB)
+	MOVQ	56(SP), BX
+	MOVB	48(SP), AX
+	TESTB	AX, AX
+	JEQ	report
+	MOVQ	BX, SP
+	POPALL
+	ADDQ	$16, SP
+	IRETQ
+report:
+	// It cannot. Report with the boot code's g, whose stack checks pass.
+	LEAQ	·bootG(SB), R14
+	MOVQ	R14, (TLS)
+	XORPS	X15, X15
+	MOVQ	BX, 0(SP)
+	MOVQ	CR2, AX
+	MOVQ	AX, 8(SP)
+	CALL	·report(SB)
+	UNDEF
+
+// Device interrupts save what Go code may change and run the handler with the
+// boot code's g.
+TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
+	PUSHALL
+	CLD
+	MOVQ	SP, BX
+	SUBQ	$(512+32), SP
+	ANDQ	$~15, SP
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x44; BYTE $0x24; BYTE $0x20 // FXSAVE64 32(SP)
+	MOVQ	BX, 16(SP)
+	MOVQ	(TLS), AX
+	MOVQ	AX, 24(SP)
+	LEAQ	·bootG(SB), R14
+	MOVQ	R14, (TLS)
+	XORPS	X15, X15
+	MOVL	$1, ·raised(SB)
+	MOVQ	frame_vector(BX), AX
+	MOVQ	AX, 0(SP)
+	CALL	·dispatch(SB)
+	MOVQ	24(SP), AX
+	MOVQ	AX, (TLS)
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x4c; BYTE $0x24; BYTE $0x20 // FXRSTOR64 32(SP)
+	MOVQ	16(SP), SP
+	POPALL
+	ADDQ	$16, SP
+	IRETQ
+
+// func stubsBase() uintptr
+TEXT ·stubsBase(SB),NOSPLIT,$0-8
+	LEAQ	·stubs(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func Wait()
+TEXT ·Wait(SB),NOSPLIT,$0
+	CLI
+	CMPL	·raised(SB), $0
+	JNE	done
+	STI	// takes effect after the next instruction
+	HLT
+done:
+	MOVL	$0, ·raised(SB)
+	STI
+	RET
+
+// func EnableInterrupts()
+TEXT ·EnableInterrupts(SB),NOSPLIT,$0
+	STI
+	RET
+
+// func DisableInterrupts()
+TEXT ·DisableInterrupts(SB),NOSPLIT,$0
+	CLI
+	RET
+
+GLOBL	·raised(SB), NOPTR, $4
+GLOBL	·faultStack(SB), NOPTR, $const_faultStackSize
+GLOBL	·interruptStack(SB), NOPTR, $const_interruptStackSize

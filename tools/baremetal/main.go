@@ -1,0 +1,55 @@
+// Baremetal builds unikernels with the stock Go toolchain.
+//
+// Synopsis:
+//
+//	baremetal build [-o file] [-tags list] [-ldaddr addr] [-s] package
+//	baremetal report
+//
+// Description:
+//
+// The compiler, the assembler, the linker and the standard library are those of
+// the installed Go. A build overlay swaps the lowest layer of the linux/amd64
+// runtime for the port in port/_src, which calls the hooks of runtime/goos; a
+// board package defines them. The overlay is made from the installed GOROOT by
+// edits that each must match a known number of times.
+//
+// Exit codes: 0 done; 1 the command failed; 2 wrong usage.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// errUsage asks for the synopsis and exit code 2.
+var errUsage = errors.New("usage: baremetal build|vet|report|repro|stdtest [flags] [package]")
+
+var commands = map[string]func(args []string, stdout, stderr io.Writer) error{
+	"build": runBuild,
+}
+
+func main() {
+	err := run(os.Args[1:], os.Stdout, os.Stderr)
+	switch {
+	case err == nil:
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "baremetal:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errUsage
+	}
+	cmd, ok := commands[args[0]]
+	if !ok {
+		return fmt.Errorf("%w: unknown command %q", errUsage, args[0])
+	}
+	return cmd(args[1:], stdout, stderr)
+}
