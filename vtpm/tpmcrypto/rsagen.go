@@ -1,0 +1,61 @@
+package tpmcrypto
+
+import (
+	"io"
+	"math/bits"
+
+	"filippo.io/bigmod"
+)
+
+// NewRSAKey makes a key pair of nbits with the exponent e, 0 meaning 65537,
+// from what rand gives (Part 1, 43.8.3; FIPS 186-5, A.1.3 with the search of
+// newPrime). The same octets make the same key: with a primary DRBG this is
+// part of derivation version 1. ErrSize or ErrValue for an unsupported size or
+// exponent; otherwise it fails only if rand does.
+func NewRSAKey(rand io.Reader, nbits int, e uint32) (*RSAPrivate, error) {
+	if !HasRSA(nbits) {
+		return nil, ErrSize
+	}
+	if !HasExponent(e) {
+		return nil, ErrValue
+	}
+	if e == 0 {
+		e = DefaultExponent
+	}
+	p, err := newPrime(rand, nbits/2, uint64(e))
+	if err != nil {
+		return nil, err
+	}
+	for {
+		q, err := newPrime(rand, nbits/2, uint64(e))
+		if err != nil {
+			return nil, err
+		}
+		if !farApart(p, q) {
+			continue
+		}
+		n, err := bigmod.NewModulusProduct(p, q)
+		if err != nil {
+			return nil, err
+		}
+		pub, err := NewRSAPublic(n.Nat().Bytes(n), e)
+		if err != nil {
+			return nil, err
+		}
+		return &RSAPrivate{RSAPublic: *pub, p: p, q: q}, nil
+	}
+}
+
+// farApart tells whether |p-q| > 2^(nlen/2-100) (A.1.3, step 5.5), judging by
+// the highest 128 bits.
+func farApart(p, q []byte) bool {
+	a, b := limbs(p[:16]), limbs(q[:16])
+	lo, borrow := bits.Sub64(a[0], b[0], 0)
+	hi, borrow := bits.Sub64(a[1], b[1], borrow)
+	if borrow != 0 {
+		lo, borrow = bits.Sub64(0, lo, 0)
+		hi, _ = bits.Sub64(0, hi, borrow)
+	}
+	// In units of 2^(nlen/2-128), where each number may be one short.
+	return hi != 0 || lo > 1<<28+1
+}
