@@ -86,6 +86,9 @@ func initExceptions() {
 // the last Wait. It leaves interrupts enabled.
 func Wait()
 
+// Halt stops the processor until an interrupt, if they are enabled.
+func Halt()
+
 // EnableInterrupts and DisableInterrupts set and clear the processor's
 // interrupt flag.
 func EnableInterrupts()
@@ -154,7 +157,7 @@ func report(f *frame, addr uint64) {
 	}
 	for {
 		DisableInterrupts()
-		Wait()
+		Halt()
 	}
 }
 

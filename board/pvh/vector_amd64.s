@@ -125,6 +125,11 @@ TEXT ·DisableInterrupts(SB),NOSPLIT,$0
 	CLI
 	RET
 
+// func Halt()
+TEXT ·Halt(SB),NOSPLIT,$0
+	HLT
+	RET
+
 GLOBL	·raised(SB), NOPTR, $4
 GLOBL	·faultStack(SB), NOPTR, $const_faultStackSize
 GLOBL	·interruptStack(SB), NOPTR, $const_interruptStackSize

@@ -1,0 +1,25 @@
+//go:build tamago
+
+package pvh
+
+import (
+	"runtime/debug"
+	"runtime/goos"
+)
+
+// reserve is what the memory limit leaves to stacks and to the garbage collector's
+// overshoot.
+const reserve = 512 << 10
+
+// A small machine has no swap and no neighbour to give memory back: tell the
+// collector what there is, so that it works harder near the end instead of
+// letting the heap run out.
+func init() {
+	free := int64(goos.RamStart) + int64(goos.RamSize) - int64(goos.Bloc) - g0Stack
+	debug.SetMemoryLimit(free - free/16 - reserve)
+}
+
+// HeapSize returns the memory that the heap can grow to, in bytes.
+func HeapSize() uint64 {
+	return uint64(goos.RamStart+goos.RamSize) - uint64(goos.Bloc) - g0Stack - pageSize
+}
