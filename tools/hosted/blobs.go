@@ -1,0 +1,82 @@
+package hosted
+
+import "errors"
+
+// A BlobType names one part of a TPM's state, by the number it has on the
+// swtpm control channel (swtpm_ioctls(3), CMD_GET_STATEBLOB).
+type BlobType uint32
+
+const (
+	BlobPermanent BlobType = 1
+	BlobVolatile  BlobType = 2
+	BlobSaveState BlobType = 3 // of TPM 1.2 only: always empty here
+)
+
+// maxBlob bounds a state blob, in bytes. It is far above any state of the
+// device and keeps a client from filling the memory.
+const maxBlob = 4 << 20
+
+// StoreVolatile writes the volatile state to its file, so that the next
+// PowerOn resumes from it.
+func (m *Machine) StoreVolatile() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tpm == nil {
+		return errOff
+	}
+	b, err := m.volatile()
+	if err != nil {
+		return err
+	}
+	return m.files.save(BlobVolatile, b)
+}
+
+func (m *Machine) volatile() ([]byte, error) {
+	s, ok := m.tpm.(Snapshotter)
+	if !ok {
+		return nil, errors.New("this device cannot store its volatile state")
+	}
+	return s.Volatile()
+}
+
+// Blob returns a part of the state, as the device encodes it. For the
+// volatile part of a running TPM StoreVolatile has to come first.
+func (m *Machine) Blob(t BlobType) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b, ok := m.loaded[t]; ok {
+		return b, nil
+	}
+	switch t {
+	case BlobPermanent, BlobVolatile:
+		return m.files.Load(t)
+	case BlobSaveState:
+		return nil, nil
+	}
+	return nil, errNoBlob
+}
+
+// SetBlob gives a part of the state that the next PowerOn uses. The TPM must
+// be off. The device checks the bytes at PowerOn; until it accepted them the
+// files are left as they are.
+func (m *Machine) SetBlob(t BlobType, b []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tpm != nil {
+		return errRunning
+	}
+	switch t {
+	case BlobPermanent, BlobVolatile:
+		if len(b) == 0 {
+			delete(m.loaded, t)
+			return nil
+		}
+		m.loaded[t] = b
+		return nil
+	case BlobSaveState:
+		if len(b) == 0 {
+			return nil
+		}
+	}
+	return errNoBlob
+}

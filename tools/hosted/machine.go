@@ -1,0 +1,353 @@
+// Package hosted serves a TPM device to Linux programs: by swtpm's data and
+// control channels (swtpm(8), swtpm_ioctls(3)) and by the TCP protocol of the
+// Microsoft TPM 2.0 simulator. It keeps the state in a directory of files.
+//
+// It runs in an ordinary Linux process and knows nothing of Xen.
+package hosted
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// A TPM is what the servers of this package ask of a device. All methods may
+// be called by several goroutines.
+type TPM interface {
+	// Execute runs one command at a locality (0 to 4) and returns its
+	// response. It takes any bytes.
+	Execute(locality uint8, command []byte) []byte
+
+	// Init is the signal _TPM_Init.
+	Init()
+
+	// Cancel asks the command in progress to end early; it does not wait.
+	Cancel()
+
+	// HashStart, HashData and HashEnd are the signals of Part 1, "H-CRTM" and
+	// "D-RTM": _TPM_Hash_Start, _TPM_Hash_Data, _TPM_Hash_End.
+	HashStart()
+	HashData(data []byte)
+	HashEnd()
+}
+
+// A Snapshotter is a TPM whose volatile state can be kept and put back, so
+// that a stopped virtual machine resumes with its sessions and PCRs.
+type Snapshotter interface {
+	Volatile() ([]byte, error)
+}
+
+// An Open makes a device, powered on and waiting for TPM2_Startup, that saves
+// to store. Without permanent state it manufactures; with volatile state it
+// resumes as if it had never stopped.
+type Open func(store Store, permanent, volatile []byte) (TPM, error)
+
+// A Store keeps the permanent state; it has the method of vtpm.Store.
+type Store interface {
+	Save(state []byte) error
+}
+
+// Sizes of the command buffer, in bytes (TPM_PT_MAX_COMMAND_SIZE).
+const (
+	maxCommand = 4096
+	minCommand = 2808 // what swtpm offers as its minimum
+
+	headerSize = 10 // tag, size, code (Part 3, "Command/Response Header")
+)
+
+// TPM 2.0 numbers that the servers themselves use (Part 2, 6.5.2, 6.6.3, 6.9).
+const (
+	tagNoSessions = 0x8001
+
+	ccStartup  = 0x144
+	ccShutdown = 0x145
+
+	rcFailure     = 0x101
+	rcCommandSize = 0x142
+
+	suClear = 0
+	suState = 1
+)
+
+// Startup says which TPM2_Startup a machine sends itself when it is powered
+// on.
+type Startup int
+
+const (
+	StartupNone Startup = iota
+	StartupClear
+	StartupState
+)
+
+// A Machine is the platform round one TPM: its power, reset line, locality
+// and state files. Commands are run one after the other.
+type Machine struct {
+	open  Open
+	files *StateDir
+	log   Logger
+
+	rejectLocality4 bool
+	startup         Startup
+
+	running  atomic.Pointer[TPM] // for Cancel, which must not wait for mu
+	locality atomic.Uint32       // of the swtpm data channel
+
+	mu          sync.Mutex
+	tpm         TPM // nil while powered off
+	established bool
+	orderly     bool // the last command was TPM2_Shutdown
+	bufferSize  uint32
+	loaded      map[BlobType][]byte // set by SetBlob, used at the next power on
+}
+
+// A Logger prints one line for each call. It is never given secrets or the
+// bodies of commands.
+type Logger func(format string, args ...any)
+
+// NewMachine returns a machine that is powered off. The files must be locked.
+func NewMachine(open Open, files *StateDir, log Logger) *Machine {
+	if log == nil {
+		log = func(string, ...any) {}
+	}
+	return &Machine{open: open, files: files, log: log, bufferSize: maxCommand, loaded: map[BlobType][]byte{}}
+}
+
+var (
+	errOff      = errors.New("TPM is powered off")
+	errRunning  = errors.New("TPM is running")
+	errLocality = errors.New("locality is not allowed")
+	errNoBlob   = errors.New("no such state blob")
+)
+
+// PowerOn brings the TPM up: a running one is shut down orderly first. Volatile
+// state that was stored is resumed from; with deleteVolatile its file is
+// removed then.
+func (m *Machine) PowerOn(deleteVolatile bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.powerOn(deleteVolatile)
+}
+
+func (m *Machine) powerOn(deleteVolatile bool) error {
+	m.powerOff()
+	permanent, err := m.files.Load(BlobPermanent)
+	if err != nil {
+		return err
+	}
+	if b, ok := m.loaded[BlobPermanent]; ok {
+		permanent = b
+	}
+	volatile, err := m.files.Load(BlobVolatile)
+	if err != nil {
+		return err
+	}
+	if b, ok := m.loaded[BlobVolatile]; ok {
+		volatile = b
+	}
+	tpm, err := m.open(m.files, permanent, volatile)
+	if err != nil {
+		return err
+	}
+	if b, ok := m.loaded[BlobPermanent]; ok {
+		// Only a state that the device accepts takes the old one's place.
+		if err := m.files.Save(b); err != nil {
+			return err
+		}
+	}
+	clear(m.loaded)
+	switch {
+	case permanent == nil:
+		m.log("manufactured a new TPM in %s", m.files)
+	case volatile != nil:
+		m.log("resumed the TPM in %s", m.files)
+	default:
+		m.log("loaded the TPM in %s", m.files)
+	}
+	if volatile != nil && deleteVolatile {
+		if err := m.files.Remove(BlobVolatile); err != nil {
+			return err
+		}
+	}
+	m.tpm = tpm
+	m.running.Store(&tpm)
+	m.orderly = true // nothing to shut down before TPM2_Startup
+	if volatile == nil {
+		return m.sendStartup()
+	}
+	m.orderly = false
+	return nil
+}
+
+// sendStartup sends the TPM2_Startup that the machine was told to send.
+func (m *Machine) sendStartup() error {
+	su := uint16(suClear)
+	switch m.startup {
+	case StartupNone:
+		return nil
+	case StartupState:
+		su = suState
+	}
+	if rc := m.short(ccStartup, su); rc != 0 {
+		return fmt.Errorf("TPM2_Startup(%d) answered 0x%X", su, rc)
+	}
+	m.orderly = false
+	return nil
+}
+
+// short runs a command whose only parameter is a startup type and returns the
+// response code.
+func (m *Machine) short(code uint32, su uint16) uint32 {
+	cmd := make([]byte, 0, headerSize+2)
+	cmd = binary.BigEndian.AppendUint16(cmd, tagNoSessions)
+	cmd = binary.BigEndian.AppendUint32(cmd, headerSize+2)
+	cmd = binary.BigEndian.AppendUint32(cmd, code)
+	cmd = binary.BigEndian.AppendUint16(cmd, su)
+	rsp := m.tpm.Execute(0, cmd)
+	if len(rsp) < headerSize {
+		return rcFailure
+	}
+	return binary.BigEndian.Uint32(rsp[6:])
+}
+
+// PowerOff takes the TPM's power away, after TPM2_Shutdown(STATE) where the
+// guest sent none: a host that stops a machine is not an attacker who cuts
+// the power, and must not spend the guest's tries of the dictionary attack
+// logic.
+func (m *Machine) PowerOff() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.powerOff()
+}
+
+func (m *Machine) powerOff() {
+	if m.tpm == nil {
+		return
+	}
+	if !m.orderly {
+		if rc := m.short(ccShutdown, suState); rc != 0 {
+			rc = m.short(ccShutdown, suClear)
+			if rc != 0 {
+				m.log("TPM2_Shutdown answered 0x%X", rc)
+			}
+		}
+	}
+	m.tpm = nil
+	m.running.Store(nil)
+}
+
+// Running says whether the TPM has power.
+func (m *Machine) Running() bool { return m.running.Load() != nil }
+
+// Reset is _TPM_Init on a TPM that keeps its power.
+func (m *Machine) Reset() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tpm == nil {
+		return errOff
+	}
+	m.tpm.Init()
+	m.orderly = true
+	return nil
+}
+
+// Execute runs one command. A TPM without power answers TPM_RC_FAILURE.
+func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tpm == nil {
+		return errorResponse(rcFailure)
+	}
+	rsp := m.tpm.Execute(locality, cmd)
+	m.orderly = false
+	if len(cmd) >= headerSize && len(rsp) >= headerSize && binary.BigEndian.Uint32(rsp[6:]) == 0 {
+		m.orderly = binary.BigEndian.Uint32(cmd[6:]) == ccShutdown
+	}
+	return rsp
+}
+
+// errorResponse is a response that has only a header.
+func errorResponse(rc uint32) []byte {
+	b := make([]byte, 0, headerSize)
+	b = binary.BigEndian.AppendUint16(b, tagNoSessions)
+	b = binary.BigEndian.AppendUint32(b, headerSize)
+	return binary.BigEndian.AppendUint32(b, rc)
+}
+
+// Cancel asks the command in progress to end early.
+func (m *Machine) Cancel() error {
+	tpm := m.running.Load()
+	if tpm == nil {
+		return errOff
+	}
+	(*tpm).Cancel()
+	return nil
+}
+
+// SetLocality sets the locality of later commands on the swtpm data channel.
+func (m *Machine) SetLocality(l uint8) error {
+	if l > 4 || l == 4 && m.rejectLocality4 {
+		return errLocality
+	}
+	m.locality.Store(uint32(l))
+	return nil
+}
+
+// Locality is what SetLocality set.
+func (m *Machine) Locality() uint8 { return uint8(m.locality.Load()) }
+
+// on runs f with the powered TPM.
+func (m *Machine) on(f func(TPM)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.tpm == nil {
+		return errOff
+	}
+	f(m.tpm)
+	return nil
+}
+
+// HashStart is the beginning of a measured launch; it sets tpmEstablished (PC
+// Client Platform TPM Profile, "TPM_ACCESS_x", bit 0).
+func (m *Machine) HashStart() error {
+	return m.on(func(t TPM) {
+		m.established = true
+		t.HashStart()
+	})
+}
+
+// HashData gives a part of what is launched.
+func (m *Machine) HashData(p []byte) error { return m.on(func(t TPM) { t.HashData(p) }) }
+
+// HashEnd ends the measured launch.
+func (m *Machine) HashEnd() error { return m.on(func(t TPM) { t.HashEnd() }) }
+
+// Established returns the bit tpmEstablished.
+func (m *Machine) Established() (bit bool, err error) {
+	err = m.on(func(TPM) { bit = m.established })
+	return bit, err
+}
+
+// ResetEstablished clears tpmEstablished; only localities 3 and 4 may.
+func (m *Machine) ResetEstablished(locality uint8) error {
+	if locality != 3 && locality != 4 {
+		return errLocality
+	}
+	return m.on(func(TPM) { m.established = false })
+}
+
+// SetBufferSize changes the size of the command buffer of a TPM that is off,
+// within its limits; 0 asks only. It returns the size in use.
+func (m *Machine) SetBufferSize(want uint32) (uint32, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if want == 0 {
+		return m.bufferSize, nil
+	}
+	if m.tpm != nil {
+		return m.bufferSize, errRunning
+	}
+	m.bufferSize = min(max(want, minCommand), maxCommand)
+	return m.bufferSize, nil
+}

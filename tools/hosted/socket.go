@@ -1,0 +1,285 @@
+package hosted
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+)
+
+// RunSocket is `swtpm socket` with another TPM behind it. It returns when the
+// process should end: nil after SIGTERM, SIGINT, CMD_SHUTDOWN or, with
+// --terminate, when the client left. The state is saved by then.
+func RunSocket(args []string, open func(Logger) Open, version string, stdout, stderr io.Writer) error {
+	o, err := ParseOptions(args)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.Help:
+		_, err := io.WriteString(stdout, socketHelp)
+		return err
+	case o.Version:
+		_, err := fmt.Fprintf(stdout, "TPM emulator version %s (stubtpm)\n", version)
+		return err
+	case o.PrintCapabilities:
+		return printCapabilities(stdout, version)
+	case o.PrintStates:
+		return printStates(o, stdout)
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.Daemon && os.Getenv(readyFD) == "" {
+		return daemonize(o)
+	}
+	if err := o.become(); err != nil {
+		return err
+	}
+	log, err := o.Log.open(stderr)
+	if err != nil {
+		return err
+	}
+	return serveSocket(o, open(log), log)
+}
+
+// serveSocket runs the channels until the end.
+func serveSocket(o *Options, open Open, log Logger) error {
+	// Signals are taken from the start, so that none ends the process between
+	// the manufacture and the first command.
+	sig := make(chan os.Signal, 1)
+	signal.Notify(sig, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(sig)
+	if o.Seccomp == "log" || o.Seccomp == "kill" {
+		log("--seccomp action=%s: accepted without effect, the Go runtime is not filtered", o.Seccomp)
+	}
+
+	key, err := o.Key.Read()
+	if err != nil {
+		return fmt.Errorf("--key: %w", err)
+	}
+	migration, err := o.MigrationKey.Read()
+	if err != nil {
+		return fmt.Errorf("--migration-key: %w", err)
+	}
+	files, err := OpenStateDir(o.StateDir, StateOptions{Mode: o.StateMode, NoSync: o.NoSync, Key: key})
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+
+	m := NewMachine(open, files, log)
+	m.rejectLocality4, m.startup = o.RejectLocality4, o.Startup
+	srv := NewServer()
+	defer srv.Wait()
+	defer srv.Stop()
+	data := &Data{Machine: m, AllowSetLocality: o.AllowSetLocality, Disconnect: o.Disconnect}
+	var left func()
+	if o.Terminate {
+		left = srv.Stop
+	}
+	ctrl := &Control{Machine: m, MigrationKey: migration, Shutdown: srv.Stop,
+		DataFD: func(c net.Conn) { srv.Go(c, data.Serve, left) }}
+	// Listen first and power on after: a client that waits for the socket can
+	// connect at once, and waits for the answer.
+	start, err := o.listen(srv, data, ctrl, left)
+	if err != nil {
+		return err
+	}
+	if o.NotNeedInit {
+		if err := m.PowerOn(true); err != nil {
+			return err
+		}
+	}
+	defer m.PowerOff()
+	if err := o.writePID(); err != nil {
+		return err
+	}
+	start()
+	tellReady()
+	select {
+	case s := <-sig:
+		log("%v: ending", s)
+	case <-srv.Done():
+	}
+	return nil
+}
+
+// controlClients bounds the clients of the control channel.
+const controlClients = 16
+
+// listen opens both channels; the function it returns begins to serve them.
+func (o *Options) listen(srv *Server, data *Data, ctrl *Control, left func()) (start func(), err error) {
+	var starts []func()
+	if e := o.Data; e != nil {
+		if e.FD >= 0 || e.ClientFD >= 0 {
+			conn, err := connFD(max(e.FD, e.ClientFD))
+			if err != nil {
+				return nil, fmt.Errorf("--server: %w", err)
+			}
+			// There is no way to come back once this connection is gone.
+			starts = append(starts, func() { srv.Go(conn, data.Serve, srv.Stop) })
+		} else {
+			l, err := e.Open()
+			if err != nil {
+				return nil, fmt.Errorf("--server: %w", err)
+			}
+			starts = append(starts, func() { srv.Listen(l, 1, data.Serve, left) })
+		}
+	}
+	if e := o.Control; e != nil {
+		switch {
+		case e.ClientFD >= 0:
+			conn, err := connFD(e.ClientFD)
+			if err != nil {
+				return nil, fmt.Errorf("--ctrl: %w", err)
+			}
+			starts = append(starts, func() { srv.Go(conn, ctrl.Serve, left) })
+		default:
+			var l net.Listener
+			if e.FD >= 0 {
+				l, err = listenerFD(e.FD)
+			} else {
+				l, err = e.Open()
+			}
+			if err != nil {
+				return nil, fmt.Errorf("--ctrl: %w", err)
+			}
+			starts = append(starts, func() { srv.Listen(l, controlClients, ctrl.Serve, nil) })
+		}
+	}
+	return func() {
+		for _, f := range starts {
+			f()
+		}
+	}, nil
+}
+
+func connFD(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "connection")
+	if f == nil {
+		return nil, fmt.Errorf("file descriptor %d is not open", fd)
+	}
+	defer f.Close()
+	return net.FileConn(f)
+}
+
+func listenerFD(fd int) (net.Listener, error) {
+	f := os.NewFile(uintptr(fd), "listener")
+	if f == nil {
+		return nil, fmt.Errorf("file descriptor %d is not open", fd)
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// maxKeyFile bounds a key or passphrase file, in bytes.
+const maxKeyFile = 4096
+
+// Read reads the key; a nil option is no key.
+func (k *KeyOption) Read() (*Key, error) {
+	if k == nil {
+		return nil, nil
+	}
+	f := os.NewFile(uintptr(k.FD), "key")
+	if k.FD < 0 {
+		var err error
+		if f, err = os.Open(k.File); err != nil {
+			return nil, err
+		}
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxKeyFile {
+		return nil, fmt.Errorf("key file has more than %d bytes", maxKeyFile)
+	}
+	if k.Remove && k.File != "" {
+		if err := os.Remove(k.File); err != nil {
+			return nil, err
+		}
+	}
+	if k.Pass {
+		return NewPassphraseKey(bytes.TrimRight(b, "\r\n"), k.KDF, k.Bits)
+	}
+	return ParseKey(b, k.Format)
+}
+
+// writePID writes the number of this process.
+func (o *Options) writePID() error {
+	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
+	if o.PIDFile != "" {
+		return os.WriteFile(o.PIDFile, pid, 0o644)
+	}
+	if o.PIDFD >= 0 {
+		f := os.NewFile(uintptr(o.PIDFD), "pid")
+		if f == nil {
+			return errors.New("--pid: file descriptor is not open")
+		}
+		_, err := f.Write(pid)
+		return errors.Join(err, f.Close())
+	}
+	return nil
+}
+
+// printCapabilities prints what libvirt and others ask for. They look at the
+// type, which is therefore swtpm's.
+func printCapabilities(w io.Writer, version string) error {
+	return json.NewEncoder(w).Encode(map[string]any{
+		"type": "swtpm",
+		"features": []string{"tpm-2.0", "tpm-send-command-header", "flags-opt-startup", "cmdarg-seccomp",
+			"cmdarg-key-fd", "cmdarg-pwd-fd", "cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir",
+			"rsa-keysize-2048"},
+		"version": "0.7.1", "implementation": "stubtpm", "implementation-version": version,
+	})
+}
+
+// printStates lists the stored parts of the state.
+func printStates(o *Options, w io.Writer) error {
+	if o.StateDir == "" {
+		return errors.New("--tpmstate dir=DIR is missing")
+	}
+	key, err := o.Key.Read()
+	if err != nil {
+		return err
+	}
+	s := &StateDir{dir: o.StateDir, opt: StateOptions{Key: key}}
+	type state struct {
+		Name string `json:"name"`
+		Size int    `json:"size"`
+	}
+	states := []state{}
+	for _, t := range []BlobType{BlobPermanent, BlobVolatile} {
+		if n, ok := s.Size(t); ok {
+			states = append(states, state{map[BlobType]string{BlobPermanent: "permall", BlobVolatile: "volatile"}[t], n})
+		}
+	}
+	return json.NewEncoder(w).Encode(map[string]any{"type": "swtpm", "states": states})
+}
+
+const socketHelp = `Usage: stubtpm socket [options]
+
+The options are those of swtpm(8), "swtpm socket":
+  --tpm2                    needed: this is a TPM 2.0
+  --tpmstate dir=DIR[,mode=0...]|backend-uri=dir://DIR
+  --server type=tcp,port=P[,bindaddr=A][,disconnect] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N
+  --ctrl type=tcp,port=P[,bindaddr=A] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N | clientfd=N
+  -p, --port P; -f, --fd N; -t, --terminate; -d, --daemon
+  --flags not-need-init,startup-clear|startup-state|startup-none
+  --locality reject-locality-4,allow-set-locality
+  --key, --migration-key file=F|fd=N[,format=hex|binary] | pwdfile=F|pwdfd=N[,kdf=pbkdf2|sha512] [,mode=aes-256-cbc][,remove]
+                            the files are AES-GCM under a key of that size
+  --log file=F|fd=N[,prefix=][,truncate]; --pid file=F|fd=N; -r, --runas USER
+  --seccomp action=...      accepted, without effect
+  --print-capabilities, --print-states, --version, --help
+and one more:
+  --no-sync                 do not flush the state to the disk at each change (swtpm never does)
+`

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+)
+
+// version is this program's own; swtpm's options and channels are those of
+// swtpm 0.7.
+const version = "0.1.0"
+
+// A command is one subcommand: args are those after its name.
+type command struct {
+	name, syntax, help string
+	run                func(args []string, stdin io.Reader, stdout, stderr io.Writer) int
+}
+
+func commands() []command {
+	return []command{
+		{"serve", "--state DIR [options]", "serve a TPM on sockets in its state directory", serve},
+		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
+		{"chardev", "", "not supported", unsupported("chardev", "a character device or the kernel's vtpm proxy")},
+		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
+	}
+}
+
+// run is the program. A first argument that is an option, or the name swtpm
+// for the program, means socket, as swtpm's own callers have it.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) < 2 {
+		usage(stderr)
+		return exitUsage
+	}
+	name, rest := args[1], args[2:]
+	switch name {
+	case "help", "-h", "--help":
+		usage(stdout)
+		return exitOK
+	case "version", "-v", "--version":
+		fmt.Fprintf(stdout, "TPM emulator version %s (stubtpm)\n", version)
+		return exitOK
+	}
+	for _, c := range commands() {
+		if c.name == name {
+			return c.run(rest, stdin, stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "%s: unknown command %q\n", filepath.Base(args[0]), name)
+	usage(stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprintln(w, "Usage: stubtpm COMMAND [options]")
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-36s %s\n", strings.TrimSpace(c.name+" "+c.syntax), c.help)
+	}
+	fmt.Fprintln(w, "`stubtpm COMMAND --help` tells a command's options.")
+}
+
+func unsupported(name, what string) func([]string, io.Reader, io.Writer, io.Writer) int {
+	return func(_ []string, _ io.Reader, _, stderr io.Writer) int {
+		fmt.Fprintf(stderr, "stubtpm %s: %s is not supported; use `stubtpm socket`\n", name, what)
+		return exitFail
+	}
+}
