@@ -1,0 +1,49 @@
+# Everything here is a short name for a Go program; see the doc comment of each
+# below tools/.
+GO    ?= go
+TPM   ?= tis
+ACCEL ?= tcg
+BUILD := build
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: deps images ## boot Xen with manager, vTPM and guest, and tell the story (TPM=crb, ACCEL=kvm)
+	$(GO) run ./tools/xenlab run -tpm $(TPM) -accel $(ACCEL)
+
+.PHONY: test
+test: deps images ## all tests: units, fuzz seeds, real clients, bare metal, a real Xen
+	$(GO) run ./tools/check
+
+.PHONY: test-unit
+test-unit: ## the tests that need nothing but Go, in seconds
+	$(GO) test -short ./...
+
+.PHONY: images
+images: ## build the unikernels and the command stubtpm, and measure them
+	@mkdir -p $(BUILD)/images
+	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpmmgr.elf ./stubdom/vtpmmgr
+	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpm.elf ./stubdom/vtpm
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm ./tools/stubtpm
+	$(GO) run ./tools/image manifest $(BUILD)/images
+
+.PHONY: deps
+deps: ## get the Debian packages that are missing (root or sudo)
+	$(GO) run ./tools/deps
+
+.PHONY: vet
+vet: ## gofmt, go vet, and the rules of the house
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not formatted by gofmt'; exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./tools/house
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	$(GO) run ./tools/check -fuzz $(FUZZTIME)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BUILD)

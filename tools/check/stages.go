@@ -1,0 +1,14 @@
+package main
+
+// stages in the order in which they run: the quick ones first.
+var stages = [...]stage{
+	{"vet", "go vet", []command{
+		{argv: []string{"go", "vet", "./..."}},
+	}},
+	{"unit", "unit tests and the seeds of the fuzz targets", []command{
+		{argv: []string{"go", "test", "-timeout", "10m", "./..."}},
+	}},
+	{"xen", "manager, vTPM and guest on a real Xen in QEMU", []command{
+		{env: []string{"STUBTPM_XEN=1"}, argv: []string{"go", "test", "-timeout", "40m", "-count", "1", "-run", "Xen", "./tools/xenlab/..."}},
+	}},
+}

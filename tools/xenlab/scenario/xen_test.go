@@ -1,0 +1,90 @@
+package scenario
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"stubtpm/tools/xenlab/lab"
+)
+
+// repository is the top of the repository as seen from this package.
+const repository = "../../.."
+
+// needXen skips unless the run on Xen is asked for, since it takes minutes.
+func needXen(t *testing.T) Images {
+	t.Helper()
+	if os.Getenv("STUBTPM_XEN") == "" {
+		t.Skip("boots Xen in QEMU for minutes: set STUBTPM_XEN=1, as make test does")
+	}
+	i := Images{
+		Manager: filepath.Join(repository, "build/images/vtpmmgr.elf"),
+		VTPM:    filepath.Join(repository, "build/images/vtpm.elf"),
+		Stubtpm: filepath.Join(repository, "build/stubtpm"),
+	}
+	for _, f := range i.Files() {
+		if _, err := os.Stat(f); err != nil {
+			t.Fatalf("%v (make images builds it)", err)
+		}
+	}
+	return i
+}
+
+// machine boots the lab for one test. Its files are in build/ for those who
+// look into a failure.
+func machine(t *testing.T, name string, opt lab.Options) *lab.Machine {
+	t.Helper()
+	opt.Dir = filepath.Join(repository, "build/xenlab-"+name)
+	opt.LinuxGuest = true
+	opt.Log = t.Logf
+	if err := os.RemoveAll(filepath.Join(opt.Dir, "tpm")); err != nil {
+		t.Fatal(err)
+	}
+	m, err := lab.Start(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Close)
+	return m
+}
+
+// TestXen runs the story and, on the same machine, the faults and attacks.
+func TestXen(t *testing.T) {
+	images := needXen(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
+	defer cancel()
+	s := NewStack(machine(t, "test", lab.Options{Files: images.Files()}))
+	t.Run("story", func(t *testing.T) {
+		if _, err := s.Story(ctx, &testReport{t}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	t.Run("faults", func(t *testing.T) {
+		if err := s.Faults(ctx, &testReport{t}); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// A testReport makes a failed claim a failed test.
+type testReport struct{ t *testing.T }
+
+func (r *testReport) Step(format string, args ...any) { r.t.Logf(format, args...) }
+
+func (r *testReport) Show(where, command, output string) {
+	r.t.Logf("%s# %s\n%s", where, command, output)
+}
+
+func (r *testReport) Check(claim string, holds bool, detail string) {
+	r.t.Helper()
+	if !holds {
+		r.t.Errorf("%s: %s", claim, detail)
+	} else {
+		r.t.Logf("ok: %s", claim)
+	}
+}
