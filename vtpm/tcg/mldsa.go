@@ -19,6 +19,7 @@ const (
 	MLKEMPrivateSize  = 64
 	MLDSAPrivateSize  = 32
 	MLKEMSharedSecret = 32
+	MaxSignatureCtx   = 255
 )
 
 // A TPMSMLDSAParms is the parameters of an ML-DSA or HashML-DSA key (Part 2,

@@ -99,6 +99,12 @@ func (p *TPMTNVPublic2) Unmarshal(r *Reader) {
 // Marshal appends p.
 func (p *TPMTNVPublic2) Marshal(w *Writer) {
 	w.Uint8(uint8(p.NVIndex.Type()))
+	p.MarshalArea(w)
+}
+
+// MarshalArea appends p without its type of handle: what the Name of the index
+// is the digest of (Part 3, 31.18.1).
+func (p *TPMTNVPublic2) MarshalArea(w *Writer) {
 	if p.NVIndex.Type() != TPMHTExternalNV {
 		q := p.Public()
 		q.Marshal(w)

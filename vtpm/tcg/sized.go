@@ -57,6 +57,16 @@ func (r *Reader) ContextData() []byte { return r.Sized(MaxContextSize) }
 // TPMTPublic.UnmarshalTemplate reads.
 func (r *Reader) Template() []byte { return r.Sized(maxPublicSize) }
 
+// SignatureCtx takes a TPM2B_SIGNATURE_CTX (Part 2, Table 221).
+func (r *Reader) SignatureCtx() []byte { return r.Sized(MaxSignatureCtx) }
+
+// SignatureHint takes a TPM2B_SIGNATURE_HINT (Part 2, Table 222), which only
+// EdDSA fills.
+func (r *Reader) SignatureHint() []byte { return r.Sized(MaxECCKeyBytes) }
+
+// KEMCiphertext takes a TPM2B_KEM_CIPHERTEXT (Part 2, Table 102).
+func (r *Reader) KEMCiphertext() []byte { return r.Sized(MaxMLKEMCTSize) }
+
 // begin2B takes the size of a TPM2B that holds a structure, for end2B. A size
 // of zero is TPM_RC_SIZE.
 //
