@@ -102,7 +102,7 @@ func (t HandleType) allows(h TPMHandle, null bool) bool {
 	case TPMIDHContext:
 		return isHMACSession(h) || isPolicySession(h) || isTransient(h)
 	case TPMIDHSaved:
-		return isHMACSession(h) || isPolicySession(h) || h >= TPMIDHSavedTransient && h <= TPMIDHSavedTransientStClear
+		return isHMACSession(h) || isPolicySession(h) || h >= TPMIDHSavedTransient && h <= TPMIDHSavedTransientClear
 	case TPMIRHHierarchy:
 		return isHierarchy(h)
 	case TPMIRHEnables:

@@ -81,9 +81,9 @@ const (
 // Part 2 v1.85, Table 60 (TPMI_DH_SAVED): what a saved context's handle says
 // of objects. Sessions keep their own handle.
 const (
-	TPMIDHSavedTransient        TPMHandle = 0x80000000
-	TPMIDHSavedSequence         TPMHandle = 0x80000001
-	TPMIDHSavedTransientStClear TPMHandle = 0x80000002
+	TPMIDHSavedTransient      TPMHandle = 0x80000000
+	TPMIDHSavedSequence       TPMHandle = 0x80000001
+	TPMIDHSavedTransientClear TPMHandle = 0x80000002
 )
 
 // ImplementationPCR is IMPLEMENTATION_PCR, the number of PCRs, and

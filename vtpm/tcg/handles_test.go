@@ -12,7 +12,7 @@ func TestHandleTypes(t *testing.T) {
 		'h': HMACSessionFirst, 'j': HMACSessionFirst + MaxActiveSessions, 's': PolicySessionFirst + 1,
 		'o': TPMRHOwner, 'e': TPMRHEndorsement, 'f': TPMRHPlatform, 'l': TPMRHLockout, 'z': TPMRHNull,
 		'w': TPMRSPW, 'v': TPMRHPlatformNV, 'a': TPMRHACTF, 'u': TPMRHFWOwner, 'y': 0x40040007,
-		't': TransientFirst, '2': TPMIDHSavedTransientStClear, '3': 0x80000003, 'd': PersistentLast,
+		't': TransientFirst, '2': TPMIDHSavedTransientClear, '3': 0x80000003, 'd': PersistentLast,
 		'c': ACFirst, 'i': 0x90010000, 'k': 0x40000002,
 	}
 	for _, c := range []struct {
