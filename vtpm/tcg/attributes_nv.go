@@ -3,7 +3,7 @@ package tcg
 // A TPMANV is the attributes of an NV index.
 type TPMANV uint32
 
-// Part 2 v1.85, TPMA_NV.
+// Part 2 v1.85, Table 249 (TPMA_NV).
 const (
 	TPMANVPPWrite        TPMANV = 1 << 0
 	TPMANVOwnerWrite     TPMANV = 1 << 1
@@ -36,7 +36,7 @@ const (
 // bits, and more above.
 type TPMANVExp uint64
 
-// Part 2 v1.85, TPMA_NV_EXP.
+// Part 2 v1.85, Table 250 (TPMA_NV_EXP).
 const (
 	TPMANVExpEncryption   TPMANVExp = 1 << 32
 	TPMANVExpIntegrity    TPMANVExp = 1 << 33

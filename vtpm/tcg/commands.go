@@ -14,7 +14,7 @@ const (
 	RoleDup
 )
 
-// Attributes of a command in Part 3's tables.
+// CommandAttrs are what Part 3's tables say of a command as a whole.
 type CommandAttrs uint8
 
 // What a command does beside its work, and what it demands.

@@ -99,7 +99,7 @@ const (
 // A TPMNT is the kind of an NV index.
 type TPMNT uint8
 
-// Part 2 v1.85, TPM_NT.
+// Part 2 v1.85, Table 247 (TPM_NT).
 const (
 	TPMNTOrdinary TPMNT = 0x0
 	TPMNTCounter  TPMNT = 0x1

@@ -78,7 +78,7 @@ const (
 	ACLast             TPMHandle = 0x9000FFFF
 )
 
-// Part 2 v1.85, Table 60 (TPMI_DH_SAVED): what a saved context's handle says
+// Part 2 v1.85, Table 58 (TPMI_DH_SAVED): what a saved context's handle says
 // of objects. Sessions keep their own handle.
 const (
 	TPMIDHSavedTransient      TPMHandle = 0x80000000

@@ -183,9 +183,9 @@ func (p *Profile) symBits(a TPMAlgID) (has *uint8, all uint8) {
 func (p *Profile) SymBits(a TPMAlgID, n int) bool {
 	bit := bitOf(symSizes[:], n)
 	if p == nil {
-		var any Profile
-		_, all := any.symBits(a)
-		return all&bit != 0
+		var all Profile
+		_, sizes := all.symBits(a)
+		return sizes&bit != 0
 	}
 	has, _ := p.symBits(a)
 	return has != nil && *has&bit != 0

@@ -44,13 +44,13 @@ func (r *Reader) ECCParameter() []byte { return r.Sized(MaxECCKeyBytes) }
 // EncryptedSecret takes a TPM2B_ENCRYPTED_SECRET (Part 2, Table 224).
 func (r *Reader) EncryptedSecret() []byte { return r.Sized(MaxEncryptedSecret) }
 
-// Private takes a TPM2B_PRIVATE (Part 2, TPM2B_PRIVATE).
+// Private takes a TPM2B_PRIVATE (Part 2, Table 243).
 func (r *Reader) Private() []byte { return r.Sized(MaxPrivateSize) }
 
-// IDObject takes a TPM2B_ID_OBJECT (Part 2, TPM2B_ID_OBJECT).
+// IDObject takes a TPM2B_ID_OBJECT (Part 2, Table 245).
 func (r *Reader) IDObject() []byte { return r.Sized(MaxIDObjectSize) }
 
-// ContextData takes a TPM2B_CONTEXT_DATA (Part 2, TPM2B_CONTEXT_DATA).
+// ContextData takes a TPM2B_CONTEXT_DATA (Part 2, Table 259).
 func (r *Reader) ContextData() []byte { return r.Sized(MaxContextSize) }
 
 // Template takes a TPM2B_TEMPLATE (Part 2, Table 237), whose bytes
