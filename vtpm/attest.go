@@ -1,0 +1,70 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// checkAttestKey checks, for an attestation command whose signing key is the
+// n-th handle, that the key may sign it, and chooses the scheme. The null
+// handle stands for no signature.
+//
+//	TPM_RC_KEY     the handle is not of a signing key
+//	TPM_RC_SCHEME  not a scheme of the key
+func (d *Device) checkAttestKey(h tcg.TPMHandle, n, param int, asked tcg.TPMTSigScheme) (*object, tcg.TPMTSigScheme, tcg.TPMRC) {
+	if h == tcg.TPMRHNull {
+		return nil, tcg.TPMTSigScheme{Scheme: tcg.TPMAlgNull}, tcg.TPMRCSuccess
+	}
+	o := d.object(h)
+	if o.seq != nil || !o.has(tcg.TPMAObjectSignEncrypt) || o.public.Type == tcg.TPMAlgSymCipher {
+		return nil, asked, tcg.TPMRCKey.H(n)
+	}
+	if o.has(tcg.TPMAObjectX509Sign) {
+		return nil, asked, tcg.TPMRCAttributes.H(n)
+	}
+	s, rc := signScheme(o, asked)
+	if rc != tcg.TPMRCSuccess {
+		return nil, s, rc.P(param)
+	}
+	return o, s, tcg.TPMRCSuccess
+}
+
+// newAttest fills what all attestation structures have in common (Part 3,
+// 18.1). o is nil for no signature.
+func (d *Device) newAttest(o *object, kind tcg.TPMST, extraData []byte) tcg.TPMSAttest {
+	a := tcg.TPMSAttest{
+		Magic: tcg.TPMGeneratedValue, Type: kind, ExtraData: extraData,
+		ClockInfo: d.clockInfo(), FirmwareVersion: firmwareVersion,
+	}
+	if o == nil {
+		d.obfuscate(&a, tcg.TPMRHNull, nil, contextHash)
+		return a
+	}
+	a.QualifiedSigner = o.qualifiedName
+	if o.hierarchy != tcg.TPMRHEndorsement && o.hierarchy != tcg.TPMRHPlatform {
+		d.obfuscate(&a, tcg.TPMRHOwner, o.qualifiedName, o.public.NameAlg)
+	}
+	return a
+}
+
+// obfuscate hides the counters and the firmware version from verifiers that
+// did not get the key from the endorsement or platform hierarchy, so that they
+// do not tell which TPM it is (Part 1, "Obfuscated Clock").
+func (d *Device) obfuscate(a *tcg.TPMSAttest, h tcg.TPMHandle, name []byte, alg tcg.TPMAlgID) {
+	k := kdfa(alg, d.proof(h), "OBFUSCATE", name, nil, 128)
+	a.FirmwareVersion += uint64(be32(k))<<32 | uint64(be32(k[4:]))
+	a.ClockInfo.ResetCount += be32(k[8:])
+	a.ClockInfo.RestartCount += be32(k[12:])
+}
+
+// signAttest writes the attestation structure and its signature.
+func (d *Device) signAttest(c *call, o *object, s tcg.TPMTSigScheme, a *tcg.TPMSAttest) error {
+	at := len(c.out.B)
+	a.Marshal2B(&c.out)
+	sig := tcg.TPMTSignature{SigAlg: tcg.TPMAlgNull}
+	if o != nil {
+		var rc tcg.TPMRC
+		if sig, rc = d.sign(o, s, digest(s.HashAlg, c.out.B[at+2:])); rc != tcg.TPMRCSuccess {
+			return rc
+		}
+	}
+	sig.Marshal(&c.out)
+	return nil
+}

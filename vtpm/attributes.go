@@ -1,0 +1,207 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// Checks of a public area that is to become an object (Part 1, "Object
+// Structure Elements"; Part 2, "TPMA_OBJECT"; Part 3, 12.1 "TPM2_Create").
+
+// checkCreation checks a template for TPM2_Create and its relatives. dataSize
+// is that of the sensitive data which the caller gives. parent is nil for a
+// primary object.
+func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, dataSize int) tcg.TPMRC {
+	attrs := p.ObjectAttributes
+	origin := attrs&tcg.TPMAObjectSensitiveDataOrigin != 0
+	if !origin && dataSize == 0 {
+		return tcg.TPMRCAttributes
+	}
+	if parent != nil && origin && dataSize != 0 {
+		return tcg.TPMRCAttributes
+	}
+	switch p.Type {
+	case tcg.TPMAlgKeyedHash:
+		if attrs&(tcg.TPMAObjectSignEncrypt|tcg.TPMAObjectDecrypt) == 0 && origin {
+			return tcg.TPMRCAttributes // the TPM does not make up sealed data
+		}
+	case tcg.TPMAlgSymCipher:
+		if attrs&tcg.TPMAObjectRestricted != 0 && !origin &&
+			attrs&(tcg.TPMAObjectFixedParent|tcg.TPMAObjectFixedTPM) != 0 {
+			return tcg.TPMRCAttributes
+		}
+	default:
+		if !origin {
+			return tcg.TPMRCAttributes
+		}
+	}
+	parentFixed, parentEncDup := true, false
+	if parent != nil {
+		parentFixed = parent.has(tcg.TPMAObjectFixedTPM)
+		parentEncDup = parent.has(tcg.TPMAObjectEncryptedDuplication)
+	}
+	return d.checkAttributes(p, parent, parentFixed, parentEncDup)
+}
+
+// checkAttributes checks the attributes against each other and the parent's,
+// and the algorithms against the attributes.
+func (d *Device) checkAttributes(p *tcg.TPMTPublic, parent *object, parentFixed, parentEncDup bool) tcg.TPMRC {
+	attrs := p.ObjectAttributes
+	has := func(a tcg.TPMAObject) bool { return attrs&a != 0 }
+	if p.NameAlg == tcg.TPMAlgNull {
+		return tcg.TPMRCHash
+	}
+	if n := len(p.AuthPolicy); n != 0 && n != hashSize(p.NameAlg) {
+		return tcg.TPMRCSize
+	}
+	// An object is fixed to the TPM exactly if it is fixed to a parent that is.
+	if has(tcg.TPMAObjectFixedTPM) != (has(tcg.TPMAObjectFixedParent) && parentFixed) {
+		return tcg.TPMRCAttributes
+	}
+	if has(tcg.TPMAObjectFixedTPM) && has(tcg.TPMAObjectEncryptedDuplication) {
+		return tcg.TPMRCAttributes
+	}
+	if !parentFixed && has(tcg.TPMAObjectEncryptedDuplication) != parentEncDup {
+		return tcg.TPMRCAttributes
+	}
+	if has(tcg.TPMAObjectFirmwareLimited) || has(tcg.TPMAObjectSVNLimited) {
+		// Limits are inherited from the hierarchy or parent, never given up.
+		if parent != nil && !parent.has(attrs&(tcg.TPMAObjectFirmwareLimited|tcg.TPMAObjectSVNLimited)) {
+			return tcg.TPMRCAttributes
+		}
+	}
+	if rc := checkUse(p); rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	if rc := d.checkScheme(p); rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	// A storage key that cannot leave its parent protects its children as its
+	// parent protects it.
+	if parent != nil && parent.isStorageParent() && isStorageTemplate(p) && has(tcg.TPMAObjectFixedParent) {
+		o := object{public: *p}
+		if p.NameAlg != parent.public.NameAlg {
+			return tcg.TPMRCHash
+		}
+		if o.symmetric() != parent.symmetric() {
+			return tcg.TPMRCSymmetric
+		}
+	}
+	return tcg.TPMRCSuccess
+}
+
+func isStorageTemplate(p *tcg.TPMTPublic) bool {
+	a := p.ObjectAttributes
+	return a&tcg.TPMAObjectRestricted != 0 && a&tcg.TPMAObjectDecrypt != 0 && p.Type != tcg.TPMAlgKeyedHash
+}
+
+// checkUse checks sign, decrypt, restricted and x509sign against the type.
+func checkUse(p *tcg.TPMTPublic) tcg.TPMRC {
+	attrs := p.ObjectAttributes
+	sign := attrs&tcg.TPMAObjectSignEncrypt != 0
+	decrypt := attrs&tcg.TPMAObjectDecrypt != 0
+	restricted := attrs&tcg.TPMAObjectRestricted != 0
+	if restricted && sign == decrypt {
+		return tcg.TPMRCAttributes
+	}
+	if attrs&tcg.TPMAObjectX509Sign != 0 && (!sign || p.Type == tcg.TPMAlgSymCipher || p.Type == tcg.TPMAlgKeyedHash) {
+		return tcg.TPMRCAttributes
+	}
+	switch p.Type {
+	case tcg.TPMAlgKeyedHash:
+	case tcg.TPMAlgSymCipher:
+		if restricted && sign || !sign && !decrypt {
+			return tcg.TPMRCAttributes
+		}
+	default:
+		if !sign && !decrypt {
+			return tcg.TPMRCAttributes
+		}
+	}
+	return tcg.TPMRCSuccess
+}
+
+// checkScheme checks the algorithms of a public area against its attributes.
+func (d *Device) checkScheme(p *tcg.TPMTPublic) tcg.TPMRC {
+	attrs := p.ObjectAttributes
+	sign := attrs&tcg.TPMAObjectSignEncrypt != 0
+	decrypt := attrs&tcg.TPMAObjectDecrypt != 0
+	restricted := attrs&tcg.TPMAObjectRestricted != 0
+	switch p.Type {
+	case tcg.TPMAlgSymCipher:
+		if restricted && p.Sym.Mode != tcg.TPMAlgCFB {
+			return tcg.TPMRCMode
+		}
+		return tcg.TPMRCSuccess
+	case tcg.TPMAlgKeyedHash:
+		return checkKeyedHashScheme(p, sign, decrypt, restricted)
+	}
+	var sym tcg.TPMTSymDefObject
+	var scheme tcg.TPMAlgID
+	if p.Type == tcg.TPMAlgRSA {
+		sym, scheme = p.RSA.Symmetric, p.RSA.Scheme.Scheme
+	} else {
+		sym, scheme = p.ECC.Symmetric, p.ECC.Scheme.Scheme
+		if p.ECC.KDF.Scheme != tcg.TPMAlgNull {
+			return tcg.TPMRCKDF // Part 2, TPMS_ECC_PARMS: it has no effect, and is required to be null
+		}
+	}
+	if restricted && decrypt {
+		if sym.Algorithm == tcg.TPMAlgNull {
+			return tcg.TPMRCSymmetric
+		}
+		if sym.Mode != tcg.TPMAlgCFB {
+			return tcg.TPMRCMode
+		}
+		if scheme != tcg.TPMAlgNull {
+			return tcg.TPMRCScheme
+		}
+		return tcg.TPMRCSuccess
+	}
+	if sym.Algorithm != tcg.TPMAlgNull {
+		return tcg.TPMRCSymmetric
+	}
+	switch {
+	case scheme == tcg.TPMAlgNull:
+		if restricted {
+			return tcg.TPMRCScheme // a restricted signing key has to say how it signs
+		}
+	case sign && decrypt:
+		return tcg.TPMRCScheme // one scheme cannot be for both
+	case sign && !isSigningScheme(scheme), decrypt && !isDecryptionScheme(scheme):
+		return tcg.TPMRCScheme
+	}
+	return tcg.TPMRCSuccess
+}
+
+func checkKeyedHashScheme(p *tcg.TPMTPublic, sign, decrypt, restricted bool) tcg.TPMRC {
+	s := p.KeyedHash.Scheme.Scheme
+	switch {
+	case sign == decrypt: // data, or for both
+		if s != tcg.TPMAlgNull {
+			return tcg.TPMRCScheme
+		}
+	case s == tcg.TPMAlgNull:
+		if restricted {
+			return tcg.TPMRCScheme
+		}
+	case sign && s != tcg.TPMAlgHMAC, decrypt && s != tcg.TPMAlgXOR:
+		return tcg.TPMRCScheme
+	case decrypt && restricted && p.KeyedHash.Scheme.KDF == tcg.TPMAlgNull:
+		return tcg.TPMRCScheme // a derivation parent needs its KDF
+	}
+	return tcg.TPMRCSuccess
+}
+
+func isSigningScheme(a tcg.TPMAlgID) bool {
+	switch a {
+	case tcg.TPMAlgRSASSA, tcg.TPMAlgRSAPSS, tcg.TPMAlgECDSA, tcg.TPMAlgECDAA, tcg.TPMAlgSM2, tcg.TPMAlgECSchnorr:
+		return true
+	}
+	return false
+}
+
+func isDecryptionScheme(a tcg.TPMAlgID) bool {
+	switch a {
+	case tcg.TPMAlgRSAES, tcg.TPMAlgOAEP, tcg.TPMAlgECDH, tcg.TPMAlgECMQV:
+		return true
+	}
+	return false
+}

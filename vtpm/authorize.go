@@ -1,0 +1,178 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// authorize checks that every handle that needs an authorization has one, and
+// that each session proves what it claims (Part 3, 5.6).
+func (d *Device) authorize(c *call) error {
+	need := c.spec.AuthCount()
+	if c.nSessions < need {
+		return tcg.TPMRCAuthMissing
+	}
+	if c.nSessions == 0 {
+		if !c.spec.Has(tcg.AttrNoSessions) {
+			d.vol.exclusive = 0
+		}
+		return nil
+	}
+	for i := range c.nSessions {
+		a := &c.sessions[i]
+		if i < need {
+			a.forHandle, a.handle = true, c.handles[i]
+		}
+		if rc := d.authorizeSession(c, i); rc != tcg.TPMRCSuccess {
+			return rc.S(i + 1)
+		}
+	}
+	a := c.auditSession()
+	if a != nil && a.attrs&tcg.TPMASessionAuditExclusive != 0 && a.s.audited && d.vol.exclusive != a.s.handle {
+		return tcg.TPMRCExclusive
+	}
+	return nil
+}
+
+func (d *Device) authorizeSession(c *call, i int) tcg.TPMRC {
+	a := &c.sessions[i]
+	if a.forHandle {
+		return d.authorizeHandle(c, i)
+	}
+	if a.s == nil {
+		return tcg.TPMRCHandle // a password has to be for a handle
+	}
+	if a.attrs&(tcg.TPMASessionAudit|tcg.TPMASessionDecrypt|tcg.TPMASessionEncrypt) == 0 {
+		return tcg.TPMRCAttributes
+	}
+	return d.checkHMAC(c, i)
+}
+
+// authorizeHandle checks the session for the command's i-th handle.
+func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
+	a := &c.sessions[i]
+	h := a.handle
+	role := c.spec.Handles[i].Role
+	isPolicy := a.s != nil && a.s.policy != nil
+
+	if d.needsPhysicalPresence(c, i) && !d.vol.physicalPresence {
+		return tcg.TPMRCPP
+	}
+	usesAuth := !isPolicy || a.s.policy.authNeeded || a.s.policy.passwordNeeded
+	if usesAuth && !d.daExempt(h) {
+		if rc := d.checkLockout(h); rc != tcg.TPMRCSuccess {
+			return rc
+		}
+	}
+	if isPolicy {
+		if !d.policyAvailable(c, h, role) {
+			return tcg.TPMRCAuthUnavailable
+		}
+		if rc := d.checkPolicy(c, i); rc != tcg.TPMRCSuccess {
+			return rc
+		}
+		p := a.s.policy
+		if p.passwordNeeded {
+			return d.checkPassword(a)
+		}
+		a.includeAuth = p.authNeeded
+		return d.checkHMAC(c, i)
+	}
+	if !d.authValueAvailable(c, h, role) {
+		return tcg.TPMRCAuthUnavailable
+	}
+	if role == tcg.RoleDup {
+		return tcg.TPMRCAuthType
+	}
+	if a.s == nil {
+		return d.checkPassword(a)
+	}
+	a.includeAuth = !d.isBoundTo(a.s, h)
+	return d.checkHMAC(c, i)
+}
+
+func (d *Device) checkPassword(a *authorization) tcg.TPMRC {
+	// Trailing zeros of an authorization value are not part of it (Part 1,
+	// "Authorization Value").
+	if equal(trimZeros(a.value), d.entityAuth(a.handle)) {
+		d.authSucceeded(a.handle)
+		return tcg.TPMRCSuccess
+	}
+	return d.authFailed(a.handle)
+}
+
+func (d *Device) checkHMAC(c *call, i int) tcg.TPMRC {
+	a := &c.sessions[i]
+	if equal(a.value, d.commandHMAC(c, i)) {
+		if a.forHandle && a.includeAuth {
+			d.authSucceeded(a.handle)
+		}
+		return tcg.TPMRCSuccess
+	}
+	if a.forHandle && (a.includeAuth || a.s.policy == nil) {
+		return d.authFailed(a.handle)
+	}
+	if a.s.lockoutBound {
+		return d.authFailed(tcg.TPMRHLockout)
+	}
+	if a.s.daBound {
+		d.countFailure()
+		return tcg.TPMRCAuthFail
+	}
+	return tcg.TPMRCBadAuth
+}
+
+// isBoundTo reports whether the session is bound to the entity h and h's
+// authorization value is what it was when the session started.
+func (d *Device) isBoundTo(s *session, h tcg.TPMHandle) bool {
+	if s.bindName == nil {
+		return false
+	}
+	name, rc := d.entityName(h)
+	return rc == tcg.TPMRCSuccess && equal(name, s.bindName) && equal(d.entityAuth(h), s.bindAuth)
+}
+
+// authValueAvailable reports whether h may be authorized by its
+// authorization value for this command and role (Part 1, "Authorization
+// Selection Logic for Objects" and its neighbours).
+func (d *Device) authValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
+	switch handleType(h) {
+	case tcg.TPMHTPCR:
+		return d.pcrPolicyOf(h) == nil
+	case tcg.TPMHTPermanent:
+		return isAuthHierarchy(h)
+	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
+		o := d.object(h)
+		if o.seq != nil {
+			return true
+		}
+		if o.publicOnly {
+			return false
+		}
+		attrs := o.public.ObjectAttributes
+		return attrs&tcg.TPMAObjectUserWithAuth != 0 && role == tcg.RoleUser ||
+			role == tcg.RoleAdmin && attrs&tcg.TPMAObjectAdminWithPolicy == 0
+	case tcg.TPMHTNVIndex:
+		return d.nvAuthValueAvailable(c, h, role)
+	}
+	return false
+}
+
+// policyAvailable reports whether h has a policy that may authorize this
+// command.
+func (d *Device) policyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
+	if handleType(h) == tcg.TPMHTNVIndex && !d.nvPolicyAvailable(c, h, role) {
+		return false
+	}
+	if o := d.objectOrNil(h); o != nil && (o.publicOnly || o.seq != nil) {
+		return false
+	}
+	p := d.entityPolicy(h)
+	return p.hash != tcg.TPMAlgNull && len(p.digest) != 0
+}
+
+func handleType(h tcg.TPMHandle) tcg.TPMHT { return tcg.TPMHT(h >> 24) }
+
+func trimZeros(b []byte) []byte {
+	for len(b) > 0 && b[len(b)-1] == 0 {
+		b = b[:len(b)-1]
+	}
+	return b
+}

@@ -1,0 +1,302 @@
+package vtpm
+
+import (
+	"cmp"
+	"slices"
+
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
+
+// Part 3, section 30 - Capability Commands.
+var capabilityCommands = commandTable{
+	tcg.TPMCCGetCapability: (*Device).getCapability,
+	tcg.TPMCCTestParms:     (*Device).testParms,
+}
+
+// maxCapBytes is what a capability list may take in a response (Part 2,
+// MAX_CAP_DATA).
+const maxCapBytes = 1024 - 4 - 4
+
+// getCapability is TPM2_GetCapability.
+//
+//	TPM_RC_HANDLE  a handle type that has no list
+//	TPM_RC_VALUE   an unknown capability, or property out of its range
+func (d *Device) getCapability(c *call) error {
+	r := c.reader()
+	capability := r.next().Cap()
+	property := r.next().Uint32()
+	count := r.next().Uint32()
+	if err := r.end(); err != nil {
+		return err
+	}
+	at := len(c.out.B)
+	c.out.YesNo(false)
+	c.out.Uint32(uint32(capability))
+	l := capList{w: &c.out, from: property, limit: count}
+	switch capability {
+	case tcg.TPMCapAlgs:
+		d.listAlgs(&l)
+	case tcg.TPMCapHandles:
+		if rc := d.listHandles(&l); rc != tcg.TPMRCSuccess {
+			return rc
+		}
+	case tcg.TPMCapCommands:
+		d.listCommands(&l)
+	case tcg.TPMCapPPCommands:
+		l.commands(d.perm.physicalPresence)
+	case tcg.TPMCapAuditCommands:
+		l.commands(d.perm.audited)
+	case tcg.TPMCapPCRs:
+		if property != 0 {
+			return tcg.TPMRCValue.P(2)
+		}
+		d.listBanks(&l)
+	case tcg.TPMCapTPMProperties:
+		d.listProperties(&l)
+	case tcg.TPMCapPCRProperties:
+		d.listPCRProperties(&l)
+	case tcg.TPMCapECCCurves:
+		l.begin(2)
+		for _, id := range tpmcrypto.Curves() {
+			if d.profile.HasCurve(id) && l.want(uint32(id)) {
+				l.w.Uint16(uint16(id))
+			}
+		}
+	case tcg.TPMCapAuthPolicies:
+		d.listPolicies(&l)
+	case tcg.TPMCapACT:
+		d.listACT(&l)
+	default:
+		return tcg.TPMRCValue.P(1)
+	}
+	if l.started {
+		l.end()
+	}
+	if l.more {
+		c.out.B[at] = 1
+	}
+	return nil
+}
+
+func sorted[T cmp.Ordered](s []T) []T {
+	s = slices.Clone(s)
+	slices.Sort(s)
+	return s
+}
+
+// A capList writes a counted list: entries from a first property on, so many
+// at most, and no more than a response holds.
+type capList struct {
+	w       *tcg.Writer
+	from    uint32
+	limit   uint32
+	started bool
+	more    bool
+	at      int
+	n, size int
+}
+
+// begin writes the count of entries of size bytes, to be filled in by end.
+func (l *capList) begin(size int) {
+	l.started, l.at, l.size = true, len(l.w.B), size
+	l.w.Uint32(0)
+}
+
+// want reports whether the entry for a property is to be written now.
+func (l *capList) want(property uint32) bool {
+	if property < l.from {
+		return false
+	}
+	if uint32(l.n) >= l.limit || (l.n+1)*l.size > maxCapBytes {
+		l.more = true
+		return false
+	}
+	l.n++
+	return true
+}
+
+func (l *capList) add32(v uint32) {
+	if l.want(v) {
+		l.w.Uint32(v)
+	}
+}
+
+func (l *capList) commands(codes []tcg.TPMCC) {
+	l.begin(4)
+	for _, cc := range sorted(codes) {
+		l.add32(uint32(cc))
+	}
+}
+
+func (l *capList) end() {
+	copy(l.w.B[l.at:], be(nil, 4, uint32(l.n)))
+}
+
+func (d *Device) listAlgs(l *capList) {
+	l.begin(6)
+	for id := tcg.TPMAlgID(1); id < 256; id++ {
+		if !d.profile.HasAlg(id) || id == tcg.TPMAlgNull {
+			continue
+		}
+		if a := algAttributes(id); a != 0 && l.want(uint32(id)) {
+			l.w.Uint16(uint16(id))
+			l.w.Uint32(uint32(a))
+		}
+	}
+}
+
+func (d *Device) listCommands(l *capList) {
+	l.begin(4)
+	for code := firstCommand; code <= lastCommand; code++ {
+		if d.handlerOf(code) == nil {
+			continue
+		}
+		if l.want(uint32(code)) {
+			l.w.Uint32(uint32(tcg.CommandByCode(code).CCAttributes()))
+		}
+	}
+}
+
+// listHandles lists the handles of the type that the property's first byte
+// says.
+func (d *Device) listHandles(l *capList) tcg.TPMRC {
+	var hs []tcg.TPMHandle
+	switch kind := tcg.TPMHT(l.from >> 24); kind {
+	case tcg.TPMHTPCR:
+		for n := range numPCR {
+			hs = append(hs, tcg.TPMHandle(n))
+		}
+	case tcg.TPMHTNVIndex:
+		for h := range d.perm.nv {
+			hs = append(hs, h)
+		}
+	case tcg.TPMHTHMACSession, tcg.TPMHTPolicySession:
+		hs = d.sessionHandles(kind == tcg.TPMHTHMACSession)
+		// Both kinds of session are in one list, in the order of their slots.
+		const slot = 0x00FFFFFF
+		l.begin(4)
+		l.from &= slot
+		for _, h := range hs {
+			if l.want(uint32(h & slot)) {
+				l.w.Uint32(uint32(h))
+			}
+		}
+		return tcg.TPMRCSuccess
+	case tcg.TPMHTPermanent:
+		hs = d.permanentHandles()
+	case tcg.TPMHTTransient:
+		for i, o := range d.vol.objects {
+			if o != nil {
+				hs = append(hs, tcg.TPMHandle(tcg.TPMHTTransient)<<24|tcg.TPMHandle(i))
+			}
+		}
+	case tcg.TPMHTPersistent:
+		for h := range d.perm.objects {
+			hs = append(hs, h)
+		}
+	default:
+		return tcg.TPMRCHandle.P(2)
+	}
+	l.begin(4)
+	for _, h := range sorted(hs) {
+		l.add32(uint32(h))
+	}
+	return tcg.TPMRCSuccess
+}
+
+// sessionHandles lists, by slot, the sessions that are loaded, or those that
+// are saved (Part 2, "TPM_HT": the type of HMAC sessions stands for the first,
+// that of policy sessions for the second).
+func (d *Device) sessionHandles(loaded bool) (hs []tcg.TPMHandle) {
+	for i, n := range d.reset.contexts {
+		switch {
+		case loaded && n == contextLoaded:
+			hs = append(hs, d.vol.sessions[i].handle)
+		case !loaded && n > contextLoaded:
+			hs = append(hs, tcg.TPMHandle(tcg.TPMHTHMACSession)<<24|tcg.TPMHandle(i))
+		}
+	}
+	return hs
+}
+
+// permanentHandles lists the permanent handles that there are.
+func (d *Device) permanentHandles() []tcg.TPMHandle {
+	hs := []tcg.TPMHandle{
+		tcg.TPMRHOwner, tcg.TPMRHNull, tcg.TPMRSPW, tcg.TPMRHLockout,
+		tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHPlatformNV,
+	}
+	return append(hs, d.actHandles()...)
+}
+
+func (d *Device) listBanks(l *capList) {
+	l.begin(6)
+	for i := range d.perm.pcrBanks {
+		s := &d.perm.pcrBanks[i]
+		if uint32(l.n) < l.limit {
+			l.n++
+			s.Marshal(l.w)
+		} else {
+			l.more = true
+		}
+	}
+}
+
+// listPCRProperties lists which PCRs have which property (Part 2,
+// "TPM_PT_PCR").
+func (d *Device) listPCRProperties(l *capList) {
+	reset := func(loc uint8) func(int) bool {
+		return func(n int) bool { return localityIn(pcrRules(n).reset, loc) }
+	}
+	extend := func(loc uint8) func(int) bool {
+		return func(n int) bool { return localityIn(pcrRules(n).extend, loc) }
+	}
+	never := func(int) bool { return false }
+	l.begin(4 + 1 + 3)
+	for _, p := range []struct {
+		tag tcg.TPMPTPCR
+		has func(n int) bool
+	}{
+		{tcg.TPMPTPCRSave, pcrSaved},
+		{tcg.TPMPTPCRExtendL0, extend(0)}, {tcg.TPMPTPCRResetL0, reset(0)},
+		{tcg.TPMPTPCRExtendL1, extend(1)}, {tcg.TPMPTPCRResetL1, reset(1)},
+		{tcg.TPMPTPCRExtendL2, extend(2)}, {tcg.TPMPTPCRResetL2, reset(2)},
+		{tcg.TPMPTPCRExtendL3, extend(3)}, {tcg.TPMPTPCRResetL3, reset(3)},
+		{tcg.TPMPTPCRExtendL4, extend(4)}, {tcg.TPMPTPCRResetL4, reset(4)},
+		{tcg.TPMPTPCRNoIncrement, func(n int) bool { return !pcrCounts(n) }},
+		{tcg.TPMPTPCRDRTMReset, pcrIsDRTM},
+		{tcg.TPMPTPCRPolicy, never},
+		{tcg.TPMPTPCRAuth, never},
+	} {
+		if !l.want(uint32(p.tag)) {
+			continue
+		}
+		l.w.Uint32(uint32(p.tag))
+		sel := tcg.TPMSPCRSelect{Size: 3}
+		for n := range numPCR {
+			if p.has(n) {
+				sel.Set(n)
+			}
+		}
+		sel.Marshal(l.w)
+	}
+}
+
+func (d *Device) listPolicies(l *capList) {
+	l.begin(4 + 2 + tcg.MaxDigestSize)
+	for _, h := range []tcg.TPMHandle{tcg.TPMRHOwner, tcg.TPMRHLockout, tcg.TPMRHEndorsement, tcg.TPMRHPlatform} {
+		if p := d.entityPolicy(h); p.hash != tcg.TPMAlgNull && l.want(uint32(h)) {
+			l.w.Uint32(uint32(h))
+			l.w.Uint16(uint16(p.hash))
+			l.w.Bytes(p.digest)
+		}
+	}
+}
+
+// testParms is TPM2_TestParms: that the parameters unmarshal is the test.
+func (d *Device) testParms(c *call) error {
+	var p tcg.TPMTPublicParms
+	r := c.reader()
+	p.Unmarshal(r.next())
+	return r.end()
+}

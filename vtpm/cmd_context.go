@@ -1,0 +1,292 @@
+package vtpm
+
+import (
+	"bytes"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// Part 3, section 28 - Context Management.
+var contextCommands = commandTable{
+	tcg.TPMCCContextSave:  (*Device).contextSave,
+	tcg.TPMCCContextLoad:  (*Device).contextLoad,
+	tcg.TPMCCFlushContext: (*Device).flushContext,
+	tcg.TPMCCEvictControl: (*Device).evictControl,
+}
+
+// contextLoaded marks, in the context array, a session that is loaded; a
+// larger number is the counter with which it was saved, and 0 a free slot.
+const contextLoaded = 1
+
+// contextGap is how far the counter of the oldest saved session may lie
+// behind the newest (TPM_PT_CONTEXT_GAP_MAX: 2^16-1, as libtpms).
+const contextGap = 0xFFFF
+
+// savedHandle is the handle field of a saved object context (Part 2,
+// "TPMS_CONTEXT"): an ordinary object, a sequence, or one with stClear.
+const (
+	savedObject   tcg.TPMHandle = 0x80000000
+	savedSequence tcg.TPMHandle = 0x80000001
+	savedSTClear  tcg.TPMHandle = 0x80000002
+)
+
+// contextSave is TPM2_ContextSave.
+//
+//	TPM_RC_CONTEXT_GAP       a session cannot be saved: the oldest is too old
+//	TPM_RC_TOO_MANY_CONTEXTS the counter is at its end
+func (d *Device) contextSave(c *call) error {
+	if err := c.noParams(); err != nil {
+		return err
+	}
+	h := c.handles[0]
+	var ctx tcg.TPMSContext
+	var plain tcg.Writer
+	if s := d.session(h); s != nil {
+		if rc := d.checkContextGap(); rc != tcg.TPMRCSuccess {
+			return rc
+		}
+		d.reset.contextCounter++
+		slot := int(h & 0x00FFFFFF)
+		d.reset.contexts[slot] = d.reset.contextCounter + contextLoaded
+		ctx.Sequence = d.reset.contexts[slot]
+		ctx.SavedHandle, ctx.Hierarchy = h, tcg.TPMRHNull
+		s.encode(&plain)
+		s.wipe()
+		d.vol.sessions[slot] = nil
+		if d.vol.exclusive == h {
+			d.vol.exclusive = 0
+		}
+	} else {
+		o := d.object(h)
+		d.reset.objectContextID++
+		ctx.Sequence = d.reset.objectContextID
+		ctx.Hierarchy = o.hierarchy
+		ctx.SavedHandle = savedObject
+		switch {
+		case o.seq != nil:
+			ctx.SavedHandle = savedSequence
+		case o.stClear:
+			ctx.SavedHandle = savedSTClear
+		}
+		o.encode(&plain)
+	}
+	defer wipe(plain.B)
+	ctx.ContextBlob = d.sealContext(&ctx, plain.B)
+	if len(ctx.ContextBlob) > tcg.MaxContextSize {
+		return tcg.TPMRCSize
+	}
+	ctx.Marshal(&c.out)
+	return nil
+}
+
+func (d *Device) checkContextGap() tcg.TPMRC {
+	oldest := uint64(0)
+	for _, n := range d.reset.contexts {
+		if n > contextLoaded && (oldest == 0 || n < oldest) {
+			oldest = n
+		}
+	}
+	if oldest != 0 && d.reset.contextCounter+contextLoaded-oldest >= contextGap {
+		return tcg.TPMRCContextGap
+	}
+	return tcg.TPMRCSuccess
+}
+
+// contextKeys derives the keys that protect a context from the hierarchy's
+// proof (Part 1, "Context Confidentiality Protection"). The proof of another
+// power cycle does not open what must not outlive it: stateReset has the null
+// proof, and stClear objects and sessions are bound to clearCount.
+func (d *Device) contextKeys(ctx *tcg.TPMSContext) (key, iv []byte) {
+	proof := d.proof(ctx.Hierarchy)
+	seq := []byte{
+		byte(ctx.Sequence >> 56), byte(ctx.Sequence >> 48), byte(ctx.Sequence >> 40), byte(ctx.Sequence >> 32),
+		byte(ctx.Sequence >> 24), byte(ctx.Sequence >> 16), byte(ctx.Sequence >> 8), byte(ctx.Sequence),
+	}
+	k := kdfa(contextHash, proof, "CONTEXT", seq, handleBytes(ctx.SavedHandle), 8*(32+16))
+	return k[:32], k[32:]
+}
+
+// contextMAC binds a context to what must be unchanged when it is loaded.
+func (d *Device) contextMAC(ctx *tcg.TPMSContext, body []byte) []byte {
+	var w tcg.Writer
+	w.Uint64(d.perm.totalResetCount)
+	if ctx.SavedHandle == savedSTClear {
+		w.Uint32(d.perm.clearCount)
+		w.Uint32(d.reset.restartCount)
+	}
+	w.Uint64(ctx.Sequence)
+	w.Uint32(uint32(ctx.SavedHandle))
+	return hmacSum(contextHash, d.proof(ctx.Hierarchy), w.B, body)
+}
+
+func (d *Device) sealContext(ctx *tcg.TPMSContext, plain []byte) []byte {
+	key, iv := d.contextKeys(ctx)
+	defer wipe(key)
+	body := bytes.Clone(plain)
+	cfb(tcg.TPMAlgAES, key, iv, body, true)
+	var w tcg.Writer
+	w.Sized(d.contextMAC(ctx, body))
+	w.Bytes(body)
+	return w.B
+}
+
+func (d *Device) openContext(ctx *tcg.TPMSContext) ([]byte, tcg.TPMRC) {
+	r := tcg.NewReader(ctx.ContextBlob, nil)
+	mac := r.Sized(tcg.MaxDigestSize)
+	if rc := r.Err(); rc != tcg.TPMRCSuccess {
+		return nil, rc
+	}
+	body := r.Rest()
+	if !equal(mac, d.contextMAC(ctx, body)) {
+		return nil, tcg.TPMRCIntegrity
+	}
+	plain := bytes.Clone(body)
+	key, iv := d.contextKeys(ctx)
+	defer wipe(key)
+	cfb(tcg.TPMAlgAES, key, iv, plain, false)
+	return plain, tcg.TPMRCSuccess
+}
+
+// contextLoad is TPM2_ContextLoad.
+//
+//	TPM_RC_INTEGRITY       the blob is not one that this TPM saved since its reset
+//	TPM_RC_HANDLE          a session context that was loaded or flushed since
+//	TPM_RC_HIERARCHY       the hierarchy is disabled
+//	TPM_RC_OBJECT_MEMORY, TPM_RC_SESSION_MEMORY  no free slot
+func (d *Device) contextLoad(c *call) error {
+	r := c.reader()
+	var ctx tcg.TPMSContext
+	ctx.Unmarshal(r.next())
+	if err := r.end(); err != nil {
+		return err
+	}
+	isSession := isSessionHandle(ctx.SavedHandle)
+	if isSession {
+		if ctx.Hierarchy != tcg.TPMRHNull {
+			return tcg.TPMRCIntegrity.P(1)
+		}
+		slot := int(ctx.SavedHandle & 0x00FFFFFF)
+		if slot >= maxActiveSessions || d.reset.contexts[slot] <= contextLoaded {
+			return tcg.TPMRCHandle.P(1)
+		}
+	}
+	if !d.hierarchyEnabled(ctx.Hierarchy) {
+		return tcg.TPMRCHierarchy.P(1)
+	}
+	plain, rc := d.openContext(&ctx)
+	if rc != tcg.TPMRCSuccess {
+		return rc.P(1)
+	}
+	defer wipe(plain)
+	in := tcg.NewReader(plain, d.profile)
+	if isSession {
+		slot := int(ctx.SavedHandle & 0x00FFFFFF)
+		if d.reset.contexts[slot] != ctx.Sequence {
+			return tcg.TPMRCHandle.P(1)
+		}
+		if d.loadedSessions() >= maxLoadedSessions {
+			return tcg.TPMRCSessionMemory
+		}
+		s := decodeSession(&in)
+		if in.Err() != tcg.TPMRCSuccess || s.handle != ctx.SavedHandle {
+			return tcg.TPMRCIntegrity.P(1)
+		}
+		d.vol.sessions[slot] = s
+		d.reset.contexts[slot] = contextLoaded
+		c.outHandle = s.handle
+		return nil
+	}
+	o := decodeObject(&in)
+	if in.Err() != tcg.TPMRCSuccess || o.hierarchy != ctx.Hierarchy {
+		return tcg.TPMRCIntegrity.P(1)
+	}
+	if c.outHandle, rc = d.addObject(o); rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	return nil
+}
+
+// flushContext is TPM2_FlushContext.
+//
+//	TPM_RC_HANDLE  nothing is loaded or saved with that handle
+func (d *Device) flushContext(c *call) error {
+	r := c.reader()
+	h := r.next().Handle(tcg.TPMIDHContext)
+	if err := r.end(); err != nil {
+		return err
+	}
+	handle := tcg.TPMHandle(h)
+	if isSessionHandle(handle) {
+		slot := int(handle & 0x00FFFFFF)
+		if slot >= maxActiveSessions || d.reset.contexts[slot] == 0 {
+			return tcg.TPMRCHandle.P(1)
+		}
+		if s := d.vol.sessions[slot]; s != nil {
+			if s.handle != handle {
+				return tcg.TPMRCHandle.P(1)
+			}
+			d.flushSession(s)
+		} else {
+			d.reset.contexts[slot] = 0
+		}
+		return nil
+	}
+	if d.objectOrNil(handle) == nil {
+		return tcg.TPMRCHandle.P(1)
+	}
+	d.flushObject(handle)
+	return nil
+}
+
+// evictControl is TPM2_EvictControl.
+//
+//	TPM_RC_ATTRIBUTES   temporary, external or stClear object, or public part only
+//	TPM_RC_HIERARCHY    the object is of a hierarchy that auth does not control
+//	TPM_RC_HANDLE       a persistent object to be removed has another handle
+//	TPM_RC_RANGE        the handle is outside the range of the hierarchy
+//	TPM_RC_NV_DEFINED   the handle is in use
+//	TPM_RC_NV_SPACE     no room
+func (d *Device) evictControl(c *call) error {
+	r := c.reader()
+	persistent := r.next().Handle(tcg.TPMIDHPersistent)
+	if err := r.end(); err != nil {
+		return err
+	}
+	auth, h := c.handles[0], c.handles[1]
+	target := tcg.TPMHandle(persistent)
+	o := d.object(h)
+	if o.external || o.publicOnly || o.seq != nil || o.hierarchy == tcg.TPMRHNull {
+		return tcg.TPMRCAttributes.H(2)
+	}
+	if auth == tcg.TPMRHPlatform != (o.hierarchy == tcg.TPMRHPlatform) {
+		return tcg.TPMRCHierarchy.H(2)
+	}
+	if handleType(h) == tcg.TPMHTPersistent {
+		if h != target {
+			return tcg.TPMRCHandle.H(2)
+		}
+		delete(d.perm.objects, h)
+		o.wipe()
+		d.dirty = true
+		return nil
+	}
+	if o.stClear {
+		return tcg.TPMRCAttributes.H(2)
+	}
+	// The upper half of the range is the platform's (Part 2, "Persistent
+	// Handles").
+	if (target >= 0x81800000) != (auth == tcg.TPMRHPlatform) {
+		return tcg.TPMRCRange.P(1)
+	}
+	if d.perm.objects[target] != nil {
+		return tcg.TPMRCNVDefined
+	}
+	if len(d.perm.objects) >= maxPersistentObjects {
+		return tcg.TPMRCNVSpace
+	}
+	copied := o.clone()
+	copied.evictHandle = target
+	d.perm.objects[target] = copied
+	d.dirty = true
+	return nil
+}

@@ -1,0 +1,36 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// Part 3, section 25 - Dictionary Attack Functions.
+var dictionaryAttackCommands = commandTable{
+	tcg.TPMCCDictionaryAttackLockReset:  (*Device).dictionaryAttackLockReset,
+	tcg.TPMCCDictionaryAttackParameters: (*Device).dictionaryAttackParameters,
+}
+
+// dictionaryAttackLockReset is TPM2_DictionaryAttackLockReset.
+func (d *Device) dictionaryAttackLockReset(c *call) error {
+	if err := c.noParams(); err != nil {
+		return err
+	}
+	d.perm.da.failedTries = 0
+	d.dirty = true
+	return nil
+}
+
+// dictionaryAttackParameters is TPM2_DictionaryAttackParameters.
+func (d *Device) dictionaryAttackParameters(c *call) error {
+	r := c.reader()
+	maxTries := r.next().Uint32()
+	recoveryTime := r.next().Uint32()
+	lockoutRecovery := r.next().Uint32()
+	if err := r.end(); err != nil {
+		return err
+	}
+	da := &d.perm.da
+	da.maxTries, da.recoveryTime, da.lockoutRecovery = maxTries, recoveryTime, lockoutRecovery
+	now := d.cfg.Now()
+	d.vol.daTime = daTimers{selfHeal: now, lockout: now}
+	d.dirty = true
+	return nil
+}

@@ -1,0 +1,324 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// Part 3, section 12 - Object Commands, and 24.1 TPM2_CreatePrimary.
+var objectCommands = commandTable{
+	tcg.TPMCCCreate:           (*Device).create,
+	tcg.TPMCCCreatePrimary:    (*Device).createPrimary,
+	tcg.TPMCCLoad:             (*Device).load,
+	tcg.TPMCCLoadExternal:     (*Device).loadExternal,
+	tcg.TPMCCReadPublic:       (*Device).readPublic,
+	tcg.TPMCCUnseal:           (*Device).unseal,
+	tcg.TPMCCObjectChangeAuth: (*Device).objectChangeAuth,
+}
+
+// creationParams are the parameters that TPM2_Create and TPM2_CreatePrimary
+// share.
+type creationParams struct {
+	sensitive   tcg.TPMSSensitiveCreate
+	public      tcg.TPMTPublic
+	outsideInfo []byte
+	pcrs        tcg.TPMLPCRSelection
+}
+
+func (c *call) readCreation() (*creationParams, error) {
+	p := new(creationParams)
+	r := c.reader()
+	p.sensitive.Unmarshal2B(r.next())
+	p.public.Unmarshal2B(r.next())
+	p.outsideInfo = r.next().Data()
+	p.pcrs.Unmarshal(r.next())
+	if err := r.end(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// create is TPM2_Create.
+//
+//	TPM_RC_TYPE        the parent is not a storage key
+//	TPM_RC_ATTRIBUTES  attributes contradict each other, the parent or the data
+//	TPM_RC_SIZE        authValue or authPolicy of a wrong size
+//	TPM_RC_HASH, TPM_RC_SCHEME, TPM_RC_SYMMETRIC, TPM_RC_KDF, TPM_RC_MODE
+//	                   see checkAttributes
+func (d *Device) create(c *call) error {
+	parent := d.object(c.handles[0])
+	if !parent.isStorageParent() {
+		return tcg.TPMRCType.H(1)
+	}
+	p, err := c.readCreation()
+	if err != nil {
+		return err
+	}
+	if rc := d.checkCreation(&p.public, parent, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		return rc.P(2)
+	}
+	o, rc := d.createObject(p, nil)
+	if rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	o.finish(parent.hierarchy, parent)
+	private := d.sensitiveToPrivate(parent, o)
+	c.out.Sized(private)
+	d.writeCreation(c, o, p, parent, parent.hierarchy)
+	o.wipe()
+	return nil
+}
+
+// createPrimary is TPM2_CreatePrimary. Response codes are those of create.
+func (d *Device) createPrimary(c *call) error {
+	p, err := c.readCreation()
+	if err != nil {
+		return err
+	}
+	hierarchy, rc := d.primaryHierarchy(c.handles[0], &p.public)
+	if rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	if rc := d.checkCreation(&p.public, nil, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		return rc.P(2)
+	}
+	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	o, rc := d.createObject(p, d.primarySource(c.handles[0], p))
+	if rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	o.primary = true
+	o.finish(hierarchy, nil)
+	c.outHandle, _ = d.addObject(o)
+	d.writeCreation(c, o, p, nil, c.handles[0])
+	c.out.Sized(o.name)
+	return nil
+}
+
+// primaryHierarchy is the hierarchy that an object made under h belongs to.
+func (d *Device) primaryHierarchy(h tcg.TPMHandle, p *tcg.TPMTPublic) (tcg.TPMHandle, tcg.TPMRC) {
+	return h, tcg.TPMRCSuccess
+}
+
+// createObject makes the sensitive area and the unique field. source is nil
+// for random keys.
+func (d *Device) createObject(p *creationParams, source keySource) (*object, tcg.TPMRC) {
+	o := &object{public: p.public.Clone()}
+	auth := trimZeros(p.sensitive.UserAuth)
+	if len(auth) > hashSize(o.public.NameAlg) {
+		return nil, tcg.TPMRCSize.P(1)
+	}
+	o.sensitive.AuthValue = append([]byte(nil), auth...)
+	if rc := d.generate(o, p.sensitive.Data, source); rc != tcg.TPMRCSuccess {
+		return nil, rc
+	}
+	return o, tcg.TPMRCSuccess
+}
+
+// writeCreation writes outPublic, creationData, creationHash and
+// creationTicket.
+func (d *Device) writeCreation(c *call, o *object, p *creationParams, parent *object, hierarchy tcg.TPMHandle) {
+	c.out.Nested(o.public.Marshal)
+	data := tcg.TPMSCreationData{
+		PCRSelect:   d.pcrFilter(&p.pcrs),
+		Locality:    tcg.LocalityOf(c.locality),
+		OutsideInfo: p.outsideInfo,
+	}
+	data.PCRDigest = d.pcrDigest(o.public.NameAlg, &data.PCRSelect)
+	if parent != nil {
+		data.ParentNameAlg = parent.public.NameAlg
+		data.ParentName = parent.name
+		data.ParentQualifiedName = parent.qualifiedName
+	} else {
+		data.ParentNameAlg = tcg.TPMAlgNull
+		data.ParentName = handleBytes(hierarchy)
+		data.ParentQualifiedName = handleBytes(hierarchy)
+	}
+	b := tcg.Marshal(&data)
+	c.out.Sized(b)
+	hash := digest(o.public.NameAlg, b)
+	c.out.Sized(hash)
+	ticket := tcg.TPMTTk{Tag: tcg.TPMSTCreation, Hierarchy: o.hierarchy}
+	ticket.Digest = d.creationTicket(o.hierarchy, o.name, hash)
+	ticket.Marshal(&c.out)
+}
+
+func (d *Device) creationTicket(h tcg.TPMHandle, name, creationHash []byte) []byte {
+	return d.ticketHMAC(h, tcg.TPMSTCreation, name, creationHash)
+}
+
+// load is TPM2_Load.
+//
+//	TPM_RC_TYPE        the parent is not a storage key
+//	TPM_RC_INTEGRITY   inPrivate was not made for this parent and public area
+//	TPM_RC_BINDING     public and sensitive area do not match
+//	TPM_RC_ATTRIBUTES, TPM_RC_SIZE, TPM_RC_HASH, ...  see checkAttributes
+func (d *Device) load(c *call) error {
+	parent := d.object(c.handles[0])
+	if !parent.isStorageParent() {
+		return tcg.TPMRCType.H(1)
+	}
+	r := c.reader()
+	private := r.next().Private()
+	var public tcg.TPMTPublic
+	public.Unmarshal2B(r.next())
+	if err := r.end(); err != nil {
+		return err
+	}
+	if len(private) == 0 {
+		return tcg.TPMRCSize.P(1)
+	}
+	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	o := &object{public: public.Clone()}
+	if o.public.NameAlg == tcg.TPMAlgNull {
+		return tcg.TPMRCHash.P(2)
+	}
+	o.finish(parent.hierarchy, parent)
+	var rc tcg.TPMRC
+	if o.sensitive, rc = d.privateToSensitive(parent, o.name, private); rc != tcg.TPMRCSuccess {
+		return rc.P(1)
+	}
+	if rc := d.checkAttributes(&o.public, parent, parent.has(tcg.TPMAObjectFixedTPM),
+		parent.has(tcg.TPMAObjectEncryptedDuplication)); rc != tcg.TPMRCSuccess {
+		return rc.P(2)
+	}
+	if rc := d.checkBinding(o); rc != tcg.TPMRCSuccess {
+		return rc.P(2)
+	}
+	c.outHandle, _ = d.addObject(o)
+	c.out.Sized(o.name)
+	return nil
+}
+
+// loadExternal is TPM2_LoadExternal.
+//
+//	TPM_RC_HIERARCHY   a sensitive area with a hierarchy other than null
+//	TPM_RC_ATTRIBUTES  fixedTPM, fixedParent or restricted SET with a sensitive area
+//	TPM_RC_BINDING     public and sensitive area do not match
+func (d *Device) loadExternal(c *call) error {
+	r := c.reader()
+	var private tcg.TPMTSensitive
+	present := private.Unmarshal2B(r.next())
+	var public tcg.TPMTPublic
+	public.Unmarshal2BPlus(r.next())
+	hierarchy := r.next().HandlePlus(tcg.TPMIRHHierarchy)
+	if err := r.end(); err != nil {
+		return err
+	}
+	h := hierarchy
+	if !d.hierarchyEnabled(h) {
+		return tcg.TPMRCHierarchy.P(3)
+	}
+	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	o := &object{public: public.Clone(), external: true, publicOnly: !present}
+	if present {
+		if h != tcg.TPMRHNull {
+			return tcg.TPMRCHierarchy.P(3)
+		}
+		if o.public.ObjectAttributes&(tcg.TPMAObjectFixedTPM|tcg.TPMAObjectFixedParent|tcg.TPMAObjectRestricted) != 0 {
+			return tcg.TPMRCAttributes.P(2)
+		}
+		o.sensitive = private.Clone()
+	}
+	if rc := d.checkExternal(o); rc != tcg.TPMRCSuccess {
+		return rc.P(2)
+	}
+	if present {
+		if len(trimZeros(o.sensitive.AuthValue)) > hashSize(o.public.NameAlg) && o.public.NameAlg != tcg.TPMAlgNull {
+			return tcg.TPMRCSize.P(1)
+		}
+	}
+	if rc := d.checkBinding(o); rc != tcg.TPMRCSuccess {
+		return rc.P(1)
+	}
+	o.finish(h, nil)
+	// An external object's place in a hierarchy is claimed, not proven: its
+	// qualified name says so by having no parent but its own name.
+	o.qualifiedName = o.name
+	c.outHandle, _ = d.addObject(o)
+	c.out.Sized(o.name)
+	return nil
+}
+
+// checkExternal checks the public area of an external object: as that of any
+// other, but without a parent whose attributes it had to follow.
+func (d *Device) checkExternal(o *object) tcg.TPMRC {
+	p := &o.public
+	if n := len(p.AuthPolicy); n != 0 && n != hashSizeOrZero(p.NameAlg) {
+		return tcg.TPMRCSize
+	}
+	if o.publicOnly && p.NameAlg == tcg.TPMAlgNull {
+		return tcg.TPMRCSuccess
+	}
+	if rc := checkUse(p); rc != tcg.TPMRCSuccess {
+		return rc
+	}
+	return d.checkScheme(p)
+}
+
+// readPublic is TPM2_ReadPublic.
+//
+//	TPM_RC_SEQUENCE  the handle is that of a sequence
+func (d *Device) readPublic(c *call) error {
+	if err := c.noParams(); err != nil {
+		return err
+	}
+	o := d.object(c.handles[0])
+	if o.seq != nil {
+		return tcg.TPMRCSequence
+	}
+	c.out.Nested(o.public.Marshal)
+	c.out.Sized(o.name)
+	c.out.Sized(o.qualifiedName)
+	return nil
+}
+
+// unseal is TPM2_Unseal.
+//
+//	TPM_RC_TYPE        not a sealed data object
+//	TPM_RC_ATTRIBUTES  sign, decrypt or restricted is SET
+func (d *Device) unseal(c *call) error {
+	if err := c.noParams(); err != nil {
+		return err
+	}
+	o := d.object(c.handles[0])
+	if o.public.Type != tcg.TPMAlgKeyedHash || o.seq != nil {
+		return tcg.TPMRCType.H(1)
+	}
+	if o.public.ObjectAttributes&(tcg.TPMAObjectDecrypt|tcg.TPMAObjectSignEncrypt|tcg.TPMAObjectRestricted) != 0 {
+		return tcg.TPMRCAttributes.H(1)
+	}
+	c.out.Sized(o.sensitive.Sensitive)
+	return nil
+}
+
+// objectChangeAuth is TPM2_ObjectChangeAuth.
+//
+//	TPM_RC_TYPE  the object is a sequence, or not a child of the parent
+//	TPM_RC_SIZE  newAuth is longer than the object's nameAlg
+func (d *Device) objectChangeAuth(c *call) error {
+	r := c.reader()
+	auth := r.next().Digest()
+	if err := r.end(); err != nil {
+		return err
+	}
+	o, parent := d.object(c.handles[0]), d.object(c.handles[1])
+	if o.seq != nil {
+		return tcg.TPMRCType.H(1)
+	}
+	v := trimZeros(auth)
+	if len(v) > hashSize(o.public.NameAlg) {
+		return tcg.TPMRCSize.P(1)
+	}
+	if !parent.isStorageParent() ||
+		!equal(o.qualifiedName, qualifiedName(o.public.NameAlg, parent.qualifiedName, o.name)) {
+		return tcg.TPMRCType.H(2)
+	}
+	changed := object{public: o.public, name: o.name, sensitive: o.sensitive}
+	changed.sensitive.AuthValue = v
+	c.out.Sized(d.sensitiveToPrivate(parent, &changed))
+	return nil
+}

@@ -1,0 +1,125 @@
+package vtpm
+
+import (
+	"bytes"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// Part 3, section 11 - Session Commands.
+var sessionCommands = commandTable{
+	tcg.TPMCCStartAuthSession: (*Device).startAuthSession,
+	tcg.TPMCCPolicyRestart:    (*Device).policyRestart,
+}
+
+// minNonce is the size in bytes of the smallest nonceCaller (Part 3, 11.1).
+const minNonce = 16
+
+// startAuthSession is TPM2_StartAuthSession.
+//
+//	TPM_RC_ATTRIBUTES        tpmKey is not a decryption key
+//	TPM_RC_HANDLE            tpmKey has no private part loaded
+//	TPM_RC_KEY               tpmKey is not of an asymmetric type
+//	TPM_RC_SIZE              nonceCaller is shorter than 16 bytes or longer than
+//	                         the digest of authHash; or encryptedSalt without key
+//	TPM_RC_VALUE             the salt does not decrypt
+//	TPM_RC_SESSION_HANDLES   all sessions are active
+//	TPM_RC_SESSION_MEMORY    all session slots are loaded
+//	TPM_RC_CONTEXT_GAP       a saved session is too old to allow another
+func (d *Device) startAuthSession(c *call) error {
+	r := c.reader()
+	nonce := r.next().Digest()
+	salt := r.next().EncryptedSecret()
+	sessionType := r.next().SE()
+	var symmetric tcg.TPMTSymDef
+	symmetric.UnmarshalPlus(r.next())
+	hash := r.next().HashAlg()
+	if err := r.end(); err != nil {
+		return err
+	}
+	alg := tcg.TPMAlgID(hash)
+	key, bind := c.handles[0], c.handles[1]
+	if len(nonce) < minNonce || len(nonce) > hashSize(alg) {
+		return tcg.TPMRCSize.P(1)
+	}
+	if m := symmetric.Mode; symmetric.Algorithm != tcg.TPMAlgNull &&
+		symmetric.Algorithm != tcg.TPMAlgXOR && m != tcg.TPMAlgCFB {
+		return tcg.TPMRCMode.P(4)
+	}
+	var secret []byte
+	if key == tcg.TPMRHNull {
+		if len(salt) != 0 {
+			return tcg.TPMRCValue.P(2)
+		}
+	} else {
+		o := d.object(key)
+		if o.public.Type != tcg.TPMAlgRSA && o.public.Type != tcg.TPMAlgECC {
+			return tcg.TPMRCKey.H(1)
+		}
+		if o.publicOnly {
+			return tcg.TPMRCHandle.H(1)
+		}
+		if !o.has(tcg.TPMAObjectDecrypt) {
+			return tcg.TPMRCAttributes.H(1)
+		}
+		var rc tcg.TPMRC
+		if secret, rc = d.decryptSecret(o, salt, "SECRET"); rc != tcg.TPMRCSuccess {
+			return rc.P(2)
+		}
+		defer wipe(secret)
+	}
+	if d.loadedSessions() >= maxLoadedSessions {
+		return tcg.TPMRCSessionMemory
+	}
+	slot := -1
+	for i, n := range d.reset.contexts {
+		if n == 0 {
+			slot = i
+			break
+		}
+	}
+	if slot < 0 {
+		return tcg.TPMRCSessionHandles
+	}
+
+	s := &session{
+		hash:      alg,
+		symmetric: symmetric,
+		nonceTPM:  d.random(len(nonce)),
+	}
+	kind := tcg.TPMHTHMACSession
+	if sessionType != tcg.TPMSEHMAC {
+		kind = tcg.TPMHTPolicySession
+		s.policy = newPolicyState(alg, d.cfg.Now())
+		s.trial = sessionType == tcg.TPMSETrial
+	}
+	s.handle = tcg.TPMHandle(kind)<<24 | tcg.TPMHandle(slot)
+	var auth []byte
+	if bind != tcg.TPMRHNull {
+		auth = bytes.Clone(d.entityAuth(bind))
+		if s.policy == nil {
+			s.bindName, _ = d.entityName(bind)
+			s.bindAuth = auth
+		}
+		s.daBound = !d.daExempt(bind)
+		s.lockoutBound = bind == tcg.TPMRHLockout
+	}
+	if len(auth)+len(secret) > 0 || key != tcg.TPMRHNull || bind != tcg.TPMRHNull {
+		s.key = kdfa(alg, append(bytes.Clone(auth), secret...), "ATH", s.nonceTPM, nonce, 8*hashSize(alg))
+	}
+	d.vol.sessions[slot] = s
+	d.reset.contexts[slot] = contextLoaded
+	c.outHandle = s.handle
+	c.out.Sized(s.nonceTPM)
+	return nil
+}
+
+// policyRestart is TPM2_PolicyRestart.
+func (d *Device) policyRestart(c *call) error {
+	if err := c.noParams(); err != nil {
+		return err
+	}
+	s := d.session(c.handles[0])
+	s.policy.restart(s.hash)
+	return nil
+}

@@ -1,0 +1,124 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// Part 3, section 9 - Start-up.
+var startupCommands = commandTable{
+	tcg.TPMCCStartup:  (*Device).startup,
+	tcg.TPMCCShutdown: (*Device).shutdown,
+}
+
+// startup is TPM2_Startup.
+//
+//	TPM_RC_LOCALITY  not from locality 0 or 3 or after an H-CRTM event
+//	TPM_RC_VALUE     state asked for that no TPM2_Shutdown saved
+func (d *Device) startup(c *call) error {
+	r := c.reader()
+	startupType := r.next().SU()
+	if err := r.end(); err != nil {
+		return err
+	}
+	if c.locality != 0 && c.locality != 3 {
+		return tcg.TPMRCLocality
+	}
+	if startupType == tcg.TPMSUState && d.perm.shutdown != uint16(tcg.TPMSUState) {
+		return tcg.TPMRCValue.P(1)
+	}
+	orderly := d.perm.shutdown != suNone
+	resume := startupType == tcg.TPMSUState
+	restart := !resume && d.perm.shutdown == uint16(tcg.TPMSUState)
+
+	d.vol.startupLocality = c.locality
+	d.vol.started = true
+	switch {
+	case resume:
+		d.clear, d.reset = d.perm.savedClear, d.perm.savedReset
+		d.reset.restartCount++
+	case restart:
+		d.reset = d.perm.savedReset
+		d.reset.restartCount++
+		d.clear = d.newStateClear()
+	default:
+		d.perm.resetCount++
+		d.perm.totalResetCount++
+		d.reset = d.newStateReset()
+		d.clear = d.newStateClear()
+	}
+	d.vol.orderly = orderly
+	d.vol.timeEpoch = be32(d.random(4))
+	d.clockStartup(orderly)
+	d.daStartup(orderly)
+	d.pcrStartup(resume)
+	d.nvStartup(resume, orderly)
+	d.objectStartup(resume)
+	d.sessionStartup()
+	d.actStartup(resume, orderly)
+
+	// From here on, until a TPM2_Shutdown, losing power is disorderly.
+	d.perm.shutdown = suNone
+	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil
+	d.dirty = true
+	return nil
+}
+
+func (d *Device) newStateClear() stateClear {
+	return stateClear{
+		started: true, ownerEnable: true, endorsementEnable: true,
+		platformNVEnable: true, platformEnable: true,
+		platformPolicy: authPolicy{hash: tcg.TPMAlgNull},
+	}
+}
+
+func (d *Device) newStateReset() stateReset {
+	return stateReset{
+		null:        d.newSeedAndProof(),
+		commitNonce: d.random(hashSize(contextHash)),
+	}
+}
+
+// objectStartup removes persistent objects with stClear SET, unless state was
+// resumed (Part 1, "stClear").
+func (d *Device) objectStartup(resume bool) {
+	if resume {
+		return
+	}
+	for h, o := range d.perm.objects {
+		if o.stClear {
+			delete(d.perm.objects, h)
+		}
+	}
+}
+
+// sessionStartup gives up the sessions that were loaded when power went: only
+// saved ones outlive it, and only where stateReset was kept.
+func (d *Device) sessionStartup() {
+	for i, n := range d.reset.contexts {
+		if n == contextLoaded {
+			d.reset.contexts[i] = 0
+		}
+	}
+}
+
+// shutdown is TPM2_Shutdown.
+func (d *Device) shutdown(c *call) error {
+	r := c.reader()
+	shutdownType := r.next().SU()
+	if err := r.end(); err != nil {
+		return err
+	}
+	if shutdownType == tcg.TPMSUState && d.vol.drtm != nil {
+		return tcg.TPMRCType.P(1)
+	}
+	d.nvShutdown()
+	d.perm.shutdown = uint16(shutdownType)
+	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil
+	if shutdownType == tcg.TPMSUState {
+		d.perm.savedClear = d.clear.clone()
+		d.perm.savedReset = d.reset.clone()
+		d.perm.savedPCR = d.pcrSave()
+	}
+	d.perm.da.used = false
+	d.dirty = true
+	d.vol.shutdownDone = true
+	return nil
+}

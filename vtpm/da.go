@@ -1,0 +1,156 @@
+package vtpm
+
+import (
+	"time"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// dictionaryAttack is the persistent state of the dictionary attack logic
+// (Part 1, "Dictionary Attack Protection").
+type dictionaryAttack struct {
+	failedTries     uint32
+	maxTries        uint32
+	recoveryTime    uint32 // seconds
+	lockoutRecovery uint32 // seconds
+
+	lockoutAuthEnabled bool
+
+	// used says that an authorization was tried since the last orderly
+	// shutdown: a disorderly one then counts as a failure, since the failure
+	// it may have hidden was never recorded.
+	used bool
+}
+
+// Values at manufacture and after TPM2_Clear: as many tries as PC Client TPMs
+// allow, and an hour each to recover.
+const (
+	defaultMaxTries        = 32
+	defaultRecoveryTime    = 7200
+	defaultLockoutRecovery = 86400
+)
+
+func newDictionaryAttack() dictionaryAttack {
+	return dictionaryAttack{
+		maxTries: defaultMaxTries, recoveryTime: defaultRecoveryTime,
+		lockoutRecovery: defaultLockoutRecovery, lockoutAuthEnabled: true,
+	}
+}
+
+// daTimers count, in Time, towards the next recovery.
+type daTimers struct {
+	selfHeal time.Duration // Now when failedTries was last changed
+	lockout  time.Duration // Now when lockoutAuth last failed
+}
+
+// daExempt reports whether failures to authorize h are not counted.
+func (d *Device) daExempt(h tcg.TPMHandle) bool {
+	switch handleType(h) {
+	case tcg.TPMHTPermanent:
+		return h != tcg.TPMRHLockout
+	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
+		o := d.objectOrNil(h)
+		return o == nil || o.seq != nil || o.public.ObjectAttributes&tcg.TPMAObjectNoDA != 0
+	case tcg.TPMHTNVIndex:
+		x := d.perm.nv[h]
+		return x == nil || x.public.Attributes&tcg.TPMANVNoDA != 0
+	}
+	return true
+}
+
+// checkLockout refuses an authorization while the device is locked out.
+// Preconditions: h is not exempt.
+func (d *Device) checkLockout(h tcg.TPMHandle) tcg.TPMRC {
+	d.selfHeal()
+	da := &d.perm.da
+	if h == tcg.TPMRHLockout {
+		if !da.lockoutAuthEnabled {
+			return tcg.TPMRCLockout
+		}
+		return tcg.TPMRCSuccess
+	}
+	if da.recoveryTime != 0 && da.failedTries >= da.maxTries {
+		return tcg.TPMRCLockout
+	}
+	if !da.used {
+		// From here on a loss of power may hide a failure: write that down
+		// once a power cycle, before the outcome can be seen.
+		da.used = true
+		d.dirty = true
+	}
+	return tcg.TPMRCSuccess
+}
+
+func (d *Device) authSucceeded(tcg.TPMHandle) {}
+
+// authFailed counts a failed authorization of h and returns the code that
+// says so.
+func (d *Device) authFailed(h tcg.TPMHandle) tcg.TPMRC {
+	if d.daExempt(h) {
+		if handleType(h) == tcg.TPMHTNVIndex {
+			if d.nvPinFailed(h) {
+				return tcg.TPMRCAuthFail
+			}
+		}
+		return tcg.TPMRCBadAuth
+	}
+	if h == tcg.TPMRHLockout {
+		da := &d.perm.da
+		da.lockoutAuthEnabled = false
+		d.vol.daTime.lockout = d.cfg.Now()
+		d.dirty = true
+		return tcg.TPMRCAuthFail
+	}
+	d.countFailure()
+	return tcg.TPMRCAuthFail
+}
+
+func (d *Device) countFailure() {
+	da := &d.perm.da
+	if da.recoveryTime == 0 {
+		return // a recovery time of zero turns the logic off
+	}
+	if da.failedTries < da.maxTries {
+		da.failedTries++
+		if da.failedTries == 1 || d.vol.daTime.selfHeal == 0 {
+			d.vol.daTime.selfHeal = d.cfg.Now()
+		}
+		d.dirty = true
+	}
+}
+
+// selfHeal lowers failedTries by one for each recoveryTime that passed, and
+// enables lockoutAuth again after lockoutRecovery.
+func (d *Device) selfHeal() {
+	da, now := &d.perm.da, d.cfg.Now()
+	if da.failedTries > 0 && da.recoveryTime != 0 {
+		step := time.Duration(da.recoveryTime) * time.Second
+		if n := (now - d.vol.daTime.selfHeal) / step; n > 0 {
+			d.vol.daTime.selfHeal += n * step
+			da.failedTries -= uint32(min(int64(n), int64(da.failedTries)))
+			d.dirty = true
+		}
+	}
+	if !da.lockoutAuthEnabled && da.lockoutRecovery != 0 &&
+		now-d.vol.daTime.lockout >= time.Duration(da.lockoutRecovery)*time.Second {
+		da.lockoutAuthEnabled = true
+		d.dirty = true
+	}
+}
+
+// daStartup restarts the timers at TPM2_Startup, and counts what a disorderly
+// shutdown may have hidden.
+func (d *Device) daStartup(orderly bool) {
+	da, now := &d.perm.da, d.cfg.Now()
+	d.vol.daTime = daTimers{selfHeal: now, lockout: now}
+	if !orderly && da.used && da.recoveryTime != 0 && da.failedTries < da.maxTries {
+		da.failedTries++
+	}
+	if da.lockoutRecovery == 0 {
+		// Zero means that a reboot is what it takes (Part 3,
+		// TPM2_DictionaryAttackParameters).
+		da.lockoutAuthEnabled = true
+	}
+	da.used = false
+	d.dirty = true
+}

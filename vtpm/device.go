@@ -1,0 +1,188 @@
+// Package vtpm is a TPM 2.0: a locality and the bytes of a command go in, the
+// bytes of a response come out.
+//
+// It implements the Trusted Platform Module 2.0 Library, version 1.85, Parts
+// 1 to 3. It does no I/O of its own, has no package state and uses no unsafe,
+// so it runs anywhere: in a domain of its own, in a process, in a test.
+package vtpm
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// MaxCommandSize and MaxResponseSize are the sizes in bytes of the largest
+// command and response (TPM_PT_MAX_COMMAND_SIZE, TPM_PT_MAX_RESPONSE_SIZE).
+// 4088 bytes is what a tpmif ring page carries; hosted interfaces carry 4096.
+const (
+	MaxCommandSize  = 4096
+	MaxResponseSize = 4096
+)
+
+// A Store keeps the device's permanent state.
+type Store interface {
+	// Save replaces the state. When it returns nil the new state survives a
+	// loss of power; when it returns an error, either the old state or the new
+	// one does. It must not keep state after it returns.
+	Save(state []byte) error
+}
+
+// Config is what a Device is built from. Store is required; each other zero
+// field has a working default.
+type Config struct {
+	Store Store
+
+	// Rand is the source of randomness; crypto/rand.Reader if nil.
+	Rand io.Reader
+
+	// Now returns the time elapsed since some fixed start; it never goes
+	// back. The default is the monotonic clock of package time.
+	Now func() time.Duration
+
+	// Profile is used by Manufacture and stored; Load reads it from the
+	// state. tcg.DefaultProfile() if nil.
+	Profile *tcg.Profile
+
+	// Log, if set, is told of events worth a line: never secrets, never
+	// bodies of commands.
+	Log func(format string, args ...any)
+}
+
+// A Device is one TPM. Its methods may be called by several goroutines; each
+// call that runs a command or a signal waits for the one before it.
+type Device struct {
+	cfg       Config
+	cancelled atomic.Bool
+
+	handlers *handlerTable
+
+	mu      sync.Mutex
+	profile *tcg.Profile
+
+	perm  permanent  // survives loss of power
+	clear stateClear // survives Shutdown(STATE) only
+	reset stateReset // survives Shutdown(STATE), and Startup(CLEAR) after it
+	vol   volatile   // lost at _TPM_Init
+
+	saved []byte // perm as last saved, for undoing a command whose save failed
+	dirty bool   // perm has to be saved before the present command is answered
+}
+
+// ErrState is wrapped by the errors that Load returns for a state it cannot
+// use.
+var ErrState = errors.New("vtpm: state is not usable")
+
+func newDevice(cfg Config) (*Device, error) {
+	if cfg.Store == nil {
+		return nil, errors.New("vtpm: no store")
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.Reader
+	}
+	if cfg.Now == nil {
+		start := time.Now()
+		cfg.Now = func() time.Duration { return time.Since(start) }
+	}
+	if cfg.Profile == nil {
+		cfg.Profile = tcg.DefaultProfile()
+	}
+	if cfg.Log == nil {
+		cfg.Log = func(string, ...any) {}
+	}
+	return &Device{cfg: cfg, profile: cfg.Profile, handlers: newHandlerTable()}, nil
+}
+
+// Manufacture makes a new TPM with fresh seeds, saves it, and returns it
+// powered on: in the state after _TPM_Init (Part 1, "TPM Manufacture").
+func Manufacture(cfg Config) (*Device, error) {
+	d, err := newDevice(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.manufacture(); err != nil {
+		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
+	}
+	d.dirty = true
+	if err := d.save(); err != nil {
+		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
+	}
+	d.powerOn()
+	return d, nil
+}
+
+// Load returns the TPM whose state a Store was given last, powered on: in the
+// state after _TPM_Init. Errors wrap ErrState where the state is at fault.
+func Load(cfg Config, state []byte) (*Device, error) {
+	d, err := newDevice(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.decodePermanent(state); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	d.saved = append([]byte(nil), state...)
+	d.powerOn()
+	return d, nil
+}
+
+// Init is the signal _TPM_Init: everything volatile is lost, and the device
+// waits for TPM2_Startup.
+func (d *Device) Init() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.powerOn()
+}
+
+// Cancel asks the command in progress, if it is one that takes long, to end
+// with TPM_RC_CANCELED. It does not wait.
+func (d *Device) Cancel() { d.cancelled.Store(true) }
+
+// powerOn puts the device in the state after _TPM_Init.
+func (d *Device) powerOn() {
+	d.vol.wipe()
+	d.clear = stateClear{}
+	d.reset = stateReset{}
+	d.vol = newVolatile()
+	d.vol.powerOnAt = d.cfg.Now()
+	d.vol.clockAt = d.vol.powerOnAt
+}
+
+// save makes the permanent state durable if a command changed it. Where that
+// fails the change is undone, so that memory and disk tell the same story.
+func (d *Device) save() error {
+	if !d.dirty {
+		return nil
+	}
+	d.dirty = false
+	d.perm.clock = d.clockNow()
+	state := d.encodePermanent()
+	if err := d.cfg.Store.Save(state); err != nil {
+		d.cfg.Log("vtpm: save of %d bytes failed: %v", len(state), err)
+		if d.saved != nil {
+			if err := d.decodePermanent(d.saved); err != nil {
+				panic("vtpm: internal error: own state does not decode: " + err.Error())
+			}
+		}
+		return err
+	}
+	d.saved = state
+	return nil
+}
+
+// random returns n bytes from the device's random source.
+func (d *Device) random(n int) []byte {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(d.cfg.Rand, b); err != nil {
+		// No command can go on without randomness; the dispatcher turns this
+		// into failure mode.
+		panic(fmt.Errorf("vtpm: random source: %w", err))
+	}
+	return b
+}

@@ -1,0 +1,147 @@
+package vtpm
+
+import (
+	"bytes"
+	"time"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// Wire forms of sessions and objects for saved contexts and for the permanent
+// state. They never leave the device unprotected.
+
+func (o *object) encode(w *tcg.Writer) {
+	w.Uint32(uint32(o.hierarchy))
+	w.Uint32(uint32(o.evictHandle))
+	w.Uint16(flags(o.publicOnly, o.external, o.primary, o.stClear, o.svnLimited, o.firmwareLimited, o.seq != nil))
+	if o.seq != nil {
+		o.seq.encode(w)
+		return
+	}
+	w.Nested(o.public.Marshal)
+	w.Sized(o.name)
+	w.Sized(o.qualifiedName)
+	if !o.publicOnly {
+		w.Nested(o.sensitive.Marshal)
+	}
+}
+
+func decodeObject(r *tcg.Reader) *object {
+	o := new(object)
+	o.hierarchy = tcg.TPMHandle(r.Uint32())
+	o.evictHandle = tcg.TPMHandle(r.Uint32())
+	var isSeq bool
+	setFlags(r.Uint16(), &o.publicOnly, &o.external, &o.primary, &o.stClear, &o.svnLimited, &o.firmwareLimited, &isSeq)
+	if isSeq {
+		o.seq = decodeSequence(r)
+		return o
+	}
+	r.Nested(o.public.Unmarshal)
+	o.public = o.public.Clone()
+	o.name = bytes.Clone(r.Sized(maxBlob))
+	o.qualifiedName = bytes.Clone(r.Sized(maxBlob))
+	if !o.publicOnly {
+		r.Nested(o.sensitive.Unmarshal)
+		o.sensitive = o.sensitive.Clone()
+	}
+	return o
+}
+
+// maxBlob bounds the size of a field in our own encodings.
+const maxBlob = 0xFFFF
+
+func (o *object) clone() *object {
+	c := *o
+	c.public = o.public.Clone()
+	c.sensitive = o.sensitive.Clone()
+	c.name, c.qualifiedName = bytes.Clone(o.name), bytes.Clone(o.qualifiedName)
+	return &c
+}
+
+func (s *session) encode(w *tcg.Writer) {
+	w.Uint32(uint32(s.handle))
+	w.Uint16(flags(s.policy != nil, s.trial, s.daBound, s.lockoutBound, s.audited, s.bindName != nil))
+	w.Uint16(uint16(s.hash))
+	s.symmetric.Marshal(w)
+	w.Sized(s.nonceTPM)
+	w.Sized(s.key)
+	w.Sized(s.bindName)
+	w.Sized(s.bindAuth)
+	w.Sized(s.auditDigest)
+	if s.policy != nil {
+		s.policy.encode(w)
+	}
+}
+
+func decodeSession(r *tcg.Reader) *session {
+	s := new(session)
+	s.handle = tcg.TPMHandle(r.Uint32())
+	var isPolicy, isBound bool
+	setFlags(r.Uint16(), &isPolicy, &s.trial, &s.daBound, &s.lockoutBound, &s.audited, &isBound)
+	s.hash = tcg.TPMAlgID(r.Uint16())
+	s.symmetric.Unmarshal(r)
+	s.nonceTPM = bytes.Clone(r.Sized(maxBlob))
+	s.key = bytes.Clone(r.Sized(maxBlob))
+	s.bindName = bytes.Clone(r.Sized(maxBlob))
+	s.bindAuth = bytes.Clone(r.Sized(maxBlob))
+	if !isBound {
+		s.bindName = nil
+	}
+	s.auditDigest = bytes.Clone(r.Sized(maxBlob))
+	if isPolicy {
+		s.policy = decodePolicy(r)
+	}
+	return s
+}
+
+func (p *policyState) encode(w *tcg.Writer) {
+	w.Sized(p.digest)
+	w.Uint64(uint64(p.started))
+	w.Uint64(p.timeout)
+	w.Uint32(p.epoch)
+	w.Uint32(uint32(p.commandCode))
+	w.Uint16(flags(p.cpHash != nil, p.nameHash != nil, p.templateHash != nil, p.parametersHash != nil,
+		p.pcrChecked, p.nvWrittenChecked, p.nvWritten, p.authNeeded, p.passwordNeeded, p.presenceNeeded))
+	for _, b := range [][]byte{p.cpHash, p.nameHash, p.templateHash, p.parametersHash} {
+		w.Sized(b)
+	}
+	w.Uint8(p.locality)
+	w.Uint32(p.pcrCounter)
+}
+
+func decodePolicy(r *tcg.Reader) *policyState {
+	p := new(policyState)
+	p.digest = bytes.Clone(r.Sized(maxBlob))
+	p.started = time.Duration(r.Uint64())
+	p.timeout = r.Uint64()
+	p.epoch = r.Uint32()
+	p.commandCode = tcg.TPMCC(r.Uint32())
+	var has [4]bool
+	setFlags(r.Uint16(), &has[0], &has[1], &has[2], &has[3],
+		&p.pcrChecked, &p.nvWrittenChecked, &p.nvWritten, &p.authNeeded, &p.passwordNeeded, &p.presenceNeeded)
+	for i, b := range []*[]byte{&p.cpHash, &p.nameHash, &p.templateHash, &p.parametersHash} {
+		v := r.Sized(maxBlob)
+		if has[i] {
+			*b = append([]byte{}, v...)
+		}
+	}
+	p.locality = r.Uint8()
+	p.pcrCounter = r.Uint32()
+	return p
+}
+
+// flags packs up to 16 booleans, the first in the lowest bit.
+func flags(bits ...bool) (v uint16) {
+	for i, b := range bits {
+		if b {
+			v |= 1 << i
+		}
+	}
+	return v
+}
+
+func setFlags(v uint16, bits ...*bool) {
+	for i, b := range bits {
+		*b = v&(1<<i) != 0
+	}
+}

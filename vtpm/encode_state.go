@@ -1,0 +1,298 @@
+package vtpm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// The permanent state's encoding: a magic number, a version, the profile, and
+// fields in a fixed order. A version never changes its meaning; fields that a
+// later version adds come last.
+
+const (
+	stateMagic   = 0x73545055 // "sTPU"
+	stateVersion = 1
+)
+
+// Errors that Load wraps.
+var (
+	errStateMagic   = errors.New("not a vTPM state")
+	errStateVersion = errors.New("state is of a newer version")
+	errStateShort   = errors.New("state is truncated or malformed")
+)
+
+// limits of what decodePermanent reads, so that a forged length costs nothing.
+const maxStateList = 4096
+
+func (d *Device) encodePermanent() []byte {
+	p := &d.perm
+	w := tcg.Writer{B: make([]byte, 0, max(4096, len(d.saved)+512))}
+	w.Uint32(stateMagic)
+	w.Uint16(stateVersion)
+	w.Nested(d.profile.Marshal)
+	for _, s := range []*seedAndProof{&p.endorsement, &p.storage, &p.platform} {
+		s.encode(&w)
+	}
+	w.Uint16(p.derivation)
+	w.Sized(p.ownerAuth)
+	w.Sized(p.endorsementAuth)
+	w.Sized(p.lockoutAuth)
+	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
+		a.encode(&w)
+	}
+	w.Uint16(flags(p.disableClear, p.da.lockoutAuthEnabled, p.da.used))
+	for _, v := range []uint32{p.da.failedTries, p.da.maxTries, p.da.recoveryTime, p.da.lockoutRecovery} {
+		w.Uint32(v)
+	}
+	w.Uint64(p.totalResetCount)
+	w.Uint32(p.resetCount)
+	w.Uint32(p.clearCount)
+	w.Uint64(p.clock)
+	w.Uint64(p.maxNVCounter)
+	w.Uint16(p.shutdown)
+	if p.shutdown == uint16(tcg.TPMSUState) {
+		p.savedClear.encode(&w)
+		p.savedReset.encode(&w)
+		w.Uint16(uint16(len(p.savedPCR)))
+		for _, v := range p.savedPCR {
+			w.Sized(v)
+		}
+	}
+	w.Uint16(uint16(len(p.pcrBanks)))
+	for i := range p.pcrBanks {
+		p.pcrBanks[i].Marshal(&w)
+	}
+	writeCommands(&w, p.physicalPresence)
+	writeCommands(&w, p.audited)
+	w.Uint16(uint16(p.auditHash))
+	w.Uint64(p.auditCounter)
+	w.Uint32(p.algorithmSet)
+	w.Uint16(p.firmwareSVN)
+	w.Uint16(uint16(len(p.nv)))
+	for _, h := range slices.Sorted(maps.Keys(p.nv)) {
+		p.nv[h].encode(&w)
+	}
+	w.Uint16(uint16(len(p.objects)))
+	for _, h := range slices.Sorted(maps.Keys(p.objects)) {
+		p.objects[h].encode(&w)
+	}
+	return w.B
+}
+
+// decodePermanent replaces the permanent state and the profile. On error
+// nothing is changed.
+func (d *Device) decodePermanent(state []byte) error {
+	r := tcg.NewReader(state, nil)
+	if r.Uint32() != stateMagic {
+		return errStateMagic
+	}
+	if v := r.Uint16(); v != stateVersion {
+		return fmt.Errorf("%w: %d, newest known %d", errStateVersion, v, stateVersion)
+	}
+	profile := new(tcg.Profile)
+	var profileErr error
+	r.Nested(func(r *tcg.Reader) { profileErr = profile.Unmarshal(r) })
+	if profileErr != nil {
+		return fmt.Errorf("profile: %w", profileErr)
+	}
+	var p permanent
+	for _, s := range []*seedAndProof{&p.endorsement, &p.storage, &p.platform} {
+		s.decode(&r)
+	}
+	p.derivation = r.Uint16()
+	p.ownerAuth = bytes.Clone(r.Sized(maxBlob))
+	p.endorsementAuth = bytes.Clone(r.Sized(maxBlob))
+	p.lockoutAuth = bytes.Clone(r.Sized(maxBlob))
+	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
+		a.decode(&r)
+	}
+	setFlags(r.Uint16(), &p.disableClear, &p.da.lockoutAuthEnabled, &p.da.used)
+	for _, v := range []*uint32{&p.da.failedTries, &p.da.maxTries, &p.da.recoveryTime, &p.da.lockoutRecovery} {
+		*v = r.Uint32()
+	}
+	p.totalResetCount = r.Uint64()
+	p.resetCount = r.Uint32()
+	p.clearCount = r.Uint32()
+	p.clock = r.Uint64()
+	p.maxNVCounter = r.Uint64()
+	p.shutdown = r.Uint16()
+	if p.shutdown == uint16(tcg.TPMSUState) {
+		p.savedClear.decode(&r)
+		p.savedReset.decode(&r)
+		for range count(&r) {
+			p.savedPCR = append(p.savedPCR, bytes.Clone(r.Sized(tcg.MaxDigestSize)))
+		}
+	}
+	for range count(&r) {
+		var s tcg.TPMSPCRSelection
+		s.Unmarshal(&r)
+		p.pcrBanks = append(p.pcrBanks, s)
+	}
+	p.physicalPresence = readCommands(&r)
+	p.audited = readCommands(&r)
+	p.auditHash = tcg.TPMAlgID(r.Uint16())
+	p.auditCounter = r.Uint64()
+	p.algorithmSet = r.Uint32()
+	p.firmwareSVN = r.Uint16()
+	p.nv = map[tcg.TPMHandle]*nvIndex{}
+	for range count(&r) {
+		x := decodeNVIndex(&r)
+		p.nv[x.public.NVIndex] = x
+	}
+	p.objects = map[tcg.TPMHandle]*object{}
+	for range count(&r) {
+		o := decodeObject(&r)
+		p.objects[o.evictHandle] = o
+	}
+	if r.Err() != tcg.TPMRCSuccess || r.Len() != 0 {
+		return errStateShort
+	}
+	d.perm, d.profile = p, profile
+	return nil
+}
+
+// count reads the length of a list; a failed reader has none.
+func count(r *tcg.Reader) int {
+	n := int(r.Uint16())
+	if n > maxStateList {
+		r.Fail(tcg.TPMRCSize)
+	}
+	if r.Err() != tcg.TPMRCSuccess {
+		return 0
+	}
+	return n
+}
+
+func writeCommands(w *tcg.Writer, codes []tcg.TPMCC) {
+	w.Uint16(uint16(len(codes)))
+	for _, cc := range codes {
+		w.Uint32(uint32(cc))
+	}
+}
+
+func readCommands(r *tcg.Reader) (codes []tcg.TPMCC) {
+	for range count(r) {
+		codes = append(codes, tcg.TPMCC(r.Uint32()))
+	}
+	return codes
+}
+
+func (s *seedAndProof) encode(w *tcg.Writer) {
+	w.Sized(s.seed)
+	w.Sized(s.proof)
+}
+
+func (s *seedAndProof) decode(r *tcg.Reader) {
+	s.seed = bytes.Clone(r.Sized(maxBlob))
+	s.proof = bytes.Clone(r.Sized(maxBlob))
+}
+
+func (p *authPolicy) encode(w *tcg.Writer) {
+	w.Uint16(uint16(p.hash))
+	w.Sized(p.digest)
+}
+
+func (p *authPolicy) decode(r *tcg.Reader) {
+	p.hash = tcg.TPMAlgID(r.Uint16())
+	p.digest = bytes.Clone(r.Sized(tcg.MaxDigestSize))
+}
+
+func (s *stateClear) encode(w *tcg.Writer) {
+	w.Uint16(flags(s.started, s.ownerEnable, s.endorsementEnable, s.platformNVEnable, s.platformEnable, s.readOnly))
+	w.Sized(s.platformAuth)
+	s.platformPolicy.encode(w)
+	w.Uint16(uint16(len(s.pcrAuth)))
+	for _, n := range slices.Sorted(maps.Keys(s.pcrAuth)) {
+		w.Uint8(uint8(n))
+		w.Sized(s.pcrAuth[n])
+	}
+}
+
+func (s *stateClear) decode(r *tcg.Reader) {
+	setFlags(r.Uint16(), &s.started, &s.ownerEnable, &s.endorsementEnable, &s.platformNVEnable, &s.platformEnable, &s.readOnly)
+	s.platformAuth = bytes.Clone(r.Sized(maxBlob))
+	s.platformPolicy.decode(r)
+	for range count(r) {
+		if s.pcrAuth == nil {
+			s.pcrAuth = map[int][]byte{}
+		}
+		n := int(r.Uint8())
+		s.pcrAuth[n] = bytes.Clone(r.Sized(maxBlob))
+	}
+}
+
+// clone returns a copy that shares no memory.
+func (s *stateClear) clone() stateClear {
+	c := *s
+	c.platformAuth = bytes.Clone(s.platformAuth)
+	c.pcrAuth = maps.Clone(s.pcrAuth)
+	return c
+}
+
+func (s *stateReset) encode(w *tcg.Writer) {
+	s.null.encode(w)
+	w.Uint32(s.restartCount)
+	w.Uint64(s.objectContextID)
+	w.Uint64(s.contextCounter)
+	for _, n := range s.contexts {
+		w.Uint64(n)
+	}
+	w.Sized(s.auditDigest)
+	w.Uint32(s.pcrUpdateCounter)
+	w.Uint64(s.commitCounter)
+	w.Sized(s.commitNonce)
+	w.Bytes(s.commitArray[:])
+}
+
+func (s *stateReset) decode(r *tcg.Reader) {
+	s.null.decode(r)
+	s.restartCount = r.Uint32()
+	s.objectContextID = r.Uint64()
+	s.contextCounter = r.Uint64()
+	for i := range s.contexts {
+		s.contexts[i] = r.Uint64()
+	}
+	s.auditDigest = bytes.Clone(r.Sized(tcg.MaxDigestSize))
+	s.pcrUpdateCounter = r.Uint32()
+	s.commitCounter = r.Uint64()
+	s.commitNonce = bytes.Clone(r.Sized(tcg.MaxDigestSize))
+	copy(s.commitArray[:], r.Bytes(len(s.commitArray)))
+}
+
+// clone returns a copy that shares no memory.
+func (s *stateReset) clone() stateReset {
+	c := *s
+	c.auditDigest = bytes.Clone(s.auditDigest)
+	c.commitNonce = bytes.Clone(s.commitNonce)
+	return c
+}
+
+func (x *nvIndex) encode(w *tcg.Writer) {
+	x.public.Marshal(w)
+	w.Sized(x.auth)
+	data := x.data
+	if x.has(tcg.TPMANVOrderly) {
+		data = x.saved
+	}
+	w.Sized(data)
+}
+
+func decodeNVIndex(r *tcg.Reader) *nvIndex {
+	x := new(nvIndex)
+	x.public.Unmarshal(r)
+	x.public = x.public.Clone()
+	x.auth = bytes.Clone(r.Sized(maxBlob))
+	x.data = bytes.Clone(r.Sized(maxBlob))
+	if len(x.data) != int(x.public.DataSize) {
+		r.Fail(tcg.TPMRCSize)
+	}
+	if x.has(tcg.TPMANVOrderly) {
+		x.saved = bytes.Clone(x.data)
+	}
+	return x
+}

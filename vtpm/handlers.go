@@ -1,0 +1,38 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// A commandTable gives the handlers of one chapter of Part 3.
+type commandTable map[tcg.TPMCC]handler
+
+const firstCommand, lastCommand = tcg.TPMCCNVUndefineSpaceSpecial, tcg.TPMCC(0x1AA)
+
+// A handlerTable has every implemented command, by code from firstCommand on.
+type handlerTable [lastCommand - firstCommand + 1]handler
+
+func newHandlerTable() *handlerTable {
+	t := new(handlerTable)
+	for _, chapter := range []commandTable{
+		startupCommands, testingCommands, sessionCommands, objectCommands,
+		duplicationCommands, asymmetricCommands, symmetricCommands,
+		randomCommands, sequenceCommands, attestationCommands,
+		ephemeralCommands, signingCommands, auditCommands, pcrCommands,
+		policyCommands, hierarchyCommands, dictionaryAttackCommands,
+		managementCommands, fieldUpgradeCommands, contextCommands,
+		clockCommands, capabilityCommands, nvCommands,
+	} {
+		for code, run := range chapter {
+			t[code-firstCommand] = run
+		}
+	}
+	return t
+}
+
+// handlerOf returns the handler of a command that is implemented and that the
+// profile has, else nil.
+func (d *Device) handlerOf(code tcg.TPMCC) handler {
+	if code < firstCommand || code > lastCommand || !d.profile.HasCommand(code) {
+		return nil
+	}
+	return d.handlers[code-firstCommand]
+}

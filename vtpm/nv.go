@@ -1,0 +1,249 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// An nvIndex is a defined NV index (Part 1, "NV Memory").
+type nvIndex struct {
+	public tcg.TPMSNVPublic
+	auth   []byte
+
+	// data has public.DataSize bytes. That of an orderly index is lost with
+	// power unless TPM2_Shutdown came before: saved is then what Startup finds.
+	data  []byte
+	saved []byte
+
+	nameCache []byte
+}
+
+func (x *nvIndex) has(attrs tcg.TPMANV) bool { return x.public.Attributes&attrs == attrs }
+func (x *nvIndex) written() bool             { return x.has(tcg.TPMANVWritten) }
+
+// hierarchy is the one that has to be enabled for the index to be usable.
+func (x *nvIndex) hierarchy() tcg.TPMHandle {
+	if x.has(tcg.TPMANVPlatformCreate) {
+		return tcg.TPMRHPlatformNV
+	}
+	return tcg.TPMRHOwner
+}
+
+// name is the Name of the index: its algorithm and the digest over its public
+// area.
+func (x *nvIndex) name() []byte {
+	if x.nameCache == nil {
+		alg := x.public.NameAlg
+		x.nameCache = append([]byte{byte(alg >> 8), byte(alg)}, digest(alg, tcg.Marshal(&x.public))...)
+	}
+	return x.nameCache
+}
+
+// setAttributes changes the attributes, and the Name with them.
+func (x *nvIndex) setAttributes(a tcg.TPMANV) {
+	x.public.Attributes = a
+	x.nameCache = nil
+}
+
+// Limits on NV memory. maxNVBuffer is how much one command moves
+// (TPM_PT_NV_BUFFER_MAX), maxNVIndex the largest index (TPM_PT_NV_INDEX_MAX),
+// maxNVBytes all indices and persistent objects together: what guests find in
+// other virtual TPMs.
+const (
+	maxNVBuffer = 1024
+	maxNVIndex  = 2048
+	maxNVBytes  = 128 << 10
+)
+
+// orderlyCount is how often an orderly counter may be incremented before its
+// value is saved, less one (TPM_PT_ORDERLY_COUNT).
+const orderlyCount = 255
+
+func (x *nvIndex) kind() tcg.TPMNT { return x.public.Attributes.NT() }
+
+func (x *nvIndex) isPIN() bool { return x.kind() == tcg.TPMNTPinFail || x.kind() == tcg.TPMNTPinPass }
+
+// number is the value of an 8-byte index: counter, bit field or PIN.
+func (x *nvIndex) number() uint64 {
+	if len(x.data) != 8 {
+		return 0
+	}
+	return uint64(be32(x.data))<<32 | uint64(be32(x.data[4:]))
+}
+
+func (x *nvIndex) setNumber(v uint64) {
+	x.data = be(be(x.data[:0], 4, uint32(v>>32)), 4, uint32(v))
+}
+
+func (x *nvIndex) authValue() []byte { return x.auth }
+
+func (x *nvIndex) pin() (count, limit uint32) {
+	v := x.number()
+	return uint32(v >> 32), uint32(v)
+}
+
+func (x *nvIndex) setPinCount(count uint32) {
+	_, limit := x.pin()
+	x.setNumber(uint64(count)<<32 | uint64(limit))
+}
+
+// nvChanged says that an index's data or attributes changed: what is not
+// orderly has to be saved before the command is answered.
+func (d *Device) nvChanged(x *nvIndex) {
+	if !x.has(tcg.TPMANVOrderly) {
+		d.dirty = true
+	}
+}
+
+// nvWrites reports whether the command counts as a write for the selection of
+// an index's authorization (Part 1, "NV Index Authorizations").
+func nvWrites(code tcg.TPMCC) bool {
+	switch code {
+	case tcg.TPMCCNVWrite, tcg.TPMCCNVIncrement, tcg.TPMCCNVSetBits, tcg.TPMCCNVExtend, tcg.TPMCCNVWriteLock:
+		return true
+	}
+	return false
+}
+
+func (d *Device) nvAuthValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
+	x := d.perm.nv[h]
+	if role != tcg.RoleUser {
+		return false // administration of an index is by policy only
+	}
+	if nvWrites(c.spec.Code) {
+		return x.has(tcg.TPMANVAuthWrite)
+	}
+	if x.isPIN() {
+		count, limit := x.pin()
+		return x.written() && count < limit
+	}
+	return x.has(tcg.TPMANVAuthRead)
+}
+
+func (d *Device) nvPolicyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
+	x := d.perm.nv[h]
+	if role != tcg.RoleUser {
+		return true
+	}
+	if nvWrites(c.spec.Code) {
+		return x.has(tcg.TPMANVPolicyWrite)
+	}
+	return x.has(tcg.TPMANVPolicyRead)
+}
+
+// nvPinFailed counts a failed authorization with a PIN Fail index and reports
+// whether it did.
+func (d *Device) nvPinFailed(h tcg.TPMHandle) bool {
+	x := d.perm.nv[h]
+	if x == nil || x.kind() != tcg.TPMNTPinFail || !x.written() {
+		return false
+	}
+	count, _ := x.pin()
+	x.setPinCount(count + 1)
+	d.nvChanged(x)
+	return true
+}
+
+// nvPinUsed counts a successful one: a PIN Pass index counts uses, a PIN Fail
+// index forgets failures.
+func (d *Device) nvPinUsed(h tcg.TPMHandle) {
+	x := d.perm.nv[h]
+	if x == nil || !x.isPIN() || !x.written() {
+		return
+	}
+	count, _ := x.pin()
+	if x.kind() == tcg.TPMNTPinPass {
+		x.setPinCount(count + 1)
+	} else if count != 0 {
+		x.setPinCount(0)
+	} else {
+		return
+	}
+	d.nvChanged(x)
+}
+
+// nvReadable checks that auth may read x now (Part 3, 31.13 "TPM2_NV_Read").
+func (d *Device) nvReadable(auth tcg.TPMHandle, x *nvIndex) tcg.TPMRC {
+	if x.has(tcg.TPMANVReadLocked) {
+		return tcg.TPMRCNVLocked
+	}
+	if !nvAllows(auth, x, tcg.TPMANVOwnerRead, tcg.TPMANVPPRead) {
+		return tcg.TPMRCNVAuthorization
+	}
+	if !x.written() {
+		return tcg.TPMRCNVUninitialized
+	}
+	return tcg.TPMRCSuccess
+}
+
+// nvWritable checks that auth may write x now.
+func (d *Device) nvWritable(auth tcg.TPMHandle, x *nvIndex) tcg.TPMRC {
+	if x.has(tcg.TPMANVWriteLocked) {
+		return tcg.TPMRCNVLocked
+	}
+	if !nvAllows(auth, x, tcg.TPMANVOwnerWrite, tcg.TPMANVPPWrite) {
+		return tcg.TPMRCNVAuthorization
+	}
+	return tcg.TPMRCSuccess
+}
+
+func nvAllows(auth tcg.TPMHandle, x *nvIndex, owner, platform tcg.TPMANV) bool {
+	switch auth {
+	case tcg.TPMRHOwner:
+		return x.has(owner)
+	case tcg.TPMRHPlatform:
+		return x.has(platform)
+	}
+	return auth == x.public.NVIndex
+}
+
+// nvUsed is how many bytes of NV memory the indices and persistent objects
+// take, by a rule that does not depend on the encoding of the state.
+func (d *Device) nvUsed() int {
+	n := 0
+	for _, x := range d.perm.nv {
+		n += nvOverhead + int(x.public.DataSize) + len(x.public.AuthPolicy) + len(x.auth)
+	}
+	return n + len(d.perm.objects)*persistentSize
+}
+
+const (
+	nvOverhead     = 64   // bytes an index takes besides its data
+	persistentSize = 1500 // bytes a persistent object takes at most
+)
+
+// nvStartup sets the indices at TPM2_Startup (Part 3, 9.3).
+func (d *Device) nvStartup(resume, orderly bool) {
+	for _, x := range d.perm.nv {
+		a := x.public.Attributes
+		if !resume {
+			a &^= tcg.TPMANVReadLocked
+			if a&tcg.TPMANVWritten == 0 || a&tcg.TPMANVWriteDefine == 0 {
+				a &^= tcg.TPMANVWriteLocked
+			}
+			if a&tcg.TPMANVClearSTClear != 0 {
+				a &^= tcg.TPMANVWritten
+			}
+		}
+		if a&tcg.TPMANVOrderly != 0 {
+			x.data = append(x.data[:0], x.saved...)
+			if !orderly {
+				if a.NT() == tcg.TPMNTCounter {
+					// The value may have been counted up to the next save.
+					x.setNumber(x.number() | orderlyCount)
+				} else {
+					a &^= tcg.TPMANVWritten
+				}
+			}
+		}
+		if a != x.public.Attributes {
+			x.setAttributes(a)
+		}
+	}
+}
+
+// nvShutdown keeps the data of orderly indices.
+func (d *Device) nvShutdown() {
+	for _, x := range d.perm.nv {
+		if x.has(tcg.TPMANVOrderly) {
+			x.saved = append(x.saved[:0], x.data...)
+		}
+	}
+}

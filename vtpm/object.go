@@ -1,0 +1,149 @@
+package vtpm
+
+import (
+	"stubtpm/vtpm/tcg"
+)
+
+// An object is a loaded key, sealed data or sequence.
+type object struct {
+	public        tcg.TPMTPublic
+	sensitive     tcg.TPMTSensitive
+	name          []byte
+	qualifiedName []byte
+
+	// hierarchy is the one whose seed, or whose parent's seed, protects the
+	// object: TPM_RH_NULL for what was loaded there or without a parent.
+	hierarchy tcg.TPMHandle
+
+	publicOnly                  bool
+	external                    bool // by TPM2_LoadExternal
+	primary                     bool
+	stClear                     bool // it or an ancestor has stClear SET
+	svnLimited, firmwareLimited bool
+
+	evictHandle tcg.TPMHandle // of a persistent object
+
+	key keyCache  // made at first use
+	seq *sequence // the object is a sequence
+}
+
+func (o *object) wipe() {
+	wipe(o.sensitive.AuthValue)
+	wipe(o.sensitive.SeedValue)
+	wipe(o.sensitive.Sensitive)
+	o.key = keyCache{}
+}
+
+func (o *object) authValue() []byte {
+	if o.seq != nil {
+		return o.seq.auth
+	}
+	return o.sensitive.AuthValue
+}
+
+func (o *object) has(attrs tcg.TPMAObject) bool { return o.public.ObjectAttributes&attrs == attrs }
+
+// isStorageParent reports whether o may be the parent of ordinary objects.
+func (o *object) isStorageParent() bool {
+	return o.seq == nil && !o.publicOnly &&
+		o.has(tcg.TPMAObjectRestricted|tcg.TPMAObjectDecrypt) && !o.has(tcg.TPMAObjectSignEncrypt) &&
+		(o.public.Type == tcg.TPMAlgRSA || o.public.Type == tcg.TPMAlgECC || o.public.Type == tcg.TPMAlgSymCipher)
+}
+
+// isDerivationParent reports whether o may be the parent of derived objects.
+func (o *object) isDerivationParent() bool {
+	return o.seq == nil && !o.publicOnly && o.public.Type == tcg.TPMAlgKeyedHash &&
+		o.has(tcg.TPMAObjectRestricted|tcg.TPMAObjectDecrypt)
+}
+
+// objectOrNil returns the loaded transient or the persistent object h.
+func (d *Device) objectOrNil(h tcg.TPMHandle) *object {
+	switch handleType(h) {
+	case tcg.TPMHTTransient:
+		if i := int(h & 0x00FFFFFF); i < maxTransientObjects {
+			return d.vol.objects[i]
+		}
+	case tcg.TPMHTPersistent:
+		return d.perm.objects[h]
+	}
+	return nil
+}
+
+// object is objectOrNil for handles that the dispatcher found to be there.
+func (d *Device) object(h tcg.TPMHandle) *object {
+	o := d.objectOrNil(h)
+	if o == nil {
+		panic("vtpm: internal error: no object at a checked handle")
+	}
+	return o
+}
+
+// addObject puts o in a free slot and returns its handle.
+func (d *Device) addObject(o *object) (tcg.TPMHandle, tcg.TPMRC) {
+	for i := range d.vol.objects {
+		if d.vol.objects[i] == nil {
+			d.vol.objects[i] = o
+			return tcg.TPMHandle(tcg.TPMHTTransient)<<24 | tcg.TPMHandle(i), tcg.TPMRCSuccess
+		}
+	}
+	return 0, tcg.TPMRCObjectMemory
+}
+
+// slotFree tells, before any work is done, whether addObject will find a slot.
+func (d *Device) slotFree() tcg.TPMRC {
+	for _, o := range d.vol.objects {
+		if o == nil {
+			return tcg.TPMRCSuccess
+		}
+	}
+	return tcg.TPMRCObjectMemory
+}
+
+func (d *Device) flushObject(h tcg.TPMHandle) {
+	i := int(h & 0x00FFFFFF)
+	d.vol.objects[i].wipe()
+	d.vol.objects[i] = nil
+}
+
+// flushHierarchy flushes the transient objects of a hierarchy.
+func (d *Device) flushHierarchy(h tcg.TPMHandle) {
+	for i, o := range d.vol.objects {
+		if o != nil && o.hierarchy == h {
+			o.wipe()
+			d.vol.objects[i] = nil
+		}
+	}
+}
+
+// objectName is the Name of a public area: algorithm and digest (Part 1,
+// "Object Name"); empty if the name algorithm is TPM_ALG_NULL.
+func objectName(p *tcg.TPMTPublic) []byte {
+	if p.NameAlg == tcg.TPMAlgNull {
+		return nil
+	}
+	h := digest(p.NameAlg, tcg.Marshal(p))
+	return append([]byte{byte(p.NameAlg >> 8), byte(p.NameAlg)}, h...)
+}
+
+// qualifiedName is H(parent's qualified name || name), with the algorithm in
+// front (Part 1, "Qualified Name").
+func qualifiedName(nameAlg tcg.TPMAlgID, parent, name []byte) []byte {
+	if nameAlg == tcg.TPMAlgNull {
+		return nil
+	}
+	return append([]byte{byte(nameAlg >> 8), byte(nameAlg)}, digest(nameAlg, parent, name)...)
+}
+
+// finish fills the fields of a new object that follow from its public area
+// and parent. A primary object's parent is its hierarchy: then p is nil.
+func (o *object) finish(hierarchy tcg.TPMHandle, p *object) {
+	o.name = objectName(&o.public)
+	o.hierarchy = hierarchy
+	parentQN := handleBytes(hierarchy)
+	o.stClear = o.has(tcg.TPMAObjectSTClear)
+	if p != nil {
+		parentQN = p.qualifiedName
+		o.stClear = o.stClear || p.stClear
+	}
+	o.qualifiedName = qualifiedName(o.public.NameAlg, parentQN, o.name)
+}

@@ -1,0 +1,153 @@
+package vtpm
+
+import (
+	"time"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// policyState is what the policy commands have gathered in a policy session
+// (Part 1, "Policy Session").
+type policyState struct {
+	digest []byte
+
+	started time.Duration // Now when the session started
+	timeout uint64        // ms of Time at which the session ends; 0 if never
+	epoch   uint32        // time epoch that timeout is of
+
+	commandCode tcg.TPMCC // 0 if not restricted
+
+	// At most one of the hashes restricts the session; the others are nil.
+	cpHash, nameHash, templateHash, parametersHash []byte
+
+	locality uint8 // TPMA_LOCALITY; 0 if not restricted
+
+	pcrChecked bool   // TPM2_PolicyPCR ran
+	pcrCounter uint32 // value of the PCR update counter then
+
+	nvWrittenChecked bool
+	nvWritten        bool
+
+	authNeeded, passwordNeeded, presenceNeeded bool
+}
+
+// newPolicyState returns the state of a fresh session; its digest is all
+// zeros.
+func newPolicyState(hash tcg.TPMAlgID, now time.Duration) *policyState {
+	return &policyState{digest: make([]byte, hashSize(hash)), started: now}
+}
+
+// restart forgets what has been gathered, as TPM2_PolicyRestart does.
+func (p *policyState) restart(hash tcg.TPMAlgID) { *p = *newPolicyState(hash, p.started) }
+
+// update makes the digest H(digest || code || parts...) (Part 1, "Policy
+// Digest").
+func (p *policyState) update(hash tcg.TPMAlgID, code tcg.TPMCC, parts ...[]byte) {
+	h := newHash(hash)
+	h.Write(p.digest)
+	h.Write([]byte{byte(code >> 24), byte(code >> 16), byte(code >> 8), byte(code)})
+	for _, b := range parts {
+		h.Write(b)
+	}
+	p.digest = h.Sum(p.digest[:0])
+}
+
+// updateRef makes the two-step update that commands with a policyRef use
+// (Part 3, 23.2.3 "PolicyUpdate").
+func (p *policyState) updateRef(hash tcg.TPMAlgID, code tcg.TPMCC, name, ref []byte) {
+	p.update(hash, code, name)
+	h := newHash(hash)
+	h.Write(p.digest)
+	h.Write(ref)
+	p.digest = h.Sum(p.digest[:0])
+}
+
+// reset0 sets the digest to zeros, as PolicyOR and PolicyAuthorize do before
+// they extend it.
+func (p *policyState) reset0() { clear(p.digest) }
+
+// checkPolicy checks session i, a policy session, against the entity that it
+// authorizes (Part 1, "Policy Session Usage").
+func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
+	a := &c.sessions[i]
+	p := a.s.policy
+	if a.s.trial {
+		return tcg.TPMRCAttributes
+	}
+	entity := d.entityPolicy(a.handle)
+	if entity.hash != a.s.hash || !equal(entity.digest, p.digest) {
+		return tcg.TPMRCPolicyFail
+	}
+	if p.pcrChecked && p.pcrCounter != d.reset.pcrUpdateCounter {
+		return tcg.TPMRCPCRChanged
+	}
+	if p.timeout != 0 && (p.epoch != d.vol.timeEpoch || p.timeout < d.timeNow()) {
+		return tcg.TPMRCExpired
+	}
+	if p.commandCode != 0 {
+		if p.commandCode != c.spec.Code {
+			return tcg.TPMRCPolicyCC
+		}
+	} else if role := c.spec.Handles[i].Role; role == tcg.RoleAdmin || role == tcg.RoleDup {
+		// These roles need a policy that names the command; for NV indices
+		// and objects alike (Part 1, "Admin Role", "Dup Role").
+		if handleType(a.handle) != tcg.TPMHTPermanent {
+			return tcg.TPMRCPolicyFail
+		}
+	}
+	if p.presenceNeeded && !d.vol.physicalPresence {
+		return tcg.TPMRCPP
+	}
+	if p.locality != 0 && !localityIn(p.locality, c.locality) {
+		return tcg.TPMRCLocality
+	}
+	if p.cpHash != nil && !equal(p.cpHash, c.cpHash(a.s.hash)) {
+		return tcg.TPMRCPolicyFail
+	}
+	if p.nameHash != nil && !equal(p.nameHash, c.nameHash(a.s.hash)) {
+		return tcg.TPMRCPolicyFail
+	}
+	if p.parametersHash != nil && !equal(p.parametersHash, c.parametersHash(a.s.hash)) {
+		return tcg.TPMRCPolicyFail
+	}
+	if p.templateHash != nil && !equal(p.templateHash, c.templateHash(a.s.hash)) {
+		return tcg.TPMRCPolicyFail
+	}
+	if p.nvWrittenChecked {
+		x := d.perm.nv[a.handle]
+		if x == nil || x.written() != p.nvWritten {
+			return tcg.TPMRCPolicyFail
+		}
+	}
+	return tcg.TPMRCSuccess
+}
+
+// templateHash is the digest over the inPublic parameter of the commands that
+// TPM2_PolicyTemplate may restrict.
+func (c *call) templateHash(alg tcg.TPMAlgID) []byte {
+	switch c.spec.Code {
+	case tcg.TPMCCCreate, tcg.TPMCCCreatePrimary, tcg.TPMCCCreateLoaded:
+	default:
+		return nil
+	}
+	r := tcg.NewReader(c.params, nil)
+	r.Sized(len(c.params)) // inSensitive
+	t := r.Sized(len(c.params))
+	return digest(alg, t)
+}
+
+// parametersHash is the digest over command code and parameters (Part 3,
+// TPM2_PolicyParameters).
+func (c *call) parametersHash(alg tcg.TPMAlgID) []byte {
+	cc := uint32(c.spec.Code)
+	return digest(alg, []byte{byte(cc >> 24), byte(cc >> 16), byte(cc >> 8), byte(cc)}, c.params)
+}
+
+// localityIn reports whether locality l is in the set attr: a bit each for 0
+// to 4, or the number itself from 32 on (Part 2, TPMA_LOCALITY).
+func localityIn(attr, l uint8) bool {
+	if attr < 32 {
+		return l < 5 && attr&(1<<l) != 0
+	}
+	return attr == l
+}

@@ -1,0 +1,242 @@
+package vtpm
+
+import (
+	"stubtpm/vtpm/tcg"
+)
+
+// Identity of the implementation (Part 2, "TPM_PT").
+const (
+	manufacturer    = 'S'<<24 | 'T'<<16 | 'U'<<8 | 'B'
+	vendorString    = "stubtpm vTPM 2.0"
+	firmwareVersion = 0x00000001_00000000
+
+	specFamily   = '2'<<24 | '.'<<16 | '0'<<8
+	specRevision = 185
+	specYear     = 2026
+	specDay      = 71 // March 12
+)
+
+// A property is one TPM_PT and how its value is found.
+type property struct {
+	tag   tcg.TPMPT
+	value uint32
+}
+
+func vendorWord(i int) uint32 {
+	var w uint32
+	for j := range 4 {
+		w <<= 8
+		if k := 4*i + j; k < len(vendorString) {
+			w |= uint32(vendorString[k])
+		}
+	}
+	return w
+}
+
+// listProperties lists the TPM_PT that lie in the group of the property asked
+// for and after it.
+func (d *Device) listProperties(l *capList) {
+	d.selfHeal()
+	l.begin(8)
+	for _, p := range append(d.fixedProperties(), d.variableProperties()...) {
+		if l.want(uint32(p.tag)) {
+			l.w.Uint32(uint32(p.tag))
+			l.w.Uint32(p.value)
+		}
+	}
+}
+
+func (d *Device) fixedProperties() []property {
+	commands := uint32(0)
+	for code := firstCommand; code <= lastCommand; code++ {
+		if d.handlerOf(code) != nil {
+			commands++
+		}
+	}
+	return []property{
+		{tcg.TPMPTFamilyIndicator, specFamily},
+		{tcg.TPMPTLevel, 0},
+		{tcg.TPMPTRevision, specRevision},
+		{tcg.TPMPTDayofYear, specDay},
+		{tcg.TPMPTYear, specYear},
+		{tcg.TPMPTManufacturer, manufacturer},
+		{tcg.TPMPTVendorString1, vendorWord(0)},
+		{tcg.TPMPTVendorString2, vendorWord(1)},
+		{tcg.TPMPTVendorString3, vendorWord(2)},
+		{tcg.TPMPTVendorString4, vendorWord(3)},
+		{tcg.TPMPTVendorTPMType, 1},
+		{tcg.TPMPTFirmwareVersion1, firmwareVersion >> 32},
+		{tcg.TPMPTFirmwareVersion2, firmwareVersion & 0xFFFFFFFF},
+		{tcg.TPMPTInputBuffer, tcg.MaxDigestBuffer},
+		{tcg.TPMPTHRTransientMin, maxTransientObjects},
+		{tcg.TPMPTHRPersistentMin, maxPersistentObjects},
+		{tcg.TPMPTHRLoadedMin, maxLoadedSessions},
+		{tcg.TPMPTActiveSessionsMax, maxActiveSessions},
+		{tcg.TPMPTPCRCount, numPCR},
+		{tcg.TPMPTPCRSelectMin, numPCR / 8},
+		{tcg.TPMPTContextGapMax, contextGap},
+		{tcg.TPMPTNVCountersMax, 0},
+		{tcg.TPMPTNVIndexMax, maxNVIndex},
+		{tcg.TPMPTMemory, uint32(tcg.TPMAMemorySharedNV | tcg.TPMAMemoryObjectCopiedToRAM)},
+		{tcg.TPMPTClockUpdate, clockSaveInterval},
+		{tcg.TPMPTContextHash, uint32(contextHash)},
+		{tcg.TPMPTContextSym, uint32(tcg.TPMAlgAES)},
+		{tcg.TPMPTContextSymSize, 256},
+		{tcg.TPMPTOrderlyCount, orderlyCount},
+		{tcg.TPMPTMaxCommandSize, MaxCommandSize},
+		{tcg.TPMPTMaxResponseSize, MaxResponseSize},
+		{tcg.TPMPTMaxDigest, tcg.MaxDigestSize},
+		{tcg.TPMPTMaxObjectContext, maxObjectContext},
+		{tcg.TPMPTMaxSessionContext, maxSessionContext},
+		{tcg.TPMPTPSFamilyIndicator, 1}, // PC Client
+		{tcg.TPMPTPSLevel, 0},
+		{tcg.TPMPTPSRevision, 0x00000106},
+		{tcg.TPMPTPSDayOfYear, 24},
+		{tcg.TPMPTPSYear, 2024},
+		{tcg.TPMPTSplitMax, commitSlots},
+		{tcg.TPMPTTotalCommands, commands},
+		{tcg.TPMPTLibraryCommands, commands},
+		{tcg.TPMPTVendorCommands, 0},
+		{tcg.TPMPTNVBufferMax, maxNVBuffer},
+		{tcg.TPMPTModes, 0},
+		{tcg.TPMPTMaxCapBuffer, tcg.MaxCapBuffer},
+		{tcg.TPMPTFirmwareSVN, uint32(d.perm.firmwareSVN)},
+		{tcg.TPMPTFirmwareMaxSVN, uint32(d.perm.firmwareSVN)},
+	}
+}
+
+// Upper bounds of a saved context in bytes.
+const (
+	maxObjectContext  = 2048
+	maxSessionContext = 1024
+)
+
+func (d *Device) variableProperties() []property {
+	var permanent tcg.TPMAPermanent
+	set := func(on bool, bit tcg.TPMAPermanent) {
+		if on {
+			permanent |= bit
+		}
+	}
+	da := &d.perm.da
+	set(len(d.perm.ownerAuth) != 0, tcg.TPMAPermanentOwnerAuthSet)
+	set(len(d.perm.endorsementAuth) != 0, tcg.TPMAPermanentEndorsementAuthSet)
+	set(len(d.perm.lockoutAuth) != 0, tcg.TPMAPermanentLockoutAuthSet)
+	set(d.perm.disableClear, tcg.TPMAPermanentDisableClear)
+	set(da.recoveryTime != 0 && da.failedTries >= da.maxTries, tcg.TPMAPermanentInLockout)
+	set(true, tcg.TPMAPermanentTPMGeneratedEPS)
+
+	var startup tcg.TPMAStartupClear
+	for _, s := range []struct {
+		on  bool
+		bit tcg.TPMAStartupClear
+	}{
+		{d.clear.platformEnable, tcg.TPMAStartupClearPHEnable},
+		{d.clear.ownerEnable, tcg.TPMAStartupClearSHEnable},
+		{d.clear.endorsementEnable, tcg.TPMAStartupClearEHEnable},
+		{d.clear.platformNVEnable, tcg.TPMAStartupClearPHEnableNV},
+		{d.clear.readOnly, tcg.TPMAStartupClearReadOnly},
+		{d.vol.orderly, tcg.TPMAStartupClearOrderly},
+	} {
+		if s.on {
+			startup |= s.bit
+		}
+	}
+
+	counters, active, transient := uint32(0), uint32(0), uint32(0)
+	for _, x := range d.perm.nv {
+		if x.kind() == tcg.TPMNTCounter {
+			counters++
+		}
+	}
+	for _, n := range d.reset.contexts {
+		if n != 0 {
+			active++
+		}
+	}
+	for _, o := range d.vol.objects {
+		if o != nil {
+			transient++
+		}
+	}
+	loaded := uint32(d.loadedSessions())
+	room := uint32(max(maxNVBytes-d.nvUsed(), 0))
+	return []property{
+		{tcg.TPMPTPermanent, uint32(permanent)},
+		{tcg.TPMPTStartupClear, uint32(startup)},
+		{tcg.TPMPTHRNVIndex, uint32(len(d.perm.nv))},
+		{tcg.TPMPTHRLoaded, loaded},
+		{tcg.TPMPTHRLoadedAvail, maxLoadedSessions - loaded},
+		{tcg.TPMPTHRActive, active},
+		{tcg.TPMPTHRActiveAvail, maxActiveSessions - active},
+		{tcg.TPMPTHRTransientAvail, maxTransientObjects - transient},
+		{tcg.TPMPTHRPersistent, uint32(len(d.perm.objects))},
+		{tcg.TPMPTHRPersistentAvail, min(room/persistentSize, uint32(maxPersistentObjects-len(d.perm.objects)))},
+		{tcg.TPMPTNVCounters, counters},
+		{tcg.TPMPTNVCountersAvail, min(room/(nvOverhead+8), uint32(maxNVIndices-len(d.perm.nv)))},
+		{tcg.TPMPTAlgorithmSet, d.perm.algorithmSet},
+		{tcg.TPMPTLoadedCurves, d.curveCount()},
+		{tcg.TPMPTLockoutCounter, da.failedTries},
+		{tcg.TPMPTMaxAuthFail, da.maxTries},
+		{tcg.TPMPTLockoutInterval, da.recoveryTime},
+		{tcg.TPMPTLockoutRecovery, da.lockoutRecovery},
+		{tcg.TPMPTNVWriteRecovery, 0},
+		{tcg.TPMPTAuditCounter0, uint32(d.perm.auditCounter >> 32)},
+		{tcg.TPMPTAuditCounter1, uint32(d.perm.auditCounter)},
+	}
+}
+
+func (d *Device) curveCount() (n uint32) {
+	for id := tcg.TPMECCCurve(0); id < 128; id++ {
+		if d.profile.HasCurve(id) {
+			n++
+		}
+	}
+	return n
+}
+
+// algAttributes says what kind of algorithm id is (TCG Algorithm Registry,
+// "TPM_ALG_ID"; Part 2, "TPMA_ALGORITHM").
+func algAttributes(id tcg.TPMAlgID) tcg.TPMAAlgorithm {
+	const (
+		asym    = tcg.TPMAAlgorithmAsymmetric
+		sym     = tcg.TPMAAlgorithmSymmetric
+		hash    = tcg.TPMAAlgorithmHash
+		object  = tcg.TPMAAlgorithmObject
+		sign    = tcg.TPMAAlgorithmSigning
+		encrypt = tcg.TPMAAlgorithmEncrypting
+		method  = tcg.TPMAAlgorithmMethod
+	)
+	switch id {
+	case tcg.TPMAlgRSA, tcg.TPMAlgECC:
+		return asym | object
+	case tcg.TPMAlgTDES, tcg.TPMAlgAES, tcg.TPMAlgSM4, tcg.TPMAlgCamellia:
+		return sym
+	case tcg.TPMAlgSHA1, tcg.TPMAlgSHA256, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512, tcg.TPMAlgSM3256,
+		tcg.TPMAlgSHA3256, tcg.TPMAlgSHA3384, tcg.TPMAlgSHA3512:
+		return hash
+	case tcg.TPMAlgHMAC:
+		return hash | sign
+	case tcg.TPMAlgMGF1:
+		return hash | method
+	case tcg.TPMAlgKeyedHash:
+		return hash | object | sign | encrypt
+	case tcg.TPMAlgXOR:
+		return hash | sym
+	case tcg.TPMAlgRSASSA, tcg.TPMAlgRSAPSS, tcg.TPMAlgECDSA, tcg.TPMAlgECDAA, tcg.TPMAlgSM2, tcg.TPMAlgECSchnorr:
+		return asym | sign
+	case tcg.TPMAlgRSAES, tcg.TPMAlgOAEP:
+		return asym | encrypt
+	case tcg.TPMAlgECDH, tcg.TPMAlgECMQV:
+		return asym | method
+	case tcg.TPMAlgKDF1SP80056A, tcg.TPMAlgKDF2, tcg.TPMAlgKDF1SP800108:
+		return hash | method
+	case tcg.TPMAlgSymCipher:
+		return object
+	case tcg.TPMAlgCMAC:
+		return sym | sign
+	case tcg.TPMAlgCTR, tcg.TPMAlgOFB, tcg.TPMAlgCBC, tcg.TPMAlgCFB, tcg.TPMAlgECB:
+		return sym | encrypt
+	}
+	return 0
+}

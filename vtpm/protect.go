@@ -1,0 +1,127 @@
+package vtpm
+
+import "stubtpm/vtpm/tcg"
+
+// Protection of a sensitive area that leaves the TPM: symmetric encryption
+// and an HMAC, with keys derived from a seed (Part 1, "Protected Storage").
+
+// A wrapper has what the outer protection of a blob is made with.
+type wrapper struct {
+	hash tcg.TPMAlgID
+	sym  tcg.TPMTSymDefObject
+	seed []byte
+	name []byte // of the protected object
+}
+
+func (d *Device) storageWrapper(parent *object, name []byte) wrapper {
+	return wrapper{
+		hash: parent.public.NameAlg,
+		sym:  parent.symmetric(),
+		seed: parent.sensitive.SeedValue,
+		name: name,
+	}
+}
+
+// symmetric is the algorithm with which a storage parent protects children.
+func (o *object) symmetric() tcg.TPMTSymDefObject {
+	switch o.public.Type {
+	case tcg.TPMAlgRSA:
+		return o.public.RSA.Symmetric
+	case tcg.TPMAlgECC:
+		return o.public.ECC.Symmetric
+	}
+	return o.public.Sym
+}
+
+func (w *wrapper) keys() (symKey, hmacKey []byte) {
+	symKey = kdfa(w.hash, w.seed, "STORAGE", w.name, nil, int(w.sym.KeyBits))
+	hmacKey = kdfa(w.hash, w.seed, "INTEGRITY", nil, nil, 8*hashSize(w.hash))
+	return symKey, hmacKey
+}
+
+// wrap returns integrity || [iv ||] encrypted. iv is nil for blobs that other
+// TPMs read (duplication), where it is zero and not sent; for blobs that come
+// back to this TPM it is random, since the same key protects many versions.
+func (w *wrapper) wrap(iv, plain []byte) []byte {
+	symKey, hmacKey := w.keys()
+	body := append([]byte(nil), plain...)
+	cfb(w.sym.Algorithm, symKey, iv, body, true)
+	var front tcg.Writer
+	if iv != nil {
+		front.Sized(iv)
+	}
+	mac := hmacSum(w.hash, hmacKey, front.B, body, w.name)
+	var out tcg.Writer
+	out.Sized(mac)
+	out.Bytes(front.B)
+	out.Bytes(body)
+	wipe(symKey)
+	wipe(hmacKey)
+	return out.B
+}
+
+// unwrap checks integrity, then decrypts. A wrong HMAC is TPM_RC_INTEGRITY.
+func (w *wrapper) unwrap(blob []byte, hasIV bool) ([]byte, tcg.TPMRC) {
+	r := tcg.NewReader(blob, nil)
+	mac := r.Sized(tcg.MaxDigestSize)
+	if rc := r.Err(); rc != tcg.TPMRCSuccess {
+		return nil, rc
+	}
+	if len(mac) != hashSize(w.hash) {
+		return nil, tcg.TPMRCSize
+	}
+	rest := r.Rest()
+	symKey, hmacKey := w.keys()
+	defer wipe(symKey)
+	defer wipe(hmacKey)
+	if !equal(mac, hmacSum(w.hash, hmacKey, rest, w.name)) {
+		return nil, tcg.TPMRCIntegrity
+	}
+	var iv []byte
+	if hasIV {
+		in := tcg.NewReader(rest, nil)
+		iv = in.Sized(blockSize(w.sym.Algorithm))
+		rest = in.Rest()
+		if rc := in.Err(); rc != tcg.TPMRCSuccess {
+			return nil, rc
+		}
+		if len(iv) != blockSize(w.sym.Algorithm) {
+			return nil, tcg.TPMRCSize
+		}
+	}
+	plain := append([]byte(nil), rest...)
+	cfb(w.sym.Algorithm, symKey, iv, plain, false)
+	return plain, tcg.TPMRCSuccess
+}
+
+// sensitiveToPrivate protects o's sensitive area with its parent.
+func (d *Device) sensitiveToPrivate(parent *object, o *object) []byte {
+	w := d.storageWrapper(parent, o.name)
+	var plain tcg.Writer
+	plain.Nested(o.sensitive.Marshal)
+	defer wipe(plain.B)
+	return w.wrap(d.random(blockSize(w.sym.Algorithm)), plain.B)
+}
+
+// privateToSensitive opens a blob that sensitiveToPrivate made.
+func (d *Device) privateToSensitive(parent *object, name, blob []byte) (s tcg.TPMTSensitive, rc tcg.TPMRC) {
+	w := d.storageWrapper(parent, name)
+	plain, rc := w.unwrap(blob, true)
+	if rc != tcg.TPMRCSuccess {
+		return s, rc
+	}
+	return readSensitive(plain, d.profile)
+}
+
+// readSensitive takes a TPM2B_SENSITIVE that fills b.
+func readSensitive(b []byte, p *tcg.Profile) (s tcg.TPMTSensitive, rc tcg.TPMRC) {
+	r := tcg.NewReader(b, p)
+	r.Nested(s.Unmarshal)
+	if rc := r.Err(); rc != tcg.TPMRCSuccess {
+		return s, rc
+	}
+	if r.Len() != 0 {
+		return s, tcg.TPMRCSize
+	}
+	return s.Clone(), tcg.TPMRCSuccess
+}

@@ -1,0 +1,162 @@
+package vtpm
+
+import (
+	"time"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// permanent is what survives loss of power at any moment (Part 1,
+// "Persistent data").
+type permanent struct {
+	// Seeds and proofs by hierarchy. The null hierarchy's are in stateReset.
+	endorsement, storage, platform seedAndProof
+
+	// derivation is the version of the method that derives primary keys from
+	// a seed; it stays what it was when the seeds were made.
+	derivation uint16
+
+	ownerAuth, endorsementAuth, lockoutAuth       []byte
+	ownerPolicy, endorsementPolicy, lockoutPolicy authPolicy
+
+	disableClear bool
+
+	da dictionaryAttack
+
+	totalResetCount uint64
+	resetCount      uint32
+	clearCount      uint32
+
+	clock        uint64 // milliseconds, as last saved
+	maxNVCounter uint64
+
+	// shutdown tells how the last power cycle ended: tcg.TPMSUClear or
+	// TPMSUState if in an orderly way, suNone if not.
+	shutdown uint16
+
+	// What TPM2_Shutdown(STATE) keeps, if shutdown is not suNone.
+	savedClear stateClear
+	savedReset stateReset
+	savedPCR   [][]byte // by bank and PCR as pcrs.save orders them
+
+	pcrBanks []tcg.TPMSPCRSelection // allocation, from the next _TPM_Init on
+
+	physicalPresence []tcg.TPMCC // commands that need physical presence
+	audited          []tcg.TPMCC
+	auditHash        tcg.TPMAlgID
+	auditCounter     uint64
+	algorithmSet     uint32
+
+	nv      map[tcg.TPMHandle]*nvIndex
+	objects map[tcg.TPMHandle]*object // persistent objects
+
+	firmwareSVN uint16
+}
+
+// suNone says that the last power cycle did not end with TPM2_Shutdown.
+const suNone = 0xFFFF
+
+type seedAndProof struct {
+	seed  []byte // 64 bytes
+	proof []byte // 64 bytes
+}
+
+// An authPolicy is a hierarchy's policy: the algorithm of its digest, and the
+// digest; TPM_ALG_NULL and empty if none is set.
+type authPolicy struct {
+	hash   tcg.TPMAlgID
+	digest []byte
+}
+
+// stateClear is the data that a TPM Restart and a TPM Reset set anew: it
+// survives Shutdown(STATE) with Startup(STATE) only.
+type stateClear struct {
+	started bool // by a Startup; false in the zero value
+
+	ownerEnable, endorsementEnable, platformNVEnable, platformEnable bool
+
+	platformAuth   []byte
+	platformPolicy authPolicy
+
+	pcrAuth   map[int][]byte
+	pcrPolicy map[int]authPolicy
+
+	nvWriteLocked, nvReadLocked map[tcg.TPMHandle]bool
+
+	readOnly bool // TPM2_ReadOnlyControl
+}
+
+// stateReset is the data that only a TPM Reset sets anew.
+type stateReset struct {
+	null seedAndProof
+
+	restartCount uint32
+
+	objectContextID  uint64
+	contextCounter   uint64
+	contexts         [maxActiveSessions]uint64 // counter of a saved session; 0 free; 1 loaded
+	auditDigest      []byte
+	pcrUpdateCounter uint32
+
+	commitCounter uint64
+	commitNonce   []byte
+	commitArray   [commitSlots / 8]byte
+}
+
+const commitSlots = 64
+
+// volatile is lost at _TPM_Init.
+type volatile struct {
+	started bool // TPM2_Startup done
+	failed  bool // failure mode (Part 1, "Failure Mode")
+	failure failure
+
+	powerOnAt time.Duration // Now at the last _TPM_Init
+	clockAt   time.Duration // Now when clockBase was true
+	clockBase uint64        // ms
+	clockSafe bool
+	timeEpoch uint32 // changes when Time may have jumped: timeouts of before are void
+	orderly   bool   // the last power cycle ended in an orderly way
+
+	pcrs pcrState
+
+	objects  [maxTransientObjects]*object
+	sessions [maxActiveSessions]*session // loaded ones, by slot
+
+	exclusive tcg.TPMHandle // exclusive audit session; 0 if none
+
+	daUsed bool // a DA-protected authorization was tried since Startup
+	daTime daTimers
+
+	physicalPresence bool
+	shutdownDone     bool // last command was TPM2_Shutdown
+
+	drtm            *sequence // _TPM_Hash_Start to _TPM_Hash_End
+	hcrtm           bool      // an H-CRTM event came before Startup
+	startupLocality uint8
+
+	act actState
+}
+
+// failure says why the device is in failure mode, for TPM2_GetTestResult.
+type failure struct {
+	what string
+	code uint32
+}
+
+func newVolatile() volatile { return volatile{} }
+
+// wipe overwrites secrets in what _TPM_Init is about to drop, so far as Go
+// lets a program say so: copies that the runtime made are not reached.
+func (v *volatile) wipe() {
+	for _, o := range v.objects {
+		if o != nil {
+			o.wipe()
+		}
+	}
+	for _, s := range v.sessions {
+		if s != nil {
+			s.wipe()
+		}
+	}
+}
