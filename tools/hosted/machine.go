@@ -25,9 +25,11 @@ type TPM interface {
 
 	// Cancel asks the command in progress to end early; it does not wait.
 	Cancel()
+}
 
-	// HashStart, HashData and HashEnd are the signals of Part 1, "H-CRTM" and
-	// "D-RTM": _TPM_Hash_Start, _TPM_Hash_Data, _TPM_Hash_End.
+// A Hasher is a TPM with the signals of a measured launch, _TPM_Hash_Start,
+// _TPM_Hash_Data and _TPM_Hash_End (Part 3, section 22).
+type Hasher interface {
 	HashStart()
 	HashData(data []byte)
 	HashEnd()
@@ -118,6 +120,7 @@ var (
 	errOff      = errors.New("TPM is powered off")
 	errRunning  = errors.New("TPM is running")
 	errLocality = errors.New("locality is not allowed")
+	errNoHash   = errors.New("this device has no signals of a measured launch")
 	errNoBlob   = errors.New("no such state blob")
 )
 
@@ -308,20 +311,35 @@ func (m *Machine) on(f func(TPM)) error {
 	return nil
 }
 
+// hash runs f if the device has the signals of a measured launch.
+func (m *Machine) hash(f func(Hasher)) error {
+	err := errNoHash
+	off := m.on(func(t TPM) {
+		if h, ok := t.(Hasher); ok {
+			f(h)
+			err = nil
+		}
+	})
+	if off != nil {
+		return off
+	}
+	return err
+}
+
 // HashStart is the beginning of a measured launch; it sets tpmEstablished (PC
 // Client Platform TPM Profile, "TPM_ACCESS_x", bit 0).
 func (m *Machine) HashStart() error {
-	return m.on(func(t TPM) {
+	return m.hash(func(t Hasher) {
 		m.established = true
 		t.HashStart()
 	})
 }
 
 // HashData gives a part of what is launched.
-func (m *Machine) HashData(p []byte) error { return m.on(func(t TPM) { t.HashData(p) }) }
+func (m *Machine) HashData(p []byte) error { return m.hash(func(t Hasher) { t.HashData(p) }) }
 
 // HashEnd ends the measured launch.
-func (m *Machine) HashEnd() error { return m.on(func(t TPM) { t.HashEnd() }) }
+func (m *Machine) HashEnd() error { return m.hash(func(t Hasher) { t.HashEnd() }) }
 
 // Established returns the bit tpmEstablished.
 func (m *Machine) Established() (bit bool, err error) {
