@@ -16,6 +16,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -218,5 +219,19 @@ func (g *getter) unpack(pkg string) error {
 	if err != nil || len(debs) == 0 {
 		return fmt.Errorf("apt-get download %s left no package in %s", pkg, dir)
 	}
-	return g.command("", "dpkg-deb", "-x", debs[len(debs)-1], lab.Sysroot)
+	if err := g.command("", "dpkg-deb", "-x", debs[len(debs)-1], lab.Sysroot); err != nil {
+		return err
+	}
+	// The package's list of sums, by which the lab shows that a file is
+	// Debian's own.
+	sums, err := exec.Command("dpkg-deb", "-I", debs[len(debs)-1], "md5sums").Output()
+	if err != nil {
+		return nil // a package need not have one
+	}
+	l, err := os.OpenFile(filepath.Join(lab.Sysroot, "md5sums"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = l.Write(sums)
+	return errors.Join(err, l.Close())
 }

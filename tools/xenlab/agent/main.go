@@ -2,6 +2,8 @@
 // mounts what Linux needs, loads modules, starts Xen's services in dom0, and
 // then runs what the lab on the host asks for (package wire).
 //
+// Called as "agent ping DEVICE COUNT" it measures round trips of a TPM command.
+//
 // It runs on Linux, as init of an initramfs made by package lab, and nowhere
 // else: as process 1 it powers the machine off when it fails.
 package main
@@ -18,6 +20,13 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == "ping" {
+		if err := ping(os.Args[2], os.Args[3], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "ping:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "agent: this is the init of the lab's machines; see tools/xenlab")
 		os.Exit(2)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +35,11 @@ func setUp(c wire.Config) error {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
+	skip := skipped()
 	for _, m := range c.Modules {
+		if skip[strings.TrimSuffix(filepath.Base(m), ".ko")] {
+			continue
+		}
 		if err := loadModule(m); err != nil {
 			return err
 		}
@@ -44,6 +49,21 @@ func setUp(c wire.Config) error {
 		return err
 	}
 	return nil
+}
+
+// skipped reads the modules that the kernel's command line tells us to leave
+// out, as "xenlab.skip=name,name".
+func skipped() map[string]bool {
+	skip := map[string]bool{}
+	b, _ := os.ReadFile("/proc/cmdline") // mounted above; empty means none
+	for _, f := range strings.Fields(string(b)) {
+		if list, ok := strings.CutPrefix(f, "xenlab.skip="); ok {
+			for _, m := range strings.Split(list, ",") {
+				skip[m] = true
+			}
+		}
+	}
+	return skip
 }
 
 func loadModule(path string) error {

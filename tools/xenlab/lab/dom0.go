@@ -73,7 +73,8 @@ func dom0Archive(k initramfs.Kernel, agent string, files map[string]string) (*in
 }
 
 // guestArchive builds the root file system of a Linux guest with tpm2-tools.
-func guestArchive(k initramfs.Kernel, agent string) (*initramfs.Archive, error) {
+// files are as for dom0Archive.
+func guestArchive(k initramfs.Kernel, agent string, files map[string]string) (*initramfs.Archive, error) {
 	a := initramfs.New()
 	if err := a.Busybox(applets...); err != nil {
 		return nil, err
@@ -94,9 +95,15 @@ func guestArchive(k initramfs.Kernel, agent string) (*initramfs.Archive, error) 
 	if err := a.Library("libtss2-tcti-device.so.0"); err != nil {
 		return nil, err
 	}
-	mods, err := a.AddModules(k, "xen-tpmfront", "xen-blkfront")
+	// The last three let a program in the guest speak to Xen itself.
+	mods, err := a.AddModules(k, "xen-tpmfront", "xen-blkfront", "xen-evtchn", "xen-gntalloc", "xen-gntdev")
 	if err != nil {
 		return nil, err
+	}
+	for name, src := range files {
+		if err := a.Copy(name, src); err != nil {
+			return nil, err
+		}
 	}
 	a.File("/etc/passwd", 0o644, []byte("root::0:0:root:/root:/bin/sh\n"))
 	a.File("/etc/group", 0o644, []byte("root:x:0:\n"))

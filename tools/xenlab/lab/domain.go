@@ -222,6 +222,11 @@ func (m *Machine) ConnectGuest(ctx context.Context, name string, wait time.Durat
 // GuestConfig is the xl configuration of a Linux PVH guest of the lab; extra
 // lines, such as a vtpm or a disk, follow.
 func GuestConfig(name string, memory int, extra ...string) string {
+	return GuestConfigLine(name, memory, "", extra...)
+}
+
+// GuestConfigLine is GuestConfig with more words for the kernel's command line.
+func GuestConfigLine(name string, memory int, commandLine string, extra ...string) string {
 	lines := append([]string{
 		"name = " + strconv.Quote(name),
 		`type = "pvh"`,
@@ -229,7 +234,7 @@ func GuestConfig(name string, memory int, extra ...string) string {
 		"vcpus = 1",
 		`kernel = "` + GuestKernel + `"`,
 		`ramdisk = "` + GuestInitrd + `"`,
-		`extra = "console=hvc0 quiet loglevel=4 random.trust_cpu=on"`,
+		`extra = "` + strings.TrimSpace("console=hvc0 quiet loglevel=4 random.trust_cpu=on "+commandLine) + `"`,
 		`on_poweroff = "destroy"`, `on_reboot = "destroy"`, `on_crash = "destroy"`,
 	}, extra...)
 	return strings.Join(lines, "\n") + "\n"

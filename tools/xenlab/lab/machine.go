@@ -41,6 +41,9 @@ type Options struct {
 	// LinuxGuest says that a Linux guest will be started: its kernel and
 	// initramfs are then put into dom0 at GuestKernel and GuestInitrd.
 	LinuxGuest bool
+	// GuestFiles are host files to be had in Linux guests, by their path
+	// there.
+	GuestFiles map[string]string
 	// Log gets a line for each step; nil for none.
 	Log func(format string, args ...any)
 }
@@ -63,6 +66,7 @@ type Machine struct {
 	close  sync.Once
 	loop   int // loop devices in use
 	guests map[string]*Guest
+	kernel initramfs.Kernel
 	mu     sync.Mutex
 }
 
@@ -142,12 +146,13 @@ func (m *Machine) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.kernel = k
 	files := map[string]string{}
 	for n, s := range m.opt.Files {
 		files[n] = s
 	}
 	if m.opt.LinuxGuest {
-		g, err := guestArchive(k, agent)
+		g, err := guestArchive(k, agent, m.opt.GuestFiles)
 		if err != nil {
 			return err
 		}

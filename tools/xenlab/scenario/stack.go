@@ -162,13 +162,14 @@ func (s *Stack) StartGuest(ctx context.Context, name, vtpm string) (*lab.Guest, 
 		return nil, err
 	}
 	lines := []string{fmt.Sprintf("disk = [\"%s,raw,xvda,rw\"]", disk)}
+	words := ""
 	if s.Direct {
-		lines = append(lines, fmt.Sprintf("iomem = [%q]", s.M.IOMem()),
-			`extra = "console=hvc0 quiet loglevel=4 random.trust_cpu=on tpm_tis.force=1 tpm_tis.interrupts=0"`)
+		lines = append(lines, fmt.Sprintf("iomem = [%q]", s.M.IOMem()))
+		words = "tpm_tis.force=1 tpm_tis.interrupts=0"
 	} else {
 		lines = append(lines, fmt.Sprintf("vtpm = [\"backend=%s\"]", vtpm))
 	}
-	if err := s.M.Create(ctx, name, lab.GuestConfig(name, guestMiB, lines...)); err != nil {
+	if err := s.M.Create(ctx, name, lab.GuestConfigLine(name, guestMiB, words, lines...)); err != nil {
 		return nil, err
 	}
 	return s.M.ConnectGuest(ctx, name, 90*time.Second)

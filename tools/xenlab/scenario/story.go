@@ -32,6 +32,11 @@ func (s *Stack) Story(ctx context.Context, r Report) (*lab.Guest, error) {
 	if err := s.domains(ctx, r); err != nil {
 		return nil, err
 	}
+	if !s.Direct {
+		if err := (guest{g, r}).driver(ctx, s.M); err != nil {
+			return nil, err
+		}
+	}
 	if err := (guest{g, r}).steps(ctx, firstBoot); err != nil {
 		return nil, err
 	}

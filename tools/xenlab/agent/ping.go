@@ -1,0 +1,49 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// readClock is TPM2_ReadClock (TPM 2.0 Part 3, section 29.1): a header of ten
+// bytes and nothing else, and as little work for a TPM as there is.
+var readClock = []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x81}
+
+// ping sends TPM2_ReadClock to a TPM device and prints the median, the least
+// and the most time of a round trip in microseconds.
+func ping(device, count string, out io.Writer) error {
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 || n > 1_000_000 {
+		return fmt.Errorf("count %q", count)
+	}
+	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	buf := make([]byte, 4096)
+	times := make([]time.Duration, n)
+	for i := range times {
+		start := time.Now()
+		if _, err := f.Write(readClock); err != nil {
+			return err
+		}
+		got, err := f.Read(buf)
+		if err != nil {
+			return err
+		}
+		times[i] = time.Since(start)
+		if got < 10 || binary.BigEndian.Uint32(buf[6:]) != 0 {
+			return fmt.Errorf("response % x", buf[:got])
+		}
+	}
+	slices.Sort(times)
+	_, err = fmt.Fprintf(out, "median %d least %d most %d\n",
+		times[n/2].Microseconds(), times[0].Microseconds(), times[n-1].Microseconds())
+	return err
+}
