@@ -4,6 +4,7 @@
 // Synopsis:
 //
 //	xenlab run [options]                       the whole stack, as a story and a shell
+//	xenlab bench [options]                     times, memory and idle CPU
 //	xenlab run-domain -kernel FILE [options]   one PVH unikernel, its console, its crash report
 //
 // Options are listed by -help of each command. The exit code is 0 if all that
@@ -35,6 +36,7 @@ type command struct {
 
 var commands = [...]command{
 	{"run", "boot Xen, the whole stack and a guest, and tell the story", runStory},
+	{"bench", "what manager and vTPM cost on Xen", runBench},
 	{"run-domain", "boot Xen and one PVH unikernel, show its console", runDomain},
 }
 
