@@ -90,7 +90,7 @@ func rounds(nbits int) int {
 // random bases as Table B.1 demands.
 func isPrime(rand io.Reader, w []byte) (bool, error) {
 	m, err := bigmod.NewModulus(w)
-	if err != nil {
+	if err != nil || w[len(w)-1]&1 == 0 {
 		return false, nil
 	}
 	minus1 := m.Nat().SubOne(m)
