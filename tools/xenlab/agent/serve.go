@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+	"time"
 
 	"stubtpm/tools/xenlab/wire"
 )
@@ -119,10 +120,9 @@ func (s *server) exec(q wire.Request, j *job) error {
 	go func() { s.pump(q.ID, out); close(done) }()
 	go func() {
 		err := cmd.Wait()
-		if !q.TTY {
-			// What the command started in the background may hold the pipe
-			// (xl's monitor does not); its output is still awaited.
-			<-done
+		select {
+		case <-done:
+		case <-time.After(outputLimit):
 		}
 		var exit *exec.ExitError
 		switch {
@@ -137,6 +137,10 @@ func (s *server) exec(q wire.Request, j *job) error {
 	}()
 	return nil
 }
+
+// outputLimit is how long output is awaited after the end of a command: what it
+// left in the background may hold its output open for ever.
+const outputLimit = 2 * time.Second
 
 // open bridges a terminal device, such as the console of a domain.
 func (s *server) open(q wire.Request, j *job) error {
