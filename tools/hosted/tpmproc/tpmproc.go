@@ -195,3 +195,23 @@ func (c *Conn) Timed(f func() error) (time.Duration, error) {
 
 // Close ends the connection.
 func (c *Conn) Close() error { return c.conn.Close() }
+
+// PowerCycle sends CMD_INIT on the control channel: _TPM_Init.
+func (p *Process) PowerCycle() error {
+	c, err := net.Dial("unix", p.Control)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte{0, 0, 0, 2, 0, 0, 0, 0}); err != nil {
+		return err
+	}
+	var b [4]byte
+	if _, err := io.ReadFull(c, b[:]); err != nil {
+		return err
+	}
+	if rc := binary.BigEndian.Uint32(b[:]); rc != 0 {
+		return fmt.Errorf("CMD_INIT answered 0x%X", rc)
+	}
+	return nil
+}
