@@ -39,6 +39,15 @@ vet: ## gofmt, go vet, and the rules of the house
 	$(GO) vet ./...
 	$(GO) test ./tools/house
 
+.PHONY: conformance
+conformance: ## other projects' test suites, unchanged, on this device
+	cd tools/conformance && $(GO) run .
+
+.PHONY: bench
+bench: deps images ## this device against swtpm, and what manager and vTPM cost on Xen
+	$(GO) run ./tools/tpmbench
+	$(GO) run ./tools/xenlab bench -tpm $(TPM) -accel $(ACCEL)
+
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
