@@ -9,3 +9,7 @@ TEXT ·toPanic(SB),NOSPLIT|NOFRAME,$0-49
 // func Preempt()
 TEXT ·Preempt(SB),NOSPLIT|NOFRAME,$0
 	JMP	runtime·BarePreempt(SB)
+
+// func yield(pc, sp *uintptr, lo, hi uintptr)
+TEXT ·yield(SB),NOSPLIT|NOFRAME,$0-32
+	JMP	runtime·BareAsync(SB)

@@ -76,12 +76,12 @@ TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	PUSHALL
 	CLD
 	MOVQ	SP, BX
-	SUBQ	$(512+32), SP
+	SUBQ	$(512+64), SP
 	ANDQ	$~15, SP
-	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x44; BYTE $0x24; BYTE $0x20 // FXSAVE64 32(SP)
-	MOVQ	BX, 16(SP)
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x44; BYTE $0x24; BYTE $0x40 // FXSAVE64 64(SP)
+	MOVQ	BX, 48(SP)
 	MOVQ	(TLS), AX
-	MOVQ	AX, 24(SP)
+	MOVQ	AX, 56(SP)
 	LEAQ	·bootG(SB), R14
 	MOVQ	R14, (TLS)
 	XORPS	X15, X15
@@ -89,10 +89,21 @@ TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	frame_vector(BX), AX
 	MOVQ	AX, 0(SP)
 	CALL	·dispatch(SB)
-	MOVQ	24(SP), AX
+	MOVQ	56(SP), AX
 	MOVQ	AX, (TLS)
-	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x4c; BYTE $0x24; BYTE $0x20 // FXRSTOR64 32(SP)
-	MOVQ	16(SP), SP
+	// If the handler has asked for it, let the goroutine yield at once.
+	MOVQ	48(SP), BX
+	LEAQ	frame_rip(BX), AX
+	MOVQ	AX, 0(SP)
+	LEAQ	frame_rsp(BX), AX
+	MOVQ	AX, 8(SP)
+	LEAQ	·interruptStack(SB), AX
+	MOVQ	AX, 16(SP)
+	ADDQ	$const_interruptStackSize, AX
+	MOVQ	AX, 24(SP)
+	CALL	·yield(SB)
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x4c; BYTE $0x24; BYTE $0x40 // FXRSTOR64 64(SP)
+	MOVQ	48(SP), SP
 	POPALL
 	ADDQ	$16, SP
 	IRETQ

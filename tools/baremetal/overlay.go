@@ -50,7 +50,8 @@ var changes = []change{
 	{file: "runtime/debug.go", why: "GOMAXPROCS stays 1", edits: []edit{
 		{`if GOARCH == "wasm" && n > 1 {`, 1, `if oneThread && n > 1 {`},
 	}},
-	{file: "runtime/malloc.go", why: "shape of the heap from runtime/goos", edits: []edit{
+	{file: "runtime/malloc.go", why: "shape of the heap from runtime/goos; a big allocation collects garbage before memory runs out", edits: []edit{
+		{"func mallocgcLarge(size uintptr, typ *_type, needzero bool) (unsafe.Pointer, uintptr) {\n", 1, "func mallocgcLarge(size uintptr, typ *_type, needzero bool) (unsafe.Pointer, uintptr) {\n\tbareMakeRoom(size)\n"},
 		{"heapAddrBits = (_64bit*(1-goarch.IsWasm)*(1-goos.IsIos*goarch.IsArm64))*48 + (1-_64bit+goarch.IsWasm)*(32-(goarch.IsMips+goarch.IsMipsle)) + 40*goos.IsIos*goarch.IsArm64", 1, "heapAddrBits = bareHeapAddrBits"},
 		{"logHeapArenaBytes = (6+20)*(_64bit*(1-goos.IsWindows)*(1-goarch.IsWasm)*(1-goos.IsIos*goarch.IsArm64)) + (2+20)*(_64bit*goos.IsWindows) + (2+20)*(1-_64bit) + (9+10)*goarch.IsWasm + (2+20)*goos.IsIos*goarch.IsArm64", 1, "logHeapArenaBytes = bareLogHeapArenaBytes"},
 		{"arenaBaseOffset = 0xffff800000000000*goarch.IsAmd64 + 0x0a00000000000000*goos.IsAix", 1, "arenaBaseOffset = bareArenaBaseOffset"},

@@ -25,7 +25,7 @@ const (
 //go:nosplit
 func bareFault(vector, addr uintptr, pc, sp *uintptr, lo, hi uintptr) bool {
 	gp := getg()
-	if gp == nil || gp.m == nil || gp == gp.m.g0 || gp != gp.m.curg || gp.throwsplit {
+	if !bareUserG(gp) || gp.throwsplit {
 		return false
 	}
 	if vector != vectorDivide && vector != vectorPage {
@@ -34,18 +34,27 @@ func bareFault(vector, addr uintptr, pc, sp *uintptr, lo, hi uintptr) bool {
 	// As in sigtrampgo: be gsignal for a while, whose bounds are this stack's,
 	// so that ordinary functions can be called.
 	gs := gp.m.gsignal
-	if gs == nil || gs == gp {
-		return false
-	}
-	saved, guard0, guard1 := gs.stack, gs.stackguard0, gs.stackguard1
-	gs.stack = stack{lo, hi}
-	gs.stackguard0 = lo + stackGuard
-	gs.stackguard1 = lo + stackGuard
+	saved := gs.stack
+	bareSetStack(gs, lo, hi)
 	setg(gs)
 	bareInject(gp, vector, addr, pc, sp)
 	setg(gp)
-	gs.stack, gs.stackguard0, gs.stackguard1 = saved, guard0, guard1
+	bareSetStack(gs, saved.lo, saved.hi)
 	return true
+}
+
+// bareUserG reports whether gp is a goroutine, running on its own stack.
+//
+//go:nosplit
+func bareUserG(gp *g) bool {
+	return gp != nil && gp.m != nil && gp == gp.m.curg && gp != gp.m.g0 && gp.m.gsignal != nil
+}
+
+//go:nosplit
+func bareSetStack(gp *g, lo, hi uintptr) {
+	gp.stack = stack{lo, hi}
+	gp.stackguard0 = lo + stackGuard
+	gp.stackguard1 = lo + stackGuard
 }
 
 func bareInject(gp *g, vector, addr uintptr, pc, sp *uintptr) {
@@ -67,9 +76,9 @@ func bareInject(gp *g, vector, addr uintptr, pc, sp *uintptr) {
 	*pc = abi.FuncPCABI0(sigpanic0)
 }
 
-// barePreempt asks the running goroutine to yield at its next function
-// prologue, as preemptone does. Interrupt handlers call it by way of
-// runtime·BarePreempt.
+// barePreempt asks the running goroutine to yield, as preemptone does: at its next
+// function prologue, or when the interrupt returns, if bareAsync finds it at a
+// safe point. Interrupt handlers call it by way of runtime·BarePreempt.
 //
 //go:nosplit
 func barePreempt() {
@@ -84,6 +93,31 @@ func barePreempt() {
 	gp.preempt = true
 	gp.stackguard0 = stackPreempt
 	pp.preempt = true
+}
+
+// bareAsync is called by a board's interrupt entry before it returns from the
+// interrupt, on the interrupt's stack [lo, hi), with the interrupted code's g.
+// It does what stock code does in a handler of sigPreempt.
+//
+//go:nosplit
+func bareAsync(pc, sp *uintptr, lo, hi uintptr) {
+	gp := getg()
+	if !bareUserG(gp) || !gp.preempt {
+		return
+	}
+	gs := gp.m.gsignal
+	saved := gs.stack
+	bareSetStack(gs, lo, hi)
+	setg(gs)
+	if wantAsyncPreempt(gp) {
+		if ok, newpc := isAsyncSafePoint(gp, *pc, *sp, 0); ok {
+			*sp -= 8
+			*(*uintptr)(unsafe.Pointer(*sp)) = newpc
+			*pc = abi.FuncPCABI0(asyncPreempt)
+		}
+	}
+	setg(gp)
+	bareSetStack(gs, saved.lo, saved.hi)
 }
 
 func bareCPUName() string {

@@ -10,10 +10,15 @@ import (
 )
 
 // relayed is the set of signals raised by os/signal.Relay and not yet
-// delivered, a bit each. Interrupt handlers set it (bare_sys_amd64.s).
+// delivered, a bit each. Interrupt handlers set it by os/signal.Relay.
+//
+//go:linkname relayed
 var relayed uint64
 
-// relay parks the one goroutine that is in signal_recv.
+// relay parks the one goroutine that is in signal_recv. os/signal.Waiting reads
+// the first field.
+//
+//go:linkname relay
 var relay struct {
 	waiting guintptr
 	woken   bool

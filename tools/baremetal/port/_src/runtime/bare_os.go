@@ -27,13 +27,15 @@ const (
 	_EINVAL = 22
 )
 
-// memLimit is the first address behind the heap.
-var memLimit uintptr
+// The heap lies between memStart and memLimit.
+var memStart, memLimit uintptr
 
 func osinit() {
 	numCPUStartup = 1
 	physPageSize = 4096
 	physHugePageSize = 0
+	// The memory profile would take a table of 1.4 MiB.
+	MemProfileRate = 0
 	goos.Hwinit0()
 
 	initBloc()
@@ -45,6 +47,7 @@ func osinit() {
 	// page more is left for a guard.
 	sp := uintptr(goos.RamStart + goos.RamSize - goos.RamStackOffset)
 	memLimit = (sp - 64<<10 - 2*4096) &^ 4095
+	memStart = bloc
 }
 
 // sbrk extends the heap by n bytes of zeroed memory; nil if there is none.
@@ -63,6 +66,23 @@ func sbrk(n uintptr) unsafe.Pointer {
 	}
 	bloc = p + n
 	return unsafe.Pointer(p)
+}
+
+// bareMakeRoom is called before a large object is allocated. Stock code would start
+// a collection, allocate at once, and fail if there is no room yet: there the
+// system has more memory. So collect first, if the heap is half full and enough of
+// it may be garbage.
+func bareMakeRoom(size uintptr) {
+	gp := getg()
+	mp := gp.m
+	if size < 128<<10 || gp != mp.curg || mp.locks != 0 || mp.mallocing != 0 || mp.preemptoff != "" {
+		return
+	}
+	used := uintptr(gcController.heapInUse.load())
+	fresh := uintptr(gcController.heapLive.Load() - gcController.heapMarked)
+	if used+size > (memLimit-memStart)/2 && fresh > size/2 {
+		GC()
+	}
 }
 
 // MemRegion returns the bounds of the memory that belongs to the runtime.

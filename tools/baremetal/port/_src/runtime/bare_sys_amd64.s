@@ -274,18 +274,16 @@ TEXT runtime·BarePreempt(SB),NOSPLIT,$0
 	CALL	·barePreempt(SB)
 	RET
 
-// func Relay(sig int)
-// Marks a signal as raised. For interrupt handlers: any stack, clobbers AX, BX.
-TEXT os∕signal·Relay(SB),NOSPLIT|NOFRAME,$0-8
-	MOVQ	8(SP), AX
-	LEAQ	runtime·relayed(SB), BX
-	LOCK
-	BTSQ	AX, (BX)
-	RET
-
-// func Waiting() bool
-// Reports whether the receiver of signals sleeps.
-TEXT os∕signal·Waiting(SB),NOSPLIT|NOFRAME,$0-1
-	CMPQ	runtime·relay(SB), $0
-	SETNE	8(SP)
+// func BareAsync(pc, sp *uintptr, lo, hi uintptr)
+// For a board's interrupt entry; see bareAsync.
+TEXT runtime·BareAsync(SB),NOSPLIT,$32-32
+	MOVQ	pc+0(FP), AX
+	MOVQ	AX, 0(SP)
+	MOVQ	sp+8(FP), AX
+	MOVQ	AX, 8(SP)
+	MOVQ	lo+16(FP), AX
+	MOVQ	AX, 16(SP)
+	MOVQ	hi+24(FP), AX
+	MOVQ	AX, 24(SP)
+	CALL	·bareAsync(SB)
 	RET

@@ -1,0 +1,9 @@
+//go:build tamago
+
+package main
+
+// undefined executes an undefined instruction.
+func undefined()
+
+// systemFault dereferences nil on the scheduler's stack.
+func systemFault()

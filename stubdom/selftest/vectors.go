@@ -1,0 +1,58 @@
+//go:build tamago
+
+package main
+
+// Known answers, made with OpenSSL 3.0.19 (openssl dgst, enc, pkeyutl, kdf), but
+// where another source is named. Keys were generated for this file and serve
+// nothing else.
+const message = "stubtpm selftest message, forty-eight bytes long"
+
+// Key 00 01 .. 1f (or 0f), initial vector 00 .. 0f.
+const (
+	aes128cfb = "79e07ed7351e9d6582a6f83eb236992ed0b2da7f6ea8575a1f33b118d4ac50cb4db9dce29f07fd010ea88aa1b1608707"
+	aes256cfb = "291a71357c8b1cb6834b395b76a6d5e6fe9e08fe67ad006b525954120112dc9eff6a139b60f646a3f9fdee6123f008a9"
+	aes128ctr = "79e07ed7351e9d6582a6f83eb236992e220e89e7157915f3b6fa9b6039d076f17f44f3db653cc781c9a7bb6da0468220"
+	aes256ctr = "291a71357c8b1cb6834b395b76a6d5e6409e75a6b0e43f3879369d3e009159e2790c10334ee5aeddcf847885897ea9f5"
+	aes128cbc = "cd47488915f6402c976c491e26c06ab37b2079d41b8d73baa748991262bc56e3ab69278fb2f5b63d14676c0c63b07413"
+	aes256cbc = "a346460b0632340767160e1e72281268ade108529400b9687fb4663c14ca28d561af68d37403bd4913972693c71590d5"
+)
+
+var hashes = map[string]string{
+	"sha1":       "0fc97ee0d31b78bd62eb1e309dcdf7107618f679",
+	"sha224":     "36dbd95d24336cb76810158adda4550d409c6f8a735cb81f00dfdde5",
+	"sha256":     "68e35cac55389926f7884381221091ac1fde81a2c963c716636e5b00af10081c",
+	"sha384":     "9301ac468b5361b1e8e0e5976b26c3a0005fb595e31bf04c42f0d2f1856ef7ebc744ef7fc5773f2cbeecf07fb8764f95",
+	"sha512":     "488d8b7129ac27a016ab70152349094ae6bd3623f4e29a4e581dd77f73667abf301e38a511e422692bceb003879a22c1368a670dce135068d5af3d2ca0a144f6",
+	"sha512-256": "ac294459a5fba71eb0f5ba6a0f09529c0bf5b1d3b89f133504a257232d7985a8",
+	"sha3-256":   "3d7f2460618bf5e4300385b45947df28f5146f87174024ccafbdbd1a19c9d8c9",
+	"sha3-384":   "f912d20865b5d55b7c256830bf2e8a7d39306c9fa52a58ec058c4015a9771c4288f11aeff8255cb70f62c2fac4b0fc28",
+	"sha3-512":   "046752ac2b978605ab6b772d1562d76af7bd14191681f2c1f09f5009100df0c9cdbbbe48d9d970013f8f38b2318979dd978372908fa063250387ad01a4e9b18d",
+}
+
+// Key "Jefe".
+var hmacs = map[string]string{
+	"sha1":     "bf51ad96ad91878c6a045fa02d57445fa5e95196",
+	"sha256":   "a8605147f2f581a6ba0911d81b57850abc4f73773dda0188eb60a99753b8ccf6",
+	"sha384":   "01a8f38b06944a25270b95accc09b3272eabe62f7df46d91708e2c407bc317977aba014e300f5116225618c3902f4597",
+	"sha512":   "66e75b92d2fc15dad3c5495f3d87213d90b1e78ed06d91a551e8dfe0b6bbd216d209eebf217cd9026994a90e74a44ef9454ffaa36a1b68e6f09f67944fd7909f",
+	"sha3-256": "f6c4e023a6637b701661cba066977ed174a2fa4583695de99b8ee831cf9e2813",
+}
+
+// RSA-2048 key (PKCS #1, DER) and, of message, with SHA-256: PKCS #1 v1.5
+// signature, PSS signature, OAEP ciphertext with label "DUP", PKCS #1 v1.5 ciphertext.
+const (
+	rsaKey         = "MIIEogIBAAKCAQEAq8fbmsS44DmZC9ZdDqFmffgYwEZHk9np59mTOBkDrIdj0jS2BPcZdoWPi+T7bZG4upReSWdvCspheVrc6a2Z1AFaI6ondCd5ZlnMoyAy/Z1pvONrPy0gKs+Fg/suGcqO4rpAHSrrT/gW59vllvcXw7IHUjQqcdkVSkvB4ZH8aW4kjbXy1Arr7gjYDkSQx3cDh+lEuv/2XQY5iOUHBBMTslOE4YcxW4exOD3qIAC0h6J/PrGkFHpfvbs2RouCGRzbrQrgU6ZjoCVB3JyW+ErQorI5uJWB5k1VIDEnw9R+LaZETkzIiA5M75U13iL5MuyiB46jaXrJQT2lq9PvJsCDGQIDAQABAoIBAC+ml3zVsCEG6TT26EZsMDWmUhtYA3f4fWGCoctwaOv9fIutcoZrEwWlI/4e7T3mK9OZ35PGHO/l1ucmdNxfeynrnBkDlMEsSAlDxLfFcU+X0GKExVW3i1JE0ZkcXpvp6/vpxWox4yeCPrxfa88WSOHQqyY68UE2gijjXetYJygJYKNZVuXxvtJcXG8sRMdUWZSnwCRmt5B8yEjdtfpA12pYQXZzzOKfd3tbkSq7XerkeaMd2sZzlP8l9fAmOOWuEqaHYGAoma86TWO/bLc/mPLtr5FM54QMWanmAF6O/E+STe6gdVOz8N1wIa1tupPYTnk6uMiU9vE/0hZe66D7DvcCgYEA27UfdDIdTDN/VU9jyO92O9NFTNtNIpUIpR3WB86u+7D8ApF0KIFIO0rwuOFeUa+phXXOZN+zps6QTJaEax1CmhGCwke/o4nBBbbP0l+/MRAoM5Ycy+EfnhJqlV8p+BHs26/ta69p5iOHOoTe9l1zTE/6yIvCy7Cxomm7U5lmhLcCgYEAyCgH17Pzbc6ktJ9zoFQwR32lfCKL+63Zj83n4w1xiE/d1oaqb/JJoFDNhPiHEoZDs0o6padpP4gnIXMxLC2joNr6E11topFBYX+4x4PyRRF/rISvdrAiKj1JCv70kVoQD5n+nxPlBZ7NhVI/SVq+5sXuYvn4aEYCHnnBGnVshq8CgYA+OyBMpkE8Kz3+6PzHlmQz79SqP1eq2vHW6wuLrJRNwESxaYewTWYrPT/P7i3sD0iB/+tVETPupIWk2+FoAaKyxxD1fKMgbE1bE/vrh6k8+WmZqwQ/D2YIPQkphAn8NP+U/lDOdqIVSKzt+2K3/6I/1EuhcEzdqw+1hCNGO6YZIwKBgEAHdkLNoTDeaxgQ7ic651rnWdn1Hzy65582KlkbAtetXPT0jW9UXbM4RhakfmkxpFSliU9W17doMcRkmjVcwDyD8H3jZGAeAYFUH2NL1WO87k/c/liEjdlfU4998fTRj9O92pM/BQOgQnTE09P+gJVIejMVbh7FToY7QsfZCoenAoGAVJ53cLUjRywFwoQd7H19yL5aBol3mCsnwlG+QPakqTNC2V7xBJmAwM+BTbYrfwVFWnWsxT32EkP/5pLRN7sHG9oXyv+G2xFFH3B5tBHl3bwf/q6ct/8ix2FhM4hSdZt1AaPu/Xn9nAHobHcfPyh1BPS95cp576/8IKAqtOEQwYM="
+	rsaPKCS1       = "F9+/YmqaYIEjjcQ7iUVux03EV68fmZ9G4xJmlI1Bqa/lUIo366BU/n1YiXjZIynrAcX8k85qxRg7UjJ9gasQrNfWYhuO/AVcVirWzhNUyeVFWBOfPYw7giN/2MkDniAsi85ULWnKZOutmCB2b0Egp6d7RC0eSeINcKWCSF7+iGtksDwlx1H9pcyeJ1rWsjnER/s4sM2tBDCge1qSIGBT+VL28AvGjFT4ho2qQxQG7ML+w7iDUBs23y4w037HJlsz7Y5Q+IbjMIrtx9Ph7Xo9cNh2Yf4lj04na6pf/1o7Bj1H/NfO33K5ADvgBvkvLE1l03aR327zCVUezuIczYdDKw=="
+	rsaPSS         = "i0xIiZpf4aSPYmwGCnYZQtAtdwIPPNcHn4H4viebGP4jn853o+Nn0Fqz03o88eDPMtmIN10x8XTu4LqsppFBWjkmqDmHkCDEpkzSYA+XWKejhpMwSRCeeDLllS/giW6/eHM7lpuHSZF7pJKytzvrydfcAyjM2O5NTV3LSIeROu4puOmo2IMtfaHaeRMHxLQUhxF6UWXN7896ud/4EiVtB4pZHRDq1eRSuEXkHzPluVW8YMmg1ynQt4SbSuAEtzVB2yBp8i+QNMOLwR+TiuDq/a7mY4iL+NVaswL+PVY6Re/ReSGk4fcusXKGX0FiQrpNkDPypb5YPqVbipraFWCFWQ=="
+	rsaOAEP        = "h+9zCsu+LqMdBJQlMvfJWlW3k5KB7W7a6zx1MqGDb6h1iJYdNHhKHj7ygc5TPzhsSE5bdHdfj+mvkGB23Zb0vaEoJ9cUUBBcH76LgLx+/gc/carzCMObl7jgzbOnRJYkg4rlswv35S+Z7qnupFk5lUnOUkTTyaPYOWEMBbxAOJNsfvqP0iaDS6vSC8Knj+l0vuHKyd6t7acg4NEpAQc2A4EbMjUb4VaM7yMKzH8sI8+dJjUjgZvOBkiGRUNresbc3M14iLKvapRA1tz/5h9h2Uhst4qomNtzn0NoGPYMOpK6ZEdbBYY0ABHwiKqiGeNGtEmkaTvHb5cUtkhKTTNQDg=="
+	rsaPKCS1Cipher = "XvkPuf6LFxizZfM5rAXlO/WhpDrGDHKlg3bGhQhsOaA2uQfQWhkdt/RcNVsfmlXE+pbx4CTA58DV3ek/jVh9gDdtyFo1TDJC8zonUIhjZuUfYOfxvJw3Nh/Y1zE98DrpqTOueJM8o7H/f8wExdHg/EGobmPnEy+FRHgyXvCxA7nEQlhM43q702HP8qzKnQ3O03GyxmGKnjoT540RdfhcGlrOL4dV83QxWRSkWIFPoUjPhfhknJ9KIwxccEYzrlU595SMsdSBoTEye6JRS91zSyl2Bpo/byLNy3BnIhgKSvdpDvfoL72NWJ44siFeB7rjaMMxEF0REROwwFeWp0rwPw=="
+)
+
+// P-384: a private key (SEC 1, DER), the other public key (SPKI, DER), their
+// shared secret, and the first key's signature of message with SHA-384.
+const (
+	ecKey       = "MIGkAgEBBDCrz/1zHyd0G9MB+rgyhkOlcZJnnQFMWnLXZamDy47fxl9m/MsdeXNx0Li8uRtBteigBwYFK4EEACKhZANiAATrZjVIltTZrohmI03KtePYDpr160JIzXuBS+SWH8PC1Ehz1c8ggnDuPvZbMRSjwul+Ahafv0Eosc8NfAMniIPdJjf2AWhC11O8fsI0U17MvI8zBsttjt8BFZYFoe8EUKw="
+	ecPeer      = "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEocbM5RioapzVtx1t8nmRCkft0lPBNwviMI714QrdALHoWk2ojhNnAN8VEBgH0V9WsATPP04SRJaOvihyQgM5EcutM/xnOuTRP4lQ2IOQWuYh1jRYy4bKgi+bhu2nqgLp"
+	ecShared    = "XgZ+vyfVnGQNQlpVntjiWOLbDoNbQ+ZcD4klb0FAj6UG5ToTXNeUsNaijEh5oXZ6"
+	ecSignature = "MGYCMQDxXq87/n7cc3+313bbb0ncA/mOOQ6cvxsvadhO2TKQLcjMaFGowscEFVMLBWdtctECMQC4an1TzE6c64Vefa6TqDijayEzgycBOvpUiBlxzfJenbXZI6XANiFHPHDg0ac/7+M="
+)
