@@ -46,4 +46,8 @@ func TestSkipped(t *testing.T) { t.Skip("for a reason") }
 	if r := (&command{argv: []string{"true"}}).plain(&log, &out); r != (result{passed: 1}) {
 		t.Errorf("a command that succeeds: %+v", r)
 	}
+	c = command{argv: []string{"sh", "-c", "echo 'suite a 7 passed 1 failed 2 skipped'; echo 'b: 3 passed, 0 failed'; exit 1"}}
+	if r := c.plain(&log, &out); r != (result{10, 1, 2}) {
+		t.Errorf("a command that counts: %+v", r)
+	}
 }

@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -60,17 +63,39 @@ func (c *command) prepare(argv []string) *exec.Cmd {
 	return cmd
 }
 
-// plain runs a command that counts as one test.
-func (c *command) plain(log, out io.Writer) result {
+// counts is how a command says how many tests it ran itself, a line a suite.
+var counts = regexp.MustCompile(`(\d+) passed,? (\d+) failed(?:,? (\d+) skipped)?`)
+
+// plain runs any other command. Lines of its output that count tests are
+// printed and added up; without one it is a test itself.
+func (c *command) plain(log, out io.Writer) (r result) {
 	cmd := c.prepare(c.argv)
-	var tail tail
-	cmd.Stdout = io.MultiWriter(log, &tail)
+	var b bytes.Buffer
+	cmd.Stdout = io.MultiWriter(log, &b)
 	cmd.Stderr = cmd.Stdout
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintf(out, "FAIL %s: %v\n%s", strings.Join(c.argv, " "), err, tail.text())
-		return result{failed: 1}
+	err := cmd.Run()
+	for _, l := range strings.Split(b.String(), "\n") {
+		m := counts.FindStringSubmatch(l)
+		if m == nil {
+			continue
+		}
+		fmt.Fprintf(out, "     %s\n", l)
+		var n [3]int
+		for i := range n {
+			n[i], _ = strconv.Atoi(m[i+1]) // digits, or nothing
+		}
+		r.add(result{n[0], n[1], n[2]})
 	}
-	return result{passed: 1}
+	switch {
+	case err != nil:
+		var t tail
+		t.Write(b.Bytes())
+		fmt.Fprintf(out, "FAIL %s: %v\n%s", strings.Join(c.argv, " "), err, t.text())
+		r.failed = max(r.failed, 1)
+	case r == (result{}):
+		r.passed = 1
+	}
+	return r
 }
 
 // An event is a line of go test -json (go doc test2json).
