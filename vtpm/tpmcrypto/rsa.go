@@ -134,8 +134,7 @@ func NewRSAPrivate(n []byte, e uint32, prime []byte) (*RSAPrivate, error) {
 	if !goodFactor(q) {
 		return nil, ErrBinding
 	}
-	m, err := bigmod.NewModulusProduct(p, q)
-	if err != nil || m.Size() != len(n) || !Equal(m.Nat().Bytes(m), n) {
+	if !Equal(fromLimbs(multiply(limbs(p), limbs(q))), n) {
 		return nil, ErrBinding
 	}
 	return &RSAPrivate{RSAPublic: *pub, p: p, q: q}, nil
@@ -146,8 +145,8 @@ func goodFactor(p []byte) bool {
 	if p[0]&0x80 == 0 || p[len(p)-1]&1 == 0 {
 		return false
 	}
-	sq, err := bigmod.NewModulusProduct(p, p)
-	return err == nil && sq.BitLen() == len(p)*16
+	sq := multiply(limbs(p), limbs(p))
+	return sq[len(sq)-1]>>63 == 1
 }
 
 // P returns the prime that a sensitive area keeps. It is secret.

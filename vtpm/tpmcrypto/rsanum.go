@@ -52,6 +52,15 @@ func divideExact(n, p []byte) []byte {
 	return fromLimbs(q)
 }
 
+// multiply returns x*y, of len(x)+len(y) limbs.
+func multiply(x, y []uint64) []uint64 {
+	z := make([]uint64, len(x)+len(y))
+	for i, v := range x {
+		z[i+len(y)] = mulAdd(z[i:i+len(y)], y, v)
+	}
+	return z
+}
+
 // privateExponent returns d = e^-1 modulo (p-1)(q-1) for a prime e, or nil if
 // there is none. With phi = (p-1)(q-1) and k = -phi^-1 modulo e, it is
 // (1+k*phi)/e, so that only single words are inverted.
@@ -61,11 +70,10 @@ func privateExponent(p, q []byte, e uint64) []byte {
 	defer clear(b)
 	a[0]-- // odd, so that no borrow is left
 	b[0]--
-	phi := make([]uint64, len(a)+len(b)+1)
+	product := multiply(a, b)
+	defer clear(product)
+	phi := append(product, 0)
 	defer clear(phi)
-	for i, v := range a {
-		phi[i+len(b)] = mulAdd(phi[i:i+len(b)], b, v)
-	}
 	r := modWord(phi, e)
 	if r == 0 {
 		return nil
