@@ -51,6 +51,9 @@ func (d *Device) getCapability(c *call) error {
 		if property != 0 {
 			return tcg.TPMRCValue.P(2)
 		}
+		// "The TPM will always respond with the full PCR allocation", whatever
+		// propertyCount is: tpm2-tools asks for one.
+		l.limit = ^uint32(0)
 		d.listBanks(&l)
 	case tcg.TPMCapTPMProperties:
 		d.listProperties(&l)
