@@ -20,7 +20,12 @@ func isTerminal(f *os.File) bool {
 // ends with the shell, or when the input ends.
 func guestShell(ctx context.Context, g *lab.Guest, in *os.File, out io.Writer) error {
 	fmt.Fprintln(out, "\nA shell in the guest; its TPM is /dev/tpm0 (try tpm2_getrandom --hex 8). End with exit.")
-	p, err := g.Start(true, func(b []byte) { out.Write(b) }, "/bin/sh", "-l")
+	rows, cols := 24, 80
+	if size, err := unix.IoctlGetWinsize(int(in.Fd()), unix.TIOCGWINSZ); err == nil && size.Row > 0 {
+		rows, cols = int(size.Row), int(size.Col)
+	}
+	p, err := g.Start(true, func(b []byte) { out.Write(b) }, "/bin/sh", "-c",
+		fmt.Sprintf("stty rows %d cols %d; exec sh -l", rows, cols))
 	if err != nil {
 		return err
 	}
@@ -58,6 +63,7 @@ func rawTerminal(f *os.File) (restore func(), err error) {
 	}
 	raw := *old
 	raw.Iflag &^= unix.ICRNL | unix.IXON | unix.INLCR | unix.IGNCR
+	raw.Oflag &^= unix.OPOST
 	raw.Lflag &^= unix.ECHO | unix.ICANON | unix.ISIG | unix.IEXTEN
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
 	if err := unix.IoctlSetTermios(fd, unix.TCSETS, &raw); err != nil {
