@@ -74,6 +74,15 @@ func katTDES() error {
 		"5468652071756663", "a826fd8ce53b855f")
 }
 
+// katCamellia is RFC 3713, appendix A, for the shortest and the longest key.
+func katCamellia() error {
+	const key = "0123456789abcdeffedcba987654321000112233445566778899aabbccddeeff"
+	if err := katBlock(tcg.TPMAlgCamellia, key[:32], key[:32], "67673138549669730857065648eabe43"); err != nil {
+		return err
+	}
+	return katBlock(tcg.TPMAlgCamellia, key, key[:32], "9acc237dff16d76c20ef7c919e3a7509")
+}
+
 // katCMAC is example 3 of RFC 4493.
 func katCMAC() error {
 	m, err := NewCMAC(tcg.TPMAlgAES, fromHex(katKey))

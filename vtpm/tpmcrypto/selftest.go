@@ -36,6 +36,7 @@ func KATs() []KAT {
 		KAT{tcg.TPMAlgXOR, katXOR},
 		KAT{tcg.TPMAlgAES, katAES},
 		KAT{tcg.TPMAlgTDES, katTDES},
+		KAT{tcg.TPMAlgCamellia, katCamellia},
 		KAT{tcg.TPMAlgCTR, func() error { return katMode(tcg.TPMAlgCTR) }},
 		KAT{tcg.TPMAlgOFB, func() error { return katMode(tcg.TPMAlgOFB) }},
 		KAT{tcg.TPMAlgCBC, func() error { return katMode(tcg.TPMAlgCBC) }},

@@ -7,6 +7,7 @@ import (
 	"crypto/subtle"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto/camellia"
 )
 
 // MaxCipherBlock is the size in bytes of the largest cipher block here.
@@ -18,6 +19,8 @@ func CipherBlockSize(alg tcg.TPMAlgID, keyBits int) int {
 	switch {
 	case alg == tcg.TPMAlgAES && (keyBits == 128 || keyBits == 192 || keyBits == 256):
 		return aes.BlockSize
+	case alg == tcg.TPMAlgCamellia && (keyBits == 128 || keyBits == 192 || keyBits == 256):
+		return camellia.BlockSize
 	case alg == tcg.TPMAlgTDES && (keyBits == 128 || keyBits == 192):
 		return des.BlockSize
 	}
@@ -25,8 +28,8 @@ func CipherBlockSize(alg tcg.TPMAlgID, keyBits int) int {
 }
 
 // NewCipher returns the block cipher alg under key. The length of the key
-// decides its variant: AES with 16, 24 or 32 octets; TDES with 16 (two keys)
-// or 24. ErrSymmetric for anything else.
+// decides its variant: AES and Camellia with 16, 24 or 32 octets; TDES with
+// 16 (two keys) or 24. ErrSymmetric for anything else.
 func NewCipher(alg tcg.TPMAlgID, key []byte) (cipher.Block, error) {
 	if CipherBlockSize(alg, len(key)*8) == 0 {
 		return nil, ErrSymmetric
@@ -34,6 +37,8 @@ func NewCipher(alg tcg.TPMAlgID, key []byte) (cipher.Block, error) {
 	switch alg {
 	case tcg.TPMAlgAES:
 		return aes.NewCipher(key)
+	case tcg.TPMAlgCamellia:
+		return camellia.New(key)
 	case tcg.TPMAlgTDES:
 		if len(key) == 16 {
 			var k [24]byte
