@@ -27,6 +27,11 @@ func (m *Machine) Domains(ctx context.Context) ([]Domain, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseDomains(out)
+}
+
+// parseDomains reads the output of xl list -l.
+func parseDomains(out string) ([]Domain, error) {
 	var list []struct {
 		Domid  int `json:"domid"`
 		Config struct {
