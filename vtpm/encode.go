@@ -79,7 +79,7 @@ func decodeSession(r *tcg.Reader) *session {
 	var isPolicy, isBound bool
 	setFlags(r.Uint16(), &isPolicy, &s.trial, &s.daBound, &s.lockoutBound, &s.audited, &isBound)
 	s.hash = tcg.TPMAlgID(r.Uint16())
-	s.symmetric.Unmarshal(r)
+	s.symmetric.UnmarshalPlus(r) // most sessions encrypt no parameters
 	s.nonceTPM = bytes.Clone(r.Sized(maxBlob))
 	s.key = bytes.Clone(r.Sized(maxBlob))
 	s.bindName = bytes.Clone(r.Sized(maxBlob))
