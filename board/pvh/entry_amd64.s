@@ -22,7 +22,6 @@
 TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	CLI
 	CLD
-	MOVL	BX, BP
 
 	// The only memory known to be usable is start_info itself: let its first
 	// word, the magic number, be the stack for one call.
@@ -33,6 +32,8 @@ TEXT cpuinit(SB),NOSPLIT|NOFRAME,$0
 	MOVL	AX, (BX)
 	ANDL	$~15, CX
 	MOVL	CX, SP
+	SUBL	$32, SP		// 0: descriptor table register, 16: start_info
+	MOVL	BX, 16(SP)
 
 	// Boot page tables: the first 4 GiB with 2 MiB pages, all rights
 	// (AMD64 Architecture Programmer's Manual, volume 2, section 5.3).
@@ -86,7 +87,6 @@ nonx:
 	// Now in compatibility mode. Load the descriptor table and go to 64 bits.
 	// RETFQ decodes as DECL AX; RETF here.
 	ADDRESS(·gdt(SB), CX)
-	SUBL	$16, SP
 	MOVL	CX, 2(SP)
 	MOVL	$0, 6(SP)
 	BYTE	$0x66; BYTE $0xc7; BYTE $0x04; BYTE $0x24; BYTE $0x27; BYTE $0x00 // MOVW $39, (SP)
@@ -102,6 +102,7 @@ TEXT ·pc<>(SB),NOSPLIT|NOFRAME,$0
 	RET
 
 TEXT ·start64<>(SB),NOSPLIT|NOFRAME,$0
+	MOVL	SP, SP		// upper half to zero
 	MOVL	$16, AX
 	MOVW	AX, DS
 	MOVW	AX, ES
@@ -109,7 +110,6 @@ TEXT ·start64<>(SB),NOSPLIT|NOFRAME,$0
 	XORL	AX, AX
 	MOVW	AX, FS
 	MOVW	AX, GS
-	MOVL	BP, BP		// upper half to zero
 
 	// AVX state, if the processor has XSAVE (Intel SDM volume 1, section
 	// 13.5): the standard library's cryptography asks XCR0 what it may use.
@@ -145,12 +145,10 @@ noxsave:
 	LEAQ	·bootG(SB), R14
 	XORPS	X15, X15
 
-	// TR: the task state segment's stacks for exceptions.
-	SUBQ	$16, SP
-	MOVQ	BP, 0(SP)
+	MOVL	16(SP), AX
+	MOVQ	AX, 0(SP)
 	CALL	·boot(SB)
 	MOVQ	8(SP), SP	// new stack
-	XORL	BP, BP
 	JMP	_rt0_tamago_start(SB)
 
 // Global descriptor table: null, 64-bit code, data, and 16 bytes for the task
@@ -165,7 +163,7 @@ GLOBL	·bootG(SB), NOPTR, $1024
 GLOBL	·bootTLS(SB), NOPTR, $16
 
 // func loadTables(cr3 uint64, idt *[10]byte, tr uint16)
-TEXT ·loadTables(SB),NOSPLIT,$0-24
+TEXT ·loadTables(SB),NOSPLIT,$0-18
 	MOVQ	cr3+0(FP), AX
 	MOVQ	AX, CR3
 	MOVQ	idt+8(FP), AX

@@ -7,3 +7,6 @@ func undefined()
 
 // systemFault dereferences nil on the scheduler's stack.
 func systemFault()
+
+// readZero reads from address 8.
+func readZero()

@@ -31,6 +31,7 @@ type builder struct {
 	test                 bool   // build the package's tests
 	dir                  string // working directory of go build
 	overlay              string // from the stock tree if empty
+	cache                string // build cache, the user's if empty
 	stdout, stderr       io.Writer
 }
 
@@ -49,7 +50,8 @@ func runBuild(args []string, stdout, stderr io.Writer) error {
 	return b.build()
 }
 
-// build makes the image, adds the PVH note and checks it.
+// build makes the image, adds the PVH note and checks it. The check needs the
+// symbols: a stripped image is linked twice.
 func (b *builder) build() error {
 	if b.out == "" {
 		b.out = path.Base(b.pkg) + ".elf"
@@ -59,7 +61,24 @@ func (b *builder) build() error {
 		return err
 	}
 	b.out = out
-	cmd, err := b.goBuild()
+	if err := b.link(false); err != nil {
+		return err
+	}
+	if _, err := scanImage(b.out); err != nil {
+		os.Remove(b.out)
+		return err
+	}
+	if b.strip {
+		if err := b.link(true); err != nil {
+			return err
+		}
+	}
+	return addPVHNote(b.out)
+}
+
+// link runs go build.
+func (b *builder) link(strip bool) error {
+	cmd, err := b.goBuild(strip)
 	if err != nil {
 		return err
 	}
@@ -68,14 +87,11 @@ func (b *builder) build() error {
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("go build %s: %w", b.pkg, err)
 	}
-	if err := addPVHNote(b.out); err != nil {
-		return err
-	}
 	return nil
 }
 
 // goBuild returns the command that links b.out.
-func (b *builder) goBuild() (*exec.Cmd, error) {
+func (b *builder) goBuild(strip bool) (*exec.Cmd, error) {
 	goTool, goos := "go", "linux"
 	tags := imageTags
 	var args []string
@@ -105,7 +121,7 @@ func (b *builder) goBuild() (*exec.Cmd, error) {
 		tags += "," + b.tags
 	}
 	ldflags := "-T " + b.addr + " -R 0x1000 -E cpuinit"
-	if b.strip {
+	if strip {
 		ldflags = "-s -w " + ldflags
 	}
 	verb := []string{"build"}
@@ -117,6 +133,9 @@ func (b *builder) goBuild() (*exec.Cmd, error) {
 	cmd := exec.Command(goTool, args...)
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "GOAMD64=v1", "CGO_ENABLED=0",
 		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOTOOLCHAIN=local")
+	if b.cache != "" {
+		cmd.Env = append(cmd.Env, "GOCACHE="+b.cache)
+	}
 	if goos == "tamago" {
 		cmd.Env = append(cmd.Env, "GOOSPKG=github.com/usbarmory/tamago")
 	}

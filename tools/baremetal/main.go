@@ -3,7 +3,9 @@
 // Synopsis:
 //
 //	baremetal build [-o file] [-tags list] [-ldaddr addr] [-s] package
+//	baremetal vet [package...]
 //	baremetal report
+//	baremetal repro [package...]
 //
 // Description:
 //
@@ -27,7 +29,10 @@ import (
 var errUsage = errors.New("usage: baremetal build|vet|report|repro|stdtest [flags] [package]")
 
 var commands = map[string]func(args []string, stdout, stderr io.Writer) error{
-	"build": runBuild,
+	"build":  runBuild,
+	"vet":    runVet,
+	"report": runReport,
+	"repro":  runRepro,
 }
 
 func main() {

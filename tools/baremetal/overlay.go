@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 )
@@ -170,12 +169,6 @@ func overlayFiles(goroot, dir string) (map[string]string, error) {
 		return writeIfChanged(out, text)
 	})
 	return files, err
-}
-
-// replaced reports whether the port brings a file of this stock name.
-func replaced(goroot, rel string) bool {
-	_, err := os.Stat(filepath.Join(goroot, "src", filepath.FromSlash(path.Clean(rel))))
-	return err == nil
 }
 
 // writeIfChanged leaves a file with the same content alone, so that builds at

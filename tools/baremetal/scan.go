@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+)
+
+// An instruction is a line of go tool objdump.
+type instruction struct {
+	file string // source file and line
+	addr string
+	code []byte
+	text string
+}
+
+// systemCalls are the encodings of the instructions that enter a kernel. There is
+// none below a unikernel: executed, each would be an exception or worse.
+var systemCalls = []struct {
+	code []byte
+	name string
+}{
+	{[]byte{0x0f, 0x05}, "SYSCALL"},
+	{[]byte{0x0f, 0x34}, "SYSENTER"},
+	{[]byte{0xcd, 0x80}, "INT 0x80"},
+}
+
+// scanImage fails if the image holds an instruction that calls a kernel. It
+// returns the number of instructions seen.
+func scanImage(image string) (int, error) {
+	cmd := exec.Command("go", "tool", "objdump", image)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	n, scanErr := scan(out)
+	if scanErr != nil {
+		io.Copy(io.Discard, out)
+	}
+	if err := cmd.Wait(); err != nil {
+		return n, fmt.Errorf("go tool objdump %s: %w: %s", image, err, errs.String())
+	}
+	if scanErr == nil && n == 0 {
+		scanErr = fmt.Errorf("no instructions found")
+	}
+	if scanErr != nil {
+		return n, fmt.Errorf("%s: %w", image, scanErr)
+	}
+	return n, nil
+}
+
+// scan reads a disassembly.
+func scan(r io.Reader) (int, error) {
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, 1<<20)
+	var name string
+	var function []instruction
+	n := 0
+	for s.Scan() {
+		line := s.Text()
+		if strings.HasPrefix(line, "TEXT ") {
+			if err := scanFunction(name, function); err != nil {
+				return n, err
+			}
+			name, function = line, function[:0]
+			continue
+		}
+		f := strings.FieldsFunc(line, func(c rune) bool { return c == '\t' })
+		if len(f) < 4 {
+			continue
+		}
+		code, err := hex.DecodeString(strings.TrimSpace(f[2]))
+		if err != nil {
+			return n, fmt.Errorf("disassembly: %q: %w", line, err)
+		}
+		function = append(function, instruction{strings.TrimSpace(f[0]), strings.TrimSpace(f[1]), code, f[3]})
+		n++
+	}
+	if err := s.Err(); err != nil {
+		return n, err
+	}
+	return n, scanFunction(name, function)
+}
+
+// scanFunction looks for the byte sequences of system calls. One where an instruction
+// starts is a system call. One inside an instruction is part of a number, if
+// the disassembly can be trusted: what the compiler made is, hand-written assembly is
+// not, because the disassembler does not know all vector instructions and may
+// lose step.
+func scanFunction(name string, function []instruction) error {
+	var code []byte
+	var owner []int // of each byte, the index in function
+	for i, in := range function {
+		for range in.code {
+			owner = append(owner, i)
+		}
+		code = append(code, in.code...)
+	}
+	for _, c := range systemCalls {
+		for at := 0; ; at++ {
+			k := bytes.Index(code[at:], c.code)
+			if k < 0 {
+				break
+			}
+			at += k
+			in := function[owner[at]]
+			start := at == 0 || owner[at-1] != owner[at]
+			if start || strings.Contains(in.file, ".s:") {
+				return fmt.Errorf("%s at %s, %s in %s: %s", c.name, in.addr, in.file, name, in.text)
+			}
+		}
+	}
+	return nil
+}

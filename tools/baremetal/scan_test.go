@@ -1,0 +1,55 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestScan(t *testing.T) {
+	const head = "TEXT f(SB) x\n"
+	for _, c := range []struct {
+		name, text, want string
+	}{
+		{"plain", "  a.go:1\t0x10\t90\tNOPL\n", ""},
+		{"syscall", "  a.go:1\t0x10\t0f05\tSYSCALL\n", "SYSCALL"},
+		{"sysenter", "  a.s:1\t0x10\t0f34\tSYSENTER\n", "SYSENTER"},
+		{"int80", "  a.s:1\t0x10\tcd80\tINT $0x80\n", "INT 0x80"},
+		{"behind another", "  a.s:1\t0x10\t90\tNOP\n  a.s:2\t0x11\t0f05\tSYSCALL\n", "SYSCALL"},
+		{"number in Go", "  a.go:1\t0x10\te85b0f0500\tCALL x\n", ""},
+		{"inside assembly", "  a.s:1\t0x10\te85b0f0500\tCALL x\n", "SYSCALL"},
+		{"decoder out of step", "  a.s:1\t0x10\t900f\t?\n  a.s:2\t0x12\t0590\tADD\n", "SYSCALL"},
+		{"second function", "  a.go:1\t0x10\t90\tNOPL\n" + head + "  a.go:1\t0x10\t0f05\tSYSCALL\n", "SYSCALL"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n, err := scan(strings.NewReader(head + c.text))
+			if c.want == "" && (err != nil || n == 0) {
+				t.Errorf("%d instructions, error %v", n, err)
+			}
+			if c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("error %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+// TestScanFindsLinux: a host program, this test, makes system calls; a scan that
+// does not find them is blind.
+func TestScanFindsLinux(t *testing.T) {
+	dir := t.TempDir()
+	src := filepath.Join(dir, "main.go")
+	if err := os.WriteFile(src, []byte("package main\n\nfunc main() {}\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	exe := filepath.Join(dir, "main")
+	cmd := exec.Command("go", "build", "-o", exe, src)
+	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if _, err := scanImage(exe); err == nil || !strings.Contains(err.Error(), "SYSCALL") {
+		t.Errorf("error %v, want a SYSCALL", err)
+	}
+}
