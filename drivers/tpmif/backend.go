@@ -1,0 +1,319 @@
+package tpmif
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/xenbus"
+	"stubtpm/drivers/xen/xenstore"
+)
+
+// A Peer is who is at the other end of a ring: all of it as the toolstack
+// wrote it in the back end's own part of xenstore, nothing as the peer says.
+type Peer struct {
+	Domain xen.DomID
+	Handle int
+	UUID   string
+}
+
+func (p Peer) String() string { return fmt.Sprintf("dom%d/%d", p.Domain, p.Handle) }
+
+// A Handler decides who may connect.
+type Handler interface {
+	// Open is called when a front end connects. An error refuses it: its ring
+	// is not mapped.
+	Open(p Peer) (Conn, error)
+}
+
+// A Conn serves one connected front end.
+type Conn interface {
+	// Execute runs one command, of 10 to MaxPacket bytes, and returns the
+	// response. It must not keep command.
+	Execute(locality uint8, command []byte) []byte
+
+	// Cancel asks the command in progress to end early. It may be called at
+	// any time, by another goroutine.
+	Cancel()
+
+	// Close is called when the front end has gone or closed its ring.
+	Close()
+}
+
+// A Server is the back end of all TPM devices of this domain.
+type Server struct {
+	Domain  xenbus.Domain
+	Handler Handler
+	Log     func(format string, args ...any)
+}
+
+// directory is where the toolstack puts the back ends of this domain.
+const directory = "backend/vtpm"
+
+// requestTimeout bounds each exchange with the store. Only a store that hangs
+// makes it matter.
+const requestTimeout = 30 * time.Second
+
+// retryDelay is how long a device rests whose nodes can not be used.
+const retryDelay = time.Second
+
+// Run serves front ends until ctx ends or the connection to the store does. A
+// front end that misbehaves ends its own device only.
+func (s *Server) Run(ctx context.Context) error {
+	store := s.Domain.Store
+	w, err := store.Watch(ctx, directory)
+	if err != nil {
+		return fmt.Errorf("tpmif: %w", err)
+	}
+	running := map[string]context.CancelFunc{}
+	ended := make(chan string)
+	defer func() {
+		for _, cancel := range running {
+			cancel()
+		}
+		for range running {
+			<-ended
+		}
+	}()
+	for {
+		devices, err := s.scan(ctx)
+		if err != nil {
+			return fmt.Errorf("tpmif: %w", err)
+		}
+		for path, p := range devices {
+			if running[path] != nil {
+				continue
+			}
+			dctx, cancel := context.WithCancel(ctx)
+			running[path] = cancel
+			go func() {
+				b := &backend{Server: s, base: path, peer: p}
+				if err := b.run(dctx); err != nil && ctx.Err() == nil {
+					s.Log("tpmif: %v: %v", p, err)
+					// The device is still listed and will be taken up again:
+					// not at once, for what failed may fail each time.
+					select {
+					case <-time.After(retryDelay):
+					case <-dctx.Done():
+					}
+				}
+				ended <- path
+			}()
+		}
+		select {
+		case _, ok := <-w.C():
+			if !ok {
+				return xenstore.ErrClosed
+			}
+		case path := <-ended:
+			running[path]()
+			delete(running, path)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// scan lists the devices that the toolstack made.
+func (s *Server) scan(ctx context.Context) (map[string]Peer, error) {
+	store := s.Domain.Store
+	devices := map[string]Peer{}
+	domains, err := store.Directory(ctx, directory)
+	if errors.Is(err, xenstore.ErrNotExist) {
+		return devices, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range domains {
+		id, err := strconv.ParseUint(d, 10, 16)
+		if err != nil {
+			continue
+		}
+		handles, err := store.Directory(ctx, directory+"/"+d)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		for _, h := range handles {
+			n, err := strconv.ParseUint(h, 10, 16)
+			if err != nil {
+				continue
+			}
+			path := directory + "/" + d + "/" + h
+			// A device without a state is not ready yet, or being removed.
+			if st, err := xenbus.ReadState(ctx, store, path+"/state"); err != nil || st == xenbus.Gone {
+				continue
+			}
+			uuid, err := store.Read(ctx, path+"/uuid")
+			if err != nil {
+				continue
+			}
+			devices[path] = Peer{Domain: xen.DomID(id), Handle: int(n), UUID: uuid}
+		}
+	}
+	return devices, nil
+}
+
+// A backend is one device and, while it is connected, its ring.
+type backend struct {
+	*Server
+	base  string // own directory in the store
+	peer  Peer
+	front string // the front end's directory
+
+	state xenbus.State // as last written
+	ring  *ring
+}
+
+// errGone says that the front end's directory vanished.
+var errGone = errors.New("front end is gone")
+
+func (b *backend) run(ctx context.Context) error {
+	store := b.Domain.Store
+	var err error
+	if b.front, err = store.Read(ctx, b.base+"/frontend"); err != nil {
+		return err
+	}
+	if err := store.Write(ctx, b.base+"/feature-protocol-v2", "1"); err != nil {
+		return err
+	}
+	b.state = xenbus.Initialising
+	if err := b.setState(ctx, xenbus.InitWait); err != nil {
+		return err
+	}
+	w, err := store.Watch(ctx, b.front+"/state")
+	if err != nil {
+		return err
+	}
+	defer w.Stop(context.WithoutCancel(ctx))
+	defer b.disconnect()
+	for {
+		if err := b.step(ctx); err != nil {
+			if errors.Is(err, errGone) {
+				return nil
+			}
+			// What this front end did wrong ends its ring, not its device: it
+			// may close and connect anew.
+			b.Log("tpmif: %v: %v", b.peer, err)
+			b.disconnect()
+			if b.state == xenbus.Closed {
+				return err
+			}
+			if err := b.setState(ctx, xenbus.Closing); err != nil {
+				return err
+			}
+		}
+		select {
+		case _, ok := <-w.C():
+			if !ok {
+				return xenstore.ErrClosed
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *backend) setState(ctx context.Context, s xenbus.State) error {
+	if s == b.state {
+		return nil
+	}
+	if !b.state.MayBecome(s) {
+		return fmt.Errorf("internal error: %v after %v", s, b.state)
+	}
+	err := xenbus.WriteState(ctx, b.Domain.Store, b.base+"/state", s)
+	if err == nil {
+		b.state = s
+	}
+	return err
+}
+
+// step does what the front end's present state asks for.
+func (b *backend) step(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	s, err := xenbus.ReadState(ctx, b.Domain.Store, b.front+"/state")
+	if err != nil {
+		return err
+	}
+	switch s {
+	case xenbus.Gone:
+		b.disconnect()
+		b.Domain.Store.Remove(ctx, b.base) // the toolstack may have been quicker
+		return errGone
+	case xenbus.Initialising, xenbus.InitWait:
+		// A front end that starts over, maybe without having closed.
+		b.disconnect()
+		return b.setState(ctx, xenbus.InitWait)
+	case xenbus.Initialised, xenbus.Connected:
+		if b.state == xenbus.InitWait {
+			return b.connect(ctx)
+		}
+		// Connected already, or ended for a fault: then the front end has to
+		// close or start over first.
+	case xenbus.Closing:
+		b.disconnect()
+		if b.state == xenbus.Closed {
+			return nil
+		}
+		return b.setState(ctx, xenbus.Closing)
+	case xenbus.Closed:
+		b.disconnect()
+		online, err := b.Domain.Store.Read(ctx, b.base+"/online")
+		if err == nil && online == "0" { // the toolstack removes the device
+			return b.setState(ctx, xenbus.Closed)
+		}
+		// Ready for the next user of the device, such as a kernel started by
+		// the one before.
+		return b.setState(ctx, xenbus.InitWait)
+	}
+	return nil
+}
+
+func (b *backend) connect(ctx context.Context) error {
+	store := b.Domain.Store
+	if v, err := store.Read(ctx, b.front+"/feature-protocol-v2"); err != nil || v != "1" {
+		return errors.New("front end does not speak protocol version 2")
+	}
+	ref, err := store.ReadUint(ctx, b.front+"/ring-ref")
+	if err != nil {
+		return err
+	}
+	port, err := store.ReadUint(ctx, b.front+"/event-channel")
+	if err != nil {
+		return err
+	}
+	conn, err := b.Handler.Open(b.peer)
+	if err != nil {
+		return fmt.Errorf("refused: %w", err)
+	}
+	page, err := b.Domain.Grants.Map(b.peer.Domain, xen.GrantRef(ref))
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	ch, err := b.Domain.Events.BindInterdomain(b.peer.Domain, xen.Port(port))
+	if err != nil {
+		page.Unmap()
+		conn.Close()
+		return err
+	}
+	b.ring = &ring{page: page.Page(), events: ch, conn: conn, log: b.Log, peer: b.peer,
+		stop: make(chan struct{}), done: make(chan struct{})}
+	b.ring.unmap = page.Unmap
+	go b.ring.serve()
+	return b.setState(ctx, xenbus.Connected)
+}
+
+func (b *backend) disconnect() {
+	if b.ring == nil {
+		return
+	}
+	if err := b.ring.close(); err != nil {
+		b.Log("tpmif: %v: %v", b.peer, err)
+	}
+	b.ring = nil
+}

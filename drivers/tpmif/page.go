@@ -1,0 +1,46 @@
+// Package tpmif is both ends of Xen's TPM ring: a page shared by a guest and
+// its TPM, through which one command at a time goes.
+//
+// It implements Xen's public/io/tpmif.h, protocol version 2, as all known
+// implementations do: with the packet right behind the list of extra pages,
+// where the header's text speaks of offset 16. It has no build tag and runs
+// anywhere.
+package tpmif
+
+// Layout of the shared page (struct vtpm_shared_page). Numbers are
+// little-endian.
+//
+//	 0  4  length of the request or response, in bytes
+//	 4  1  state
+//	 5  1  locality of the request; the front end writes it
+//	 6  1  padding
+//	 7  1  number n of extra pages; the front end writes it
+//	 8 4n  grant references of extra pages; never mapped by any back end
+//	8+4n   the packet
+const (
+	offLength   = 0
+	offState    = 4
+	offLocality = 5
+	offExtra    = 7
+	offData     = 8
+)
+
+// MaxPacket is the size in bytes of the largest command or response: a page
+// less the header, without extra pages.
+const MaxPacket = 4096 - offData
+
+// State of the shared page (enum vtpm_state). The front end writes submit and
+// cancel, the back end idle and finish.
+const (
+	stateIdle   = 0
+	stateSubmit = 1
+	stateFinish = 2
+	stateCancel = 3
+)
+
+// packet returns where the packet lies and how many bytes it can have, for a
+// number of extra pages: any number leaves room.
+func packet(extra uint8) (offset, capacity int) {
+	offset = offData + 4*int(extra)
+	return offset, 4096 - offset
+}

@@ -1,0 +1,129 @@
+package tpmif
+
+import (
+	"encoding/binary"
+
+	"stubtpm/drivers/xen"
+)
+
+// A ring is the back end of one connected page. The peer may write any byte of
+// it at any moment: each field is read once, and the copy is checked.
+type ring struct {
+	page   *xen.Page
+	events xen.Channel
+	conn   Conn
+	log    func(format string, args ...any)
+	peer   Peer
+	unmap  func() error
+
+	stop, done chan struct{}
+}
+
+// minPacket is the size in bytes of a TPM header.
+const minPacket = 10
+
+// rcCommandSize and rcFailure are response codes of the TPM 2.0 library (Part
+// 2, table "TPM_RC"): for what never reaches the TPM, or cannot leave it.
+const (
+	rcCommandSize = 0x142
+	rcFailure     = 0x101
+)
+
+func errorResponse(rc uint32) []byte {
+	b := []byte{0x80, 0x01, 0, 0, 0, minPacket, 0, 0, 0, 0}
+	binary.BigEndian.PutUint32(b[6:], rc)
+	return b
+}
+
+// serve answers requests until close. It looks at the page once before it
+// waits: the first request may have come before the channel was bound.
+func (r *ring) serve() {
+	defer close(r.done)
+	defer r.conn.Close()
+	for {
+		r.poll()
+		select {
+		case _, ok := <-r.events.C():
+			if !ok {
+				return
+			}
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+// poll does what the page's state asks for.
+func (r *ring) poll() {
+	switch r.page.Load8(offState) {
+	case stateSubmit:
+		r.request()
+	case stateCancel:
+		r.finish(stateIdle) // there is nothing to cancel any more
+	}
+}
+
+// request runs the request in the page and answers it, whatever it is.
+func (r *ring) request() {
+	length := r.page.Load32(offLength)
+	locality := r.page.Load8(offLocality)
+	offset, capacity := packet(r.page.Load8(offExtra))
+	if length < minPacket || uint64(length) > uint64(capacity) {
+		r.respond(offset, errorResponse(rcCommandSize))
+		return
+	}
+	command := make([]byte, length)
+	r.page.CopyOut(command, offset)
+
+	result := make(chan []byte, 1)
+	go func() { result <- r.conn.Execute(locality, command) }()
+	for {
+		select {
+		case response := <-result:
+			if len(response) > capacity {
+				r.log("tpmif: %v: response of %d bytes, room for %d", r.peer, len(response), capacity)
+				response = errorResponse(rcFailure)
+			}
+			r.respond(offset, response)
+			return
+		case _, ok := <-r.events.C():
+			if !ok {
+				r.conn.Cancel()
+				<-result
+				return
+			}
+			if r.page.Load8(offState) == stateCancel {
+				r.conn.Cancel()
+			}
+		case <-r.stop:
+			r.conn.Cancel()
+			<-result
+			return
+		}
+	}
+}
+
+// respond writes a response where the request was, then says so.
+func (r *ring) respond(offset int, response []byte) {
+	r.page.CopyIn(offset, response)
+	r.page.Store32(offLength, uint32(len(response)))
+	r.finish(stateFinish)
+}
+
+func (r *ring) finish(state uint8) {
+	r.page.Store8(offState, state)
+	if err := r.events.Notify(); err != nil {
+		r.log("tpmif: %v: notify: %v", r.peer, err)
+	}
+}
+
+// close ends the ring: when it returns, the page is unmapped.
+func (r *ring) close() error {
+	close(r.stop)
+	<-r.done
+	err := r.events.Close()
+	if e := r.unmap(); e != nil {
+		err = e
+	}
+	return err
+}

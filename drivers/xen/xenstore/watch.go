@@ -1,0 +1,69 @@
+package xenstore
+
+import (
+	"bytes"
+	"context"
+	"strconv"
+)
+
+// A Watch tells of changes at a node and below it. Changes coalesce: after a
+// receive from C, the watcher looks at the store for what is there now.
+type Watch struct {
+	client *Client
+	path   string
+	token  string
+	c      chan struct{}
+}
+
+// Watch starts to watch a path, absolute or relative to the domain's own. C is
+// readable at once: the store fires each new watch a first time.
+func (c *Client) Watch(ctx context.Context, path string) (*Watch, error) {
+	w := &Watch{client: c, path: path, c: make(chan struct{}, 1)}
+	c.mu.Lock()
+	if c.err != nil {
+		c.mu.Unlock()
+		return nil, c.err
+	}
+	c.next++
+	w.token = strconv.FormatUint(uint64(c.next), 10)
+	c.watches[w.token] = w
+	c.mu.Unlock()
+	if _, err := c.request(ctx, opWatch, 0, path, w.token, "\x00"); err != nil {
+		c.mu.Lock()
+		delete(c.watches, w.token)
+		c.mu.Unlock()
+		return nil, wrap("watch", path, err)
+	}
+	return w, nil
+}
+
+// C is readable after at least one change. It is closed when the connection
+// ends, not by Stop.
+func (w *Watch) C() <-chan struct{} { return w.c }
+
+// Stop ends the watch.
+func (w *Watch) Stop(ctx context.Context) error {
+	c := w.client
+	c.mu.Lock()
+	delete(c.watches, w.token)
+	c.mu.Unlock()
+	_, err := c.request(ctx, opUnwatch, 0, w.path, w.token, "\x00")
+	return wrap("unwatch", w.path, err)
+}
+
+// event passes on a watch event: path, zero, token, zero.
+func (c *Client) event(body []byte) {
+	_, rest, ok := bytes.Cut(body, []byte{0})
+	token, _, ok2 := bytes.Cut(rest, []byte{0})
+	if !ok || !ok2 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.watches[string(token)]; w != nil {
+		select {
+		case w.c <- struct{}{}:
+		default: // one is waiting to be read: it tells of this change too
+		}
+	}
+}
