@@ -1,0 +1,145 @@
+package slot
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"stubtpm/drivers/block"
+)
+
+var (
+	testID  = ID{UUID: [16]byte{1, 2, 3}, Purpose: VTPM}
+	testKey = bytes.Repeat([]byte{7}, KeySize)
+)
+
+func open(t *testing.T, d block.Device, id ID) *Store {
+	t.Helper()
+	s, err := Open(d, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestCut cuts the power at every sector of a save: afterwards the old state
+// or the new one is there, whole, and the acknowledged one can be told.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	old, next := bytes.Repeat([]byte{1}, 3000), bytes.Repeat([]byte{2}, 5000)
+	cuts := 0
+	for at := 0; ; at++ {
+		d := block.NewMem(MinDisk)
+		s := open(t, d, testID)
+		v1, err := s.Save(testKey, 1, old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Confirm()
+		n := 0
+		d.Hook = func() error {
+			if n++; n > at {
+				return errors.New("power cut")
+			}
+			return nil
+		}
+		v2, err := s.Save(testKey, 2, next)
+		d.Hook = nil
+		finished := err == nil
+		if !finished {
+			cuts++
+		}
+		s = open(t, d, testID)
+		if got, _, err := s.Load(testKey, &v1); err != nil || !bytes.Equal(got, old) {
+			t.Fatalf("cut %d: the acknowledged state is gone: %v", at, err)
+		}
+		got, v, err := s.Load(testKey, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[uint64][]byte{1: old, 2: next}[v.Sequence]; !bytes.Equal(got, want) {
+			t.Fatalf("cut %d: mixed state", at)
+		}
+		if finished {
+			if v != v2 {
+				t.Fatalf("newest is %d after a whole save", v.Sequence)
+			}
+			break
+		}
+	}
+	if cuts < 10 {
+		t.Fatalf("the power was cut %d times only", cuts)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	d := block.NewMem(MinDisk)
+	s := open(t, d, testID)
+	if _, _, err := s.Load(testKey, nil); !errors.Is(err, ErrBlank) {
+		t.Errorf("blank disk: %v", err)
+	}
+	v1, _ := s.Save(testKey, 1, []byte("one"))
+	s.Confirm()
+	v2, _ := s.Save(testKey, 2, []byte("two"))
+	s.Confirm()
+	v3 := Version{Sequence: 3}
+	for _, c := range []struct {
+		name string
+		id   ID
+		key  []byte
+		want *Version
+		err  error
+	}{
+		{"newest", testID, testKey, nil, nil},
+		{"acknowledged", testID, testKey, &v2, nil},
+		{"older slot", testID, testKey, &v1, nil},
+		{"newer than any", testID, testKey, &v3, ErrStale},
+		{"other uuid", ID{UUID: [16]byte{9}, Purpose: VTPM}, testKey, nil, ErrForeign},
+		{"other purpose", ID{UUID: testID.UUID, Purpose: Manager}, testKey, nil, ErrForeign},
+		{"other key", testID, bytes.Repeat([]byte{8}, KeySize), nil, ErrCorrupt},
+	} {
+		if _, _, err := open(t, d, c.id).Load(c.key, c.want); !errors.Is(err, c.err) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.err)
+		}
+	}
+}
+
+// TestEveryBit flips each bit that was written: never is it taken for the
+// state that was acknowledged.
+func TestEveryBit(t *testing.T) {
+	t.Parallel()
+	d := block.NewMem(MinDisk)
+	s := open(t, d, testID)
+	v, err := s.Save(testKey, 1, []byte("a state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 8 * (headerSize + 7 + 16) {
+		d.Data[i/8] ^= 1 << (i % 8)
+		if _, _, err := open(t, d, testID).Load(testKey, &v); err == nil {
+			t.Fatalf("bit %d flipped, and loaded", i)
+		}
+		d.Data[i/8] ^= 1 << (i % 8)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	d := block.NewMem(MinDisk)
+	s, _ := Open(d, testID)
+	s.Save(testKey, 1, []byte("a state"))
+	f.Add(bytes.Clone(d.Data[:1024]))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d := block.NewMem(MinDisk)
+		copy(d.Data, b)
+		s, err := Open(d, testID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state, _, err := s.Load(testKey, nil)
+		if err == nil && string(state) != "a state" {
+			t.Fatal("a forged state was loaded")
+		}
+	})
+}
