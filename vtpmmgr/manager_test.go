@@ -1,0 +1,230 @@
+package vtpmmgr
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"stubtpm/drivers/block"
+	"stubtpm/vtpmmgr/proto"
+)
+
+const testDisk = 256 << 10
+
+var testUUID = UUID{0xAA, 1}
+
+func newTestManager(t *testing.T, tpm transport.TPM, disk block.Device) *Manager {
+	t.Helper()
+	m, err := Initialise(Config{TPM: tpm, Disk: disk, PCRs: []uint{0, 7}, Log: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func connect(t *testing.T, m *Manager, p Peer) *proto.Client {
+	t.Helper()
+	s, err := m.Open(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }}
+}
+
+func TestLife(t *testing.T) {
+	t.Parallel()
+	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	m := newTestManager(t, tpm, disk)
+	vtpm := Peer{Domain: 5, UUID: testUUID}
+
+	if _, err := m.Open(vtpm); !errors.Is(err, proto.NotEnrolled) {
+		t.Fatalf("unknown vTPM: %v", err)
+	}
+	admin := connect(t, m, Peer{})
+	if err := admin.Enroll(testUUID); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Enroll(testUUID); !errors.Is(err, proto.Exists) {
+		t.Fatalf("enrolled twice: %v", err)
+	}
+	c := connect(t, m, vtpm)
+	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.NotConnected) {
+		t.Fatalf("commit before load: %v", err)
+	}
+	g, err := c.Load()
+	if err != nil || !g.Manufacture || bytes.Equal(g.Entropy[:], make([]byte, 32)) {
+		t.Fatalf("first load: %+v, %v", g, err)
+	}
+	if _, err := m.Open(Peer{Domain: 6, UUID: testUUID}); !errors.Is(err, proto.Busy) {
+		t.Fatalf("a second domain with the uuid: %v", err)
+	}
+	for _, step := range []struct {
+		sequence uint64
+		err      error
+	}{{1, nil}, {1, nil}, {3, proto.BadSequence}, {2, nil}, {1, proto.BadSequence}} {
+		err := c.Commit(step.sequence, [32]byte{byte(step.sequence)}, [32]byte{2})
+		if !errors.Is(err, step.err) {
+			t.Fatalf("commit %d: %v, want %v", step.sequence, err, step.err)
+		}
+	}
+	if err := c.Enroll(UUID{9}); !errors.Is(err, proto.BadOrdinal) {
+		t.Fatalf("a vTPM that gives orders: %v", err)
+	}
+
+	// The manager's domain starts again.
+	m, err = Open(Config{TPM: tpm, Disk: disk, Log: t.Logf})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = connect(t, m, vtpm)
+	g, err = c.Load()
+	if err != nil || g.Manufacture || g.Sequence != 2 || g.Hash != [32]byte{2} || g.Key != [32]byte{2} {
+		t.Fatalf("after a restart: %+v, %v", g, err)
+	}
+	entries, err := connect(t, m, Peer{}).List()
+	if err != nil || len(entries) != 1 || entries[0] != (proto.Entry{UUID: testUUID, Sequence: 2, State: true, Connected: true}) {
+		t.Fatalf("list: %+v, %v", entries, err)
+	}
+	if err := connect(t, m, Peer{}).Delete(testUUID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Load(); !errors.Is(err, proto.NotEnrolled) {
+		t.Fatalf("deleted while connected: %v", err)
+	}
+	if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, ErrInitialised) {
+		t.Fatalf("initialised twice: %v", err)
+	}
+}
+
+func TestRootIsBound(t *testing.T) {
+	t.Parallel()
+	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	newTestManager(t, tpm, disk)
+	config := Config{TPM: tpm, Disk: disk, Log: t.Logf}
+
+	other := config
+	other.TPM = hardwareTPM(t)
+	if _, err := Open(other); !errors.Is(err, ErrOtherTPM) {
+		t.Errorf("another TPM: %v", err)
+	}
+	blank := config
+	blank.Disk = block.NewMem(testDisk)
+	if _, err := Open(blank); !errors.Is(err, ErrUninitialised) {
+		t.Errorf("blank disk: %v", err)
+	}
+	torn := config
+	torn.Disk = &block.Mem{Data: bytes.Clone(disk.Data)}
+	clear(torn.Disk.(*block.Mem).Data[rootArea+100 : rootArea+600])
+	if _, err := Open(torn); err == nil {
+		t.Error("a torn ledger was taken")
+	}
+	if _, err := Open(config); err != nil {
+		t.Fatalf("the right TPM and disk: %v", err)
+	}
+	if _, err := (tpm2.PCRExtend{
+		PCRHandle: tpm2.AuthHandle{Handle: 7, Auth: tpm2.PasswordAuth(nil)},
+		Digests: tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{
+			{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)},
+		}},
+	}).Execute(tpm); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(config); !errors.Is(err, ErrPCR) {
+		t.Errorf("another PCR: %v", err)
+	}
+	if _, err := (tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}).Execute(tpm); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(config); !errors.Is(err, ErrOtherTPM) {
+		t.Errorf("cleared TPM: %v", err)
+	}
+}
+
+// TestCut cuts the power at every sector that an enrolment writes: the ledger
+// is then as before it or as after it.
+func TestCut(t *testing.T) {
+	t.Parallel()
+	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	m := newTestManager(t, tpm, disk)
+	cuts := 0
+	for at := 0; ; at++ {
+		n := 0
+		disk.Hook = func() error {
+			if n++; n > at {
+				return errors.New("power cut")
+			}
+			return nil
+		}
+		s, err := m.Open(Peer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }}
+		err = c.Enroll(UUID{byte(at + 1)})
+		disk.Hook = nil
+		again, openErr := Open(Config{TPM: tpm, Disk: disk})
+		if openErr != nil {
+			t.Fatalf("cut %d: %v", at, openErr)
+		}
+		_, there := again.ledger[UUID{byte(at + 1)}]
+		if err == nil {
+			if !there {
+				t.Fatal("acknowledged, and gone")
+			}
+			break
+		}
+		if !errors.Is(err, proto.Failed) {
+			t.Fatal(err)
+		}
+		cuts++
+	}
+	if cuts == 0 {
+		t.Fatal("the power was never cut")
+	}
+}
+
+func FuzzSession(f *testing.F) {
+	f.Add(proto.Message(proto.TagRequest, uint32(proto.Load), nil))
+	f.Add(proto.Message(proto.TagAdmin, uint32(proto.List), make([]byte, 4)))
+	f.Add(proto.Message(proto.TagAdmin, uint32(proto.Enroll), make([]byte, 16)))
+	tpm := hardwareTPM(f)
+	m, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := m.Open(Peer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if tag, _, _, err := proto.Parse(s.Execute(b)); err != nil || tag != proto.TagResponse {
+			t.Fatalf("answer: tag %#x, %v", tag, err)
+		}
+	})
+}
+
+func FuzzLedger(f *testing.F) {
+	f.Add(ledger{testUUID: entry{sequence: 3}}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if l, err := decodeLedger(b); err == nil {
+			if again, err := decodeLedger(l.encode()); err != nil || len(again) != len(l) {
+				t.Fatalf("does not come back: %v", err)
+			}
+		}
+	})
+}
+
+func FuzzRoot(f *testing.F) {
+	r := root{pcrs: []uint{7}, srkName: []byte{1}, public: []byte{2}, private: []byte{3}}
+	f.Add(r.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if r, err := decodeRoot(b); err == nil && len(r.encode()) != rootSize {
+			t.Fatal("does not come back")
+		}
+	})
+}
