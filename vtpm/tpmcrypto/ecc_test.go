@@ -5,8 +5,10 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"errors"
 	"math/big"
 	"testing"
+	"testing/iotest"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -225,6 +227,142 @@ func testBadSignatures(t *testing.T, c *Curve, good ECCSignature, verify func(EC
 	} {
 		if verify(s) != ErrSignature {
 			t.Errorf("%#x: bad signature %d accepted", c.ID, i)
+		}
+	}
+}
+
+// Digests longer than the order: the highest bits count, on P-521 with a shift
+// that is no whole octet. crypto/ecdsa decides what is right.
+func TestLongDigest(t *testing.T) {
+	t.Parallel()
+	for _, id := range []tcg.TPMECCCurve{tcg.TPMECCNistP224, tcg.TPMECCNistP256, tcg.TPMECCNistP384, tcg.TPMECCNistP521} {
+		k := newKey(t, id)
+		for _, n := range []int{0, 1, 28, 65, 66, 67, 100} {
+			digest := bytes.Repeat([]byte{0xf5, 0x3a}, 50)[:n]
+			sig, err := k.SignECDSA(rand.Reader, digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := k.ownVerifyECDSA(digest, sig); err != nil {
+				t.Errorf("%#x, %d octets: %v", id, n, err)
+			}
+		}
+	}
+}
+
+// RFC 6979, A.2.5 to A.2.7: "sample" with SHA-512 and "test" with SHA-256.
+func TestDeterministic(t *testing.T) {
+	t.Parallel()
+	for _, v := range []struct {
+		id      tcg.TPMECCCurve
+		key     string
+		alg     tcg.TPMAlgID
+		message string
+		r, s    string
+	}{
+		{tcg.TPMECCNistP256, "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721", tcg.TPMAlgSHA256, "test",
+			"f1abb023518351cd71d881567b1ea663ed3efcf6c5132b354f28d3b0b7d38367", "019f4113742a2b14bd25926b49c649155f267e60d3814b4c0cc84250e46f0083"},
+		{tcg.TPMECCNistP256, "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721", tcg.TPMAlgSHA512, "sample",
+			"8496a60b5e9b47c825488827e0495b0e3fa109ec4568fd3f8d1097678eb97f00", "2362ab1adbe2b8adf9cb9edab740ea6049c028114f2460f96554f61fae3302fe"},
+		{tcg.TPMECCNistP384, "6b9d3dad2e1b8c1c05b19875b6659f4de23c3b667bf297ba9aa47740787137d896d5724e4c70a825f872c9ea60d2edf5", tcg.TPMAlgSHA384, "sample",
+			"94edbb92a5ecb8aad4736e56c691916b3f88140666ce9fa73d64c4ea95ad133c81a648152e44acf96e36dd1e80fabe46", "99ef4aeb15f178cea1fe40db2603138f130e740a19624526203b6351d0a3a94fa329c145786e679e7b82c71a38628ac8"},
+	} {
+		k, err := NewECCPrivate(v.id, unhex(t, v.key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := k.SignECDSADeterministic(v.alg, Sum(nil, v.alg, []byte(v.message)))
+		if err != nil || !bytes.Equal(sig.R, unhex(t, v.r)) || !bytes.Equal(sig.S, unhex(t, v.s)) {
+			t.Errorf("%#x %#x %s: %x %x %v", v.id, v.alg, v.message, sig.R, sig.S, err)
+		}
+		if _, err := k.SignECDSADeterministic(v.alg, []byte("short")); err != ErrSize {
+			t.Error(err)
+		}
+		if _, err := k.SignECDSADeterministic(tcg.TPMAlgNull, nil); err != ErrHash {
+			t.Error(err)
+		}
+	}
+	if _, err := newKey(t, tcg.TPMECCBNP256).SignECDSADeterministic(tcg.TPMAlgSHA256, make([]byte, 32)); err != ErrCurve {
+		t.Error(err)
+	}
+}
+
+// A key whose public point was changed by a fault signs nothing: every
+// signature is verified before it leaves.
+func TestECCFault(t *testing.T) {
+	t.Parallel()
+	digest := make([]byte, 32)
+	for _, id := range Curves() {
+		k := newKey(t, id)
+		k.Q = newKey(t, id).Q
+		if s, err := k.SignECDSA(rand.Reader, digest); err != ErrFault || s.R != nil {
+			t.Errorf("%#x: ECDSA: %v", id, err)
+		}
+		if s, err := k.SignSchnorr(rand.Reader, tcg.TPMAlgSHA256, digest); err != ErrFault || s.R != nil {
+			t.Errorf("%#x: Schnorr: %v", id, err)
+		}
+		if s, err := k.SignSM2(rand.Reader, digest); err != ErrFault || s.R != nil {
+			t.Errorf("%#x: SM2: %v", id, err)
+		}
+	}
+}
+
+// What rand says comes through, and nothing is signed without it.
+func TestNoRandomness(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("no entropy")
+	r := iotest.ErrReader(boom)
+	k := newKey(t, tcg.TPMECCBNP256)
+	d := make([]byte, 32)
+	if _, err := NewECCKey(r, tcg.TPMECCNistP256); err != boom {
+		t.Error(err)
+	}
+	if _, err := NewRSAKey(r, 2048, 0); err != boom {
+		t.Error(err)
+	}
+	if _, err := k.SignECDSA(r, d); err != boom {
+		t.Error(err)
+	}
+	if _, err := k.SignSchnorr(r, tcg.TPMAlgSHA256, d); err != boom {
+		t.Error(err)
+	}
+	if _, err := k.SignSM2(r, d); err != boom {
+		t.Error(err)
+	}
+	if _, err := k.SignECDAA(r, tcg.TPMAlgSHA256, []byte{1}, d); err != boom {
+		t.Error(err)
+	}
+	if _, _, _, err := k.Encrypt(r, tcg.TPMAlgSHA256, d); err != boom {
+		t.Error(err)
+	}
+}
+
+func TestScalars(t *testing.T) {
+	t.Parallel()
+	for _, id := range Curves() {
+		c := CurveByID(id)
+		wide := bytes.Repeat([]byte{0xff}, c.Size+8)
+		got, err := c.ReduceScalar(wide)
+		want := new(big.Int).Mod(new(big.Int).SetBytes(wide), new(big.Int).SetBytes(c.N))
+		if err != nil || new(big.Int).SetBytes(got).Cmp(want) != 0 || len(got) != c.Size {
+			t.Errorf("%#x: %x, %v", id, got, err)
+		}
+		if _, err := c.ReduceScalar(append(wide, 0)); err != ErrSize {
+			t.Error(err)
+		}
+		if _, err := c.BaseMul(nil); err != ErrInfinity {
+			t.Errorf("%#x: [0]G: %v", id, err)
+		}
+		if _, err := c.BaseMul(c.N); err != ErrValue {
+			t.Errorf("%#x: [n]G: %v", id, err)
+		}
+		if p, err := c.BaseMul([]byte{1}); err != nil || !bytes.Equal(p.Y, c.Gy) {
+			t.Errorf("%#x: [1]G: %v", id, err)
+		}
+		k := newKey(t, id)
+		k.Zero()
+		if !bytes.Equal(k.d, make([]byte, c.Size)) {
+			t.Error("scalar still there")
 		}
 	}
 }

@@ -165,6 +165,14 @@ func RestoreHash(alg tcg.TPMAlgID, state []byte) (hash.Hash, error) {
 	if err := h.(encoding.BinaryUnmarshaler).UnmarshalBinary(state); err != nil {
 		return nil, ErrState
 	}
+	switch alg {
+	case tcg.TPMAlgSHA3256, tcg.TPMAlgSHA3384, tcg.TPMAlgSHA3512:
+		// The last octet says whether the sponge gives out already. A running
+		// hash never does, and the library would panic at its next Write.
+		if state[len(state)-1] != 0 {
+			return nil, ErrState
+		}
+	}
 	return h, nil
 }
 

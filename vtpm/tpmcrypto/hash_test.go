@@ -98,6 +98,9 @@ func FuzzRestore(f *testing.F) {
 		h.Write([]byte("seed"))
 		s, _ := SaveHash(h)
 		f.Add(uint16(alg), s)
+		s = bytes.Clone(s)
+		s[len(s)-1] = 1 // for SHA-3, a sponge that gives out
+		f.Add(uint16(alg), s)
 		m, _ := NewHMAC(alg, []byte("key"))
 		s, _ = m.Save()
 		f.Add(uint16(alg), s)
