@@ -37,6 +37,7 @@ deps: ## get the Debian packages that are missing (root or sudo)
 vet: ## gofmt, go vet, and the rules of the house
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not formatted by gofmt'; exit 1; }
 	$(GO) vet ./...
+	$(GO) run ./tools/baremetal vet
 	$(GO) test ./tools/house
 
 .PHONY: conformance
