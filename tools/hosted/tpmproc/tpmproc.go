@@ -74,13 +74,27 @@ func Build(dir string) ([]string, error) {
 // Start runs a TPM with its state and sockets in dir, and waits until it
 // listens. extra are further options; without any it is started up.
 func Start(program []string, dir string, extra ...string) (*Process, error) {
-	p := &Process{Data: filepath.Join(dir, "sock"), Control: filepath.Join(dir, "sock.ctrl"),
-		done: make(chan struct{}), out: new(buffer)}
 	if len(extra) == 0 {
 		extra = []string{"--flags", "not-need-init,startup-clear"}
 	}
+	data := filepath.Join(dir, "sock")
+	p, err := start(program, dir, append([]string{"--server", "type=unixio,path=" + data}, extra...))
+	if p != nil {
+		p.Data = data
+	}
+	return p, err
+}
+
+// StartForQEMU runs a TPM that has a control socket only, by which QEMU gives
+// it the data channel. It ends when QEMU does.
+func StartForQEMU(program []string, dir string) (*Process, error) {
+	return start(program, dir, []string{"--terminate"})
+}
+
+func start(program []string, dir string, extra []string) (*Process, error) {
+	p := &Process{Control: filepath.Join(dir, "sock.ctrl"), done: make(chan struct{}), out: new(buffer)}
 	args := append(program[1:len(program):len(program)], "--tpm2", "--tpmstate", "dir="+dir,
-		"--server", "type=unixio,path="+p.Data, "--ctrl", "type=unixio,path="+p.Control, "--seccomp", "action=none")
+		"--ctrl", "type=unixio,path="+p.Control, "--seccomp", "action=none")
 	p.cmd = exec.Command(program[0], append(args, extra...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
