@@ -361,10 +361,9 @@ func TestResponseTooLong(t *testing.T) {
 // change under the device's hands.
 func TestMovedMeanwhile(t *testing.T) {
 	t.Parallel()
-	s := start(t, nil)
 	var page *xen.Page
-	s2 := &device{}
-	s2.respond = func(command []byte) []byte {
+	d := &device{}
+	d.respond = func(command []byte) []byte {
 		before := bytes.Clone(command)
 		page.CopyIn(offData, bytes.Repeat([]byte{0xEE}, 4088))
 		page.Store32(offLength, 0xFFFFFFFF)
@@ -375,11 +374,10 @@ func TestMovedMeanwhile(t *testing.T) {
 		}
 		return before
 	}
-	_ = s
-	host := start(t, s2)
-	f := host.connect(5)
+	s := start(t, d)
+	f := s.connect(5)
 	page = f.page.Page()
-	n, b := raw{f, host}.submit(64, 0, offData, command(64))
+	n, b := raw{f, s}.submit(64, 0, offData, command(64))
 	if n != 64 || !bytes.Equal(b, command(64)) {
 		t.Errorf("length %d: %x", n, b)
 	}
