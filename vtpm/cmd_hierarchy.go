@@ -158,9 +158,7 @@ func (d *Device) clearCommand(c *call) error {
 	d.perm.ownerAuth, d.perm.endorsementAuth, d.perm.lockoutAuth = nil, nil, nil
 	d.perm.ownerPolicy, d.perm.endorsementPolicy, d.perm.lockoutPolicy = none, none, none
 	d.clear.ownerEnable, d.clear.endorsementEnable = true, true
-	da := newDictionaryAttack()
-	da.used = d.perm.da.used
-	d.perm.da = da
+	d.perm.da = newDictionaryAttack()
 	d.perm.resetCount = 0
 	d.reset.restartCount = 0
 	d.perm.clearCount++

@@ -47,7 +47,7 @@ func (d *Device) startup(c *call) error {
 	d.vol.orderly = orderly
 	d.vol.timeEpoch = be32(d.random(4))
 	d.clockStartup(orderly)
-	d.daStartup(orderly)
+	d.daStartup()
 	d.pcrStartup(resume)
 	d.nvStartup(resume, orderly)
 	d.objectStartup(resume)
@@ -117,7 +117,6 @@ func (d *Device) shutdown(c *call) error {
 		d.perm.savedReset = d.reset.clone()
 		d.perm.savedPCR = d.pcrSave()
 	}
-	d.perm.da.used = false
 	d.dirty = true
 	d.vol.shutdownDone = true
 	return nil

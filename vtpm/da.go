@@ -15,11 +15,6 @@ type dictionaryAttack struct {
 	lockoutRecovery uint32 // seconds
 
 	lockoutAuthEnabled bool
-
-	// used says that an authorization was tried since the last orderly
-	// shutdown: a disorderly one then counts as a failure, since the failure
-	// it may have hidden was never recorded.
-	used bool
 }
 
 // Values at manufacture and after TPM2_Clear: as many tries as PC Client TPMs
@@ -71,12 +66,6 @@ func (d *Device) checkLockout(h tcg.TPMHandle) tcg.TPMRC {
 	}
 	if da.recoveryTime != 0 && da.failedTries >= da.maxTries {
 		return tcg.TPMRCLockout
-	}
-	if !da.used {
-		// From here on a loss of power may hide a failure: write that down
-		// once a power cycle, before the outcome can be seen.
-		da.used = true
-		d.dirty = true
 	}
 	return tcg.TPMRCSuccess
 }
@@ -138,19 +127,14 @@ func (d *Device) selfHeal() {
 	}
 }
 
-// daStartup restarts the timers at TPM2_Startup, and counts what a disorderly
-// shutdown may have hidden.
-func (d *Device) daStartup(orderly bool) {
+// daStartup restarts the timers at TPM2_Startup. A disorderly shutdown hides no
+// failure: each was saved before it was answered.
+func (d *Device) daStartup() {
 	da, now := &d.perm.da, d.cfg.Now()
 	d.vol.daTime = daTimers{selfHeal: now, lockout: now}
-	if !orderly && da.used && da.recoveryTime != 0 && da.failedTries < da.maxTries {
-		da.failedTries++
-	}
 	if da.lockoutRecovery == 0 {
 		// Zero means that a reboot is what it takes (Part 3,
 		// TPM2_DictionaryAttackParameters).
 		da.lockoutAuthEnabled = true
 	}
-	da.used = false
-	d.dirty = true
 }

@@ -125,7 +125,6 @@ type volatile struct {
 
 	exclusive tcg.TPMHandle // exclusive audit session; 0 if none
 
-	daUsed bool // a DA-protected authorization was tried since Startup
 	daTime daTimers
 
 	physicalPresence bool

@@ -97,7 +97,7 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 			return proto.Failed, nil
 		}
 		s.loaded = true
-		g := proto.Grant{Manufacture: e.sequence == 0, Sequence: e.sequence, Hash: e.hash, Key: e.key}
+		g := proto.Grant{Manufacture: e.sequence == 0, UUID: s.peer.UUID, Sequence: e.sequence, Hash: e.hash, Key: e.key}
 		copy(g.Entropy[:], entropy)
 		return proto.OK, g.Append(nil)
 	case proto.Commit:

@@ -80,13 +80,14 @@ type Grant struct {
 	// Manufacture says that the vTPM was enrolled and has no state yet: it is
 	// to make a new TPM. Otherwise Sequence, Hash and Key are of its state.
 	Manufacture bool
+	UUID        [16]byte // of this vTPM: its image carries it
 	Sequence    uint64
 	Hash        [HashSize]byte
 	Key         [KeySize]byte
 	Entropy     [SeedSize]byte // from the hardware TPM
 }
 
-const grantSize = 1 + 8 + HashSize + KeySize + SeedSize
+const grantSize = 1 + 16 + 8 + HashSize + KeySize + SeedSize
 
 // Append appends the wire form of g.
 func (g *Grant) Append(b []byte) []byte {
@@ -94,7 +95,7 @@ func (g *Grant) Append(b []byte) []byte {
 	if g.Manufacture {
 		flag = 1
 	}
-	b = append(b, flag)
+	b = append(append(b, flag), g.UUID[:]...)
 	b = binary.BigEndian.AppendUint64(b, g.Sequence)
 	b = append(b, g.Hash[:]...)
 	b = append(b, g.Key[:]...)
@@ -109,8 +110,10 @@ func parseGrant(b []byte) (g Grant, err error) {
 		return g, errMessage
 	}
 	g.Manufacture = b[0] == 1
-	g.Sequence = binary.BigEndian.Uint64(b[1:])
-	b = b[9:]
+	b = b[1:]
+	b = b[copy(g.UUID[:], b):]
+	g.Sequence = binary.BigEndian.Uint64(b)
+	b = b[8:]
 	b = b[copy(g.Hash[:], b):]
 	b = b[copy(g.Key[:], b):]
 	copy(g.Entropy[:], b)
