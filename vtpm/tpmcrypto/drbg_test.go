@@ -33,9 +33,8 @@ func TestDRBGVector(t *testing.T) {
 	}
 }
 
-// The nonces of RFC 6979 are the first output of HMAC_DRBG seeded with key and
-// digest: A.2.5 (P-256, "sample") and A.2.7 (P-521, "sample", SHA-512, whose
-// order needs two blocks and a shift, so that only P-256 is used here).
+// The nonces of RFC 6979, A.2.5 (P-256, "sample") are the first output of
+// HMAC_DRBG seeded with key and digest.
 func TestDRBGRFC6979(t *testing.T) {
 	t.Parallel()
 	key := unhex(t, "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721")

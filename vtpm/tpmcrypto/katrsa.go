@@ -1,17 +1,31 @@
 package tpmcrypto
 
-import "stubtpm/vtpm/tcg"
+import (
+	"sync"
 
-// katRSAKey returns the key of the RSA tests. Each test prepares it anew,
-// which is part of what is tested.
-func katRSAKey() (*RSAPrivate, []byte, error) {
-	k, err := NewRSAPrivate(fromHex(katRSAModulus), DefaultExponent, fromHex(katRSAPrime))
-	return k, Sum(nil, tcg.TPMAlgSHA256, []byte("abc")), err
+	"stubtpm/vtpm/tcg"
+)
+
+// A katRSA holds the key of the RSA tests, which prepare it once for all of
+// them in a run, and the digest that they sign.
+type katRSA struct {
+	once   sync.Once
+	key    *RSAPrivate
+	digest []byte
+	err    error
 }
 
-// katRSA tests the raw operations.
-func katRSA() error {
-	k, digest, err := katRSAKey()
+func (r *katRSA) get() (*RSAPrivate, []byte, error) {
+	r.once.Do(func() {
+		r.key, r.err = NewRSAPrivate(fromHex(katRSAModulus), DefaultExponent, fromHex(katRSAPrime))
+		r.digest = Sum(nil, tcg.TPMAlgSHA256, []byte("abc"))
+	})
+	return r.key, r.digest, r.err
+}
+
+// raw tests the raw operations.
+func (r *katRSA) raw() error {
+	k, digest, err := r.get()
 	if err != nil {
 		return err
 	}
@@ -29,8 +43,8 @@ func katRSA() error {
 	return known("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", m[len(m)-32:])
 }
 
-func katRSASSAScheme() error {
-	k, digest, err := katRSAKey()
+func (r *katRSA) ssa() error {
+	k, digest, err := r.get()
 	if err != nil {
 		return err
 	}
@@ -45,9 +59,9 @@ func katRSASSAScheme() error {
 		k.VerifyPKCS1v15(tcg.TPMAlgSHA256, make([]byte, 32), s))
 }
 
-// katRSAPSSScheme verifies a known signature and a new one.
-func katRSAPSSScheme() error {
-	k, digest, err := katRSAKey()
+// pss verifies a known signature and a new one.
+func (r *katRSA) pss() error {
+	k, digest, err := r.get()
 	if err != nil {
 		return err
 	}
@@ -62,8 +76,8 @@ func katRSAPSSScheme() error {
 		k.VerifyPSS(tcg.TPMAlgSHA256, make([]byte, 32), s))
 }
 
-func katRSAESScheme() error {
-	k, _, err := katRSAKey()
+func (r *katRSA) es() error {
+	k, _, err := r.get()
 	if err != nil {
 		return err
 	}
@@ -74,8 +88,8 @@ func katRSAESScheme() error {
 	return known("616263", m)
 }
 
-func katOAEPScheme() error {
-	k, _, err := katRSAKey()
+func (r *katRSA) oaep() error {
+	k, _, err := r.get()
 	if err != nil {
 		return err
 	}

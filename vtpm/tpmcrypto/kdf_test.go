@@ -72,9 +72,8 @@ func TestKDFaStream(t *testing.T) {
 	}
 }
 
-// RFC 8017 has no vectors; these two are from the test data of pyca/cryptography
-// and Botan, computed by hand from the definition: MGF1-SHA1("foo", 3) and
-// ("bar", 50).
+// RFC 8017 has no vectors. The first two are Wikipedia's ("Mask generation
+// function"), the others follow from the definition.
 func TestMGF1(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct{ seed, mask string }{

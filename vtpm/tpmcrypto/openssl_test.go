@@ -40,7 +40,7 @@ func write(t *testing.T, dir, name string, b []byte) {
 func TestRSAOpenSSL(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	k, digest, err := katRSAKey()
+	k, digest, err := new(katRSA).get()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,7 @@ func KATs() []KAT {
 	for _, alg := range Hashes() {
 		out = append(out, KAT{alg, func() error { return katHash(alg) }})
 	}
+	rsa := new(katRSA)
 	return append(out,
 		KAT{tcg.TPMAlgHMAC, katHMAC},
 		KAT{tcg.TPMAlgNull, katDRBG},
@@ -43,11 +44,11 @@ func KATs() []KAT {
 		KAT{tcg.TPMAlgCFB, func() error { return katMode(tcg.TPMAlgCFB) }},
 		KAT{tcg.TPMAlgECB, func() error { return katMode(tcg.TPMAlgECB) }},
 		KAT{tcg.TPMAlgCMAC, katCMAC},
-		KAT{tcg.TPMAlgRSA, katRSA},
-		KAT{tcg.TPMAlgRSASSA, katRSASSAScheme},
-		KAT{tcg.TPMAlgRSAPSS, katRSAPSSScheme},
-		KAT{tcg.TPMAlgRSAES, katRSAESScheme},
-		KAT{tcg.TPMAlgOAEP, katOAEPScheme},
+		KAT{tcg.TPMAlgRSA, rsa.raw},
+		KAT{tcg.TPMAlgRSASSA, rsa.ssa},
+		KAT{tcg.TPMAlgRSAPSS, rsa.pss},
+		KAT{tcg.TPMAlgRSAES, rsa.es},
+		KAT{tcg.TPMAlgOAEP, rsa.oaep},
 		KAT{tcg.TPMAlgECC, katECC},
 		KAT{tcg.TPMAlgECDSA, katECDSA},
 		KAT{tcg.TPMAlgECDH, katECDH},

@@ -139,6 +139,42 @@ func TestField(t *testing.T) {
 	}
 }
 
+// The formulas for a = 0 against those for any a, on TPM_ECC_BN_P256.
+func TestAZero(t *testing.T) {
+	t.Parallel()
+	num := func(s string) []byte {
+		n, _ := new(big.Int).SetString(s, 16)
+		return n.FillBytes(make([]byte, 32))
+	}
+	w, err := New(Params{P: num("fffffffffffcf0cd46e5f25eee71a49f0cdc65fb12980a82d3292ddbaed33013"),
+		A: num("0"), B: num("3"), Gx: num("1"), Gy: num("2")})
+	if err != nil || !w.aZero {
+		t.Fatal(err)
+	}
+	general := *w
+	general.aZero = false
+	general.gTable = nil
+	for range 20 {
+		k, j := make([]byte, 32), make([]byte, 32)
+		rand.Read(k)
+		rand.Read(j)
+		x, y := w.BaseMul(k)
+		gx, gy := general.Mul(num("1"), num("2"), k)
+		if !bytes.Equal(x, gx) || !bytes.Equal(y, gy) || !w.OnCurve(x, y) {
+			t.Fatalf("[%x]G differs", k)
+		}
+		px, py := w.Mul(x, y, j)
+		sx, sy := w.Add(x, y, px, py)
+		gx, gy = general.Add(x, y, px, py)
+		if !bytes.Equal(sx, gx) || !bytes.Equal(sy, gy) || !w.OnCurve(sx, sy) {
+			t.Fatal("sum differs")
+		}
+	}
+	if x, _ := w.BaseMul(num("fffffffffffcf0cd46e5f25eee71a49e0cdc65fb1299921af62d536cd10b500d")); x != nil {
+		t.Error("[n]G is not infinity")
+	}
+}
+
 func TestBadFields(t *testing.T) {
 	for _, p := range [][]byte{nil, {0, 7}, {8}, make([]byte, 200)} {
 		if _, err := newField(p); err == nil {
