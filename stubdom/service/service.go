@@ -1,0 +1,93 @@
+// Package service is what the two unikernels do, over the interfaces that
+// their boards give them: the vTPM of one guest, and the vTPM manager.
+//
+// It has no build tag: tests run both, with a guest, in one process.
+package service
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"stubtpm/drivers/block"
+	"stubtpm/drivers/xen/xenbus"
+)
+
+// An Environment is what a unikernel's board provides.
+type Environment struct {
+	Domain xenbus.Domain
+
+	// CommandLine has words, and words with a value behind "=".
+	CommandLine string
+
+	// Disk connects to the domain's image.
+	Disk func(ctx context.Context) (block.Device, error)
+
+	// Seed mixes random bytes into the domain's random number generator.
+	Seed func(b []byte)
+
+	Log func(format string, args ...any)
+}
+
+// startTimeout bounds each step of the start: connecting the manager, the
+// disk.
+const startTimeout = 60 * time.Second
+
+// option returns the value of a word of the command line, and whether the word
+// is there.
+func (e *Environment) option(name string) (string, bool) {
+	for _, word := range strings.Fields(e.CommandLine) {
+		if k, v, _ := strings.Cut(word, "="); k == name {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// shutdown waits until the toolstack asks the domain to stop, and returns what
+// it asks for. It acknowledges the request by emptying the node, as Xen's
+// public/io/xs_wire protocol of control/shutdown has it.
+func (e *Environment) shutdown(ctx context.Context) (string, error) {
+	const node = "control/shutdown"
+	w, err := e.Domain.Store.Watch(ctx, node)
+	if err != nil {
+		return "", err
+	}
+	for {
+		select {
+		case _, ok := <-w.C():
+			if !ok {
+				return "", fmt.Errorf("watch of %s ended", node)
+			}
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		if v, err := e.Domain.Store.Read(ctx, node); err == nil && v != "" {
+			e.Domain.Store.Write(ctx, node, "")
+			return v, nil
+		}
+	}
+}
+
+// until runs serve until it fails or the toolstack stops the domain.
+func (e *Environment) until(ctx context.Context, serve func(ctx context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	served, stopped := make(chan error, 1), make(chan struct{}, 1)
+	go func() { served <- serve(ctx) }()
+	go func() {
+		if reason, err := e.shutdown(ctx); err == nil {
+			e.Log("toolstack asks for %s", reason)
+			stopped <- struct{}{}
+		}
+	}()
+	select {
+	case err := <-served:
+		return err
+	case <-stopped:
+		cancel()
+		<-served
+		return nil
+	}
+}

@@ -1,0 +1,206 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+
+	"stubtpm/drivers/block"
+	"stubtpm/drivers/slot"
+	"stubtpm/drivers/tpmif"
+	"stubtpm/drivers/xen"
+	"stubtpm/vtpm"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// VTPM runs the vTPM of one guest until the toolstack stops the domain.
+func VTPM(ctx context.Context, e *Environment) error {
+	start, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	ring, err := tpmif.Connect(start, e.Domain, 0)
+	if err != nil {
+		return fmt.Errorf("manager: %w", err)
+	}
+	defer ring.Close(context.WithoutCancel(ctx))
+	manager := &proto.Client{Transact: func(b []byte) ([]byte, error) { return ring.Transact(ctx, 0, b) }}
+	grant, err := manager.Load()
+	if err != nil {
+		return fmt.Errorf("manager: %w", err)
+	}
+	e.Seed(grant.Entropy[:])
+	e.Log("manager knows this vTPM: state %d", grant.Sequence)
+	disk, err := e.Disk(start)
+	if err != nil {
+		return fmt.Errorf("disk: %w", err)
+	}
+	device, err := openDevice(e, disk, manager, &grant)
+	if err != nil {
+		return err
+	}
+	h := &guestHandler{device: device, log: e.Log}
+	if err := h.powerOn(); err != nil {
+		return err
+	}
+	server := tpmif.Server{Domain: e.Domain, Handler: h, Log: e.Log}
+	e.Log("ready")
+	defer device.Execute(0, shutdownClear)
+	return e.until(ctx, server.Run)
+}
+
+// openDevice loads the TPM from its image, or makes a new one where the
+// manager was told to have one made.
+func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant *proto.Grant) (*vtpm.Device, error) {
+	image, err := slot.Open(disk, slot.ID{UUID: grant.UUID, Purpose: slot.VTPM})
+	if err != nil {
+		return nil, err
+	}
+	store := &committed{image: image, manager: manager, sequence: grant.Sequence}
+	cfg := vtpm.Config{Store: store, Log: e.Log}
+	if grant.Manufacture {
+		// Another TPM's image is never written over. One of this uuid can be
+		// there only from a manufacture that was cut off before its end.
+		_, _, err := image.Load(make([]byte, slot.KeySize), nil)
+		if !errors.Is(err, slot.ErrBlank) && !errors.Is(err, slot.ErrCorrupt) {
+			return nil, fmt.Errorf("manufacture: disk is not blank: %w", err)
+		}
+		e.Log("manufacturing a new TPM")
+		return vtpm.Manufacture(cfg)
+	}
+	state, _, err := image.Load(grant.Key[:], &slot.Version{Sequence: grant.Sequence, Hash: grant.Hash})
+	if err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+	return vtpm.Load(cfg, state)
+}
+
+// A committed store is an image whose newest version the manager knows: a
+// state counts once the manager has written that down.
+type committed struct {
+	image    *slot.Store
+	manager  *proto.Client
+	sequence uint64
+
+	// unsure is a version of which the manager was told, but did not answer:
+	// whether it wrote that down has to be asked before the next one.
+	unsure *slot.Version
+}
+
+// settle finds out what became of a commit that was not answered.
+func (s *committed) settle() error {
+	if s.unsure == nil {
+		return nil
+	}
+	g, err := s.manager.Load()
+	if err != nil {
+		return err
+	}
+	if g.Sequence == s.unsure.Sequence && g.Hash == s.unsure.Hash {
+		s.image.Confirm()
+		s.sequence = g.Sequence
+	}
+	s.unsure = nil
+	return nil
+}
+
+// Save seals the state with a key of its own, so that an image of before and
+// the key of before open nothing once the manager has forgotten that key.
+func (s *committed) Save(state []byte) error {
+	if err := s.settle(); err != nil {
+		return err
+	}
+	var key [proto.KeySize]byte
+	rand.Read(key[:])
+	defer clear(key[:])
+	v, err := s.image.Save(key[:], s.sequence+1, state)
+	if err != nil {
+		return err
+	}
+	if err := s.manager.Commit(v.Sequence, v.Hash, key); err != nil {
+		s.unsure = &v
+		return err
+	}
+	s.image.Confirm()
+	s.sequence++
+	return nil
+}
+
+// A guestHandler gives the TPM to one guest at a time.
+type guestHandler struct {
+	device *vtpm.Device
+	log    func(format string, args ...any)
+
+	mu     sync.Mutex
+	taken  bool
+	last   xen.DomID // domain that had the TPM last
+	served bool      // last is valid
+}
+
+var errTaken = errors.New("the TPM is another guest's")
+
+// Open connects a guest. A domain that was not connected last is a machine
+// that was just switched on, and finds its TPM reset. One that comes back, such
+// as a kernel started by a kernel, finds it as it was.
+func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.taken {
+		return nil, errTaken
+	}
+	if h.served && h.last != p.Domain {
+		if err := h.reset(); err != nil {
+			return nil, err
+		}
+	}
+	h.taken, h.served, h.last = true, true, p.Domain
+	h.log("serving domain %d", p.Domain)
+	return &guestConn{h}, nil
+}
+
+// TPM commands that firmware would send: TPM2_Startup(CLEAR) and
+// TPM2_Shutdown(CLEAR). A PV or PVH guest has no firmware.
+var (
+	startupClear  = []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0}
+	shutdownClear = []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0}
+)
+
+func (h *guestHandler) powerOn() error {
+	if r := h.device.Execute(0, startupClear); string(r[6:10]) != "\x00\x00\x00\x00" {
+		return fmt.Errorf("TPM2_Startup: response code %#x", r[6:10])
+	}
+	return nil
+}
+
+// reset is a power cycle of the machine. The TPM itself lost no power, so that
+// the cycle is an orderly one whatever the guest did.
+func (h *guestHandler) reset() error {
+	h.device.Execute(0, shutdownClear)
+	h.device.Init()
+	return h.powerOn()
+}
+
+// A guestConn is the guest that has the TPM now.
+type guestConn struct{ h *guestHandler }
+
+// maxLocality is the highest locality a guest may use: 3 and 4 belong to a
+// dynamic launch, of which no guest can show that it is one.
+const maxLocality = 2
+
+// rcLocality is TPM_RC_LOCALITY, as a whole response.
+var rcLocality = []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x09, 0x07}
+
+func (c *guestConn) Execute(locality uint8, command []byte) []byte {
+	if locality > maxLocality {
+		return rcLocality
+	}
+	return c.h.device.Execute(locality, command)
+}
+
+func (c *guestConn) Cancel() { c.h.device.Cancel() }
+
+func (c *guestConn) Close() {
+	c.h.mu.Lock()
+	defer c.h.mu.Unlock()
+	c.h.taken = false
+}
