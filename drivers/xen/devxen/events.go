@@ -1,0 +1,140 @@
+//go:build linux && !tamago
+
+package devxen
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"sync"
+
+	"stubtpm/drivers/xen"
+)
+
+// events is one open /dev/xen/evtchn, with all ports of the process. A read
+// gives the numbers of ports with an event, which are then masked until they
+// are written back.
+type events struct {
+	f    *os.File
+	done chan struct{}
+
+	mu    sync.Mutex
+	ports map[xen.Port]*channel
+	early map[xen.Port]bool // events of ports that are being opened
+}
+
+func newEvents(f *os.File) *events {
+	e := &events{f: f, done: make(chan struct{}), ports: map[xen.Port]*channel{}, early: map[xen.Port]bool{}}
+	go e.read()
+	return e
+}
+
+func (e *events) close() error {
+	err := e.f.Close()
+	<-e.done
+	return err
+}
+
+func (e *events) read() {
+	defer close(e.done)
+	b := make([]byte, 4*1024)
+	for {
+		n, err := e.f.Read(b)
+		if err != nil {
+			break
+		}
+		// Unmask before passing on: what comes after is a new event.
+		if _, err := e.f.Write(b[:n]); err != nil {
+			break
+		}
+		e.mu.Lock()
+		for ; n >= 4; n -= 4 {
+			p := xen.Port(binary.NativeEndian.Uint32(b[n-4:]))
+			if c := e.ports[p]; c != nil {
+				c.raise()
+			} else {
+				e.early[p] = true
+			}
+		}
+		e.mu.Unlock()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.ports {
+		c.closed = true
+		close(c.c)
+	}
+	e.ports = nil
+}
+
+// open makes a port by an ioctl that returns its number.
+func (e *events) open(what string, request uintptr, args ...uint32) (xen.Channel, error) {
+	n, err := ioctlWords(e.f, request, args)
+	if err != nil {
+		return nil, fmt.Errorf("devxen: %s: %w", what, err)
+	}
+	c := &channel{events: e, port: xen.Port(n), c: make(chan struct{}, 1)}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ports == nil {
+		return nil, xen.ErrClosed
+	}
+	e.ports[c.port] = c
+	if e.early[c.port] {
+		delete(e.early, c.port)
+		c.raise()
+	}
+	return c, nil
+}
+
+// AllocUnbound implements xen.Events.
+func (e *events) AllocUnbound(peer xen.DomID) (xen.Channel, error) {
+	return e.open(fmt.Sprintf("port for domain %d", peer), evtchnBindUnbound, uint32(peer))
+}
+
+// BindInterdomain implements xen.Events.
+func (e *events) BindInterdomain(peer xen.DomID, port xen.Port) (xen.Channel, error) {
+	return e.open(fmt.Sprintf("port %d of domain %d", port, peer), evtchnBindInterdomain, uint32(peer), uint32(port))
+}
+
+type channel struct {
+	events *events
+	port   xen.Port
+	c      chan struct{}
+	closed bool // under events.mu
+}
+
+func (c *channel) Port() xen.Port     { return c.port }
+func (c *channel) C() <-chan struct{} { return c.c }
+
+// raise makes an event pending. Preconditions: events.mu is held.
+func (c *channel) raise() {
+	select {
+	case c.c <- struct{}{}:
+	default:
+	}
+}
+
+func (c *channel) Notify() error {
+	if _, err := ioctlWords(c.events.f, evtchnNotify, []uint32{uint32(c.port)}); err != nil {
+		return fmt.Errorf("devxen: notify port %d: %w", c.port, err)
+	}
+	return nil
+}
+
+func (c *channel) Close() error {
+	e := c.events
+	e.mu.Lock()
+	if c.closed {
+		e.mu.Unlock()
+		return xen.ErrClosed
+	}
+	c.closed = true
+	close(c.c)
+	delete(e.ports, c.port)
+	e.mu.Unlock()
+	if _, err := ioctlWords(e.f, evtchnUnbind, []uint32{uint32(c.port)}); err != nil {
+		return fmt.Errorf("devxen: close port %d: %w", c.port, err)
+	}
+	return nil
+}

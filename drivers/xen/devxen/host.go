@@ -1,0 +1,51 @@
+//go:build linux && !tamago
+
+package devxen
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"stubtpm/drivers/xen/xenbus"
+	"stubtpm/drivers/xen/xenstore"
+)
+
+// A Host is the open devices.
+type Host struct {
+	events *events
+	grants *grants
+	store  *xenstore.Client
+}
+
+// Open opens the devices. An error names the device that is not there; its
+// module may have to be loaded (xen-evtchn, xen-gntdev, xen-gntalloc).
+func Open() (*Host, error) {
+	var files []*os.File
+	for _, name := range []string{"evtchn", "gntdev", "gntalloc", "xenbus"} {
+		f, err := os.OpenFile("/dev/xen/"+name, os.O_RDWR, 0)
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+			return nil, fmt.Errorf("devxen: %w", err)
+		}
+		files = append(files, f)
+	}
+	return &Host{
+		events: newEvents(files[0]),
+		grants: &grants{mapper: files[1], sharer: files[2]},
+		store:  xenstore.NewClient(files[3]),
+	}, nil
+}
+
+// Domain returns what drivers need.
+func (h *Host) Domain() xenbus.Domain {
+	return xenbus.Domain{Events: h.events, Grants: h.grants, Store: h.store}
+}
+
+// Close closes the devices, and with them all ports. Pages that are mapped or
+// shared stay until they are released or the process ends.
+func (h *Host) Close() error {
+	return errors.Join(h.store.Close(), h.events.close(), h.grants.mapper.Close(), h.grants.sharer.Close())
+}
