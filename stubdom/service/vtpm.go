@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"stubtpm/drivers/block"
 	"stubtpm/drivers/slot"
@@ -14,6 +15,10 @@ import (
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr/proto"
 )
+
+// managerTimeout is how long the manager may take for an answer: it may wait
+// for the hardware TPM behind others.
+const managerTimeout = 60 * time.Second
 
 // VTPM runs the vTPM of one guest until the toolstack stops the domain.
 func VTPM(ctx context.Context, e *Environment) error {
@@ -24,7 +29,12 @@ func VTPM(ctx context.Context, e *Environment) error {
 		return fmt.Errorf("manager: %w", err)
 	}
 	defer ring.Close(context.WithoutCancel(ctx))
-	manager := &proto.Client{Transact: func(b []byte) ([]byte, error) { return ring.Transact(ctx, 0, b) }}
+	manager := &proto.Client{Transact: func(b []byte) ([]byte, error) {
+		// Not ctx: the last save comes after the domain was told to stop.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), managerTimeout)
+		defer cancel()
+		return ring.Transact(ctx, 0, b)
+	}}
 	grant, err := manager.Load()
 	if err != nil {
 		return fmt.Errorf("manager: %w", err)
