@@ -28,7 +28,7 @@ func (m *Machine) StoreVolatile() error {
 	if err != nil {
 		return err
 	}
-	return m.files.save(BlobVolatile, b)
+	return m.files.saveVolatile(b)
 }
 
 func (m *Machine) volatile() ([]byte, error) {

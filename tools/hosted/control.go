@@ -335,7 +335,7 @@ func (c *controlConn) getBlob(body []byte) []byte {
 		if flags&stateDecrypted != 0 {
 			err = errors.New("plain state is not given out while there is a migration key")
 		} else {
-			blob, err = sealFile(typ, blob, c.MigrationKey)
+			blob, err = sealFile(typ, 0, blob, c.MigrationKey)
 			out = stateEncrypted
 		}
 	}

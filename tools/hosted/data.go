@@ -34,6 +34,7 @@ type Data struct {
 // TPM_RC_COMMAND_SIZE and the connection ends, since the next command's
 // beginning is not known.
 func (d *Data) Serve(conn net.Conn) {
+	conn = block(conn)
 	defer conn.Close()
 	buf := make([]byte, frameHeader+maxCommand)
 	for {

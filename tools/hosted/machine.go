@@ -169,7 +169,7 @@ func (m *Machine) powerOn(deleteVolatile bool) error {
 		m.log("loaded the TPM in %s", m.files)
 	}
 	if volatile != nil && deleteVolatile {
-		if err := m.files.Remove(BlobVolatile); err != nil {
+		if err := m.files.RemoveVolatile(); err != nil {
 			return err
 		}
 	}

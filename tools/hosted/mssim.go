@@ -60,6 +60,7 @@ func (s *Sim) ServePlatform(conn net.Conn) { s.serve(conn, s.platform) }
 var errLeave = errors.New("session ended")
 
 func (s *Sim) serve(conn net.Conn, one func(*simConn, uint32) ([]byte, error)) {
+	conn = block(conn)
 	defer conn.Close()
 	c := &simConn{conn: conn}
 	for {

@@ -94,6 +94,7 @@ func (o *serveOptions) readKey() (*Key, error) {
 }
 
 func (o *serveOptions) run(open func(Logger) Open, stdout, stderr io.Writer) error {
+	oneProcessor()
 	startup, err := o.check()
 	if err != nil {
 		return err

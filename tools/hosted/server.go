@@ -37,6 +37,9 @@ func (s *Server) Stop() {
 	s.stopped = true
 	close(s.done)
 	for c := range s.closers {
+		if r, ok := c.(interface{ CloseRead() error }); ok {
+			r.CloseRead() // wakes a read that blocks its thread
+		}
 		c.Close()
 	}
 }

@@ -51,6 +51,7 @@ func RunSocket(args []string, open func(Logger) Open, version string, stdout, st
 
 // serveSocket runs the channels until the end.
 func serveSocket(o *Options, open Open, log Logger) error {
+	oneProcessor()
 	// Signals are taken from the start, so that none ends the process between
 	// the manufacture and the first command.
 	sig := make(chan os.Signal, 1)

@@ -24,14 +24,20 @@ import (
 //	10     1    protection: 0 SHA-256 of all before it, 1 AES-GCM
 //	11     1    source of the key: 0 given, 1 PBKDF2, 2 SHA-512
 //	12     4    length of the state in bytes
-//	16     16   salt of the key, zero if the key was given
-//	32     12   nonce, zero without encryption
-//	44     n    state, encrypted under AES-GCM with bytes 0 to 43 as associated data
-//	44+n   32   SHA-256 of bytes 0 to 43+n, or 16: tag of AES-GCM
+//	16     8    sequence: of two slots the higher one is the state
+//	24     16   salt of the key, zero if the key was given
+//	40     12   nonce, zero without encryption
+//	52     n    state, encrypted under AES-GCM with bytes 0 to 51 as associated data
+//	52+n   32   SHA-256 of bytes 0 to 51+n, or 16: tag of AES-GCM
+//
+// What follows is left over from a longer state and is not looked at.
 const (
 	fileMagic   = "stubtpm\x00"
 	fileVersion = 1
-	fileHeader  = 44
+	fileHeader  = 52
+	offSequence = 16
+	offSalt     = 24
+	offNonce    = 40
 
 	protectNone = 0
 	protectGCM  = 1
@@ -143,7 +149,7 @@ func (k *Key) aead(salt [16]byte) (cipher.AEAD, error) {
 }
 
 // sealFile returns the bytes of a state file.
-func sealFile(t BlobType, state []byte, key *Key) ([]byte, error) {
+func sealFile(t BlobType, seq uint64, state []byte, key *Key) ([]byte, error) {
 	if len(state) > maxBlob {
 		return nil, fmt.Errorf("state has %d bytes; the limit is %d", len(state), maxBlob)
 	}
@@ -152,6 +158,7 @@ func sealFile(t BlobType, state []byte, key *Key) ([]byte, error) {
 	b[8] = fileVersion
 	b[9] = byte(t)
 	binary.BigEndian.PutUint32(b[12:], uint32(len(state)))
+	binary.BigEndian.PutUint64(b[offSequence:], seq)
 	if key == nil {
 		b = append(b, state...)
 		return append(b, digest(b)...), nil
@@ -162,18 +169,32 @@ func sealFile(t BlobType, state []byte, key *Key) ([]byte, error) {
 	if key.kdf == KDFPBKDF2 {
 		salt = key.writeSalt()
 	}
-	copy(b[16:], salt[:])
-	rand.Read(b[32:fileHeader])
+	copy(b[offSalt:], salt[:])
+	rand.Read(b[offNonce:fileHeader])
 	aead, err := key.aead(salt)
 	if err != nil {
 		return nil, err
 	}
-	return aead.Seal(b, b[32:fileHeader], state, b[:fileHeader]), nil
+	return aead.Seal(b, b[offNonce:fileHeader], state, b[:fileHeader]), nil
 }
 
 // openFile returns the state in the bytes of a state file. It fails where a
 // single bit was changed.
 func openFile(t BlobType, b []byte, key *Key) ([]byte, error) {
+	state, _, err := openSlot(t, b, key)
+	return state, err
+}
+
+// openSlot is openFile with the sequence.
+func openSlot(t BlobType, b []byte, key *Key) (state []byte, seq uint64, err error) {
+	state, err = decodeFile(t, b, key)
+	if err == nil {
+		seq = binary.BigEndian.Uint64(b[offSequence:])
+	}
+	return state, seq, err
+}
+
+func decodeFile(t BlobType, b []byte, key *Key) ([]byte, error) {
 	if len(b) < fileHeader || string(b[:8]) != fileMagic {
 		return nil, fmt.Errorf("%w: not a state file of stubtpm", ErrDamaged)
 	}
@@ -190,7 +211,7 @@ func openFile(t BlobType, b []byte, key *Key) ([]byte, error) {
 	head, body := b[:fileHeader], b[fileHeader:]
 	switch b[10] {
 	case protectNone:
-		if uint64(len(body)) != n+sha256.Size || !bytes.Equal(digest(b[:fileHeader+n]), body[n:]) {
+		if uint64(len(body)) < n+sha256.Size || !bytes.Equal(digest(b[:fileHeader+n]), body[n:n+sha256.Size]) {
 			return nil, ErrDamaged
 		}
 		if key != nil {
@@ -204,14 +225,15 @@ func openFile(t BlobType, b []byte, key *Key) ([]byte, error) {
 		if b[11] != byte(key.kdf) {
 			return nil, fmt.Errorf("%w: it was made with another kind of key", ErrKey)
 		}
-		aead, err := key.aead([16]byte(head[16:32]))
+		aead, err := key.aead([16]byte(head[offSalt:offNonce]))
 		if err != nil {
 			return nil, err
 		}
-		if uint64(len(body)) != n+uint64(aead.Overhead()) {
+		end := n + uint64(aead.Overhead())
+		if uint64(len(body)) < end {
 			return nil, ErrDamaged
 		}
-		state, err := aead.Open(nil, head[32:], body, head)
+		state, err := aead.Open(nil, head[offNonce:], body[:end], head)
 		if err != nil {
 			return nil, ErrKey
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -129,9 +130,16 @@ func nvCase(name string, nt tpm2.TPMNT, size uint16, first, f func(*tpmproc.Conn
 	}}
 }
 
-func nvWrite64(c *tpmproc.Conn, owner tpm2.AuthHandle, ix tpm2.NamedHandle) error {
-	_, err := tpm2.NVWrite{AuthHandle: owner, NVIndex: ix, Data: tpm2.TPM2BMaxNVBuffer{Buffer: make([]byte, 64)}}.Execute(c)
-	return err
+// nvWrite64 writes other bytes each time: a TPM may leave out a write that
+// changes nothing.
+func nvWrite64() func(*tpmproc.Conn, tpm2.AuthHandle, tpm2.NamedHandle) error {
+	var n uint64
+	return func(c *tpmproc.Conn, owner tpm2.AuthHandle, ix tpm2.NamedHandle) error {
+		n++
+		data := binary.BigEndian.AppendUint64(make([]byte, 56), n)
+		_, err := tpm2.NVWrite{AuthHandle: owner, NVIndex: ix, Data: tpm2.TPM2BMaxNVBuffer{Buffer: data}}.Execute(c)
+		return err
+	}
 }
 
 func increment(c *tpmproc.Conn, owner tpm2.AuthHandle, ix tpm2.NamedHandle) error {
@@ -140,7 +148,7 @@ func increment(c *tpmproc.Conn, owner tpm2.AuthHandle, ix tpm2.NamedHandle) erro
 }
 
 func nvWrite() benchCase {
-	return nvCase("NV_Write(64)", tpm2.TPMNTOrdinary, 64, nvWrite64, nvWrite64)
+	return nvCase("NV_Write(64)", tpm2.TPMNTOrdinary, 64, nvWrite64(), nvWrite64())
 }
 
 func nvIncrement() benchCase {
@@ -148,7 +156,7 @@ func nvIncrement() benchCase {
 }
 
 func nvRead() benchCase {
-	return nvCase("NV_Read(64)", tpm2.TPMNTOrdinary, 64, nvWrite64,
+	return nvCase("NV_Read(64)", tpm2.TPMNTOrdinary, 64, nvWrite64(),
 		func(c *tpmproc.Conn, owner tpm2.AuthHandle, ix tpm2.NamedHandle) error {
 			_, err := tpm2.NVRead{AuthHandle: owner, NVIndex: ix, Size: 64}.Execute(c)
 			return err
