@@ -252,7 +252,8 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 			return "", "EINVAL", nil
 		}
 		list += "\x00"
-		return strconv.FormatUint(s.gen, 10) + "\x00" + list[at:min(len(list), at+s.lists)], "", nil
+		generation := strconv.FormatUint(s.gen, 10) + "\x00"
+		return generation + list[at:min(len(list), at+s.lists-len(generation))], "", nil
 	case 2: // READ
 		if !exists {
 			return "", "ENOENT", nil

@@ -1,0 +1,138 @@
+//go:build tamago
+
+package hvm
+
+import (
+	"fmt"
+	"sync"
+
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/abi"
+)
+
+// Events are this domain's event channels. They implement xen.Events.
+type Events struct {
+	up *Upcall
+
+	mu   sync.Mutex
+	open map[uint32]*channel
+}
+
+// NewEvents returns the events that arrive by u, which is set up already.
+func NewEvents(u *Upcall) *Events {
+	return &Events{up: u, open: make(map[uint32]*channel)}
+}
+
+// Deliver passes on the events that Upcall.Handle has marked. It does not block
+// and is to be called by one goroutine after each interrupt with others.
+func (e *Events) Deliver() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.up.take(func(port uint32) {
+		if c := e.open[port]; c != nil {
+			c.wake()
+		}
+	})
+}
+
+// AllocUnbound implements xen.Events.
+func (e *Events) AllocUnbound(peer xen.DomID) (xen.Channel, error) {
+	a := abi.AllocUnbound{Dom: abi.DomIDSelf, RemoteDom: uint16(peer)}
+	if err := check(call(abi.EventChannelOp, abi.EvtchnAllocUnbound, &a)); err != nil {
+		return nil, fmt.Errorf("event channel for domain %d: %w", peer, err)
+	}
+	return e.adopt(a.Port)
+}
+
+// BindInterdomain implements xen.Events.
+func (e *Events) BindInterdomain(peer xen.DomID, port xen.Port) (xen.Channel, error) {
+	b := abi.BindInterdomain{RemoteDom: uint16(peer), RemotePort: uint32(port)}
+	if err := check(call(abi.EventChannelOp, abi.EvtchnBindInterdomain, &b)); err != nil {
+		return nil, fmt.Errorf("event channel of domain %d, port %d: %w", peer, port, err)
+	}
+	return e.adopt(b.LocalPort)
+}
+
+// BindVIRQ opens a port for a virtual interrupt of this domain (VIRQ_*,
+// public/xen.h) other than the timer's.
+func (e *Events) BindVIRQ(virq uint32) (xen.Channel, error) {
+	b := abi.BindVirq{Virq: virq}
+	if err := check(call(abi.EventChannelOp, abi.EvtchnBindVirq, &b)); err != nil {
+		return nil, fmt.Errorf("virtual interrupt %d: %w", virq, err)
+	}
+	return e.adopt(b.Port)
+}
+
+// Adopt returns the channel of a port that the toolstack has opened for this
+// domain, such as the store's.
+func (e *Events) Adopt(port xen.Port) (xen.Channel, error) {
+	if port == 0 || port >= abi.EventChannels {
+		return nil, fmt.Errorf("event channel: port %d: %w", port, Errno(22))
+	}
+	return e.adopt(uint32(port))
+}
+
+func (e *Events) adopt(port uint32) (xen.Channel, error) {
+	p := abi.EvtchnPort{Port: port}
+	if port >= abi.EventChannels {
+		call(abi.EventChannelOp, abi.EvtchnClose, &p)
+		return nil, fmt.Errorf("event channel: port %d: %w", port, Errno(28))
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := &channel{events: e, port: port, c: make(chan struct{}, 1)}
+	e.open[port] = c
+	if err := check(call(abi.EventChannelOp, abi.EvtchnUnmask, &p)); err != nil {
+		delete(e.open, port)
+		return nil, fmt.Errorf("event channel: unmask port %d: %w", port, err)
+	}
+	return c, nil
+}
+
+type channel struct {
+	events *Events
+	port   uint32
+	c      chan struct{}
+	closed bool // guarded by events.mu
+}
+
+func (c *channel) wake() {
+	select {
+	case c.c <- struct{}{}:
+	default: // one is waiting to be read: it tells of this event too
+	}
+}
+
+func (c *channel) Port() xen.Port     { return xen.Port(c.port) }
+func (c *channel) C() <-chan struct{} { return c.c }
+
+func (c *channel) Notify() error {
+	c.events.mu.Lock()
+	defer c.events.mu.Unlock()
+	if c.closed {
+		return xen.ErrClosed
+	}
+	if err := Send(c.port); err != nil {
+		return fmt.Errorf("event channel: notify by port %d: %w", c.port, err)
+	}
+	return nil
+}
+
+func (c *channel) Close() error {
+	e := c.events
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c.closed {
+		return xen.ErrClosed
+	}
+	c.closed = true
+	delete(e.open, c.port)
+	close(c.c)
+	e.up.mask(c.port)
+	e.up.clear(c.port)
+	p := abi.EvtchnPort{Port: c.port}
+	if err := check(call(abi.EventChannelOp, abi.EvtchnClose, &p)); err != nil {
+		return fmt.Errorf("event channel: close port %d: %w", c.port, err)
+	}
+	return nil
+}

@@ -1,0 +1,33 @@
+// Package hvm reaches Xen from a PVH domain without an operating system: by
+// hypercalls, the shared information page, the grant table and the rings of
+// store and console. Events and Grants are those of package xen.
+//
+// Hypercalls need the build tag tamago; what is logic only has none. Addresses of
+// the domain are physical and equal to virtual ones. The board tells where
+// pages may be mapped, and calls in for interrupts.
+package hvm
+
+import "strconv"
+
+// An Errno is what a hypercall answered (public/errno.h), as a positive number.
+type Errno int
+
+var errnoNames = map[Errno]string{
+	1: "EPERM", 2: "ENOENT", 3: "ESRCH", 7: "E2BIG", 11: "EAGAIN", 12: "ENOMEM", 14: "EFAULT", 16: "EBUSY",
+	17: "EEXIST", 22: "EINVAL", 28: "ENOSPC", 38: "ENOSYS", 95: "EOPNOTSUPP",
+}
+
+func (e Errno) Error() string {
+	if s := errnoNames[e]; s != "" {
+		return "xen: " + s
+	}
+	return "xen: error " + strconv.Itoa(int(e))
+}
+
+// check turns the answer of a hypercall into an error.
+func check(r int64) error {
+	if r < 0 {
+		return Errno(-r)
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+//go:build tamago
+
+package hvm
+
+import (
+	"unsafe"
+
+	"stubtpm/drivers/xen/abi"
+)
+
+// amd says which instruction is the hypercall; Detect sets it.
+var amd bool
+
+// hypercall is in hypercall_amd64.s. Arguments of hypercalls that take an address
+// must stay where they are for the call only.
+//
+//go:noescape
+func hypercall(nr, op uint64, arg unsafe.Pointer, n uint64) int64
+func cpuid(leaf uint32) (eax, ebx, ecx, edx uint32)
+
+// call makes a hypercall that takes a command and the address of one argument.
+//
+//go:nosplit
+func call[T any](nr, op uint64, arg *T) int64 { return hypercall(nr, op, unsafe.Pointer(arg), 1) }
+
+// Detect looks for Xen and prepares hypercalls. It returns Xen's version, major
+// << 16 | minor, 0 if there is no Xen, and this domain's id if Xen tells it.
+// It allocates nothing and may run before the runtime does.
+func Detect() (version uint32, domain uint16, known bool) {
+	_, b, c, d := cpuid(0)
+	// "AuthenticAMD" and "HygonGenuine".
+	amd = b == 0x68747541 && d == 0x69746e65 && c == 0x444d4163 ||
+		b == 0x6f677948 && d == 0x6e65476e && c == 0x656e6975
+	for base := uint32(abi.CPUIDBase); base < abi.CPUIDLast; base += abi.CPUIDStep {
+		last, b, c, d := cpuid(base)
+		if b != abi.SignatureEBX || c != abi.SignatureECX || d != abi.SignatureEDX {
+			continue
+		}
+		version, _, _, _ = cpuid(base + abi.CPUIDVersion)
+		if last >= base+abi.CPUIDHvm {
+			flags, _, id, _ := cpuid(base + abi.CPUIDHvm)
+			return version, uint16(id), flags&abi.CPUIDHvmDomidEAX != 0
+		}
+		return version, 0, false
+	}
+	return 0, 0, false
+}
+
+// Param returns a parameter of this domain (public/hvm/params.h), 0 if Xen
+// refuses.
+func Param(index uint32) uint64 {
+	p := abi.HvmParam{Domid: abi.DomIDSelf, Index: index}
+	if call(abi.HvmOp, abi.HvmGetParam, &p) != 0 {
+		return 0
+	}
+	return p.Value
+}
+
+// SetUpcallVector makes events interrupt by a vector, without a controller
+// that would have to be told of the interrupt's end.
+func SetUpcallVector(vector uint8) error {
+	p := abi.HvmParam{Domid: abi.DomIDSelf, Index: abi.ParamCallbackIRQ,
+		Value: abi.CallbackTypeVector<<abi.CallbackTypeShift | uint64(vector)}
+	return check(call(abi.HvmOp, abi.HvmSetParam, &p))
+}
+
+// MapFrame puts a frame of one of Xen's spaces, such as
+// abi.MapSpaceSharedInfo, at a physical address of this domain.
+func MapFrame(space uint32, index, addr uint64) error {
+	a := abi.AddToPhysmap{Domid: abi.DomIDSelf, Space: space, Idx: index, Gpfn: addr >> 12}
+	return check(call(abi.MemoryOp, abi.AddToPhysmapOp, &a))
+}
+
+// MemoryMap fills b with Xen's map of this domain's memory, abi.E820EntrySize
+// bytes each, and returns the number of entries.
+func MemoryMap(b []byte) int {
+	m := abi.MemoryMap{Entries: uint32(len(b) / abi.E820EntrySize), Buffer: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))}
+	if call(abi.MemoryOp, abi.MemoryMapOp, &m) != 0 {
+		return 0
+	}
+	return int(m.Entries)
+}
+
+// Shutdown ends the domain for a reason such as abi.ShutdownPoweroff.
+//
+//go:nosplit
+func Shutdown(reason uint32) { call(abi.SchedOp, abi.SchedShutdown, &reason) }
+
+// Yield lets Xen run others.
+//
+//go:nosplit
+func Yield() { hypercall(abi.SchedOp, abi.SchedYield, nil, 0) }
+
+// SetTimer lets VIRQ_TIMER come once, at a system time in nanoseconds; 0 stops
+// it.
+//
+//go:nosplit
+func SetTimer(at uint64) { hypercall(abi.SetTimerOp, at, nil, 0) }
+
+// Send raises an event at the other end of a port.
+//
+//go:nosplit
+func Send(port uint32) error { return check(SendRaw(port)) }
+
+// SendRaw is Send for code that may not allocate: its answer is negative on
+// failure.
+//
+//go:nosplit
+func SendRaw(port uint32) int64 {
+	p := abi.EvtchnPort{Port: port}
+	return call(abi.EventChannelOp, abi.EvtchnSend, &p)
+}
+
+// BindTimer opens a port for VIRQ_TIMER of processor 0.
+func BindTimer() (port uint32, err error) {
+	b := abi.BindVirq{Virq: abi.VirqTimer}
+	err = check(call(abi.EventChannelOp, abi.EvtchnBindVirq, &b))
+	return b.Port, err
+}
+
+// SharedInfoAt returns the shared information page at an address.
+func SharedInfoAt(addr uint64) *abi.SharedInfo {
+	return (*abi.SharedInfo)(unsafe.Pointer(uintptr(addr)))
+}
