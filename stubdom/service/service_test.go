@@ -71,7 +71,12 @@ func (l *lab) run(id xen.DomID, serve func(ctx context.Context) error) (stop fun
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(l.ctx)
 	l.wait.Add(1)
-	go func() { defer l.wait.Done(); done <- serve(ctx) }()
+	go func() {
+		defer l.wait.Done()
+		err := serve(ctx)
+		l.t.Logf("dom%d ended: %v", id, err)
+		done <- err
+	}()
 	return func() error { cancel(); return <-done }
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // An Error is what the store answered to a request: the name of an errno.
@@ -318,13 +319,18 @@ func (t *Tx) SetPerms(ctx context.Context, path string, perms ...string) error {
 	return t.c.setPermsTx(ctx, t.id, path, perms)
 }
 
-// maxConflicts is how often Transaction tries again.
-const maxConflicts = 16
+// conflictPause is how much longer Transaction waits after each conflict, up
+// to maxPause: on a host where many domains start, others get between for a
+// while.
+const (
+	conflictPause = time.Millisecond
+	maxPause      = 50 * time.Millisecond
+)
 
 // Transaction runs f in a transaction and commits it; f runs again where
-// another writer came between. An error of f aborts it.
+// another writer came between, until ctx ends. An error of f aborts it.
 func (c *Client) Transaction(ctx context.Context, f func(t *Tx) error) error {
-	for range maxConflicts {
+	for pause := conflictPause; ; pause = min(pause+conflictPause, maxPause) {
 		b, err := c.do(ctx, opTransactionStart, 0, "\x00")
 		if err != nil {
 			return wrap("transaction", "start", err)
@@ -335,15 +341,16 @@ func (c *Client) Transaction(ctx context.Context, f func(t *Tx) error) error {
 		}
 		if err := f(&Tx{c, uint32(id)}); err != nil {
 			c.do(context.WithoutCancel(ctx), opTransactionEnd, uint32(id), "F\x00")
-			if errors.Is(err, ErrAgain) {
-				continue
+			if !errors.Is(err, ErrAgain) {
+				return err
 			}
-			return err
-		}
-		_, err = c.do(ctx, opTransactionEnd, uint32(id), "T\x00")
-		if !errors.Is(err, ErrAgain) {
+		} else if _, err = c.do(ctx, opTransactionEnd, uint32(id), "T\x00"); !errors.Is(err, ErrAgain) {
 			return wrap("transaction", "end", err)
 		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return wrap("transaction", "end", ErrAgain)
+		}
 	}
-	return wrap("transaction", "end", ErrAgain)
 }
