@@ -3,6 +3,7 @@
 package hvm
 
 import (
+	"runtime"
 	"unsafe"
 
 	"stubtpm/drivers/xen/abi"
@@ -75,7 +76,9 @@ func MapFrame(space uint32, index, addr uint64) error {
 // bytes each, and returns the number of entries.
 func MemoryMap(b []byte) int {
 	m := abi.MemoryMap{Entries: uint32(len(b) / abi.E820EntrySize), Buffer: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))}
-	if call(abi.MemoryOp, abi.MemoryMapOp, &m) != 0 {
+	r := call(abi.MemoryOp, abi.MemoryMapOp, &m)
+	runtime.KeepAlive(b)
+	if r != 0 {
 		return 0
 	}
 	return int(m.Entries)
@@ -98,8 +101,6 @@ func Yield() { hypercall(abi.SchedOp, abi.SchedYield, nil, 0) }
 func SetTimer(at uint64) { hypercall(abi.SetTimerOp, at, nil, 0) }
 
 // Send raises an event at the other end of a port.
-//
-//go:nosplit
 func Send(port uint32) error { return check(SendRaw(port)) }
 
 // SendRaw is Send for code that may not allocate: its answer is negative on

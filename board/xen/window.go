@@ -1,0 +1,36 @@
+//go:build tamago
+
+package xen
+
+import "stubtpm/board/pvh"
+
+// The window is where frames go that are not this domain's memory. Offsets:
+const (
+	sharedInfoOffset = 0
+	grantTableOffset = 0x100000 // grant table, at most maxGrantFrames
+	foreignOffset    = 0x200000 // frames of other domains, maxForeign
+	windowSize       = 0x1000000
+
+	maxGrantFrames = 64
+	maxForeign     = (windowSize - foreignOffset) / pageSize
+)
+
+// findWindow returns the highest place of windowSize bytes, aligned to it, that
+// lies between the end of what libxl gives as memory below 4 GiB and the
+// device registers under that line, and that the memory map does not name. It
+// returns 0 if there is none.
+func findWindow(regions []pvh.Region) uint64 {
+	for at := uint64(0xf0000000); at >= 0x40000000; at -= windowSize {
+		free := true
+		for i := range regions {
+			r := &regions[i]
+			if r.Start < at+windowSize && at < r.Start+r.Size {
+				free = false
+			}
+		}
+		if free {
+			return at
+		}
+	}
+	return 0
+}
