@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 )
@@ -50,16 +49,6 @@ func block(conn net.Conn) net.Conn {
 	tv := syscall.NsecToTimeval(int64(partTimeout))
 	syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &tv)
 	return &blockingConn{Conn: conn, fd: fd}
-}
-
-// oneProcessor keeps the Go runtime to one processor. Commands run one after
-// the other in any case, and a second processor only spins for work while
-// commands come and go (measured: 26 us for GetRandom instead of 16); key
-// generation, which can use two, is still faster than it needs to be.
-func oneProcessor() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(1)
-	}
 }
 
 // Read reads once; SetReadDeadline bounds it.

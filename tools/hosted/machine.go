@@ -89,6 +89,7 @@ type Machine struct {
 	open  Open
 	files *StateDir
 	log   Logger
+	procs *processors // nil leaves the Go runtime as it is
 
 	rejectLocality4 bool
 	startup         Startup
@@ -262,7 +263,9 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	if m.tpm == nil {
 		return errorResponse(rcFailure)
 	}
+	m.procs.begin()
 	rsp := m.tpm.Execute(locality, cmd)
+	m.procs.end()
 	m.orderly = false
 	if len(cmd) >= headerSize && len(rsp) >= headerSize && binary.BigEndian.Uint32(rsp[6:]) == 0 {
 		m.orderly = binary.BigEndian.Uint32(cmd[6:]) == ccShutdown

@@ -94,7 +94,6 @@ func (o *serveOptions) readKey() (*Key, error) {
 }
 
 func (o *serveOptions) run(open func(Logger) Open, stdout, stderr io.Writer) error {
-	oneProcessor()
 	startup, err := o.check()
 	if err != nil {
 		return err
@@ -121,7 +120,7 @@ func (o *serveOptions) run(open func(Logger) Open, stdout, stderr io.Writer) err
 		}
 	}
 	m := NewMachine(open(log), files, log)
-	m.startup = startup
+	m.startup, m.procs = startup, oneProcessor()
 	srv := NewServer()
 	defer srv.Wait()
 	defer srv.Stop()

@@ -51,7 +51,6 @@ func RunSocket(args []string, open func(Logger) Open, version string, stdout, st
 
 // serveSocket runs the channels until the end.
 func serveSocket(o *Options, open Open, log Logger) error {
-	oneProcessor()
 	// Signals are taken from the start, so that none ends the process between
 	// the manufacture and the first command.
 	sig := make(chan os.Signal, 1)
@@ -76,6 +75,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 	defer files.Close()
 
 	m := NewMachine(open, files, log)
+	m.procs = oneProcessor()
 	m.rejectLocality4, m.startup = o.RejectLocality4, o.Startup
 	srv := NewServer()
 	defer srv.Wait()

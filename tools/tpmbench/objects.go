@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
@@ -95,9 +96,19 @@ func sealed(policy []byte) template {
 		ObjectAttributes: a, AuthPolicy: tpm2.TPM2BDigest{Buffer: policy}}, data: make([]byte, 32)}
 }
 
+// createPrimary makes another key each time, by the template's unique field: how
+// long the search for primes takes depends on the key.
 func createPrimary(name string, slow int, t tpm2.TPMTPublic) benchCase {
 	return benchCase{name, slow, func(c *tpmproc.Conn) (op, func(), error) {
+		n := uint64(0)
 		return func() (time.Duration, error) {
+			n++
+			unique := binary.BigEndian.AppendUint64(nil, n)
+			if t.Type == tpm2.TPMAlgRSA {
+				t.Unique = tpm2.NewTPMUPublicID(t.Type, &tpm2.TPM2BPublicKeyRSA{Buffer: unique})
+			} else {
+				t.Unique = tpm2.NewTPMUPublicID(t.Type, &tpm2.TPMSECCPoint{X: tpm2.TPM2BECCParameter{Buffer: unique}})
+			}
 			var h tpm2.TPMHandle
 			d, err := c.Timed(func() error {
 				r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(t)}.Execute(c)
