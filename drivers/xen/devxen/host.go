@@ -35,7 +35,7 @@ func Open() (*Host, error) {
 	return &Host{
 		events: newEvents(files[0]),
 		grants: &grants{mapper: files[1], sharer: files[2]},
-		store:  xenstore.NewClient(files[3]),
+		store:  xenstore.NewClient(newTurns(files[3])),
 	}, nil
 }
 
