@@ -1,0 +1,32 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestCommands(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		code int
+		want string // in what is printed
+	}{
+		{"", exitUsage, "Usage"},
+		{"help", exitOK, "serve --state DIR"},
+		{"--version", exitOK, "TPM emulator version"},
+		{"bogus", exitUsage, `unknown command "bogus"`},
+		{"serve", exitUsage, "-state DIR is missing"},
+		{"serve -nonsense", exitUsage, "-nonsense"},
+		{"socket --tpm2", exitFail, "--tpmstate"},
+		{"socket --help", exitOK, "--ctrl"},
+		{"chardev", exitFail, "not supported"},
+		{"cuse", exitFail, "not supported"},
+	} {
+		var out bytes.Buffer
+		code := run(append([]string{"stubtpm"}, strings.Fields(c.args)...), nil, &out, &out)
+		if code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("stubtpm %s: code %d, %s", c.args, code, out.String())
+		}
+	}
+}
