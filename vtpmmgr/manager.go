@@ -3,7 +3,13 @@
 //
 // It is pure logic over a hardware TPM (google/go-tpm's transport), a disk and
 // a connection that says who is at its other end. It has no build tag and runs
-// anywhere.
+// anywhere. A domain's main has to do no more than
+//
+//	m, err := vtpmmgr.Open(vtpmmgr.Config{TPM: tpm, Disk: disk, Log: log})
+//	...
+//	s, err := m.Open(vtpmmgr.Peer{Domain: domid, UUID: uuid}) // per connection
+//	response := s.Execute(request)
+//	s.Close()
 package vtpmmgr
 
 import (
@@ -29,8 +35,23 @@ type Config struct {
 	// is sealed; used by Initialise only.
 	PCRs []uint
 
+	// Guard, if set, keeps old copies of the disk from being taken.
+	Guard Guard
+
 	// Log is told of events: never keys, never bodies of messages.
 	Log func(format string, args ...any)
+}
+
+// A Guard remembers, where nobody can set it back, which version of the ledger
+// is the last: a monotonic counter of the hardware TPM. None is written yet,
+// and without one an old but whole copy of the manager's disk is taken.
+type Guard interface {
+	// Check refuses a ledger that is not the last one; at start.
+	Check(sequence uint64) error
+
+	// Advance makes the ledger the last one; after it is durable on disk and
+	// before anybody is told.
+	Advance(sequence uint64) error
 }
 
 // A Manager serves vTPMs and administrators. Its methods may be called by
@@ -41,8 +62,10 @@ type Manager struct {
 	cfg Config
 
 	mu        sync.Mutex
-	id        [16]byte
 	key       []byte // root key
+	srkName   []byte
+	session   tpm2.Session // for random bytes; nil until one is needed
+	endUse    func() error // flushes session
 	store     *slot.Store
 	sequence  uint64 // of the ledger
 	ledger    ledger
@@ -80,24 +103,21 @@ func (m *Manager) startTPM() error {
 	return nil
 }
 
-func (m *Manager) open(id [16]byte, key []byte) (err error) {
-	m.id, m.key = id, key
-	m.store, err = slot.Open(behind{m.cfg.Disk}, slot.ID{UUID: id, Purpose: slot.Manager})
+func (m *Manager) open(r *root, key []byte) (err error) {
+	m.key, m.srkName = key, r.srkName
+	m.store, err = slot.Open(behind{m.cfg.Disk}, slot.ID{UUID: r.id, Purpose: slot.Manager})
 	return err
 }
 
 // Initialise makes a new, empty ledger on a disk that has none, with a new
-// root key. It refuses a disk with a root record: what that protects would be
-// lost.
+// root key. It refuses a disk with a root record, whose ledger would be lost, with
+// ErrInitialised, and one with anything else where it goes with ErrNotBlank.
 func Initialise(cfg Config) (*Manager, error) {
 	m, err := newManager(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := readRoot(cfg.Disk); !errors.Is(err, ErrUninitialised) {
-		if err == nil {
-			err = ErrInitialised
-		}
+	if err := checkBlank(cfg.Disk); err != nil {
 		return nil, err
 	}
 	key := make([]byte, slot.KeySize)
@@ -107,7 +127,7 @@ func Initialise(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	rand.Read(r.id[:])
-	if err := m.open(r.id, key); err != nil {
+	if err := m.open(&r, key); err != nil {
 		return nil, err
 	}
 	m.ledger = ledger{}
@@ -136,12 +156,17 @@ func Open(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.open(r.id, key); err != nil {
+	if err := m.open(&r, key); err != nil {
 		return nil, err
 	}
 	b, v, err := m.store.Load(key, nil)
 	if err != nil {
 		return nil, fmt.Errorf("vtpmmgr: ledger: %w", err)
+	}
+	if cfg.Guard != nil {
+		if err := cfg.Guard.Check(v.Sequence); err != nil {
+			return nil, fmt.Errorf("vtpmmgr: ledger: %w", err)
+		}
 	}
 	m.sequence = v.Sequence
 	if m.ledger, err = decodeLedger(b); err != nil {
@@ -150,12 +175,16 @@ func Open(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// save makes the ledger durable. It is the one place where a rollback guard
-// and a group commit belong.
+// save makes the ledger durable. A group commit belongs here.
 func (m *Manager) save() error {
 	m.sequence++
 	if _, err := m.store.Save(m.key, m.sequence, m.ledger.encode()); err != nil {
 		return err
+	}
+	if m.cfg.Guard != nil {
+		if err := m.cfg.Guard.Advance(m.sequence); err != nil {
+			return err
+		}
 	}
 	m.store.Confirm()
 	return nil
@@ -181,11 +210,30 @@ func (m *Manager) set(u UUID, e *entry) proto.Code {
 	return proto.OK
 }
 
+func (m *Manager) someRandom(n int) (*tpm2.GetRandomResponse, error) {
+	if m.session == nil {
+		s, end, err := randomSession(m.cfg.TPM, m.srkName)
+		if err != nil {
+			return nil, err
+		}
+		m.session, m.endUse = s, end
+	}
+	return tpm2.GetRandom{BytesRequested: uint16(n)}.Execute(m.cfg.TPM, m.session)
+}
+
 // random returns random bytes of the hardware TPM.
 func (m *Manager) random(n int) ([]byte, error) {
-	var b []byte
+	b := make([]byte, 0, n)
 	for len(b) < n {
-		r, err := tpm2.GetRandom{BytesRequested: uint16(min(n-len(b), 32))}.Execute(m.cfg.TPM)
+		r, err := m.someRandom(min(n-len(b), 32))
+		if err != nil {
+			// The TPM may have been reset and the session gone with it.
+			if m.session != nil {
+				m.endUse()
+				m.session = nil
+			}
+			r, err = m.someRandom(min(n-len(b), 32))
+		}
 		if err != nil {
 			return nil, fmt.Errorf("vtpmmgr: hardware TPM: %w", err)
 		}

@@ -2,7 +2,9 @@ package vtpmmgr
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
+	"reflect"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -139,7 +141,7 @@ func TestRootIsBound(t *testing.T) {
 	if _, err := (tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}).Execute(tpm); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(config); !errors.Is(err, ErrOtherTPM) {
+	if _, err := Open(config); !errors.Is(err, ErrCleared) {
 		t.Errorf("cleared TPM: %v", err)
 	}
 }
@@ -220,11 +222,148 @@ func FuzzLedger(f *testing.F) {
 }
 
 func FuzzRoot(f *testing.F) {
-	r := root{pcrs: []uint{7}, srkName: []byte{1}, public: []byte{2}, private: []byte{3}}
-	f.Add(r.encode())
+	r := root{pcrs: []uint{7}, srkName: []byte{1}, ekName: []byte{4}, public: []byte{2}, private: []byte{3}}
+	b, err := r.encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	if again, err := decodeRoot(b); err != nil || !reflect.DeepEqual(r, again) {
+		f.Fatalf("does not come back: %+v, %v", again, err)
+	}
+	f.Add(b)
+	f.Add(make([]byte, rootSize))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if r, err := decodeRoot(b); err == nil && len(r.encode()) != rootSize {
-			t.Fatal("does not come back")
+		if len(b) == rootSize { // else the fuzzer never gets behind the checksum
+			sum := sha256.Sum256(b[:rootSize-sha256.Size])
+			copy(b[rootSize-sha256.Size:], sum[:])
+		}
+		r, err := decodeRoot(b)
+		if err != nil {
+			return
+		}
+		c, err := r.encode()
+		if err != nil || !bytes.Equal(b[:31], c[:31]) {
+			t.Fatalf("does not come back: %v", err)
 		}
 	})
+}
+
+func TestInitialiseRefuses(t *testing.T) {
+	t.Parallel()
+	tpm := hardwareTPM(t)
+	for _, off := range []int{0, 510, 1080, rootArea - 1} { // partition table, ext4, ...
+		disk := block.NewMem(testDisk)
+		disk.Data[off] = 0x55
+		if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, ErrNotBlank) {
+			t.Errorf("something at %d: %v", off, err)
+		}
+	}
+	if _, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk), PCRs: []uint{24}}); err == nil {
+		t.Error("PCR 24 was taken")
+	}
+}
+
+// TestCutInitialise cuts the power at every sector of an initialisation: the
+// disk is then either blank to another one, or opens.
+func TestCutInitialise(t *testing.T) {
+	t.Parallel()
+	tpm := hardwareTPM(t)
+	cuts := 0
+	for at := 0; ; at++ {
+		disk := block.NewMem(testDisk)
+		n := 0
+		disk.Hook = func() error {
+			if n++; n > at {
+				return errors.New("power cut")
+			}
+			return nil
+		}
+		_, err := Initialise(Config{TPM: tpm, Disk: disk})
+		disk.Hook = nil
+		if err == nil {
+			break
+		}
+		cuts++
+		if _, err := Initialise(Config{TPM: tpm, Disk: disk}); err != nil {
+			t.Fatalf("cut %d: %v", at, err)
+		}
+	}
+	if cuts == 0 {
+		t.Fatal("the power was never cut")
+	}
+}
+
+// TestBus looks for secrets in what a probe between manager and TPM sees.
+func TestBus(t *testing.T) {
+	t.Parallel()
+	bus, disk := &tapped{TPM: hardwareTPM(t)}, block.NewMem(testDisk)
+	newTestManager(t, bus, disk)
+	m, err := Open(Config{TPM: bus, Disk: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	random, err := m.Random(32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(bus.seen) == 0 {
+		t.Fatal("nothing was seen")
+	}
+	if bytes.Contains(bus.seen, m.key) || bytes.Contains(bus.seen, random) {
+		t.Error("root key or random bytes are in clear on the bus")
+	}
+}
+
+// TestDeleteEnroll deletes and enrolls a vTPM under a connection: what that
+// one loaded before is of no use.
+func TestDeleteEnroll(t *testing.T) {
+	t.Parallel()
+	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	admin := connect(t, m, Peer{})
+	if err := admin.Enroll(testUUID); err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, m, Peer{Domain: 5, UUID: testUUID})
+	if _, err := c.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(admin.Delete(testUUID), admin.Enroll(testUUID)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.NotConnected) {
+		t.Fatalf("commit of what was loaded before: %v", err)
+	}
+}
+
+type guard struct{ last uint64 }
+
+var errOld = errors.New("old")
+
+func (g *guard) Advance(n uint64) error { g.last = n; return nil }
+func (g *guard) Check(n uint64) error {
+	if n != g.last {
+		return errOld
+	}
+	return nil
+}
+
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	disk := block.NewMem(testDisk)
+	config := Config{TPM: hardwareTPM(t), Disk: disk, Guard: &guard{}}
+	m, err := Initialise(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := bytes.Clone(disk.Data)
+	if err := connect(t, m, Peer{}).Enroll(testUUID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(config); err != nil {
+		t.Fatal(err)
+	}
+	copy(disk.Data, old)
+	if _, err := Open(config); !errors.Is(err, errOld) {
+		t.Fatalf("an old disk: %v", err)
+	}
 }

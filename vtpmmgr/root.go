@@ -2,6 +2,7 @@ package vtpmmgr
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/slot"
 )
 
 // The root key, under which the ledger is sealed, is itself sealed in the
@@ -21,7 +23,9 @@ var (
 	ErrUninitialised = errors.New("vtpmmgr: disk has no root key: initialise it by an explicit order")
 	ErrInitialised   = errors.New("vtpmmgr: disk has a root key already: will not initialise it again")
 	ErrRoot          = errors.New("vtpmmgr: root record is malformed")
-	ErrOtherTPM      = errors.New("vtpmmgr: the hardware TPM is another one, or was cleared")
+	ErrNotBlank      = errors.New("vtpmmgr: disk is not blank: will not initialise it")
+	ErrOtherTPM      = errors.New("vtpmmgr: the hardware TPM is not the one that holds the root key")
+	ErrCleared       = errors.New("vtpmmgr: the hardware TPM was cleared: the root key is gone with its storage key")
 	ErrPCR           = errors.New("vtpmmgr: the hardware TPM's PCRs are not those of the policy")
 )
 
@@ -32,39 +36,55 @@ const rootArea = 64 << 10
 const (
 	rootMagic   = "stubMGR\x00"
 	rootVersion = 1
-	rootSize    = 4096
+	rootSize    = block.SectorSize // one, so that it is written whole or not at all
+	rootPCRs    = 24
+
+	// policyPCR says that the policy of the sealed object is PolicyPCR alone.
+	// A policy that a signature may update (PolicyOr of PolicyPCR and
+	// PolicyAuthorize) is to get the next number.
+	policyPCR = 1
 )
 
 // A root is the record of the sealed root key.
 type root struct {
 	pcrs    []uint   // SHA-256 PCRs of the policy
-	srkName []byte   // of the storage key: tells another TPM
+	srkName []byte   // of the storage key: tells a TPM that lost the root key
+	ekName  []byte   // of the endorsement key: tells a cleared TPM from another
 	public  []byte   // TPM2B_PUBLIC of the sealed object, its content
 	private []byte   // TPM2B_PRIVATE, its content
 	id      [16]byte // of this manager: its ledger's image carries it
 }
 
-func (r *root) encode() []byte {
+// encode writes the record: magic 8, version 2, id 16, policy 1, PCR mask 4,
+// four fields with a length of 2 before each, zeros, and in the last 32 bytes
+// the SHA-256 hash of all before.
+func (r *root) encode() ([]byte, error) {
 	b := []byte(rootMagic)
 	b = binary.BigEndian.AppendUint16(b, rootVersion)
 	b = append(b, r.id[:]...)
+	b = append(b, policyPCR)
 	mask := uint32(0)
 	for _, n := range r.pcrs {
 		mask |= 1 << n
 	}
 	b = binary.BigEndian.AppendUint32(b, mask)
-	for _, f := range [][]byte{r.srkName, r.public, r.private} {
+	for _, f := range [][]byte{r.srkName, r.ekName, r.public, r.private} {
 		b = binary.BigEndian.AppendUint16(b, uint16(len(f)))
 		b = append(b, f...)
 	}
-	return append(b, make([]byte, rootSize-len(b))...)
+	if len(b) > rootSize-sha256.Size {
+		return nil, fmt.Errorf("%w: %d bytes do not fit", ErrRoot, len(b))
+	}
+	b = append(b, make([]byte, rootSize-sha256.Size-len(b))...)
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...), nil
 }
 
 func decodeRoot(b []byte) (r root, err error) {
 	if len(b) < rootSize {
 		return r, ErrRoot
 	}
-	if bytes.Equal(b[:rootSize], make([]byte, rootSize)) {
+	if isZero(b[:rootSize]) {
 		return r, ErrUninitialised
 	}
 	if string(b[:8]) != rootMagic {
@@ -73,15 +93,24 @@ func decodeRoot(b []byte) (r root, err error) {
 	if v := binary.BigEndian.Uint16(b[8:]); v != rootVersion {
 		return r, fmt.Errorf("%w: version %d, known is %d", ErrRoot, v, rootVersion)
 	}
+	if sum := sha256.Sum256(b[:rootSize-sha256.Size]); !bytes.Equal(sum[:], b[rootSize-sha256.Size:rootSize]) {
+		return r, fmt.Errorf("%w: checksum", ErrRoot)
+	}
 	copy(r.id[:], b[10:])
-	mask := binary.BigEndian.Uint32(b[26:])
-	for n := range uint(24) {
+	if b[26] != policyPCR {
+		return r, fmt.Errorf("%w: policy of kind %d", ErrRoot, b[26])
+	}
+	mask := binary.BigEndian.Uint32(b[27:])
+	if mask>>rootPCRs != 0 {
+		return r, ErrRoot
+	}
+	for n := range uint(rootPCRs) {
 		if mask&(1<<n) != 0 {
 			r.pcrs = append(r.pcrs, n)
 		}
 	}
-	b = b[30:]
-	for _, f := range []*[]byte{&r.srkName, &r.public, &r.private} {
+	b = b[31 : rootSize-sha256.Size]
+	for _, f := range []*[]byte{&r.srkName, &r.ekName, &r.public, &r.private} {
 		if len(b) < 2 {
 			return r, ErrRoot
 		}
@@ -92,7 +121,36 @@ func decodeRoot(b []byte) (r root, err error) {
 		*f = bytes.Clone(b[2 : 2+n])
 		b = b[2+n:]
 	}
+	if !isZero(b) {
+		return r, ErrRoot
+	}
 	return r, nil
+}
+
+func isZero(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// checkBlank returns nil if nothing was ever written where the root record
+// goes: file systems, partition tables and images of vTPMs have something
+// there. A ledger behind it does not matter: without its key it is noise.
+func checkBlank(d block.Device) error {
+	b := make([]byte, rootArea)
+	if _, err := d.ReadAt(b, 0); err != nil {
+		return fmt.Errorf("vtpmmgr: %w", err)
+	}
+	if isZero(b) {
+		return nil
+	}
+	if _, err := decodeRoot(b); err == nil {
+		return ErrInitialised
+	}
+	return ErrNotBlank
 }
 
 func readRoot(d block.Device) (root, error) {
@@ -104,7 +162,11 @@ func readRoot(d block.Device) (root, error) {
 }
 
 func writeRoot(d block.Device, r *root) error {
-	if _, err := d.WriteAt(r.encode(), 0); err != nil {
+	b, err := r.encode()
+	if err != nil {
+		return err
+	}
+	if _, err := d.WriteAt(b, 0); err != nil {
 		return fmt.Errorf("vtpmmgr: %w", err)
 	}
 	if err := d.Flush(); err != nil {
@@ -122,7 +184,57 @@ func storageKey(tpm transport.TPM) (*tpm2.CreatePrimaryResponse, func(), error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("vtpmmgr: storage key of the hardware TPM: %w", err)
 	}
+	// Secrets are encrypted to OutPublic, and it is the name that is pinned:
+	// they have to be of one key, whatever sits on the bus.
+	public, err := srk.OutPublic.Contents()
+	if err == nil {
+		var name *tpm2.TPM2BName
+		if name, err = tpm2.ObjectName(public); err == nil && !bytes.Equal(name.Buffer, srk.Name.Buffer) {
+			err = errors.New("name is not that of the public area")
+		}
+	}
+	if err != nil {
+		flush(tpm, srk.ObjectHandle)
+		return nil, nil, fmt.Errorf("vtpmmgr: storage key of the hardware TPM: %w", err)
+	}
 	return srk, func() { flush(tpm, srk.ObjectHandle) }, nil
+}
+
+// endorsementName returns the name of the TPM's endorsement key: it outlives
+// TPM2_Clear, the storage key does not.
+func endorsementName(tpm transport.TPM) ([]byte, error) {
+	ek, err := tpm2.CreatePrimary{
+		PrimaryHandle: tpm2.TPMRHEndorsement,
+		InPublic:      tpm2.New2B(tpm2.ECCEKTemplate),
+	}.Execute(tpm)
+	if err != nil {
+		return nil, fmt.Errorf("vtpmmgr: endorsement key of the hardware TPM: %w", err)
+	}
+	flush(tpm, ek.ObjectHandle)
+	return ek.Name.Buffer, nil
+}
+
+// randomSession opens a session whose answers are authenticated and encrypted,
+// for random bytes: what is on the bus to the TPM must not know them. Each use
+// renews its nonces, and only TPM2_FlushContext or a reset of the TPM ends it.
+func randomSession(tpm transport.TPM, srkName []byte) (tpm2.Session, func() error, error) {
+	srk, done, err := storageKey(tpm)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer done()
+	if !bytes.Equal(srk.Name.Buffer, srkName) {
+		return nil, nil, ErrOtherTPM
+	}
+	options, err := encrypted(srk, tpm2.AESEncryption(128, tpm2.EncryptOut))
+	if err != nil {
+		return nil, nil, fmt.Errorf("vtpmmgr: %w", err)
+	}
+	s, end, err := tpm2.HMACSession(tpm, tpm2.TPMAlgSHA256, 16, options...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("vtpmmgr: session with the hardware TPM: %w", err)
+	}
+	return s, end, nil
 }
 
 func flush(tpm transport.TPM, h tpm2.TPMHandle) {
@@ -156,6 +268,15 @@ func policy(pcrs []uint) func(tpm transport.TPM, s tpm2.TPMISHPolicy, _ tpm2.TPM
 // seal seals a key in the hardware TPM, to its PCRs as they are now.
 func seal(tpm transport.TPM, key []byte, pcrs []uint) (root, error) {
 	r := root{pcrs: pcrs}
+	for _, n := range pcrs {
+		if n >= rootPCRs {
+			return r, fmt.Errorf("vtpmmgr: PCR %d: there are %d", n, rootPCRs)
+		}
+	}
+	var err error
+	if r.ekName, err = endorsementName(tpm); err != nil {
+		return r, err
+	}
 	srk, done, err := storageKey(tpm)
 	if err != nil {
 		return r, err
@@ -208,6 +329,9 @@ func unseal(tpm transport.TPM, r *root) ([]byte, error) {
 	}
 	defer done()
 	if !bytes.Equal(srk.Name.Buffer, r.srkName) {
+		if ek, err := endorsementName(tpm); err == nil && bytes.Equal(ek, r.ekName) {
+			return nil, ErrCleared
+		}
 		return nil, ErrOtherTPM
 	}
 	sealed, err := tpm2.Load{
@@ -232,6 +356,9 @@ func unseal(tpm transport.TPM, r *root) ([]byte, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("vtpmmgr: unseal: %w", err)
+	}
+	if len(key.OutData.Buffer) != slot.KeySize {
+		return nil, fmt.Errorf("%w: key of %d bytes", ErrRoot, len(key.OutData.Buffer))
 	}
 	return key.OutData.Buffer, nil
 }

@@ -173,6 +173,9 @@ func (s *Session) adminRequest(o proto.Ordinal, body []byte) (proto.Code, []byte
 			return proto.NotEnrolled, nil
 		}
 		code := m.set(u, nil)
+		if c := m.connected[u]; c != nil && code == proto.OK {
+			c.loaded = false // what it loaded is not of a later enrolment
+		}
 		m.cfg.Log("vtpmmgr: delete %v: %v", u, code)
 		return code, nil
 	case proto.List:
