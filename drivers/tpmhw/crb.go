@@ -3,6 +3,7 @@ package tpmhw
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Registers of the CRB interface, at offsets from locality 0's page (PTP,
@@ -77,7 +78,7 @@ func (t *crb) Close() error {
 	return nil
 }
 
-func (t *crb) waitClear(step string, limit timeout, reg int, bits uint32) error {
+func (t *crb) waitClear(step string, limit time.Duration, reg int, bits uint32) error {
 	gone := false
 	err := wait(t.clock, step, limit, func() bool {
 		v := t.regs.Read32(reg)

@@ -79,11 +79,23 @@ const (
 	interfaceTIS13    = 0xF // a FIFO of before the register
 )
 
-// Open finds out which interface is there and takes locality 0.
+// Open finds out which interface is there and takes locality 0. The TPM it
+// returns sends a command again where the TPM asks for that, see retry.go.
 func Open(regs Registers) (TPM, error) { return open(regs, systemClock{}) }
 
 func open(regs Registers, clock Clock) (TPM, error) {
+	t, err := openInterface(regs, clock)
+	if err != nil {
+		return nil, err
+	}
+	return &retrying{t, clock}, nil
+}
+
+func openInterface(regs Registers, clock Clock) (TPM, error) {
 	id := regs.Read32(regInterfaceID)
+	if id == 0xFFFFFFFF && regs.Read32(regDIDVID) == id {
+		return nil, fmt.Errorf("%w: all registers read as ones", ErrAbsent)
+	}
 	switch id & interfaceTypeMask {
 	case interfaceCRB:
 		return openCRB(regs, clock)
@@ -92,9 +104,6 @@ func open(regs Registers, clock Clock) (TPM, error) {
 	}
 	return nil, fmt.Errorf("%w: interface id %#x", ErrAbsent, id)
 }
-
-// A timeout is a time that a step of the interface may take.
-type timeout = time.Duration
 
 // wait polls until ready reports true. step says, in the error, what was
 // waited for.

@@ -1,6 +1,9 @@
 package tpmhw
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Registers of the FIFO interface, at offsets from a locality's page (PTP,
 // table "FIFO Interface Registers").
@@ -66,7 +69,7 @@ func (t *tis) status() (flags uint8, burst int, gone bool) {
 	return uint8(v), int(v >> 8 & 0xFFFF), v == 0xFFFFFFFF
 }
 
-func (t *tis) waitStatus(step string, limit timeout, bits uint8) error {
+func (t *tis) waitStatus(step string, limit time.Duration, bits uint8) error {
 	gone := false
 	err := wait(t.clock, step, limit, func() bool {
 		var s uint8
