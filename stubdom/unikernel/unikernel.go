@@ -1,0 +1,60 @@
+//go:build tamago
+
+// Package unikernel starts a service in a Xen PVH domain: it joins the board
+// to the interfaces that services are written against.
+package unikernel
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	board "stubtpm/board/xen"
+	"stubtpm/drivers/blkif"
+	"stubtpm/drivers/block"
+	"stubtpm/drivers/xen/xenbus"
+	"stubtpm/drivers/xen/xenstore"
+	"stubtpm/stubdom/service"
+)
+
+// diskID is the device number of xvda (public/io/blkif.h and
+// docs/man/xen-vbd-interface.7: 202 << 8).
+const diskID = 202 << 8
+
+// Main runs a service to its end. A service that fails has said why on the
+// console; its domain ends as crashed, with code 1.
+func Main(name string, run func(ctx context.Context, e *service.Environment) error) {
+	log := func(format string, args ...any) {
+		fmt.Printf("%s: %s\n", name, fmt.Sprintf(format, args...))
+	}
+	log("domain %d", board.DomID())
+	if err := start(log, run); err != nil {
+		log("FAILED: %v", err)
+		time.Sleep(100 * time.Millisecond) // the console daemon reads the line
+		os.Exit(1)
+	}
+	log("stopped")
+	os.Exit(0)
+}
+
+func start(log func(string, ...any), run func(ctx context.Context, e *service.Environment) error) error {
+	ring, err := board.StoreRing()
+	if err != nil {
+		return fmt.Errorf("xenstore: %w", err)
+	}
+	domain := xenbus.Domain{Events: board.Events(), Grants: board.Grants(), Store: xenstore.NewClient(ring)}
+	return run(context.Background(), &service.Environment{
+		Domain:      domain,
+		CommandLine: board.CommandLine(),
+		Disk: func(ctx context.Context) (block.Device, error) {
+			d, err := blkif.Connect(ctx, domain, diskID)
+			if err != nil {
+				return nil, err
+			}
+			return d, nil
+		},
+		Seed: board.Seed,
+		Log:  log,
+	})
+}
