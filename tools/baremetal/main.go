@@ -6,6 +6,7 @@
 //	baremetal vet [package...]
 //	baremetal report
 //	baremetal repro [package...]
+//	baremetal stdtest [-full] [-m MiB] [-timeout time] [-v] [package...]
 //
 // Description:
 //
@@ -29,10 +30,11 @@ import (
 var errUsage = errors.New("usage: baremetal build|vet|report|repro|stdtest [flags] [package]")
 
 var commands = map[string]func(args []string, stdout, stderr io.Writer) error{
-	"build":  runBuild,
-	"vet":    runVet,
-	"report": runReport,
-	"repro":  runRepro,
+	"build":   runBuild,
+	"vet":     runVet,
+	"report":  runReport,
+	"repro":   runRepro,
+	"stdtest": runStdtest,
 }
 
 func main() {
