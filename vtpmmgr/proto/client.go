@@ -58,7 +58,11 @@ func (c *Client) Random(n int) ([]byte, error) {
 
 // PCRRead returns the SHA-256 value of a PCR of the hardware TPM.
 func (c *Client) PCRRead(pcr uint8) ([]byte, error) {
-	return c.do(TagRequest, PCRRead, []byte{pcr})
+	b, err := c.do(TagRequest, PCRRead, []byte{pcr})
+	if err == nil && len(b) != HashSize {
+		return nil, errMessage
+	}
+	return b, err
 }
 
 // Enroll makes the manager know a vTPM, which may then be manufactured.
@@ -86,6 +90,9 @@ func (c *Client) List() ([]Entry, error) {
 			return nil, errMessage
 		}
 		total := binary.BigEndian.Uint32(b)
+		if len(b) == 4 && uint32(len(all)) < total {
+			return nil, errMessage // would never end
+		}
 		for b = b[4:]; len(b) > 0; b = b[EntrySize:] {
 			all = append(all, parseEntry(b))
 		}
