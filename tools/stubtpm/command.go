@@ -28,7 +28,7 @@ func commands() []command {
 	return []command{
 		{"serve", "--state DIR [options]", "serve a TPM on sockets in its state directory", serve},
 		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
-		{"mgr", "DOMAIN ORDER", "give the vTPM manager an order, from domain 0", mgr},
+		{"mgr", "[-domain NAME] ORDER", "give the vTPM manager an order, from domain 0", mgr},
 		{"chardev", "", "not supported", unsupported("chardev", "a character device or the kernel's vtpm proxy")},
 		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
 	}

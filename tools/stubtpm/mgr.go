@@ -10,13 +10,15 @@ import (
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
+	"stubtpm/drivers/xen/xenstore"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/proto"
 )
 
-const mgrHelp = `usage: stubtpm mgr DOMAIN ORDER
+const mgrHelp = `usage: stubtpm mgr [-domain NAME|ID] ORDER
 
-Gives the vTPM manager in domain number DOMAIN an order, from domain 0.
+Gives the vTPM manager an order, from domain 0. The manager is the domain of
+the name vtpmmgr, unless -domain says another.
 
   enroll UUID   let the vTPM with this uuid be manufactured at its next start
   delete UUID   forget a vTPM and its key: its state is lost for ever
@@ -32,24 +34,28 @@ const mgrTimeout = 60 * time.Second
 
 // mgr is the administrator's front end to the vTPM manager.
 func mgr(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	if len(args) < 2 {
-		fmt.Fprint(stderr, mgrHelp)
-		return exitUsage
+	manager := "vtpmmgr"
+	if len(args) >= 2 && args[0] == "-domain" {
+		manager, args = args[1], args[2:]
 	}
-	id, err := strconv.ParseUint(args[0], 10, 16)
-	order, known := mgrOrders()[args[1]]
-	if err != nil || !known || len(args)-2 != order.uuids {
+	var order mgrOrder
+	known := false
+	if len(args) > 0 {
+		order, known = mgrOrders()[args[0]]
+	}
+	if !known || len(args)-1 != order.uuids {
 		fmt.Fprint(stderr, mgrHelp)
 		return exitUsage
 	}
 	var uuid vtpmmgr.UUID
 	if order.uuids > 0 {
-		if uuid, err = vtpmmgr.ParseUUID(args[2]); err != nil {
+		var err error
+		if uuid, err = vtpmmgr.ParseUUID(args[1]); err != nil {
 			fmt.Fprintf(stderr, "stubtpm mgr: %v\n", err)
 			return exitUsage
 		}
 	}
-	if err := withManager(xen.DomID(id), func(c *proto.Client) error { return order.run(c, uuid, stdout) }); err != nil {
+	if err := withManager(manager, func(c *proto.Client) error { return order.run(c, uuid, stdout) }); err != nil {
 		fmt.Fprintf(stderr, "stubtpm mgr: %v\n", err)
 		return exitFail
 	}
@@ -96,7 +102,7 @@ func mgrList(c *proto.Client, _ vtpmmgr.UUID, out io.Writer) error {
 
 // withManager connects to the manager as any front end does, and leaves no
 // trace in xenstore.
-func withManager(manager xen.DomID, f func(c *proto.Client) error) (err error) {
+func withManager(name string, f func(c *proto.Client) error) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), mgrTimeout)
 	defer cancel()
 	host, err := devxen.Open()
@@ -105,6 +111,10 @@ func withManager(manager xen.DomID, f func(c *proto.Client) error) (err error) {
 	}
 	defer host.Close()
 	domain := host.Domain()
+	manager, err := findDomain(ctx, domain.Store, name)
+	if err != nil {
+		return err
+	}
 	device := tpmif.Device{Front: 0, Back: manager, UUID: adminUUID}
 	path, err := tpmif.Attach(ctx, domain.Store, device)
 	if err != nil {
@@ -117,4 +127,25 @@ func withManager(manager xen.DomID, f func(c *proto.Client) error) (err error) {
 	}
 	defer ring.Close(ctx)
 	return f(&proto.Client{Transact: func(b []byte) ([]byte, error) { return ring.Transact(ctx, 0, b) }})
+}
+
+// findDomain returns the domain of a name, or of a number.
+func findDomain(ctx context.Context, store *xenstore.Client, name string) (xen.DomID, error) {
+	if id, err := strconv.ParseUint(name, 10, 16); err == nil {
+		return xen.DomID(id), nil
+	}
+	ids, err := store.Directory(ctx, "/local/domain")
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range ids {
+		id, err := strconv.ParseUint(s, 10, 16)
+		if err != nil {
+			continue
+		}
+		if n, err := store.Read(ctx, "/local/domain/"+s+"/name"); err == nil && n == name {
+			return xen.DomID(id), nil
+		}
+	}
+	return 0, fmt.Errorf("no domain of the name %s", name)
 }

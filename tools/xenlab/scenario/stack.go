@@ -111,8 +111,10 @@ func (s *Stack) start(ctx context.Context, d image.Domain, wait time.Duration, m
 	return c.AwaitAny(ctx, s.marks[d.Name], marks...)
 }
 
-// StartManager starts the manager's domain and waits until it serves.
+// StartManager starts the manager's domain and waits until it serves. The
+// first time its disk is blank, and it is ordered to make a ledger.
 func (s *Stack) StartManager(ctx context.Context) error {
+	first := s.disks["vtpmmgr"] == ""
 	disk, err := s.disk(ctx, "vtpmmgr")
 	if err != nil {
 		return err
@@ -121,7 +123,13 @@ func (s *Stack) StartManager(ctx context.Context) error {
 	d.Name = managerName
 	d.Disks = []string{disk}
 	d.IOMem = s.M.IOMem()
-	_, err = s.start(ctx, d, 60*time.Second, managerReady)
+	if first {
+		d.Extra = "init"
+	}
+	mark, err := s.start(ctx, d, 90*time.Second, managerReady, managerFailed)
+	if err == nil && mark != managerReady {
+		err = fmt.Errorf("the manager does not serve; its console says:\n%s", s.Since(managerName))
+	}
 	return err
 }
 
@@ -143,14 +151,16 @@ func (s *Stack) StartVTPM(ctx context.Context, name, uuid string) (string, error
 	d := image.VTPM(vtpmImage, uuid, managerName)
 	d.Name = name
 	d.Disks = []string{disk}
-	return s.start(ctx, d, 60*time.Second, vtpmReady, vtpmRefused)
+	// A manager that does not answer is given up after a minute.
+	return s.start(ctx, d, 100*time.Second, vtpmReady, vtpmRefused)
 }
 
 // What the unikernels say on their consoles.
 const (
-	managerReady = "vtpmmgr: ready"
-	vtpmReady    = "vtpm: ready"
-	vtpmRefused  = "vtpm: refused"
+	managerReady  = "vtpmmgr: ready"
+	managerFailed = "vtpmmgr: FAILED:"
+	vtpmReady     = "vtpm: ready"
+	vtpmRefused   = "vtpm: FAILED:"
 )
 
 // StartGuest starts a Linux guest at a vTPM (or, in a direct stack, at the
