@@ -40,6 +40,46 @@ func TestData(t *testing.T) {
 	}
 }
 
+// A second client of the data channel waits until the first has left, and is
+// served then.
+func TestDataOneClient(t *testing.T) {
+	t.Parallel()
+	m := machine(t)
+	l, err := Endpoint{Unix: true, Path: t.TempDir() + "/s", UID: -1, GID: -1}.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := NewServer()
+	d := &Data{Machine: m}
+	srv.Listen(l, 1, d.Serve, nil)
+	dial := func() net.Conn {
+		c, err := net.Dial("unix", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		return c
+	}
+	random := tpmCommand(0x17B, 0, 4)
+	first := dial()
+	talk(t, first, random, 16)
+	second := dial()
+	second.Write(random)
+	second.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if n, err := second.Read(make([]byte, 16)); err == nil {
+		t.Errorf("second client got %d bytes while the first is there", n)
+	}
+	first.Close()
+	second.SetReadDeadline(time.Now().Add(5 * time.Second))
+	talk(t, second, nil, 16)
+	// Stop ends a client that is idle, and Wait returns.
+	srv.Stop()
+	srv.Wait()
+	if _, err := second.Read(make([]byte, 1)); err == nil {
+		t.Error("connection outlived the server")
+	}
+}
+
 func TestDataDisconnect(t *testing.T) {
 	t.Parallel()
 	d := &Data{Machine: machine(t), Disconnect: true}
