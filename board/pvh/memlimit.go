@@ -7,18 +7,15 @@ import (
 	"runtime/goos"
 )
 
-// reserve is what the memory limit leaves to stacks and to the garbage collector's
-// overshoot.
-const reserve = 512 << 10
-
 // A small machine has no swap and no neighbour to give memory back: tell the
 // collector what there is, so that it works harder near the end instead of
-// letting the heap run out. A goroutine's stack may take a quarter: the stock limit
+// letting the heap run out. A quarter is left to fragmentation and to the
+// collector's overshoot. A goroutine's stack may take a quarter: the stock limit
 // of 1 GB would turn endless recursion into an out-of-memory report.
 func init() {
 	free := int64(goos.RamStart) + int64(goos.RamSize) - int64(goos.Bloc) - g0Stack
 	debug.SetMaxStack(int(free / 4))
-	debug.SetMemoryLimit(free - free/16 - reserve)
+	debug.SetMemoryLimit(free - free/4)
 }
 
 // HeapSize returns the memory that the heap can grow to, in bytes.

@@ -106,11 +106,7 @@ func (b *builder) goBuild(strip bool) (*exec.Cmd, error) {
 			if err != nil {
 				return nil, err
 			}
-			dir, err := cacheDir()
-			if err != nil {
-				return nil, err
-			}
-			if b.overlay, err = overlay(goroot, filepath.Join(dir, "overlay")); err != nil {
+			if b.overlay, err = cachedOverlay(goroot); err != nil {
 				return nil, err
 			}
 		}
@@ -142,15 +138,23 @@ func (b *builder) goBuild(strip bool) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// cacheDir returns the directory for generated files, the same for all builds
-// of a user.
-func cacheDir() (string, error) {
-	dir, err := os.UserCacheDir()
+// cachedOverlay makes the overlay in the user's cache directory, under a name made
+// from all that goes into it: builds of different ports at the same time do
+// not disturb each other.
+func cachedOverlay(goroot string) (string, error) {
+	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	dir = filepath.Join(dir, "stubtpm", "baremetal")
-	return dir, os.MkdirAll(dir, 0o755)
+	version, err := goEnv("GOVERSION")
+	if err != nil {
+		return "", err
+	}
+	sum, err := portSum(goroot, version)
+	if err != nil {
+		return "", err
+	}
+	return overlay(goroot, filepath.Join(cache, "stubtpm", "baremetal", sum))
 }
 
 func goEnv(name string) (string, error) {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -124,6 +126,21 @@ func overlay(goroot, dir string) (string, error) {
 	}
 	name := filepath.Join(dir, "overlay.json")
 	return name, writeIfChanged(name, b)
+}
+
+// portSum names the port: its files, its changes, and the tree they are for.
+func portSum(goroot, version string) (string, error) {
+	h := sha256.New()
+	fmt.Fprintf(h, "%q %q %+v\n", goroot, version, changes)
+	err := fs.WalkDir(portFiles, portRoot, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := portFiles.ReadFile(p)
+		fmt.Fprintf(h, "%q %q\n", p, text)
+		return err
+	})
+	return hex.EncodeToString(h.Sum(nil)[:12]), err
 }
 
 // overlayFiles writes the changed files below dir and returns the map from

@@ -70,17 +70,25 @@ func sbrk(n uintptr) unsafe.Pointer {
 
 // bareMakeRoom is called before a large object is allocated. Stock code would start
 // a collection, allocate at once, and fail if there is no room yet: there the
-// system has more memory. So collect first, if the heap is half full and enough of
-// it may be garbage.
+// system has more memory. So collect first, if neither a free range nor the
+// memory that the heap has not yet taken is large enough.
 func bareMakeRoom(size uintptr) {
 	gp := getg()
 	mp := gp.m
-	if size < 128<<10 || gp != mp.curg || mp.locks != 0 || mp.mallocing != 0 || mp.preemptoff != "" {
+	if gp != mp.curg || mp.locks != 0 || mp.mallocing != 0 || mp.preemptoff != "" || size > maxAlloc-pageSize {
 		return
 	}
-	used := uintptr(gcController.heapInUse.load())
-	fresh := uintptr(gcController.heapLive.Load() - gcController.heapMarked)
-	if used+size > (memLimit-memStart)/2 && fresh > size/2 {
+	if memLimit-bloc >= alignUp(size, heapArenaBytes)+heapArenaBytes {
+		return
+	}
+	npages := (size + pageSize - 1) / pageSize
+	var free uintptr
+	systemstack(func() {
+		lock(&mheap_.lock)
+		free, _ = mheap_.pages.find(npages)
+		unlock(&mheap_.lock)
+	})
+	if free == 0 {
 		GC()
 	}
 }
