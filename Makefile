@@ -27,6 +27,7 @@ images: ## build the unikernels and the command stubtpm, and measure them
 	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpmmgr.elf ./stubdom/vtpmmgr
 	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpm.elf ./stubdom/vtpm
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm ./tools/stubtpm
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/ringabuse ./tools/ringabuse
 	$(GO) run ./tools/image manifest $(BUILD)/images
 
 .PHONY: deps

@@ -4,10 +4,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // readClock is TPM2_ReadClock (TPM 2.0 Part 3, section 29.1): a header of ten
@@ -21,19 +22,21 @@ func ping(device, count string, out io.Writer) error {
 	if err != nil || n < 1 || n > 1_000_000 {
 		return fmt.Errorf("count %q", count)
 	}
-	f, err := os.OpenFile(device, os.O_RDWR, 0)
+	// Not by package os: it would make the device non-blocking, and a read
+	// would then return before the response.
+	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", device, err)
 	}
-	defer f.Close()
+	defer unix.Close(fd)
 	buf := make([]byte, 4096)
 	times := make([]time.Duration, n)
 	for i := range times {
 		start := time.Now()
-		if _, err := f.Write(readClock); err != nil {
+		if _, err := unix.Write(fd, readClock); err != nil {
 			return err
 		}
-		got, err := f.Read(buf)
+		got, err := unix.Read(fd, buf)
 		if err != nil {
 			return err
 		}

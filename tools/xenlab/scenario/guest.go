@@ -215,7 +215,7 @@ echo "name: $(od -An -tx1 now.name | tr -d ' \n')"; tpm2_nvread -C o -s 32 0x150
 		script: `tpm2_pcrextend 8:sha256=$(printf 'another kernel' | sha256sum | cut -c1-64)
 if tpm2_unseal -c seal.ctx -p pcr:sha256:8 > out.txt 2>&1; then cat out.txt; exit 1; fi; flush
 if grep -q launch out.txt; then exit 1; fi
-grep -m1 -i error out.txt || cat out.txt; echo refused`,
+grep 'ERROR.*tpm:' out.txt || cat out.txt; echo refused`,
 		keep: lines(1),
 		want: "refused",
 	},

@@ -2,13 +2,18 @@ package scenario
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"stubtpm/tools/xenlab/lab"
 )
+
+// ringabuse is the static build of tools/ringabuse, for the hostile guest.
+var ringabuse = filepath.Join(repository, "build/ringabuse")
 
 // repository is the top of the repository as seen from this package.
 const repository = "../../.."
@@ -24,7 +29,7 @@ func needXen(t *testing.T) Images {
 		VTPM:    filepath.Join(repository, "build/images/vtpm.elf"),
 		Stubtpm: filepath.Join(repository, "build/stubtpm"),
 	}
-	for _, f := range i.Files() {
+	for _, f := range append(slices.Collect(maps.Values(i.Files())), ringabuse) {
 		if _, err := os.Stat(f); err != nil {
 			t.Fatalf("%v (make images builds it)", err)
 		}
@@ -55,15 +60,22 @@ func TestXen(t *testing.T) {
 	images := needXen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
-	s := NewStack(machine(t, "test", lab.Options{Files: images.Files()}))
+	s := NewStack(machine(t, "test", lab.Options{Files: images.Files(), GuestFiles: map[string]string{abuseCommand: ringabuse}}))
+	var g *lab.Guest
 	t.Run("story", func(t *testing.T) {
-		if _, err := s.Story(ctx, &testReport{t}); err != nil {
+		var err error
+		if g, err = s.Story(ctx, &testReport{t}); err != nil {
 			t.Fatal(err)
 		}
 	})
 	if t.Failed() {
 		return
 	}
+	t.Run("hostile", func(t *testing.T) {
+		if err := s.Hostile(ctx, &testReport{t}, g, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("faults", func(t *testing.T) {
 		if err := s.Faults(ctx, &testReport{t}); err != nil {
 			t.Fatal(err)
