@@ -238,7 +238,7 @@ func printCapabilities(w io.Writer, version string) error {
 		"type": "swtpm",
 		"features": []string{"tpm-2.0", "tpm-send-command-header", "flags-opt-startup", "cmdarg-seccomp",
 			"cmdarg-key-fd", "cmdarg-pwd-fd", "cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir",
-			"rsa-keysize-2048"},
+			"rsa-keysize-2048", "rsa-keysize-3072", "rsa-keysize-4096"},
 		"version": "0.7.1", "implementation": "stubtpm", "implementation-version": version,
 	})
 }

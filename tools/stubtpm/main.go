@@ -7,6 +7,22 @@
 //	stubtpm socket [swtpm's options]
 //	stubtpm help [command]
 //
+// Serve keeps a TPM in a directory, manufactures it at first use, and says how
+// to connect:
+//
+//	$ stubtpm serve --state ~/tpm &
+//	stubtpm: manufactured a new TPM in /home/me/tpm
+//	TPM2TOOLS_TCTI=swtpm:path=/home/me/tpm/swtpm.sock
+//	$ export TPM2TOOLS_TCTI=swtpm:path=$HOME/tpm/swtpm.sock
+//	$ tpm2_getrandom --hex 8
+//
+// It listens on unix sockets in that directory, with -tcp also on the loopback
+// ports of the Microsoft simulator. Neither protocol knows who asks: addresses
+// that other machines reach need -allow-remote.
+//
+// Socket takes the options of swtpm(8), so that QEMU's "-tpmdev emulator",
+// libvirt and swtpm_setup start it as they start swtpm.
+//
 // Exit codes: 0 done, 1 failed, 2 wrong use.
 package main
 
