@@ -202,7 +202,9 @@ func (b *backend) run(ctx context.Context) error {
 			if b.state == xenbus.Closed {
 				return err
 			}
-			if err := b.setState(ctx, xenbus.Closing); err != nil {
+			if err := b.setState(ctx, xenbus.Closing); errors.Is(err, errGone) {
+				return nil
+			} else if err != nil {
 				return err
 			}
 		}
@@ -225,6 +227,9 @@ func (b *backend) setState(ctx context.Context, s xenbus.State) error {
 		return fmt.Errorf("internal error: %v after %v", s, b.state)
 	}
 	err := xenbus.WriteState(ctx, b.Domain.Store, b.base+"/state", s)
+	if errors.Is(err, xenstore.ErrAccess) {
+		return errGone // the toolstack has removed the device
+	}
 	if err == nil {
 		b.state = s
 	}

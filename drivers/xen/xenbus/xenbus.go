@@ -53,7 +53,9 @@ var ErrState = errors.New("xenbus: unknown state")
 // ReadState returns the state in a node; Gone if the node is not there.
 func ReadState(ctx context.Context, store *xenstore.Client, path string) (State, error) {
 	s, err := store.Read(ctx, path)
-	if errors.Is(err, xenstore.ErrNotExist) {
+	// The store says EACCES where a removed node lay below one that this
+	// domain may not list.
+	if errors.Is(err, xenstore.ErrNotExist) || errors.Is(err, xenstore.ErrAccess) {
 		return Gone, nil
 	}
 	if err != nil {
