@@ -1,15 +1,6 @@
 package tpmhw
 
-import (
-	"encoding/binary"
-	"time"
-)
-
-// A simClock runs only when somebody sleeps.
-type simClock struct{ now time.Time }
-
-func (c *simClock) Now() time.Time        { return c.now }
-func (c *simClock) Sleep(d time.Duration) { c.now = c.now.Add(d) }
+import "encoding/binary"
 
 // busy is how many polls a simulated TPM takes for a step.
 const busy = 3
