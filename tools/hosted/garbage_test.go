@@ -19,6 +19,9 @@ import (
 // do not read, for two seconds. It has to answer afterwards, to end in order,
 // and to have a state that loads.
 func TestGarbage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds: not with -short")
+	}
 	program, err := tpmproc.Build(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

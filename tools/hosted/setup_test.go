@@ -14,6 +14,9 @@ import (
 // the device, with a certificate authority in a temporary directory, and reads
 // the certificate back.
 func TestSwtpmSetup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes a certificate authority: not with -short")
+	}
 	for _, name := range []string{"swtpm_setup", "swtpm_localca", "tpm2_nvread", "openssl"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skip(name + " is not installed (packages swtpm-tools, tpm2-tools, openssl)")

@@ -17,6 +17,9 @@ import (
 // testdata/tpm2tools on a new TPM. HOSTED_TPM names another program ("swtpm
 // socket"), for a baseline.
 func TestTools(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs hundreds of programs: not with -short")
+	}
 	for _, name := range []string{"tpm2_getcap", "openssl", "bash", "xxd"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skip(name + " is not installed (packages tpm2-tools, openssl, bash, xxd)")
