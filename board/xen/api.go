@@ -5,6 +5,7 @@ package xen
 import (
 	"io"
 	"os"
+	"sync"
 
 	"stubtpm/board/pvh"
 	"stubtpm/drivers/xen"
@@ -14,7 +15,11 @@ import (
 
 type sig = os.Signal
 
-var events *hvm.Events
+var (
+	events *hvm.Events
+	grants *hvm.Grants
+	tables mapper
+)
 
 // CommandLine returns the domain's command line (cmdline or extra of xl.cfg).
 func CommandLine() string { return pvh.CommandLine() }
@@ -28,10 +33,32 @@ func Version() (major, minor int) { return int(machine.version >> 16), int(machi
 // Events returns this domain's event channels.
 func Events() xen.Events { return events }
 
+// Grants returns this domain's grants.
+func Grants() xen.Grants { return grants }
+
+// mapper changes the board's page tables, for one goroutine at a time.
+type mapper struct {
+	mu sync.Mutex
+}
+
+func (m *mapper) Map(addr uint64, pages int) error { return m.mapAs(addr, pages, pvh.WriteBack) }
+
+func (m *mapper) mapAs(addr uint64, pages int, attr pvh.Attr) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return pvh.Map(addr, pages, attr)
+}
+
+func (m *mapper) Unmap(addr uint64, pages int) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return pvh.Unmap(addr, pages)
+}
+
 // StoreRing returns the connection to the store. Call it once.
 func StoreRing() (io.ReadWriteCloser, error) {
 	addr := hvm.Param(abi.ParamStorePFN) * pageSize
-	if err := pvh.Map(addr, 1, pvh.WriteBack); err != nil {
+	if err := tables.Map(addr, 1); err != nil {
 		return nil, err
 	}
 	c, err := events.Adopt(xen.Port(hvm.Param(abi.ParamStoreEvtchn)))

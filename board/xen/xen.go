@@ -126,6 +126,10 @@ func init() {
 	c := make(chan sig, 1)
 	signal.Notify(c, syscall.Signal(wakeSignal))
 	events = hvm.NewEvents(&machine.upcall)
+	grants = hvm.NewGrants(DomID(), &tables, hvm.Places{
+		Table: machine.window + grantTableOffset, TableFrames: maxGrantFrames,
+		Foreign: machine.window + foreignOffset, ForeignSize: maxForeign,
+	})
 	go dispatch(c)
 }
 

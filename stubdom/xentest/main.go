@@ -1,33 +1,117 @@
 //go:build tamago
 
 // Xentest is a unikernel that tests board/xen and what stands on it, in a domain
-// of a real Xen.
+// of a real Xen. It prints a line for each test, PASS or FAIL, powers off if
+// all passed, and ends as a crash if not.
+//
+// The command line is made of words:
+//
+//	idle=30s       sleep so long at the end, for a look at the CPU time
+//	tis            read the hardware TPM's registers (iomem=["fed40,5"])
+//	serve          instead of the tests: serve those of the domain created before
+//	peer           test grants and events with the domain created next
+//	scenario=NAME  instead of the tests: exit0, exit7, panic, nil, deadlock, flood
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
+	"runtime"
+	"strings"
 	"time"
 
 	"stubtpm/board/pvh"
 	board "stubtpm/board/xen"
+	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/drivers/xen/xenstore"
 )
 
+// A test returns what it measured, if anything, and nil if it passed.
+type test struct {
+	name string
+	run  func(d xenbus.Domain) (string, error)
+}
+
 func main() {
+	args := arguments(board.CommandLine())
 	major, minor := board.Version()
-	fmt.Printf("xentest: Xen %d.%d, domain %d, heap of %d KiB, %v\n", major, minor, board.DomID(), pvh.HeapSize()>>10, time.Now().UTC())
+	fmt.Printf("xentest: %s on Xen %d.%d, domain %d, heap of %d KiB, %s\n", runtime.Version(), major, minor,
+		board.DomID(), pvh.HeapSize()>>10, time.Now().UTC().Format(time.RFC3339))
+	if name := args["scenario"]; name != "" {
+		runScenario(name)
+	}
 	ring, err := board.StoreRing()
 	if err != nil {
-		fmt.Println(err)
+		fmt.Println("FAIL store ring:", err)
 		os.Exit(1)
 	}
-	store := xenstore.NewClient(ring)
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	name, err := store.Read(ctx, "name")
-	fmt.Println("name", name, err)
-	time.Sleep(time.Second)
-	os.Exit(0)
+	d := xenbus.Domain{Events: board.Events(), Grants: board.Grants(), Store: xenstore.NewClient(ring)}
+	if _, ok := args["serve"]; ok {
+		if err := serve(d); err != nil {
+			fmt.Println("FAIL serve:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	tests := []test{
+		{"store", testStore}, {"store, many at once", testStoreBusy}, {"watch", testWatch},
+		{"clock", testClock}, {"sleep", testSleep}, {"time slices", testSlices},
+		{"event to itself", testLoopback}, {"many ports", testPorts}, {"closed port", testClosed},
+		{"many grants", testManyGrants}, {"bad grant", testBadGrant}, {"random", testRandom},
+	}
+	if _, ok := args["tis"]; ok {
+		tests = append(tests, test{"TPM registers", testRegisters})
+	}
+	failed := 0
+	if _, ok := args["peer"]; ok {
+		p, err := findPeer(d)
+		if err != nil {
+			fmt.Println("FAIL peer:", err)
+			failed++
+		} else {
+			tests = append(tests, peerTests(p)...)
+		}
+	}
+	for _, t := range tests {
+		if !run(t, d) {
+			failed++
+		}
+	}
+	if s := args["idle"]; s != "" {
+		wait, err := time.ParseDuration(s)
+		if err != nil {
+			fmt.Println("FAIL idle:", err)
+			failed++
+		}
+		fmt.Println("xentest: idle for", wait)
+		time.Sleep(wait)
+	}
+	fmt.Printf("xentest: %d tests, %d failed\n", len(tests), failed)
+	os.Exit(min(failed, 1))
+}
+
+func run(t test, d xenbus.Domain) (passed bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			fmt.Printf("FAIL %s: panic: %v\n", t.name, r)
+		}
+	}()
+	start := time.Now()
+	note, err := t.run(d)
+	if err != nil {
+		fmt.Printf("FAIL %s: %v\n", t.name, err)
+		return false
+	}
+	fmt.Printf("PASS %s (%v) %s\n", t.name, time.Since(start).Round(10*time.Microsecond), note)
+	return true
+}
+
+// arguments splits a command line into its key=value words.
+func arguments(line string) map[string]string {
+	m := make(map[string]string)
+	for _, w := range strings.Fields(line) {
+		key, value, _ := strings.Cut(w, "=")
+		m[key] = value
+	}
+	return m
 }
