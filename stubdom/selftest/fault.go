@@ -10,3 +10,9 @@ func systemFault()
 
 // readZero reads from address 8.
 func readZero()
+
+// systemOverflow overflows the scheduler's stack.
+func systemOverflow()
+
+// sink writes downwards from the stack pointer without end.
+func sink()

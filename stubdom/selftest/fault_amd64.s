@@ -21,5 +21,24 @@ TEXT ·systemFault(SB),NOSPLIT,$8
 	CALL	runtime·systemstack(SB)
 	RET
 
+// func sink()
+TEXT ·sink(SB),NOSPLIT,$0
+	MOVQ	SP, DI
+down:
+	SUBQ	$8, DI
+	MOVQ	$0, (DI)
+	JMP	down
+
+// func systemOverflow()
+// Runs down the scheduler's stack to its guard.
+TEXT ·systemOverflow(SB),NOSPLIT,$8
+	LEAQ	·sinkFunc(SB), AX
+	MOVQ	AX, 0(SP)
+	CALL	runtime·systemstack(SB)
+	RET
+
+DATA	·sinkFunc(SB)/8, $·sink(SB)
+GLOBL	·sinkFunc(SB), RODATA, $8
+
 DATA	·readZeroFunc(SB)/8, $·readZero(SB)
 GLOBL	·readZeroFunc(SB), RODATA, $8

@@ -26,6 +26,7 @@ var scenarios = map[string]func(){
 	"ud2":       undefined,
 	"idle":      func() { time.Sleep(5 * time.Second) },
 	"system":    systemFault,
+	"guard":     systemOverflow,
 }
 
 func runScenario(name string) {

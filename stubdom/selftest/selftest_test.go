@@ -114,6 +114,7 @@ func TestEnds(t *testing.T) {
 		{"execute", 2, []string{"unexpected fault address", "main.executeData"}},
 		{"ud2", 127, []string{"invalid opcode", "rip 0x"}},
 		{"system", 127, []string{"page fault", "address 0x8"}},
+		{"guard", 127, []string{"the scheduler's stack has overflowed"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := boot(t, image, "scenario="+c.name)

@@ -16,6 +16,16 @@
 // board package defines them. The overlay is made from the installed GOROOT by
 // edits that each must match a known number of times.
 //
+// Build links an image at 0x201000, adds Xen's PVH note and refuses an image with an
+// instruction that calls a kernel. Vet runs go vet with the tags of an image.
+// Report prints what the port adds to the stock tree, replaces, edits and leaves out.
+// Repro builds twice, from two directories, and compares. Stdtest runs the standard
+// library's own tests on bare metal in QEMU and counts them; what is left out is
+// named with its reason.
+//
+// With TAMAGO=/path/to/go in the environment, build uses that upstream TamaGo
+// toolchain and GOOS=tamago instead of the overlay.
+//
 // Exit codes: 0 done; 1 the command failed; 2 wrong usage.
 package main
 

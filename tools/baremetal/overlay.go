@@ -72,7 +72,7 @@ var changes = []change{
 		{"\tvgetrandomInit()\n", 1, ""},
 		{"func readRandom(r []byte) int {", 1, "func readRandomDevice(r []byte) int {"},
 	}},
-	{file: "runtime/signal_unix.go", why: "no other thread could signal this one: no asynchronous preemption", edits: []edit{
+	{file: "runtime/signal_unix.go", why: "no signals between threads; interrupts preempt instead (bare_fault.go)", edits: []edit{
 		{"const preemptMSupported = true", 1, "const preemptMSupported = false"},
 	}},
 	{file: "runtime/sigqueue.go", why: "the receiver of signals parks in the scheduler, not in a futex", edits: []edit{
