@@ -24,7 +24,10 @@ func TestData(t *testing.T) {
 	framed := append([]byte{0, 0, 0, 8, 2, 0, 0, 0, byte(len(random))}, random...)
 	want := append(append(words(uint32(len(ok))), ok...), 0, 0, 0, 0)
 	wantBytes(t, "framed", talk(t, c, framed, len(want)), want)
-	if l := m.tpm.(*fakeTPM).locality; l != 2 {
+	m.mu.Lock()
+	l := m.tpm.(*fakeTPM).locality
+	m.mu.Unlock()
+	if l != 2 {
 		t.Errorf("locality %d", l)
 	}
 	wantBytes(t, "SetLocality", talk(t, c, tpmCommand(ccSetLocal, 3), 10), errorResponse(0))
