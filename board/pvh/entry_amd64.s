@@ -135,6 +135,7 @@ setxcr0:
 	XORL	DX, DX
 	XORL	CX, CX
 	BYTE	$0x0f; BYTE $0x01; BYTE $0xd1	// XSETBV
+	MOVB	$1, ·useXSAVE(SB)
 noxsave:
 	// A thread pointer and a g of zeros, so that Go code runs: its stack
 	// checks pass, as the limit is 0.
@@ -160,6 +161,7 @@ GLOBL	·gdt(SB), NOPTR, $40
 GLOBL	·bootTables(SB), NOPTR, $(TABLES*4096)
 GLOBL	·bootStack(SB), NOPTR, $const_bootStackSize
 GLOBL	·bootG(SB), NOPTR, $1024
+GLOBL	·useXSAVE(SB), NOPTR, $1
 GLOBL	·bootTLS(SB), NOPTR, $16
 
 // func loadTables(cr3 uint64, idt *[10]byte, tr uint16)

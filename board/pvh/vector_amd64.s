@@ -70,15 +70,38 @@ report:
 	CALL	·report(SB)
 	UNDEF
 
-// Device interrupts save what Go code may change and run the handler with the
-// boot code's g.
+// xsaveSize holds x87, SSE, AVX and AVX-512 state, what cpuinit enables (Intel SDM
+// volume 1, section 13.4: 2688 bytes), with 64 for alignment.
+#define xsaveSize 3072
+
+// Device interrupts save what Go code may change, the vector registers in full
+// (memory copies use AVX, and so does the cryptography that was interrupted), and
+// run the handler with the boot code's g.
 TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	PUSHALL
 	CLD
 	MOVQ	SP, BX
-	SUBQ	$(512+64), SP
-	ANDQ	$~15, SP
+	SUBQ	$(xsaveSize+64), SP
+	ANDQ	$~63, SP
+	MOVB	·useXSAVE(SB), AX
+	TESTB	AX, AX
+	JEQ	fxsave
+	XORL	AX, AX	// the header (at 512) of what XRSTOR reads
+	MOVQ	AX, (64+512)(SP)
+	MOVQ	AX, (64+520)(SP)
+	MOVQ	AX, (64+528)(SP)
+	MOVQ	AX, (64+536)(SP)
+	MOVQ	AX, (64+544)(SP)
+	MOVQ	AX, (64+552)(SP)
+	MOVQ	AX, (64+560)(SP)
+	MOVQ	AX, (64+568)(SP)
+	MOVL	$-1, AX
+	MOVL	AX, DX
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x64; BYTE $0x24; BYTE $0x40 // XSAVE64 64(SP)
+	JMP	saved
+fxsave:
 	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x44; BYTE $0x24; BYTE $0x40 // FXSAVE64 64(SP)
+saved:
 	MOVQ	BX, 48(SP)
 	MOVQ	(TLS), AX
 	MOVQ	AX, 56(SP)
@@ -102,7 +125,16 @@ TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	ADDQ	$const_interruptStackSize, AX
 	MOVQ	AX, 24(SP)
 	CALL	·yield(SB)
+	MOVB	·useXSAVE(SB), AX
+	TESTB	AX, AX
+	JEQ	fxrstor
+	MOVL	$-1, AX
+	MOVL	AX, DX
+	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x6c; BYTE $0x24; BYTE $0x40 // XRSTOR64 64(SP)
+	JMP	restored
+fxrstor:
 	BYTE $0x48; BYTE $0x0f; BYTE $0xae; BYTE $0x4c; BYTE $0x24; BYTE $0x40 // FXRSTOR64 64(SP)
+restored:
 	MOVQ	48(SP), SP
 	POPALL
 	ADDQ	$16, SP

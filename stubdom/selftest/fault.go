@@ -16,3 +16,7 @@ func systemOverflow()
 
 // sink writes downwards from the stack pointer without end.
 func sink()
+
+// spinYMM counts down from n with a pattern in the upper half of a vector register
+// and returns what it finds there.
+func spinYMM(n uint64) uint64

@@ -42,3 +42,20 @@ GLOBL	·sinkFunc(SB), RODATA, $8
 
 DATA	·readZeroFunc(SB)/8, $·readZero(SB)
 GLOBL	·readZeroFunc(SB), RODATA, $8
+
+// func spinYMM(n uint64) uint64
+// Counts down from n with a pattern in the upper half of Y7 and returns the
+// quadword found there.
+TEXT ·spinYMM(SB),NOSPLIT,$0-16
+	MOVQ	$0x0123456789abcdef, AX
+	VMOVQ	AX, X7
+	VPBROADCASTQ	X7, Y7
+	MOVQ	n+0(FP), CX
+spin:
+	SUBQ	$1, CX
+	JNE	spin
+	VEXTRACTI128	$1, Y7, X6
+	VMOVQ	X6, AX
+	VZEROUPPER
+	MOVQ	AX, ret+8(FP)
+	RET

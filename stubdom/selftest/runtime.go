@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/cpu"
 )
 
 func runtimeTests(gc time.Duration) []test {
@@ -25,6 +27,7 @@ func runtimeTests(gc time.Duration) []test {
 		{"time slices", testSlices},
 		{"wall clock", testWallClock},
 		{"interrupt to goroutine", testRelay},
+		{"vector registers", testVector},
 		{"deep stacks", testDeepStack},
 		{"panic and recover", testPanic},
 		{"nil dereference", testNil},
@@ -229,6 +232,22 @@ func testRelay() error {
 			}
 		}
 		stop.Store(true)
+	}
+	return nil
+}
+
+// testVector keeps a value in the upper half of a vector register for so long that
+// interrupts come meanwhile.
+func testVector() error {
+	if !cpu.X86.HasAVX2 {
+		fmt.Println("     not tested: the processor has no AVX2")
+		return nil
+	}
+	const want = uint64(0x0123456789abcdef)
+	for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
+		if got := spinYMM(20_000_000); got != want {
+			return fmt.Errorf("%#x became %#x", want, got)
+		}
 	}
 	return nil
 }
