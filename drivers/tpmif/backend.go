@@ -241,6 +241,12 @@ func (b *backend) step(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	s, err := xenbus.ReadState(ctx, b.Domain.Store, b.front+"/state")
+	if errors.Is(err, xenstore.ErrAccess) {
+		// Once the toolstack has removed the front end's directory, the store
+		// judges by the directory above it, which is not ours to read. The
+		// toolstack now waits for this device to end, ten seconds at most.
+		s, err = xenbus.Gone, nil
+	}
 	if err != nil {
 		return err
 	}
