@@ -101,7 +101,7 @@ func (d *Device) checkPassword(a *authorization) tcg.TPMRC {
 func (d *Device) checkHMAC(c *call, i int) tcg.TPMRC {
 	a := &c.sessions[i]
 	if equal(a.value, d.commandHMAC(c, i)) {
-		if a.forHandle && a.includeAuth {
+		if a.forHandle && (a.includeAuth || a.s.policy == nil) {
 			d.authSucceeded(a.handle)
 		}
 		return tcg.TPMRCSuccess

@@ -70,7 +70,13 @@ func (d *Device) checkLockout(h tcg.TPMHandle) tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-func (d *Device) authSucceeded(tcg.TPMHandle) {}
+// authSucceeded counts a successful authorization of h where h counts them,
+// whatever becomes of the command.
+func (d *Device) authSucceeded(h tcg.TPMHandle) {
+	if handleType(h) == tcg.TPMHTNVIndex {
+		d.nvPinUsed(h)
+	}
+}
 
 // authFailed counts a failed authorization of h and returns the code that
 // says so.

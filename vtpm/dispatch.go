@@ -18,6 +18,7 @@ type call struct {
 	spec     *tcg.CommandSpec
 	locality uint8
 	handles  [3]tcg.TPMHandle
+	sent     []byte // parameters as they came, which cpHash is over
 	params   []byte // decrypted
 	profile  *tcg.Profile
 
@@ -152,7 +153,8 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 			return nil, rc
 		}
 	}
-	c.params = r.Rest()
+	c.sent = r.Rest()
+	c.params = c.sent
 	if err := d.authorize(c); err != nil {
 		return nil, d.keepAfterError(err)
 	}

@@ -5,12 +5,6 @@ import "stubtpm/vtpm/tcg"
 // afterSuccess does what every successful command leaves behind besides its
 // own effect.
 func (d *Device) afterSuccess(c *call) {
-	for i := range c.nSessions {
-		a := &c.sessions[i]
-		if a.forHandle && handleType(a.handle) == tcg.TPMHTNVIndex && (a.includeAuth || a.s == nil) {
-			d.nvPinUsed(a.handle)
-		}
-	}
 	if d.vol.shutdownDone && c.spec.Code != tcg.TPMCCShutdown && !readsOnly(c.spec.Code) {
 		// A change after TPM2_Shutdown makes what it saved stale: the next
 		// Startup has to see a disorderly shutdown (Part 3, 9.4).

@@ -218,7 +218,7 @@ func (c *call) cpHash(alg tcg.TPMAlgID) []byte {
 	for i := range c.spec.Handles {
 		h.Write(c.names[i])
 	}
-	h.Write(c.params)
+	h.Write(c.sent)
 	v := h.Sum(nil)
 	c.cpHashes = append(c.cpHashes, hashValue{alg, v})
 	return v
@@ -301,7 +301,6 @@ func (d *Device) decryptParameter(c *call) tcg.TPMRC {
 	if n > len(c.params)-2 {
 		return tcg.TPMRCInsufficient.P(1)
 	}
-	c.cpHash(a.s.hash)                          // keeps the hash of what was sent
 	c.params = append([]byte(nil), c.params...) // the command's bytes stay as they came
 	cryptParameter(a.s, d.parameterKey(a), a.nonceCaller, a.s.nonceTPM, c.params[2:2+n], false)
 	return tcg.TPMRCSuccess
