@@ -16,10 +16,13 @@ type fault struct {
 var faults = []fault{
 	{"an image of random bytes", "dd if=/dev/urandom of=$dev bs=64k count=64 conv=notrunc 2>/dev/null"},
 	{"an image of zeros", "dd if=/dev/zero of=$dev bs=64k count=64 conv=notrunc 2>/dev/null"},
-	// Every 4 KiB of the image keeps its first half: a write that never
-	// became whole, wherever the newest state lies.
-	{"a torn image", `i=0; while [ $i -lt 1024 ]; do
-	dd if=/dev/zero of=$dev bs=2048 count=1 seek=$((2*i+1)) conv=notrunc 2>/dev/null; i=$((i+1)); done`},
+	// Of each half of the disk only the first KiB arrived: a slot's header and
+	// the beginning of its state.
+	{"a torn image", `for half in 0 2048; do
+	dd if=/dev/zero of=$dev bs=1024 seek=$((half+1)) count=255 conv=notrunc 2>/dev/null; done`},
+	{"an image with one bit turned", `for half in 0 2097152; do
+	b=$(dd if=$dev bs=1 skip=$((half+700)) count=1 2>/dev/null | od -An -tu1)
+	printf "\\$(printf %o $((b ^ 1)))" | dd of=$dev bs=1 seek=$((half+700)) conv=notrunc 2>/dev/null; done`},
 	{"the image of another vTPM", "cat $foreign > $dev"},
 	{"its own image of an earlier state", "cat $old > $dev"},
 }
@@ -70,7 +73,7 @@ func (s *Stack) Faults(ctx context.Context, r Report) error {
 	}
 	for _, f := range faults {
 		r.Step("vTPM with %s", f.name)
-		script := "set -e; dev=" + s.disks[vtpmName] + " good=/images/good old=/images/old foreign=/images/foreign\n" + f.script + "\nsync"
+		script := "set -e; dev=" + s.disks[vtpmName] + " good=/images/good old=/images/old foreign=/images/foreign\ncat $good > $dev\n" + f.script + "\nsync"
 		if _, err := s.M.Dom0.Run(ctx, script); err != nil {
 			return err
 		}
@@ -82,7 +85,17 @@ func (s *Stack) Faults(ctx context.Context, r Report) error {
 	if _, err := s.M.Dom0.Run(ctx, "cat /images/good > "+s.disks[vtpmName]+"; sync"); err != nil {
 		return err
 	}
-	return s.serves(ctx, r, "with its right image the vTPM serves again", vtpmName, vtpmUUID)
+	if err := s.serves(ctx, r, "with its right image the vTPM serves again", vtpmName, vtpmUUID); err != nil {
+		return err
+	}
+	r.Step("manager and vTPM destroyed and started again")
+	if err := s.Destroy(ctx, vtpmName, managerName); err != nil {
+		return err
+	}
+	if err := s.StartManager(ctx); err != nil {
+		return err
+	}
+	return s.serves(ctx, r, "after a restart of the manager, too, the vTPM serves", vtpmName, vtpmUUID)
 }
 
 func (s *Stack) notEnrolled(ctx context.Context, r Report) error {
