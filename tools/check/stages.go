@@ -13,7 +13,7 @@ var stages = [...]stage{
 		{dir: "tools/conformance", argv: []string{"go", "run", "."}},
 	}},
 	{"baremetal", "the unikernels' bytes are the same from two directories", []command{
-		{argv: []string{"go", "run", "./tools/baremetal", "repro"}},
+		{argv: []string{"go", "run", "./tools/baremetal", "repro", "./stubdom/vtpm", "./stubdom/vtpmmgr"}},
 	}},
 	{"xen", "manager, vTPM and guest on a real Xen in QEMU", []command{
 		{env: []string{"STUBTPM_XEN=1"}, argv: []string{"go", "test", "-timeout", "40m", "-count", "1", "-run", "Xen", "./tools/xenlab/..."}},
