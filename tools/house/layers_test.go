@@ -36,7 +36,7 @@ var layers = []layer{
 	{folder: "drivers", others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/..."}},
 	{folder: "board", ours: []string{"drivers/xen/..."}, others: []string{"github.com/usbarmory/tamago/..."}},
 	{folder: "stubdom", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "board/..."},
-		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "filippo.io/bigmod"}},
+		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "golang.org/x/sys/cpu", "filippo.io/bigmod"}},
 	{folder: "image"},
 	{folder: "tools", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "image/..."},
 		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/..."}},
