@@ -9,6 +9,7 @@ var objectCommands = commandTable{
 	tcg.TPMCCLoad:             (*Device).load,
 	tcg.TPMCCLoadExternal:     (*Device).loadExternal,
 	tcg.TPMCCReadPublic:       (*Device).readPublic,
+	tcg.TPMCCCreateLoaded:     (*Device).createLoaded,
 	tcg.TPMCCUnseal:           (*Device).unseal,
 	tcg.TPMCCObjectChangeAuth: (*Device).objectChangeAuth,
 }

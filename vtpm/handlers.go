@@ -14,7 +14,7 @@ func newHandlerTable() *handlerTable {
 	t := new(handlerTable)
 	for _, chapter := range []commandTable{
 		startupCommands, testingCommands, sessionCommands, objectCommands,
-		duplicationCommands, asymmetricCommands, symmetricCommands,
+		credentialCommands, duplicationCommands, asymmetricCommands, symmetricCommands,
 		randomCommands, sequenceCommands, attestationCommands,
 		ephemeralCommands, signingCommands, auditCommands, pcrCommands,
 		policyCommands, hierarchyCommands, dictionaryAttackCommands,

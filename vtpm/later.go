@@ -6,7 +6,6 @@ import (
 )
 
 var (
-	duplicationCommands  = commandTable{}
 	ephemeralCommands    = commandTable{}
 	auditCommands        = commandTable{}
 	managementCommands   = commandTable{}
