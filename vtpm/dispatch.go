@@ -168,6 +168,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	}
 	d.afterSuccess(c)
 	resp, err = d.response(c, hasSessions)
+	d.auditCommand(c)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ func (d *Device) manufacture() error {
 		shutdown:          suNone,
 		pcrBanks:          d.defaultBanks(),
 		auditHash:         tcg.TPMAlgSHA256,
+		audited:           []tcg.TPMCC{tcg.TPMCCSetCommandCodeAuditStatus},
 		nv:                map[tcg.TPMHandle]*nvIndex{},
 		objects:           map[tcg.TPMHandle]*object{},
 	}

@@ -7,7 +7,6 @@ import (
 
 var (
 	ephemeralCommands    = commandTable{}
-	auditCommands        = commandTable{}
 	managementCommands   = commandTable{}
 	fieldUpgradeCommands = commandTable{}
 )
