@@ -1,0 +1,25 @@
+package stream
+
+import (
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/sha512"
+	"hash"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// newHash is a hash that both sides have; of others SHA-256 stands in.
+func newHash(alg tcg.TPMAlgID) hash.Hash {
+	switch alg {
+	case tcg.TPMAlgSHA1:
+		return sha1.New()
+	case tcg.TPMAlgSHA384:
+		return sha512.New384()
+	case tcg.TPMAlgSHA512:
+		return sha512.New()
+	}
+	return sha256.New()
+}
+
+var hashes = []tcg.TPMAlgID{tcg.TPMAlgSHA1, tcg.TPMAlgSHA256, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512}

@@ -1,0 +1,77 @@
+package main
+
+import (
+	"os"
+
+	"stubtpm/tools/difftest/stream"
+	"stubtpm/tools/hosted/tpmproc"
+	"stubtpm/vtpm"
+)
+
+// A device is ours, in this process.
+type device struct{ *vtpm.Device }
+
+// A forgetful store: the device lives as long as the episode.
+type forgetful struct{}
+
+func (forgetful) Save([]byte) error { return nil }
+
+func newDevice() (stream.TPM, error) {
+	d, err := vtpm.Manufacture(vtpm.Config{Store: forgetful{}})
+	return device{d}, err
+}
+
+func (d device) Execute(cmd []byte) ([]byte, error) { return d.Device.Execute(0, cmd), nil }
+func (d device) Reset() error                       { d.Init(); return nil }
+
+// A process is another TPM, behind its socket.
+type process struct {
+	proc *tpmproc.Process
+	conn *tpmproc.Conn
+	dir  string
+}
+
+func startProcess(program []string) (*process, error) {
+	dir, err := os.MkdirTemp("", "difftest")
+	if err != nil {
+		return nil, err
+	}
+	p := &process{dir: dir}
+	if p.proc, err = tpmproc.Start(program, dir, "--flags", "not-need-init"); err != nil {
+		p.close()
+		return nil, err
+	}
+	if p.conn, err = tpmproc.Dial(p.proc.Data); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *process) Execute(cmd []byte) ([]byte, error) { return p.conn.Send(cmd) }
+func (p *process) Reset() error                       { return p.proc.PowerCycle() }
+
+func (p *process) close() {
+	if p.conn != nil {
+		p.conn.Close()
+	}
+	if p.proc != nil {
+		p.proc.Stop()
+	}
+	os.RemoveAll(p.dir)
+}
+
+// open is a new device of ours beside a new process of the other program.
+func open(program []string) func() (stream.TPM, stream.TPM, func(), error) {
+	return func() (stream.TPM, stream.TPM, func(), error) {
+		ours, err := newDevice()
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		p, err := startProcess(program)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return ours, p, p.close, nil
+	}
+}
