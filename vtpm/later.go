@@ -2,12 +2,9 @@ package vtpm
 
 import (
 	"stubtpm/vtpm/tcg"
-	"stubtpm/vtpm/tpmcrypto"
 )
 
 var (
-	ephemeralCommands    = commandTable{}
-	managementCommands   = commandTable{}
 	fieldUpgradeCommands = commandTable{}
 )
 
@@ -19,11 +16,4 @@ func (d *Device) setACTPolicy(h tcg.TPMHandle, p authPolicy)        {}
 func (d *Device) actStartup(resume, orderly bool)                   {}
 func (d *Device) listACT(l *capList)                                { l.begin(12) }
 func isACT(h tcg.TPMHandle) bool                                    { return h >= tcg.TPMRHACT0 && h <= tcg.TPMRHACTF }
-func readOnlyAllows(s *tcg.CommandSpec) bool                        { return true }
 func (d *Device) runSelfTests(full bool, algs []tcg.TPMAlgID) error { return nil }
-
-func (d *Device) signECDAA(o *object, k *tpmcrypto.ECCPrivate, s tcg.TPMTSigScheme, v []byte) (sig tcg.TPMTSignature, rc tcg.TPMRC) {
-	return sig, tcg.TPMRCScheme
-}
-
-func (d *Device) needsPhysicalPresence(c *call, i int) bool { return false }
