@@ -100,3 +100,14 @@ func (r *testReport) Check(claim string, holds bool, detail string) {
 		r.t.Logf("ok: %s", claim)
 	}
 }
+
+// TestXenCRB tells the story with the other interface of a hardware TPM.
+func TestXenCRB(t *testing.T) {
+	images := needXen(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	s := NewStack(machine(t, "crb", lab.Options{TPM: "crb", Files: images.Files()}))
+	if _, err := s.Story(ctx, &testReport{t}); err != nil {
+		t.Fatal(err)
+	}
+}
