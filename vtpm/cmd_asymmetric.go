@@ -67,6 +67,7 @@ func (d *Device) rsaEncrypt(c *call) error {
 	if rc := checkLabel(label); rc != tcg.TPMRCSuccess {
 		return rc.P(3)
 	}
+	d.need(tcg.TPMAlgRSA, s.Scheme)
 	k, err := o.rsaPublic()
 	if err != nil {
 		return rcOf(err)
@@ -120,6 +121,7 @@ func (d *Device) rsaDecrypt(c *call) error {
 	if len(text) != int(o.public.RSA.KeyBits)/8 {
 		return tcg.TPMRCSize.P(1)
 	}
+	d.need(tcg.TPMAlgRSA, s.Scheme)
 	k, err := o.rsaPrivate()
 	if err != nil {
 		return rcOf(err)

@@ -24,6 +24,7 @@ func (d *Device) startup(c *call) error {
 	if startupType == tcg.TPMSUState && d.perm.shutdown != uint16(tcg.TPMSUState) {
 		return tcg.TPMRCValue.P(1)
 	}
+	d.need(needAtStartup...)
 	orderly := d.perm.shutdown != suNone
 	resume := startupType == tcg.TPMSUState
 	restart := !resume && d.perm.shutdown == uint16(tcg.TPMSUState)

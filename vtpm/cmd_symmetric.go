@@ -71,6 +71,7 @@ func (d *Device) cryptData(c *call, data []byte, decrypt bool, mode tcg.TPMAlgID
 	} else {
 		mode = key
 	}
+	d.need(o.public.Sym.Algorithm, mode)
 	b, err := tpmcrypto.NewCipher(o.public.Sym.Algorithm, o.sensitive.Sensitive)
 	if err != nil {
 		return rcOf(err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // MaxCommandSize and MaxResponseSize are the sizes in bytes of the largest
@@ -62,6 +63,7 @@ type Device struct {
 	cancelled atomic.Bool
 
 	handlers *handlerTable
+	tests    tpmcrypto.SelfTest // known answers met so far
 
 	mu      sync.Mutex
 	profile *tcg.Profile

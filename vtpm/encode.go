@@ -107,6 +107,7 @@ func (p *policyState) encode(w *tcg.Writer) {
 	}
 	w.Uint8(p.locality)
 	w.Uint32(p.pcrCounter)
+	w.Sized(p.transport)
 }
 
 func decodePolicy(r *tcg.Reader) *policyState {
@@ -127,6 +128,9 @@ func decodePolicy(r *tcg.Reader) *policyState {
 	}
 	p.locality = r.Uint8()
 	p.pcrCounter = r.Uint32()
+	if t := r.Sized(maxBlob); len(t) > 0 {
+		p.transport = bytes.Clone(t)
+	}
 	return p
 }
 

@@ -17,9 +17,9 @@ func newHandlerTable() *handlerTable {
 		credentialCommands, duplicationCommands, asymmetricCommands, symmetricCommands,
 		randomCommands, sequenceCommands, attestationCommands,
 		ephemeralCommands, signingCommands, auditCommands, pcrCommands,
-		policyCommands, hierarchyCommands, dictionaryAttackCommands,
+		policyCommands, newPolicyCommands, hierarchyCommands, dictionaryAttackCommands,
 		managementCommands, fieldUpgradeCommands, contextCommands,
-		clockCommands, capabilityCommands, nvCommands,
+		clockCommands, capabilityCommands, nvCommands, nv2Commands,
 	} {
 		for code, run := range chapter {
 			t[code-firstCommand] = run

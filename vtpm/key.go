@@ -86,6 +86,7 @@ func (d *Device) generate(o *object, data []byte, source keySource) tcg.TPMRC {
 	if source == nil {
 		source = d.cfg.Rand
 	}
+	d.need(o.public.Type, o.public.NameAlg)
 	p, s := &o.public, &o.sensitive
 	s.SensitiveType = p.Type
 	p.UniqueDigest, p.UniqueRSA, p.UniqueECC = nil, nil, tcg.TPMSECCPoint{}
@@ -210,6 +211,7 @@ func (d *Device) checkBinding(o *object) tcg.TPMRC {
 // decryptSecret recovers a secret that somebody encrypted to key o (Part 1,
 // annexes B.10 and C.6 "Secret Sharing"). label is without its final zero.
 func (d *Device) decryptSecret(o *object, secret []byte, label string) ([]byte, tcg.TPMRC) {
+	d.needSharing(o)
 	switch o.public.Type {
 	case tcg.TPMAlgRSA:
 		k, err := o.rsaPrivate()
@@ -251,6 +253,7 @@ func (d *Device) decryptSecret(o *object, secret []byte, label string) ([]byte, 
 // encryptSecret makes a secret that only the holder of o's private key can
 // recover, and what to send it as.
 func (d *Device) encryptSecret(o *object, label string) (secret, sent []byte, rc tcg.TPMRC) {
+	d.needSharing(o)
 	alg := o.public.NameAlg
 	switch o.public.Type {
 	case tcg.TPMAlgRSA:
@@ -288,4 +291,13 @@ func (o *object) oaepHash() tcg.TPMAlgID {
 		return s.HashAlg
 	}
 	return o.public.NameAlg
+}
+
+// needSharing runs the self-tests of what shares a secret by key o.
+func (d *Device) needSharing(o *object) {
+	if o.public.Type == tcg.TPMAlgRSA {
+		d.need(tcg.TPMAlgRSA, tcg.TPMAlgOAEP)
+	} else {
+		d.need(tcg.TPMAlgECC, tcg.TPMAlgECDH, tcg.TPMAlgKDF1SP80056A)
+	}
 }

@@ -29,6 +29,8 @@ type policyState struct {
 	nvWritten        bool
 
 	authNeeded, passwordNeeded, presenceNeeded bool
+
+	transport []byte // keys of the SPDM session that is needed; nil if none is
 }
 
 // newPolicyState returns the state of a fresh session; its digest is all
@@ -94,6 +96,9 @@ func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 		if handleType(a.handle) != tcg.TPMHTPermanent {
 			return tcg.TPMRCPolicyFail
 		}
+	}
+	if p.transport != nil {
+		return tcg.TPMRCChannel // commands do not come by SPDM here
 	}
 	if p.presenceNeeded && !d.vol.physicalPresence {
 		return tcg.TPMRCPP

@@ -56,6 +56,7 @@ func signScheme(o *object, asked tcg.TPMTSigScheme) (tcg.TPMTSigScheme, tcg.TPMR
 // sign signs a digest with a scheme that signScheme chose. No signature leaves
 // unless it verifies: one made by a faulty computation may give the key away.
 func (d *Device) sign(o *object, s tcg.TPMTSigScheme, v []byte) (sig tcg.TPMTSignature, rc tcg.TPMRC) {
+	d.need(o.public.Type, s.Scheme, s.HashAlg)
 	sig.SigAlg, sig.Hash = s.Scheme, s.HashAlg
 	if len(v) != hashSize(s.HashAlg) {
 		return sig, tcg.TPMRCSize
@@ -109,6 +110,7 @@ func (d *Device) verify(o *object, v []byte, sig *tcg.TPMTSignature) tcg.TPMRC {
 	if hashSizeOrZero(sig.Hash) == 0 {
 		return tcg.TPMRCScheme
 	}
+	d.need(o.public.Type, sig.SigAlg, sig.Hash)
 	if len(v) != hashSize(sig.Hash) {
 		return tcg.TPMRCSize
 	}

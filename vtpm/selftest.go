@@ -1,0 +1,49 @@
+package vtpm
+
+import (
+	"errors"
+
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
+
+// errSelfTest is wrapped by the error that puts the device in failure mode
+// when a known answer is not met.
+var errSelfTest = errors.New("self-test failed")
+
+// need runs the known-answer tests of algorithms that have not passed yet,
+// before their first use (Part 1, "Self-Test Modes"). An algorithm that fails
+// ends in failure mode: the panic is the dispatcher's to catch.
+func (d *Device) need(algs ...tcg.TPMAlgID) {
+	if err := d.tests.Need(algs...); err != nil {
+		panic(errors.Join(errSelfTest, err))
+	}
+}
+
+// needAtStartup are the algorithms that every command rests on.
+var needAtStartup = []tcg.TPMAlgID{
+	tcg.TPMAlgSHA256, tcg.TPMAlgHMAC, tcg.TPMAlgKDF1SP800108, tcg.TPMAlgAES, tcg.TPMAlgCFB,
+}
+
+// runSelfTests is what TPM2_SelfTest and, with a list, TPM2_IncrementalSelfTest
+// do: the tests that have not passed yet, or with full all over again.
+func (d *Device) runSelfTests(full bool, algs []tcg.TPMAlgID) error {
+	var err error
+	if algs != nil {
+		err = d.tests.Need(algs...)
+	} else {
+		err = d.tests.All(full)
+	}
+	if err != nil {
+		return errors.Join(errSelfTest, err)
+	}
+	return nil
+}
+
+// TestingOnlyFailSelfTest makes the known-answer test of an algorithm fail
+// from now on, to test failure mode. It is for tests only.
+func (d *Device) TestingOnlyFailSelfTest(alg tcg.TPMAlgID) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tests = tpmcrypto.SelfTest{TestingOnlyFail: func(a tcg.TPMAlgID) bool { return a == alg }}
+}
