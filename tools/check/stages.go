@@ -12,8 +12,10 @@ var stages = [...]stage{
 	{"conformance", "other projects' test suites, unchanged, on this device", []command{
 		{dir: "tools/conformance", argv: []string{"go", "run", "."}},
 	}},
-	{"baremetal", "the unikernels' bytes are the same from two directories", []command{
-		{argv: []string{"go", "run", "./tools/baremetal", "repro", "./stubdom/vtpm", "./stubdom/vtpmmgr"}},
+	{"baremetal", "the same bytes from two directories; a minute of garbage collection; the standard library's own tests", []command{
+		{argv: []string{"go", "run", "./tools/baremetal", "repro", "./stubdom/selftest", "./stubdom/vtpm", "./stubdom/vtpmmgr"}},
+		{env: []string{"SELFTEST_GC=60s"}, argv: []string{"go", "test", "-count", "1", "-timeout", "20m", "./stubdom/selftest"}},
+		{argv: []string{"go", "run", "./tools/baremetal", "stdtest"}},
 	}},
 	{"xen", "manager, vTPM and guest on a real Xen in QEMU", []command{
 		{env: []string{"STUBTPM_XEN=1"}, argv: []string{"go", "test", "-timeout", "40m", "-count", "1", "-run", "Xen", "./tools/xenlab/..."}},
