@@ -39,6 +39,9 @@ var installed = [...]struct{ name, why string }{
 	{"swtpm", "the lab's hardware TPM, and the other side of comparisons"},
 	{"swtpm-tools", "the same"},
 	{"tpm2-tools", "clients in the guest and in the conformance tests"},
+	{"openssl", "another client's cryptography in the tests"},
+	{"xxd", "the same"},
+	{"linux-libc-dev", "Linux's headers, with which a test compares numbers"},
 	{"busybox-static", "userland of dom0 and guest"},
 }
 
@@ -81,10 +84,10 @@ func (g *getter) all() error {
 		}
 	}
 	if g.dry {
-		fmt.Fprintf(g.out, "to unpack below %s, if not there: %s\n", lab.Sysroot, strings.Join(unpacked, ", "))
+		fmt.Fprintf(g.out, "to unpack below %s, if not there: %s\n", initramfs.Sysroot, strings.Join(unpacked, ", "))
 		return nil
 	}
-	if _, err := initramfs.FindKernel(lab.Roots()...); err != nil {
+	if _, err := initramfs.FindKernel(); err != nil {
 		if err := g.unpackKernel(); err != nil {
 			return err
 		}
@@ -195,13 +198,13 @@ func hasSudo() bool {
 // unpack downloads a package and unpacks it below the sysroot; this needs no
 // root, only package lists that are not too old.
 func (g *getter) unpack(pkg string) error {
-	dir := filepath.Join(filepath.Dir(lab.Sysroot), "debs")
-	for _, d := range []string{dir, lab.Sysroot} {
+	dir := filepath.Join(filepath.Dir(initramfs.Sysroot), "debs")
+	for _, d := range []string{dir, initramfs.Sysroot} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(g.out, "deps: to unpack below %s: %s\n", lab.Sysroot, pkg)
+	fmt.Fprintf(g.out, "deps: to unpack below %s: %s\n", initramfs.Sysroot, pkg)
 	// apt's sandbox user may not be able to write here: download as ourselves.
 	download := []string{"apt-get", "-o", "APT::Sandbox::User=root", "download", "-q", pkg}
 	if err := g.command(dir, download...); err != nil {
@@ -219,7 +222,7 @@ func (g *getter) unpack(pkg string) error {
 	if err != nil || len(debs) == 0 {
 		return fmt.Errorf("apt-get download %s left no package in %s", pkg, dir)
 	}
-	if err := g.command("", "dpkg-deb", "-x", debs[len(debs)-1], lab.Sysroot); err != nil {
+	if err := g.command("", "dpkg-deb", "-x", debs[len(debs)-1], initramfs.Sysroot); err != nil {
 		return err
 	}
 	// The package's list of sums, by which the lab shows that a file is
@@ -228,7 +231,7 @@ func (g *getter) unpack(pkg string) error {
 	if err != nil {
 		return nil // a package need not have one
 	}
-	l, err := os.OpenFile(filepath.Join(lab.Sysroot, "md5sums"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	l, err := os.OpenFile(filepath.Join(initramfs.Sysroot, "md5sums"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

@@ -19,11 +19,11 @@ type Kernel struct {
 }
 
 // FindKernel returns the newest Debian kernel with modules below the given
-// roots, the first root first; no root means the host's own "/". "Newest"
+// roots, the first root first; no root means Roots(). "Newest"
 // compares the dotted numbers of the version.
 func FindKernel(roots ...string) (Kernel, error) {
 	if len(roots) == 0 {
-		roots = []string{"/"}
+		roots = Roots()
 	}
 	for _, root := range roots {
 		images, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))

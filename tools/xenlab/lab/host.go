@@ -17,37 +17,17 @@ import (
 	"stubtpm/tools/initramfs"
 )
 
-// Sysroot is where make deps unpacks the packages that are not to be installed
-// on the host: a hypervisor and a kernel would change what it boots.
-const Sysroot = "build/sysroot"
-
-// Roots are where the hypervisor, the kernel and its modules are looked for.
-func Roots() []string { return []string{"/", sysroot()} }
-
-// sysroot finds Sysroot from any directory of the repository, since tests run
-// in their own.
-func sysroot() string {
-	for dir := "."; ; dir = filepath.Join("..", dir) {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return filepath.Join(dir, Sysroot)
-		}
-		if abs, err := filepath.Abs(dir); err != nil || abs == "/" {
-			return Sysroot
-		}
-	}
-}
-
 const hypervisorFile = "boot/xen-4.17-amd64.gz"
 
 // hypervisor returns the path of Debian's Xen.
 func hypervisor() (string, error) {
-	for _, r := range Roots() {
+	for _, r := range initramfs.Roots() {
 		p := filepath.Join(r, hypervisorFile)
 		if _, err := os.Stat(p); err == nil {
 			return p, nil
 		}
 	}
-	return "", fmt.Errorf("lab: no %s in %s (make deps)", hypervisorFile, strings.Join(Roots(), ", "))
+	return "", fmt.Errorf("lab: no %s in %s (make deps)", hypervisorFile, strings.Join(initramfs.Roots(), ", "))
 }
 
 // A requirement is a file of the host and the Debian package that has it.
@@ -83,7 +63,7 @@ func Missing() []string {
 	if _, err := hypervisor(); err != nil {
 		lines = append(lines, err.Error())
 	}
-	if _, err := initramfs.FindKernel(Roots()...); err != nil {
+	if _, err := initramfs.FindKernel(); err != nil {
 		lines = append(lines, err.Error())
 	}
 	return lines

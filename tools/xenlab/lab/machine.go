@@ -142,7 +142,7 @@ func (m *Machine) build(ctx context.Context) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("lab: building the agent: %w\n%s", err, out)
 	}
-	k, err := initramfs.FindKernel(Roots()...)
+	k, err := initramfs.FindKernel()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"stubtpm/tools/initramfs"
 )
 
 // A KernelFile is a file of the guests' kernel package as found on the host.
@@ -35,7 +37,7 @@ func (m *Machine) KernelModule(relative string) (KernelFile, error) {
 	want := hex.EncodeToString(sum[:]) + "  " + strings.TrimPrefix(f.Path, "/") + "\n"
 	lists := []string{
 		"/var/lib/dpkg/info/linux-image-" + k.Version + ".md5sums",
-		filepath.Join(sysroot(), "md5sums"),
+		filepath.Join(initramfs.SysrootPath(), "md5sums"),
 	}
 	for _, l := range lists {
 		list, err := os.ReadFile(l)
