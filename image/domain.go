@@ -121,7 +121,7 @@ func (d Domain) Config() (string, error) {
 // Memory of the unikernels' domains in MiB.
 const (
 	ManagerMemory = 32
-	VTPMMemory    = 32
+	VTPMMemory    = 24
 )
 
 // Manager is the manager's domain: the only one with the registers of the

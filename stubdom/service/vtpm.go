@@ -20,7 +20,10 @@ import (
 // for the hardware TPM behind others.
 const managerTimeout = 60 * time.Second
 
-// VTPM runs the vTPM of one guest until the toolstack stops the domain.
+// VTPM runs the vTPM of one guest until the toolstack stops the domain. Words
+// of the command line:
+//
+//	ping=200     measure so many round trips to the manager and say their median
 func VTPM(ctx context.Context, e *Environment) error {
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -41,6 +44,11 @@ func VTPM(ctx context.Context, e *Environment) error {
 	}
 	e.Seed(grant.Entropy[:])
 	e.Log("manager knows this vTPM: state %d", grant.Sequence)
+	if n, ok := e.option("ping"); ok {
+		if err := ping(e, manager, &grant, n); err != nil {
+			return err
+		}
+	}
 	disk, err := e.Disk(start)
 	if err != nil {
 		return fmt.Errorf("disk: %w", err)

@@ -55,6 +55,22 @@ func (s *Stack) Bench(ctx context.Context, r Report) ([]Measurement, error) {
 			return nil, err
 		}
 	}
+	r.Step("round trips between two unikernels")
+	if err := s.Destroy(ctx, vtpmName); err != nil {
+		return nil, err
+	}
+	s.VTPMWords = "ping=500"
+	if _, err := s.StartVTPM(ctx, vtpmName, vtpmUUID); err != nil {
+		return nil, err
+	}
+	s.VTPMWords = ""
+	const said = "manager ring: median "
+	_, took, ok := strings.Cut(s.Since(vtpmName), said)
+	if !ok {
+		return nil, fmt.Errorf("%s did not say its round trips: %s", vtpmName, s.Since(vtpmName))
+	}
+	took, _, _ = strings.Cut(took, "\n")
+	row("round trip over the ring, vTPM to manager", "median; a message that touches neither disk nor TPM", "%s", strings.TrimSpace(took))
 	r.Step("guest")
 	g, err := s.StartGuest(ctx, guestName, vtpmName)
 	if err != nil {

@@ -53,6 +53,8 @@ type Stack struct {
 	// Direct gives the hardware TPM to the guest itself, without manager and
 	// vTPM: a check of the lab, and the other side of a comparison.
 	Direct bool
+	// VTPMWords is the command line of vTPMs started from now on.
+	VTPMWords string
 
 	disks    map[string]string       // block device in dom0 by image name
 	consoles map[string]*lab.Console // by domain name
@@ -151,6 +153,7 @@ func (s *Stack) StartVTPM(ctx context.Context, name, uuid string) (string, error
 	d := image.VTPM(vtpmImage, uuid, managerName)
 	d.Name = name
 	d.Disks = []string{disk}
+	d.Extra = s.VTPMWords
 	// A manager that does not answer is given up after a minute.
 	return s.start(ctx, d, 100*time.Second, vtpmReady, vtpmRefused)
 }
