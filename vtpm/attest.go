@@ -34,7 +34,9 @@ func (d *Device) newAttest(o *object, kind tcg.TPMST, extraData []byte) tcg.TPMS
 		ClockInfo: d.clockInfo(), FirmwareVersion: firmwareVersion,
 	}
 	if o == nil {
-		d.obfuscate(&a, tcg.TPMRHNull, nil, contextHash)
+		// The qualified name of TPM_RH_NULL is the handle.
+		a.QualifiedSigner = handleBytes(tcg.TPMRHNull)
+		d.obfuscate(&a, tcg.TPMRHNull, a.QualifiedSigner, contextHash)
 		return a
 	}
 	a.QualifiedSigner = o.qualifiedName

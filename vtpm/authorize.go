@@ -62,6 +62,9 @@ func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
 		}
 	}
 	if isPolicy {
+		if a.s.trial {
+			return tcg.TPMRCAttributes
+		}
 		if !d.policyAvailable(c, h, role) {
 			return tcg.TPMRCAuthUnavailable
 		}
@@ -163,6 +166,9 @@ func (d *Device) policyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
 	}
 	if o := d.objectOrNil(h); o != nil && (o.publicOnly || o.seq != nil) {
 		return false
+	}
+	if t := handleType(h); t == tcg.TPMHTTransient || t == tcg.TPMHTPersistent || t == tcg.TPMHTNVIndex {
+		return true // an empty authPolicy is one that no session matches
 	}
 	p := d.entityPolicy(h)
 	return p.hash != tcg.TPMAlgNull && len(p.digest) != 0

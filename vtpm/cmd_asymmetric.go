@@ -154,9 +154,6 @@ func (d *Device) ecdhKeyGen(c *call) error {
 	if o.public.Type != tcg.TPMAlgECC {
 		return tcg.TPMRCKey.H(1)
 	}
-	if o.has(tcg.TPMAObjectRestricted) || !o.has(tcg.TPMAObjectDecrypt) {
-		return tcg.TPMRCAttributes.H(1)
-	}
 	k, err := o.eccPublic()
 	if err != nil {
 		return rcOf(err)
@@ -212,6 +209,23 @@ func (d *Device) ecdhZGen(c *call) error {
 	return nil
 }
 
+// curveKDF is the KDF that the TCG Algorithm Registry ("ECC Values") assigns to
+// a curve: that of SP 800-56A, with a hash as strong as the curve.
+func curveKDF(id tcg.TPMECCCurve) tcg.TPMTKDFScheme {
+	s := tcg.TPMTKDFScheme{Scheme: tcg.TPMAlgKDF1SP80056A}
+	switch id {
+	case tcg.TPMECCNistP224, tcg.TPMECCNistP256:
+		s.HashAlg = tcg.TPMAlgSHA256
+	case tcg.TPMECCNistP384:
+		s.HashAlg = tcg.TPMAlgSHA384
+	case tcg.TPMECCNistP521:
+		s.HashAlg = tcg.TPMAlgSHA512
+	default:
+		s.Scheme = tcg.TPMAlgNull
+	}
+	return s
+}
+
 // eccParameters is TPM2_ECC_Parameters.
 //
 //	TPM_RC_VALUE  the curve is not implemented
@@ -227,7 +241,7 @@ func (d *Device) eccParameters(c *call) error {
 	}
 	p := tcg.TPMSAlgorithmDetailECC{
 		CurveID: id, KeySize: uint16(k.Bits),
-		KDF:  tcg.TPMTKDFScheme{Scheme: tcg.TPMAlgNull},
+		KDF:  curveKDF(id),
 		Sign: tcg.TPMTECCScheme{Scheme: tcg.TPMAlgNull},
 		P:    k.P, A: k.A, B: k.B, GX: k.Gx, GY: k.Gy, N: k.N, H: []byte{k.H},
 	}

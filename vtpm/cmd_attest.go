@@ -85,7 +85,10 @@ func (d *Device) quote(c *call) error {
 	}
 	alg := s.HashAlg
 	if key == nil {
-		alg = contextHash
+		// Nothing is signed, but the scheme says how the PCRs are hashed.
+		if alg = asked.HashAlg; asked.Scheme == tcg.TPMAlgNull {
+			return tcg.TPMRCScheme.P(2)
+		}
 	}
 	a := d.newAttest(key, tcg.TPMSTAttestQuote, data)
 	a.Quote.PCRSelect = d.pcrFilter(&sel)

@@ -123,8 +123,11 @@ func (d *Device) newMAC(o *object, scheme tcg.TPMAlgID) (*sequence, tcg.TPMRC) {
 }
 
 func checkMACKey(o *object) tcg.TPMRC {
-	if o.has(tcg.TPMAObjectRestricted) || !o.has(tcg.TPMAObjectSignEncrypt) {
+	switch {
+	case o.has(tcg.TPMAObjectRestricted):
 		return tcg.TPMRCAttributes.H(1)
+	case !o.has(tcg.TPMAObjectSignEncrypt):
+		return tcg.TPMRCKey.H(1)
 	}
 	return tcg.TPMRCSuccess
 }

@@ -44,13 +44,13 @@ func (c *call) readCreation() (*creationParams, error) {
 //	TPM_RC_HASH, TPM_RC_SCHEME, TPM_RC_SYMMETRIC, TPM_RC_KDF, TPM_RC_MODE
 //	                   see checkAttributes
 func (d *Device) create(c *call) error {
-	parent := d.object(c.handles[0])
-	if !parent.isStorageParent() {
-		return tcg.TPMRCType.H(1)
-	}
 	p, err := c.readCreation()
 	if err != nil {
 		return err
+	}
+	parent := d.object(c.handles[0])
+	if !parent.isStorageParent() {
+		return tcg.TPMRCType.H(1)
 	}
 	if rc := d.checkCreation(&p.public, parent, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 		return rc.P(2)

@@ -39,6 +39,9 @@ func (d *Device) startAuthSession(c *call) error {
 	}
 	alg := tcg.TPMAlgID(hash)
 	key, bind := c.handles[0], c.handles[1]
+	if x := d.perm.nv[bind]; x != nil && x.isPIN() {
+		return tcg.TPMRCHandle.H(2) // a session would outlive the limit of tries
+	}
 	if len(nonce) < minNonce || len(nonce) > hashSize(alg) {
 		return tcg.TPMRCSize.P(1)
 	}

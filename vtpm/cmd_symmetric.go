@@ -47,9 +47,8 @@ func (d *Device) encryptDecrypt2(c *call) error {
 //
 //	TPM_RC_ATTRIBUTES  the key is restricted, or not for this direction
 //	TPM_RC_KEY         not a symmetric key
-//	TPM_RC_MODE        not the key's mode
+//	TPM_RC_MODE        not the key's mode, or none at all
 //	TPM_RC_SIZE        ivIn or inData is not of a size that the mode allows
-//	TPM_RC_VALUE       no mode
 func (d *Device) cryptData(c *call, data []byte, decrypt bool, mode tcg.TPMAlgID, iv []byte, at [4]int) error {
 	o := d.object(c.handles[0])
 	if o.public.Type != tcg.TPMAlgSymCipher {
@@ -64,7 +63,7 @@ func (d *Device) cryptData(c *call, data []byte, decrypt bool, mode tcg.TPMAlgID
 	}
 	if key := o.public.Sym.Mode; key == tcg.TPMAlgNull {
 		if mode == tcg.TPMAlgNull {
-			return tcg.TPMRCValue.P(at[1])
+			return tcg.TPMRCMode.P(at[1])
 		}
 	} else if mode != tcg.TPMAlgNull && mode != key {
 		return tcg.TPMRCMode.P(at[1])

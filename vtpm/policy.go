@@ -73,9 +73,6 @@ func (p *policyState) reset0() { clear(p.digest) }
 func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 	a := &c.sessions[i]
 	p := a.s.policy
-	if a.s.trial {
-		return tcg.TPMRCAttributes
-	}
 	entity := d.entityPolicy(a.handle)
 	if entity.hash != a.s.hash || !equal(entity.digest, p.digest) {
 		return tcg.TPMRCPolicyFail
