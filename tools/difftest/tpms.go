@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"time"
 
 	"stubtpm/tools/difftest/stream"
 	"stubtpm/tools/hosted/tpmproc"
@@ -41,11 +42,14 @@ func startProcess(program []string) (*process, error) {
 		p.close()
 		return nil, err
 	}
-	if p.conn, err = tpmproc.Dial(p.proc.Data); err != nil {
-		p.close()
-		return nil, err
+	for range 50 { // its control socket may be there before the other
+		if p.conn, err = tpmproc.Dial(p.proc.Data); err == nil {
+			return p, nil
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	return p, nil
+	p.close()
+	return nil, err
 }
 
 func (p *process) Execute(cmd []byte) ([]byte, error) { return p.conn.Send(cmd) }

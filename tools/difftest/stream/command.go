@@ -107,6 +107,8 @@ type response struct {
 	handle uint32
 	params []byte
 	auths  []byte
+
+	exclusive []byte // the auditExclusive bit of each session's response
 }
 
 func u16[T ~uint16 | ~int](v T) []byte { return binary.BigEndian.AppendUint16(nil, uint16(v)) }

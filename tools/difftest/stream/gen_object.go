@@ -249,7 +249,7 @@ func (w *world) unseal() *command {
 	if o == nil {
 		return nil
 	}
-	c := &command{code: tcg.TPMCCUnseal, handles: []*entity{&o.entity}, exact: true}
+	c := &command{code: tcg.TPMCCUnseal, handles: []*entity{&o.entity}, exact: o.attrs&attrOrigin == 0}
 	w.authorizeObject(c, o)
 	w.extraSession(c)
 	return c

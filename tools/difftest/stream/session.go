@@ -13,10 +13,11 @@ import (
 
 // Session attributes (Part 2, TPMA_SESSION).
 const (
-	attrContinue = 1 << 0
-	attrDecrypt  = 1 << 5
-	attrEncrypt  = 1 << 6
-	attrAudit    = 1 << 7
+	attrContinue  = 1 << 0
+	attrExclusive = 1 << 1
+	attrDecrypt   = 1 << 5
+	attrEncrypt   = 1 << 6
+	attrAudit     = 1 << 7
 )
 
 // A session is an HMAC or policy session on both sides.
@@ -201,10 +202,11 @@ func (c *command) checkAuths(side int, r *response) error {
 			}
 			continue
 		}
-		if attrs != a.attrs {
+		if attrs&^attrExclusive != a.attrs&^attrExclusive {
 			return fmt.Errorf("session attributes %#x, were %#x", attrs, a.attrs)
 		}
 		s.nonceTPM[side] = nonce
+		r.exclusive = append(r.exclusive, attrs&attrExclusive)
 		key := s.hmacKey(side, a.entity)
 		if s.password && a.entity != nil || s.isPolicy() && len(key) == 0 && !s.authValue {
 			if len(proof) != 0 {

@@ -85,7 +85,7 @@ func (w *world) template() template {
 			if kind&attrRestricted != 0 {
 				sym = symAES
 			}
-			return template{typ: tcg.TPMAlgRSA, attrs: made | da | kind, params: cat(sym, scheme, u16(1024), u32(0)), unique: unique, slow: true}
+			return template{typ: tcg.TPMAlgRSA, attrs: made | da | kind, params: cat(sym, scheme, u16(2048), u32(0)), unique: unique, slow: true}
 		}
 	case 11:
 		return template{typ: tcg.TPMAlgKeyedHash, attrs: made | da | attrRestricted | attrDecryptKey, params: cat(alg(tcg.TPMAlgXOR), alg(tcg.TPMAlgSHA256), alg(tcg.TPMAlgKDF1SP800108)), unique: unique}
@@ -123,7 +123,7 @@ func externals() []external {
 	}
 	none := alg(tcg.TPMAlgNull)
 	var l []external
-	for _, bits := range []int{1024, 2048} {
+	for _, bits := range []int{2048} {
 		p, q := prime(bits/2), prime(bits/2)
 		n := new(big.Int).Mul(p, q)
 		for _, attrs := range []uint32{attrSignKey, attrDecryptKey, attrSignKey | attrDecryptKey} {
