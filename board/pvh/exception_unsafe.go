@@ -56,13 +56,13 @@ var (
 
 func stubsBase() uintptr
 
-// initExceptions fills the descriptor tables; loadTables loads them.
-// Exceptions and interrupts have a stack each, by the interrupt stack table of
-// the task state segment (section 8.9.4), since goroutine stacks are too small.
+// initExceptions fills the descriptor tables; loadTables loads them. Exceptions
+// have a stack of their own by the interrupt stack table of the task state
+// segment (section 8.9.4), since goroutine stacks are too small. Interrupts
+// change to theirs by themselves.
 func initExceptions() {
 	put64 := func(b []byte, v uint64) { *(*uint64)(unsafe.Pointer(&b[0])) = v }
 	put64(tss[36:], uint64(uintptr(unsafe.Pointer(&faultStack)))+faultStackSize)
-	put64(tss[44:], uint64(uintptr(unsafe.Pointer(&interruptStack)))+interruptStackSize)
 	*(*uint16)(unsafe.Pointer(&tss[102])) = uint16(len(tss)) // no I/O map
 
 	t := uint64(uintptr(unsafe.Pointer(&tss)))
@@ -73,7 +73,7 @@ func initExceptions() {
 		a := uint64(stubsBase()) + uint64(v)*stubSize
 		ist := uint8(1)
 		if v >= exceptionVectors {
-			ist = 2
+			ist = 0
 		}
 		idt[v] = gate{offset0: uint16(a), selector: codeSelector, ist: ist, kind: interruptGate,
 			offset16: uint16(a >> 16), offset32: uint32(a >> 32)}
@@ -97,6 +97,10 @@ func DisableInterrupts()
 // Preempt asks the running goroutine to yield at its next function call. For
 // interrupt handlers.
 func Preempt()
+
+// InjectedTwice returns how many interrupts came while another was being taken,
+// although the processor had them off. A sound machine shows none.
+func InjectedTwice() uint32
 
 // Handle sets the handler of a device vector, 32 to 63. See the package comment
 // for what f may do. Set it before the device may interrupt.

@@ -77,10 +77,35 @@ report:
 // Device interrupts save what Go code may change, the vector registers in full
 // (memory copies use AVX, and so does the cryptography that was interrupted), and
 // run the handler with the boot code's g.
+//
+// The processor pushes its frame onto the interrupted stack, which has room for
+// it (goos.StackSystem), and from there it is moved to the interrupt stack. Not by
+// the interrupt stack table, which begins at the same place each time: a
+// hypervisor that injects an interrupt once more while the first is at its
+// first instructions, with interrupts off, would overwrite the frame to return by.
+// Xen under QEMU's emulation of SVM does.
 TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	PUSHALL
 	CLD
 	MOVQ	SP, BX
+	LEAQ	·interruptStack(SB), AX
+	CMPQ	BX, AX
+	JCS	move
+	ADDQ	$const_interruptStackSize, AX
+	CMPQ	BX, AX
+	JCC	move
+	INCL	·twice(SB)	// go on where we are
+	JMP	here
+move:
+	LEAQ	·interruptStack(SB), AX
+	ADDQ	$const_interruptStackSize, AX
+	LEAQ	-frame__size(AX), SP
+	MOVQ	BX, SI
+	MOVQ	SP, DI
+	MOVL	$(frame__size/8), CX
+	REP; MOVSQ
+	MOVQ	SP, BX
+here:
 	SUBQ	$(xsaveSize+64), SP
 	ANDQ	$~63, SP
 	MOVB	·useXSAVE(SB), AX
@@ -173,6 +198,13 @@ TEXT ·Halt(SB),NOSPLIT,$0
 	HLT
 	RET
 
+// func InjectedTwice() uint32
+TEXT ·InjectedTwice(SB),NOSPLIT,$0-4
+	MOVL	·twice(SB), AX
+	MOVL	AX, ret+0(FP)
+	RET
+
 GLOBL	·raised(SB), NOPTR, $4
+GLOBL	·twice(SB), NOPTR, $4
 GLOBL	·faultStack(SB), NOPTR, $const_faultStackSize
 GLOBL	·interruptStack(SB), NOPTR, $const_interruptStackSize

@@ -10,13 +10,18 @@
 //	tis            read the hardware TPM's registers (iomem=["fed40,5"])
 //	serve          instead of the tests: serve those of the domain created before
 //	peer           test grants and events with the domain created next
+//	only=WORD      run the tests with this in their name, _ for a space
+//	repeat=N       run them so many times
 //	scenario=NAME  instead of the tests: exit0, exit7, panic, nil, deadlock, flood
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -72,9 +77,18 @@ func main() {
 			tests = append(tests, peerTests(p)...)
 		}
 	}
-	for _, t := range tests {
-		if !run(t, d) {
-			failed++
+	repeat, err := strconv.Atoi(cmp.Or(args["repeat"], "1"))
+	if err != nil {
+		fmt.Println("FAIL repeat:", err)
+		failed++
+	}
+	only := strings.ReplaceAll(args["only"], "_", " ")
+	tests = slices.DeleteFunc(tests, func(t test) bool { return !strings.Contains(t.name, only) })
+	for range repeat {
+		for _, t := range tests {
+			if !run(t, d) {
+				failed++
+			}
 		}
 	}
 	if s := args["idle"]; s != "" {
@@ -86,7 +100,7 @@ func main() {
 		fmt.Println("xentest: idle for", wait)
 		time.Sleep(wait)
 	}
-	fmt.Printf("xentest: %d tests, %d failed\n", len(tests), failed)
+	fmt.Printf("xentest: %d tests, %d failed, %d interrupts injected twice\n", len(tests), failed, pvh.InjectedTwice())
 	os.Exit(min(failed, 1))
 }
 

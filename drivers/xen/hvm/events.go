@@ -106,10 +106,14 @@ func (c *channel) wake() {
 func (c *channel) Port() xen.Port     { return xen.Port(c.port) }
 func (c *channel) C() <-chan struct{} { return c.c }
 
+// Notify does not hold the lock while it sends: an event to this domain itself
+// interrupts at once. If Close comes between, the worst is an event more at
+// who gets the port next.
 func (c *channel) Notify() error {
 	c.events.mu.Lock()
-	defer c.events.mu.Unlock()
-	if c.closed {
+	closed := c.closed
+	c.events.mu.Unlock()
+	if closed {
 		return xen.ErrClosed
 	}
 	if err := Send(c.port); err != nil {

@@ -73,13 +73,14 @@ var (
 // Shape of the heap. The values differ from the library's defaults to suit
 // domains of 24 MiB: 32 address bits with arenas and chunks of 512 KiB (the
 // combination that stock Go uses on wasm) need 64 KiB of tables instead of 4.5 MiB.
-// StackSystem is 0, because boards take exceptions and interrupts on stacks
-// of their own.
+// StackSystem is the room on each stack for what the processor and a board push
+// for an interrupt before they change to another stack: 184 bytes, and as
+// much again for one that comes in between.
 const (
 	ArenaBaseOffset   = 0
 	HeapAddrBits      = 32
 	LogHeapArenaBytes = 9 + 10
 	// LogPallocChunkPages counts pages of 8 KiB.
 	LogPallocChunkPages = 6
-	StackSystem         = 0
+	StackSystem         = 512
 )
