@@ -41,10 +41,9 @@ func (p *Page) Load32(off int) uint32 { return atomic.LoadUint32(p.word(off)) }
 func (p *Page) Store32(off int, v uint32) { atomic.StoreUint32(p.word(off), v) }
 
 func (p *Page) word(off int) *uint32 {
-	if off%4 != 0 {
-		panic("xen: internal error: word is not aligned")
+	if off%4 != 0 || uint(off) > PageSize-4 {
+		panic("xen: internal error: word is not aligned, or beyond the page")
 	}
-	_ = p.b[off+3]
 	return (*uint32)(unsafe.Pointer(&p.b[off]))
 }
 
