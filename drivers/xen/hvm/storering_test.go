@@ -15,23 +15,37 @@ import (
 // bell is a channel whose other end is a function.
 type bell struct {
 	c      chan struct{}
-	notify func()
-	once   sync.Once
+	notify func() // is called with mu held
+	mu     sync.Mutex
+	closed bool
 }
 
 func (b *bell) Port() xen.Port     { return 1 }
-func (b *bell) Notify() error      { b.notify(); return nil }
 func (b *bell) C() <-chan struct{} { return b.c }
-func (b *bell) Close() error       { b.once.Do(func() { close(b.c) }); return nil }
+
+func (b *bell) Notify() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return xen.ErrClosed
+	}
+	b.notify()
+	return nil
+}
+
+func (b *bell) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+	close(b.c)
+	return nil
+}
 
 // echo is a store that answers each byte with itself, at most limit bytes at a
 // time.
 func echo(p *xen.Page, limit uint32) *bell {
 	b := &bell{c: make(chan struct{}, 1)}
-	var mu sync.Mutex
 	b.notify = func() {
-		mu.Lock()
-		defer mu.Unlock()
 		cons, prod := p.Load32(abi.StoreReqCons), p.Load32(abi.StoreReqProd)
 		out, room := p.Load32(abi.StoreRspProd), abi.StoreRingSize-(p.Load32(abi.StoreRspProd)-p.Load32(abi.StoreRspCons))
 		n := min(prod-cons, room, limit)
