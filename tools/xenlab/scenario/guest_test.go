@@ -57,6 +57,7 @@ func TestScriptsOnSwtpm(t *testing.T) {
 	}
 	runBoot(1, firstBoot)
 	runBoot(2, secondBoot)
+	runBoot(3, everyday)
 }
 
 // startSwtpm starts swtpm on two free neighbouring ports, sends the start-up

@@ -71,6 +71,11 @@ func TestXen(t *testing.T) {
 	if t.Failed() {
 		return
 	}
+	t.Run("everyday", func(t *testing.T) {
+		if err := s.Everyday(ctx, &testReport{t}, g); err != nil {
+			t.Fatal(err)
+		}
+	})
 	t.Run("hostile", func(t *testing.T) {
 		if err := s.Hostile(ctx, &testReport{t}, g, time.Minute); err != nil {
 			t.Fatal(err)
