@@ -109,7 +109,10 @@ func (d *Device) checkHMAC(c *call, i int) tcg.TPMRC {
 		}
 		return tcg.TPMRCSuccess
 	}
-	if a.forHandle && (a.includeAuth || a.s.policy == nil) {
+	// A session bound to what dictionary attack protects tests that secret,
+	// whatever it is used for.
+	bound := (a.s.lockoutBound || a.s.daBound) && a.forHandle && d.daExempt(a.handle)
+	if a.forHandle && !bound && (a.includeAuth || a.s.policy == nil) {
 		return d.authFailed(a.handle)
 	}
 	if a.s.lockoutBound {

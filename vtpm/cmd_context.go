@@ -258,10 +258,11 @@ func (d *Device) evictControl(c *call) error {
 	if o.external || o.publicOnly || o.seq != nil || o.hierarchy == tcg.TPMRHNull {
 		return tcg.TPMRCAttributes.H(2)
 	}
-	if auth == tcg.TPMRHPlatform != (o.hierarchy == tcg.TPMRHPlatform) {
-		return tcg.TPMRCHierarchy.H(2)
-	}
 	if handleType(h) == tcg.TPMHTPersistent {
+		// The platform may evict any object, the owner those of its range.
+		if auth == tcg.TPMRHOwner && h >= 0x81800000 {
+			return tcg.TPMRCRange.H(2)
+		}
 		if h != target {
 			return tcg.TPMRCHandle.H(2)
 		}
@@ -272,6 +273,9 @@ func (d *Device) evictControl(c *call) error {
 	}
 	if o.stClear {
 		return tcg.TPMRCAttributes.H(2)
+	}
+	if auth == tcg.TPMRHPlatform != (o.hierarchy == tcg.TPMRHPlatform) {
+		return tcg.TPMRCHierarchy.H(2)
 	}
 	// The upper half of the range is the platform's (Part 2, "Persistent
 	// Handles").

@@ -94,8 +94,7 @@ func (d *Device) writeAuthTicket(c *call, tag tcg.TPMST, hierarchy tcg.TPMHandle
 	if len(p.nonceTPM) != 0 {
 		stamp |= 1 << 63
 	}
-	w.Uint64(stamp)
-	w.Uint32(d.vol.timeEpoch)
+	w.Uint64(stamp) // no more than 8 bytes (Part 2, TPM2B_TIMEOUT)
 	c.out.Sized(w.B)
 	t := tcg.TPMTTk{Tag: tag, Hierarchy: hierarchy}
 	t.Digest = d.authTicket(hierarchy, tag, w.B, p.cpHashA, p.policyRef, name)
@@ -109,7 +108,8 @@ func (d *Device) authTicket(h tcg.TPMHandle, tag tcg.TPMST, timeout, cpHash, ref
 	for _, b := range [][]byte{timeout, cpHash, ref, name} {
 		w.Sized(b)
 	}
-	return d.ticketHMAC(h, tag, w.B, be(nil, 4, d.perm.resetCount), be(nil, 4, d.perm.clearCount))
+	// Time begins anew at _TPM_Init, and with it what a timeout means.
+	return d.ticketHMAC(h, tag, w.B, be(nil, 4, d.perm.resetCount), be(nil, 4, d.perm.clearCount), be(nil, 4, d.vol.timeEpoch))
 }
 
 // policySigned is TPM2_PolicySigned.
@@ -211,12 +211,11 @@ func (d *Device) policyTicket(c *call) error {
 	if s.trial {
 		return tcg.TPMRCAttributes.H(1)
 	}
-	if len(timeout) != 12 {
+	if len(timeout) != 8 {
 		return tcg.TPMRCSize.P(1)
 	}
 	tr := tcg.NewReader(timeout, nil)
-	stamp, epoch := tr.Uint64(), tr.Uint32()
-	expires := stamp &^ (1 << 63)
+	expires := tr.Uint64() &^ (1 << 63)
 	if len(cpHash) != 0 {
 		if len(cpHash) != hashSize(s.hash) {
 			return tcg.TPMRCSize.P(2)
@@ -230,7 +229,7 @@ func (d *Device) policyTicket(c *call) error {
 		!equal(ticket.Digest, d.authTicket(ticket.Hierarchy, ticket.Tag, timeout, cpHash, ref, name)) {
 		return tcg.TPMRCTicket.P(5)
 	}
-	if epoch != d.vol.timeEpoch || expires < d.timeNow() {
+	if expires < d.timeNow() {
 		return tcg.TPMRCExpired.P(1)
 	}
 	code := tcg.TPMCCPolicySigned

@@ -36,8 +36,11 @@ type hasher interface {
 }
 
 func (s *sequence) write(b []byte) {
-	if n := 4 - len(s.first); n > 0 {
-		s.first = append(s.first, b[:min(n, len(b))]...)
+	if s.first == nil {
+		s.first = be(nil, 4, uint32(tcg.TPMGeneratedValue)) // as unsafe as too few bytes
+		if len(b) >= 4 {
+			s.first = bytes.Clone(b[:4])
+		}
 	}
 	if s.hash != nil {
 		s.hash.Write(b)
@@ -54,8 +57,9 @@ func looksGenerated(b []byte) bool {
 }
 
 // safe reports whether the data seen allows a ticket: known to be no TPM
-// structure. Data of fewer than four bytes cannot be one.
-func (s *sequence) safe() bool { return !looksGenerated(s.first) }
+// structure. A first buffer of fewer than four bytes leaves that open (Part 3,
+// 17.8.1).
+func (s *sequence) safe() bool { return len(s.first) >= 4 && !looksGenerated(s.first) }
 
 func (d *Device) newEventSequence(auth []byte) *sequence {
 	s := &sequence{auth: bytes.Clone(auth), alg: tcg.TPMAlgNull}
@@ -98,7 +102,9 @@ func decodeSequence(r *tcg.Reader) *sequence {
 	s.alg = tcg.TPMAlgID(r.Uint16())
 	var hasHash, isCMAC bool
 	setFlags(r.Uint16(), &hasHash, &s.mac, &isCMAC)
-	s.first = bytes.Clone(r.Sized(4))
+	if s.first = bytes.Clone(r.Sized(4)); len(s.first) == 0 {
+		s.first = nil
+	}
 	var err error
 	if hasHash {
 		switch {
