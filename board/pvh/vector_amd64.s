@@ -97,6 +97,11 @@ TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	INCL	·twice(SB)	// go on where we are
 	JMP	here
 move:
+	MOVQ	frame_rip(BX), AX
+	LEAQ	·stubs(SB), CX
+	SUBQ	CX, AX
+	CMPQ	AX, $(const_vectors*const_stubSize)
+	ADCL	$0, ·twice(SB)	// injected twice, before the stub's end
 	LEAQ	·interruptStack(SB), AX
 	ADDQ	$const_interruptStackSize, AX
 	LEAQ	-frame__size(AX), SP
