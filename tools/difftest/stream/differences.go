@@ -11,6 +11,7 @@ type Difference struct {
 	Name      string
 	Paragraph string
 	Reason    string
+	Open      bool // not decided yet
 
 	match func(c *command, r *pair[response]) bool
 }
@@ -170,6 +171,56 @@ var Differences = []Difference{
 				}
 			}
 			return false
+		},
+	},
+	{
+		Name:      "rest of ivOut after a partial block",
+		Paragraph: "Part 3, Table 64: ivOut has the size of a block, what fills it is not said",
+		Reason:    "we fill with zeros, swtpm with what its cipher left",
+		match: func(c *command, r *pair[response]) bool {
+			return (c.code == tcg.TPMCCEncryptDecrypt || c.code == tcg.TPMCCEncryptDecrypt2) && r[ours].rc == 0 && r[other].rc == 0 &&
+				string(split(c.code, r[ours].params)[0]) == string(split(c.code, r[other].params)[0])
+		},
+	},
+	{
+		Name:      "spoiled command wrong in two ways",
+		Paragraph: "Part 3, 5.8.2 and each command's own text: no order among them",
+		Reason:    "both codes are errors, and the command was spoiled on purpose",
+		match: func(c *command, r *pair[response]) bool {
+			return c.spoiled != "" && r[ours].rc != 0 && r[other].rc != 0
+		},
+	},
+	{
+		Name:      "WRITTEN of an orderly index after a restart",
+		Paragraph: "Part 1, 37.7.3 (orderly indices)",
+		Open:      true,
+		match: func(c *command, r *pair[response]) bool {
+			return c.code == tcg.TPMCCNVReadPublic && r[ours].rc == 0 && r[other].rc == 0
+		},
+	},
+	{
+		Name:      "Safe after a restart",
+		Paragraph: "Part 1, 36.3 (Clock)",
+		Open:      true,
+		match: func(c *command, r *pair[response]) bool {
+			return c.code == tcg.TPMCCReadClock && r[ours].rc == 0 && r[other].rc == 0
+		},
+	},
+	{
+		Name:      "policy that was restricted before: order",
+		Paragraph: "Part 3, 23.11 and 23.21",
+		Open:      true,
+		match: func(c *command, r *pair[response]) bool {
+			return (c.code == tcg.TPMCCPolicyTemplate || c.code == tcg.TPMCCPolicyCommandCode || c.code == tcg.TPMCCPolicyCpHash || c.code == tcg.TPMCCPolicyNameHash) &&
+				r[ours].rc != 0 && r[other].rc != 0
+		},
+	},
+	{
+		Name:      "PCR allocation is told whole",
+		Paragraph: "Part 3, 30.2.1: TPM_CAP_PCRS is answered with the full allocation",
+		Reason:    "swtpm tells none if none is asked for",
+		match: func(c *command, r *pair[response]) bool {
+			return c.code == tcg.TPMCCGetCapability && r[ours].rc == 0 && r[other].rc == 0 && string(r[other].params[1:]) == "\x00\x00\x00\x05\x00\x00\x00\x00"
 		},
 	},
 	{

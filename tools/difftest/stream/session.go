@@ -140,9 +140,8 @@ func (s *session) crypt(side int, e *entity, nonce1, nonce2, data []byte, encryp
 			cipher.NewCFBDecrypter(block, k[bits/8:]).XORKeyStream(data, data)
 		}
 	case tcg.TPMAlgXOR:
-		alg := tcg.TPMAlgID(binary.BigEndian.Uint16(s.sym[2:]))
 		if len(data) > 0 {
-			mask := kdfa(alg, key, "XOR", nonce1, nonce2, len(data)*8)
+			mask := kdfa(s.hash, key, "XOR", nonce1, nonce2, len(data)*8)
 			for i := range data {
 				data[i] ^= mask[i]
 			}
