@@ -17,6 +17,7 @@ type Options struct {
 	Episode  int // commands in an episode; 250 if 0
 	Open     func() (ours, other TPM, close func(), err error)
 	Log      func(format string, args ...any) // a line for each command, if set
+	NoReboot bool                             // leave out what resets the TPMs
 	Stop     int                              // end after so many divergences; 0: never
 }
 
@@ -138,7 +139,7 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 				return err
 			}
 		}
-		if x.chance(0.004) && !x.lost {
+		if !o.NoReboot && x.chance(0.004) && !x.lost {
 			if err := x.reboot(); err != nil {
 				return err
 			}
