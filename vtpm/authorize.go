@@ -170,7 +170,7 @@ func (d *Device) policyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
 	if o := d.objectOrNil(h); o != nil && (o.publicOnly || o.seq != nil) {
 		return false
 	}
-	if t := handleType(h); t == tcg.TPMHTTransient || t == tcg.TPMHTPersistent || t == tcg.TPMHTNVIndex {
+	if t := handleType(h); t == tcg.TPMHTTransient || t == tcg.TPMHTPersistent || t == tcg.TPMHTNVIndex || t == tcg.TPMHTPCR {
 		return true // an empty authPolicy is one that no session matches
 	}
 	p := d.entityPolicy(h)
