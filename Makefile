@@ -45,6 +45,11 @@ vet: ## gofmt, go vet, and the rules of the house
 conformance: ## other projects' test suites, unchanged, on this device
 	cd tools/conformance && $(GO) run .
 
+.PHONY: difftest-long
+difftest-long: ## 100,000 generated commands: this device against swtpm, 20,000 against the reference
+	$(GO) run ./tools/difftest -n 100000
+	cd tools/difftest/msref && DIFFTEST_COMMANDS=20000 $(GO) test -count=1 ./...
+
 .PHONY: bench
 bench: deps images ## this device against swtpm, and what manager and vTPM cost on Xen
 	$(GO) run ./tools/tpmbench
