@@ -1,0 +1,175 @@
+package vtpm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// What _TPM_Init would lose, as bytes: so that a machine which was stopped
+// goes on with its PCRs, sessions and objects.
+
+const (
+	volatileMagic   = 0x7354564F // "sTVO"
+	volatileVersion = 1
+)
+
+var errVolatile = errors.New("not a volatile state of this TPM")
+
+// Volatile returns what Resume needs besides the permanent state, to go on
+// where the device is now. It holds secrets and has to be protected as the
+// permanent state is. A device in failure mode has none.
+func (d *Device) Volatile() ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v := &d.vol
+	if v.failed {
+		return nil, fmt.Errorf("vtpm: failure mode: %s", v.failure.what)
+	}
+	var w tcg.Writer
+	w.Uint32(volatileMagic)
+	w.Uint16(volatileVersion)
+	// It belongs to one permanent state: with another, counters would lie.
+	w.Sized(digest(contextHash, d.saved))
+	w.Uint16(flags(v.started, v.clockSafe, v.orderly, v.physicalPresence, v.shutdownDone, v.hcrtm, v.drtm != nil))
+	now := d.cfg.Now()
+	for _, t := range []time.Duration{now - v.powerOnAt, now - v.daTime.selfHeal, now - v.daTime.lockout} {
+		w.Uint64(uint64(t))
+	}
+	w.Uint64(d.clockNow())
+	w.Uint32(v.timeEpoch)
+	w.Uint32(uint32(v.exclusive))
+	w.Uint8(v.startupLocality)
+	d.clear.encode(&w)
+	d.reset.encode(&w)
+	w.Uint16(uint16(len(v.pcrs.banks)))
+	for i := range v.pcrs.banks {
+		b := &v.pcrs.banks[i]
+		w.Uint16(uint16(b.alg))
+		w.Uint32(b.exists)
+		for n := range numPCR {
+			w.Bytes(b.value(n))
+		}
+	}
+	for _, o := range v.objects {
+		w.Uint8(uint8(flags(o != nil)))
+		if o != nil {
+			o.encode(&w)
+		}
+	}
+	for _, s := range v.sessions {
+		w.Uint8(uint8(flags(s != nil)))
+		if s == nil {
+			continue
+		}
+		s.encode(&w)
+		if s.policy != nil {
+			w.Uint64(uint64(now - s.policy.started))
+		}
+	}
+	if v.drtm != nil {
+		v.drtm.encode(&w)
+	}
+	var orderly []*nvIndex
+	for _, x := range d.perm.nv {
+		if x.has(tcg.TPMANVOrderly) {
+			orderly = append(orderly, x)
+		}
+	}
+	w.Uint16(uint16(len(orderly)))
+	for _, x := range orderly {
+		x.public.Marshal(&w)
+		w.Sized(x.data)
+	}
+	return w.B, nil
+}
+
+// Resume returns the TPM of a permanent state as it was when Volatile was
+// called. Errors wrap ErrState.
+func Resume(cfg Config, state, volatile []byte) (*Device, error) {
+	d, err := Load(cfg, state)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.resume(volatile); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return d, nil
+}
+
+func (d *Device) resume(b []byte) error {
+	r := tcg.NewReader(b, d.profile)
+	if r.Uint32() != volatileMagic {
+		return errVolatile
+	}
+	if n := r.Uint16(); n != volatileVersion {
+		return fmt.Errorf("%w: %d, newest known %d", errStateVersion, n, volatileVersion)
+	}
+	if !bytes.Equal(r.Sized(tcg.MaxDigestSize), digest(contextHash, d.saved)) {
+		return fmt.Errorf("%w: it was saved with another permanent state", errVolatile)
+	}
+	v := newVolatile()
+	var launch bool
+	setFlags(r.Uint16(), &v.started, &v.clockSafe, &v.orderly, &v.physicalPresence, &v.shutdownDone, &v.hcrtm, &launch)
+	now := d.cfg.Now()
+	v.powerOnAt = now - time.Duration(r.Uint64())
+	v.daTime = daTimers{selfHeal: now - time.Duration(r.Uint64()), lockout: now - time.Duration(r.Uint64())}
+	v.clockBase, v.clockAt = r.Uint64(), now
+	v.timeEpoch = r.Uint32()
+	v.exclusive = tcg.TPMHandle(r.Uint32())
+	v.startupLocality = r.Uint8()
+	var clear stateClear
+	var reset stateReset
+	clear.decode(&r)
+	reset.decode(&r)
+	for range count(&r) {
+		bank := pcrBank{alg: tcg.TPMAlgID(r.Uint16()), exists: r.Uint32()}
+		if bank.size = hashSizeOrZero(bank.alg); bank.size == 0 {
+			return errVolatile
+		}
+		for n := range numPCR {
+			copy(bank.value(n), r.Bytes(bank.size))
+		}
+		v.pcrs.banks = append(v.pcrs.banks, bank)
+	}
+	for i := range v.objects {
+		if r.Uint8() != 0 && r.Err() == tcg.TPMRCSuccess {
+			v.objects[i] = decodeObject(&r)
+		}
+	}
+	for i := range v.sessions {
+		if r.Uint8() == 0 || r.Err() != tcg.TPMRCSuccess {
+			continue
+		}
+		s := decodeSession(&r)
+		if s.policy != nil {
+			s.policy.started = now - time.Duration(r.Uint64())
+		}
+		if hashSizeOrZero(s.hash) == 0 || int(s.handle&0x00FFFFFF) != i {
+			return errVolatile
+		}
+		v.sessions[i] = s
+	}
+	if launch {
+		v.drtm = decodeSequence(&r)
+	}
+	for range count(&r) {
+		var p tcg.TPMSNVPublic
+		p.Unmarshal(&r)
+		data := r.Sized(maxBlob)
+		x := d.perm.nv[p.NVIndex]
+		if x == nil || len(data) != len(x.data) {
+			return errVolatile
+		}
+		x.setAttributes(p.Attributes)
+		copy(x.data, data)
+	}
+	if r.Err() != tcg.TPMRCSuccess || r.Len() != 0 {
+		return errStateShort
+	}
+	d.vol, d.clear, d.reset = v, clear, reset
+	return nil
+}
