@@ -30,10 +30,16 @@ func (d device) Reset() error                       { d.Init(); return nil }
 type reference struct{ *simulator.Simulator }
 
 func (r reference) Execute(cmd []byte) ([]byte, error) {
+	// The library reports failure mode as an error.
+	failure := []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1}
 	if _, err := r.Write(cmd); err != nil {
-		return nil, err
+		return failure, nil
 	}
-	return io.ReadAll(r.Simulator)
+	rsp, err := io.ReadAll(r.Simulator)
+	if err != nil || len(rsp) == 0 {
+		return failure, nil
+	}
+	return rsp, nil
 }
 
 func (r reference) Reset() error { return r.Simulator.Reset() }
