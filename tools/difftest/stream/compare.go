@@ -145,6 +145,18 @@ func maskAttest(b []byte) []byte {
 	return cat(head, extra, rest)
 }
 
+// ecdsaAsRegistered clears what Microsoft's reference adds to the attributes of
+// ECDSA: the TCG Algorithm Registry, and swtpm, have it asymmetric and signing only.
+func ecdsaAsRegistered(b []byte) []byte {
+	b = append([]byte(nil), b...)
+	for at := 8; at+6 <= len(b); at += 6 {
+		if binary.BigEndian.Uint16(b[at:]) == uint16(tcg.TPMAlgECDSA) {
+			b[at+4] &^= 4
+		}
+	}
+	return b
+}
+
 // compareCapability compares what two TPMs that support different things have
 // to have in common.
 func compareCapability(a, b []byte) string {
@@ -155,6 +167,7 @@ func compareCapability(a, b []byte) string {
 	kind := binary.BigEndian.Uint32(a)
 	switch kind {
 	case 0:
+		b = ecdsaAsRegistered(b)
 		entry, key = 6, 2
 	case 2:
 		entry, key = 4, 4
