@@ -35,6 +35,23 @@ func TestScan(t *testing.T) {
 	}
 }
 
+// TestScanSource: in assembly of the standard library the source decides.
+func TestScanSource(t *testing.T) {
+	for file, clean := range map[string]bool{
+		"crypto/internal/fips140/sha256/sha256block_amd64.s": true,
+		"internal/runtime/syscall/linux/asm_linux_amd64.s":   false,
+		"runtime/sys_linux_amd64.s":                          false,
+		"crypto/no/such/file_amd64.s":                        false,
+		"../../etc/passwd":                                   false,
+		"stubtpm/board/pvh/vector_amd64.s":                   false,
+	} {
+		text := "TEXT f(SB) " + file + "\n  a_amd64.s:1\t0x10\t900f\tNOP\n  a_amd64.s:2\t0x12\t0590\tADD\n"
+		if _, err := scan(strings.NewReader(text)); (err == nil) != clean {
+			t.Errorf("%s: error %v", file, err)
+		}
+	}
+}
+
 // TestScanFindsLinux: a host program, this test, makes system calls; a scan that
 // does not find them is blind.
 func TestScanFindsLinux(t *testing.T) {
