@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"time"
 
 	"stubtpm/board/pvh"
 	"stubtpm/drivers/xen"
@@ -29,6 +30,9 @@ func DomID() xen.DomID { return xen.DomID(machine.domid) }
 
 // Version returns Xen's version.
 func Version() (major, minor int) { return int(machine.version >> 16), int(machine.version & 0xffff) }
+
+// Started returns when this domain's first code ran.
+func Started() time.Time { return time.Unix(0, clock.start) }
 
 // Events returns this domain's event channels.
 func Events() xen.Events { return events }

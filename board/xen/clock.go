@@ -24,6 +24,7 @@ var clock struct {
 	boot   abi.VcpuTimeInfo
 	info   *abi.VcpuTimeInfo
 	offset int64 // of the wall clock, to Xen's system time
+	start  int64 // when boot called this board
 	last   int64
 	idle   bool
 }
@@ -51,6 +52,7 @@ func startClock(s *abi.SharedInfo) {
 			break
 		}
 	}
+	clock.start = nanotime()
 }
 
 // useClock takes the page as the clock from now on.

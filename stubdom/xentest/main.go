@@ -40,8 +40,8 @@ type test struct {
 func main() {
 	args := arguments(board.CommandLine())
 	major, minor := board.Version()
-	fmt.Printf("xentest: %s on Xen %d.%d, domain %d, heap of %d KiB, %s\n", runtime.Version(), major, minor,
-		board.DomID(), pvh.HeapSize()>>10, time.Now().UTC().Format(time.RFC3339))
+	fmt.Printf("xentest: %s on Xen %d.%d, domain %d, heap of %d KiB, %s, %v after its first instruction\n", runtime.Version(), major, minor,
+		board.DomID(), pvh.HeapSize()>>10, time.Now().UTC().Format(time.RFC3339), time.Since(board.Started()).Round(10*time.Microsecond))
 	if name := args["scenario"]; name != "" {
 		runScenario(name)
 	}
