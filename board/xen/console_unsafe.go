@@ -15,8 +15,9 @@ import (
 const (
 	debugPort = 0xe9
 	// patience is how long a full console is waited for, in nanoseconds, before
-	// output is dropped until there is room again.
-	patience = 100_000_000
+	// output is dropped until there is room again. xenconsoled takes no
+	// more than 30 events of a domain in 200 ms.
+	patience = 1_000_000_000
 )
 
 // The console ring, used before package variables are initialized.
@@ -67,6 +68,21 @@ func printk(c byte) {
 //go:nosplit
 func consoleFull(prod uint32) bool {
 	return prod-atomic.LoadUint32(consoleWord(abi.ConsoleOutCons)) >= abi.ConsoleOutSize
+}
+
+// drain waits, for as long as patience, until the console has taken all: what a
+// domain says last matters most.
+func drain() {
+	if console.page == nil || console.stuck {
+		return
+	}
+	flush()
+	prod := atomic.LoadUint32(consoleWord(abi.ConsoleOutProd))
+	for end := nanotime() + patience; nanotime() < end; hvm.Yield() {
+		if atomic.LoadUint32(consoleWord(abi.ConsoleOutCons)) == prod {
+			return
+		}
+	}
 }
 
 // waitConsole waits for room and reports whether there is some.

@@ -135,7 +135,7 @@ func init() {
 
 // exit ends the domain.
 func exit(code int32) {
-	flush()
+	drain()
 	if code == 0 {
 		hvm.Shutdown(abi.ShutdownPoweroff)
 	}
