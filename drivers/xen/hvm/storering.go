@@ -3,12 +3,21 @@ package hvm
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/abi"
 )
 
 var errStoreRing = errors.New("xen: the store's ring is broken")
+
+// ErrStoreHung says that the store did not take a message in time. Part of one
+// may be in the ring, so the connection has ended.
+var ErrStoreHung = errors.New("xen: the store takes no requests")
+
+// storePatience bounds one Write. A store that is slow or replaces itself (live
+// update) needs seconds; one that needs longer must not hold up this domain.
+const storePatience = 30 * time.Second
 
 // A StoreRing is this domain's connection to the store (public/io/xs_wire.h,
 // struct xenstore_domain_interface). One goroutine may read and one write.
@@ -17,7 +26,10 @@ type StoreRing struct {
 	channel  xen.Channel
 	readable chan struct{}
 	writable chan struct{}
+	patience time.Duration
 	done     chan struct{}
+	end      sync.Once
+	err      error // why done was closed
 	close    sync.Once
 }
 
@@ -25,7 +37,7 @@ type StoreRing struct {
 // and takes the channel over.
 func NewStoreRing(page *xen.Page, channel xen.Channel) *StoreRing {
 	r := &StoreRing{page: page, channel: channel, readable: make(chan struct{}, 1),
-		writable: make(chan struct{}, 1), done: make(chan struct{})}
+		writable: make(chan struct{}, 1), patience: storePatience, done: make(chan struct{})}
 	go r.forward()
 	return r
 }
@@ -45,13 +57,16 @@ func (r *StoreRing) forward() {
 // Read takes at least one byte, and waits for it.
 func (r *StoreRing) Read(b []byte) (int, error) {
 	for len(b) > 0 {
+		if err := r.ended(); err != nil {
+			return 0, err
+		}
 		cons, prod := r.page.Load32(abi.StoreRspCons), r.page.Load32(abi.StoreRspProd)
 		n := prod - cons
 		if n > abi.StoreRingSize {
 			return 0, errStoreRing
 		}
 		if n == 0 {
-			if err := r.wait(r.readable); err != nil {
+			if err := r.wait(r.readable, nil); err != nil {
 				return 0, err
 			}
 			continue
@@ -65,17 +80,32 @@ func (r *StoreRing) Read(b []byte) (int, error) {
 	return 0, nil
 }
 
-// Write puts all of b into the ring, and waits for room.
+// Write puts all of b into the ring, and waits for room, but not for ever: after
+// ErrStoreHung all further reads and writes fail too.
 func (r *StoreRing) Write(b []byte) (int, error) {
 	done := 0
+	late := time.NewTimer(r.patience)
+	defer late.Stop()
+	hung := false
 	for done < len(b) {
+		if err := r.ended(); err != nil {
+			return done, err
+		}
 		cons, prod := r.page.Load32(abi.StoreReqCons), r.page.Load32(abi.StoreReqProd)
 		if prod-cons > abi.StoreRingSize {
 			return done, errStoreRing
 		}
 		room := abi.StoreRingSize - (prod - cons)
 		if room == 0 {
-			if err := r.wait(r.writable); err != nil {
+			if hung {
+				r.stop(ErrStoreHung)
+				return done, ErrStoreHung
+			}
+			// The ring is looked at once more when time is up: a domain that
+			// was paused finds the event and the timer due together.
+			if err := r.wait(r.writable, late.C); err == ErrStoreHung {
+				hung = true
+			} else if err != nil {
 				return done, err
 			}
 			continue
@@ -92,12 +122,32 @@ func (r *StoreRing) Write(b []byte) (int, error) {
 	return done, nil
 }
 
-func (r *StoreRing) wait(c chan struct{}) error {
+// wait waits for an event, the end of the connection, or late.
+func (r *StoreRing) wait(c <-chan struct{}, late <-chan time.Time) error {
 	select {
 	case <-c:
 		return nil
+	case <-late:
+		return ErrStoreHung
 	case <-r.done:
-		return xen.ErrClosed
+		return r.err
+	}
+}
+
+// stop ends the connection, once, for a reason.
+func (r *StoreRing) stop(err error) {
+	r.end.Do(func() {
+		r.err = err
+		close(r.done)
+	})
+}
+
+func (r *StoreRing) ended() error {
+	select {
+	case <-r.done:
+		return r.err
+	default:
+		return nil
 	}
 }
 
@@ -105,7 +155,7 @@ func (r *StoreRing) wait(c chan struct{}) error {
 func (r *StoreRing) Close() error {
 	err := xen.ErrClosed
 	r.close.Do(func() {
-		close(r.done)
+		r.stop(xen.ErrClosed)
 		err = r.channel.Close()
 	})
 	return err
