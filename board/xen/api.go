@@ -3,6 +3,7 @@
 package xen
 
 import (
+	"errors"
 	"io"
 	"os"
 	"sync"
@@ -59,9 +60,16 @@ func (m *mapper) Unmap(addr uint64, pages int) error {
 	return pvh.Unmap(addr, pages)
 }
 
-// StoreRing returns the connection to the store. Call it once.
+var errNoStore = errors.New("xen: this domain has no store")
+
+// StoreRing returns the connection to the store. Call it once. A domain may be
+// without one (domain 0 before xenstored runs); page 0 is then not mapped in its
+// place, for nil dereferences must fault.
 func StoreRing() (io.ReadWriteCloser, error) {
 	addr := hvm.Param(abi.ParamStorePFN) * pageSize
+	if addr == 0 {
+		return nil, errNoStore
+	}
 	if err := tables.Map(addr, 1); err != nil {
 		return nil, err
 	}
