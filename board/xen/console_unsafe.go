@@ -78,10 +78,12 @@ func drain() {
 	}
 	flush()
 	prod := atomic.LoadUint32(consoleWord(abi.ConsoleOutProd))
-	for end := nanotime() + patience; nanotime() < end; hvm.Yield() {
+	for end := systemTime() + patience; systemTime() < end; {
+		machine.upcall.Clear(console.port)
 		if atomic.LoadUint32(consoleWord(abi.ConsoleOutCons)) == prod {
 			return
 		}
+		hvm.Poll(console.port, uint64(end))
 	}
 }
 
@@ -93,14 +95,15 @@ func waitConsole(prod uint32) bool {
 		return false
 	}
 	flush()
-	for end := nanotime() + patience; nanotime() < end; {
+	for end := systemTime() + patience; systemTime() < end; {
+		machine.upcall.Clear(console.port)
 		if !consoleFull(prod) {
 			return true
 		}
-		hvm.Yield()
+		hvm.Poll(console.port, uint64(end))
 	}
-	console.stuck = true
-	return false
+	console.stuck = consoleFull(prod)
+	return !console.stuck
 }
 
 // flush tells the console's other end of what was written.

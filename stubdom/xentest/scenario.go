@@ -31,7 +31,7 @@ func runScenario(name string) {
 			fmt.Println(i, strings.Repeat("x", 70))
 		}
 		fmt.Println("flood is over")
-		time.Sleep(3 * time.Second) // dom0's side buffers, and forgets at the domain's end
+		time.Sleep(10 * time.Second) // dom0's side buffers, and forgets at the domain's end
 		os.Exit(0)
 	}
 	fmt.Println("FAIL no such scenario, or it went on:", name)

@@ -19,12 +19,20 @@ const (
 
 // Operations of SchedOp, and reasons of SchedShutdown (public/sched.h).
 const (
-	SchedYield    = 0
 	SchedShutdown = 2
+	SchedPoll     = 3
 
 	ShutdownPoweroff = 0
 	ShutdownCrash    = 3
 )
+
+// SchedPollArg is struct sched_poll; Timeout is a system time, in nanoseconds.
+type SchedPollArg struct {
+	Ports   uint64 // address of the port numbers, 32 bits each
+	NrPorts uint32
+	_       uint32
+	Timeout uint64
+}
 
 // Operations and parameters of HvmOp (public/hvm/hvm_op.h, public/hvm/params.h).
 const (

@@ -133,7 +133,7 @@ func (c *channel) Close() error {
 	delete(e.open, c.port)
 	close(c.c)
 	e.up.mask(c.port)
-	e.up.clear(c.port)
+	e.up.Clear(c.port)
 	p := abi.EvtchnPort{Port: c.port}
 	if err := check(call(abi.EventChannelOp, abi.EvtchnClose, &p)); err != nil {
 		return fmt.Errorf("event channel: close port %d: %w", c.port, err)

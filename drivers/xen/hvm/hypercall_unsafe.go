@@ -89,10 +89,15 @@ func MemoryMap(b []byte) int {
 //go:nosplit
 func Shutdown(reason uint32) { call(abi.SchedOp, abi.SchedShutdown, &reason) }
 
-// Yield lets Xen run others.
+// Poll blocks the processor until a port's event is pending, masked or not, or
+// until a system time in nanoseconds.
 //
 //go:nosplit
-func Yield() { hypercall(abi.SchedOp, abi.SchedYield, nil, 0) }
+func Poll(port uint32, until uint64) {
+	a := abi.SchedPollArg{Ports: uint64(uintptr(unsafe.Pointer(&port))), NrPorts: 1, Timeout: until}
+	call(abi.SchedOp, abi.SchedPoll, &a)
+	runtime.KeepAlive(&port)
+}
 
 // SetTimer lets VIRQ_TIMER come once, at a system time in nanoseconds; 0 stops
 // it.

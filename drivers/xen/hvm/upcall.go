@@ -39,7 +39,10 @@ func (u *Upcall) mask(port uint32) {
 	atomic.OrUint64(&u.info.EvtchnMask[port/64], 1<<(port%64))
 }
 
-func (u *Upcall) clear(port uint32) {
+// Clear forgets a port's event, for who polls it.
+//
+//go:nosplit
+func (u *Upcall) Clear(port uint32) {
 	atomic.AndUint64(&u.info.EvtchnPend[port/64], ^(uint64(1) << (port % 64)))
 }
 
