@@ -18,15 +18,27 @@ const (
 	tpmAccess = 0
 	tpmDidVid = 0xf00
 
+	tpmInterface = 0x30 // type of interface in the low four bits
+	tpmCrbDidVid = 0x34 // TPM_CRB_INTF_ID, upper half
+	typeCRB      = 1
+
 	requestUse     = 1 << 1
 	activeLocality = 1 << 5
 )
 
-// testRegisters finds the TPM's interface, takes locality 0 and gives it back.
+// testRegisters finds the TPM's interface. Of a FIFO it takes locality 0 and gives it
+// back.
 func testRegisters(xenbus.Domain) (string, error) {
 	r, err := board.MapMMIO(tpmBase, tpmPages)
 	if err != nil {
 		return "", err
+	}
+	if v := r.Read32(tpmInterface); v&15 == typeCRB {
+		id := r.Read32(tpmCrbDidVid)
+		if id == 0 || id == ^uint32(0) {
+			return "", fmt.Errorf("CRB with identification %#x", id)
+		}
+		return fmt.Sprintf("CRB %#x, identification %#x", v, id), nil
 	}
 	id := r.Read32(tpmDidVid)
 	if id == 0 || id == ^uint32(0) {
