@@ -1,0 +1,97 @@
+package vtpm
+
+import (
+	"bytes"
+	"testing"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// TestTwoPhaseExchange: both sides of ECDH with an ephemeral and a static key
+// arrive at the same two points, once.
+func TestTwoPhaseExchange(t *testing.T) {
+	t.Parallel()
+	type side struct {
+		x       rawTPM
+		key     tcg.TPMHandle
+		qs, qe  tcg.TPMSECCPoint
+		counter uint16
+	}
+	var sides [2]side
+	for i := range sides {
+		d, _, _ := newTestDevice(t)
+		s := &sides[i]
+		s.x = rawTPM{t, d}
+		var public tcg.TPMTPublic
+		s.key, public, _ = s.x.eccKey(tcg.TPMAObjectDecrypt, noScheme, noSym)
+		s.qs = public.UniqueECC
+		r := s.x.want(tcg.TPMRCSuccess, tcg.TPMCCECEphemeral, nil, func(w *tcg.Writer) { w.Uint16(uint16(tcg.TPMECCNistP256)) })
+		s.qe.Unmarshal2B(&r)
+		s.qe = tcg.TPMSECCPoint{X: bytes.Clone(s.qe.X), Y: bytes.Clone(s.qe.Y)}
+		s.counter = r.Uint16()
+	}
+	exchange := func(me, other *side) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			other.qs.Marshal2B(w)
+			other.qe.Marshal2B(w)
+			w.Uint16(uint16(tcg.TPMAlgECDH))
+			w.Uint16(me.counter)
+		}
+	}
+	a, b := &sides[0], &sides[1]
+
+	spoiled := *b
+	spoiled.qe.X = bytes.Clone(b.qe.X)
+	spoiled.qe.X[5] ^= 1
+	a.x.want(tcg.TPMRCECCPoint.P(2), tcg.TPMCCZGen2Phase, handles(a.key), exchange(a, &spoiled))
+	late := *a
+	late.counter++
+	a.x.want(tcg.TPMRCValue.P(4), tcg.TPMCCZGen2Phase, handles(a.key), exchange(&late, b))
+
+	ra := a.x.want(tcg.TPMRCSuccess, tcg.TPMCCZGen2Phase, handles(a.key), exchange(a, b))
+	rb := b.x.want(tcg.TPMRCSuccess, tcg.TPMCCZGen2Phase, handles(b.key), exchange(b, a))
+	za, zb := ra.Rest(), rb.Rest()
+	if len(za) != 2*(2+2+32+2+32) || !bytes.Equal(za, zb) {
+		t.Fatalf("the sides differ:\n%x\n%x", za, zb)
+	}
+	a.x.want(tcg.TPMRCValue.P(4), tcg.TPMCCZGen2Phase, handles(a.key), exchange(a, b)) // used up
+}
+
+func TestECCEncryption(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	key, _, _ := x.eccKey(tcg.TPMAObjectDecrypt, noScheme, noSym)
+	storage, _, _ := x.eccKey(tcg.TPMAObjectDecrypt|tcg.TPMAObjectRestricted, noScheme, aes128CFB)
+	message := []byte("for one key only")
+	scheme := func(w *tcg.Writer) {
+		w.Uint16(uint16(tcg.TPMAlgKDF2))
+		w.Uint16(uint16(tcg.TPMAlgSHA384))
+	}
+	encrypt := func(w *tcg.Writer) { w.Sized(message); scheme(w) }
+	x.want(tcg.TPMRCAttributes.H(1), tcg.TPMCCECCEncrypt, handles(storage), encrypt)
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCECCEncrypt, handles(key), encrypt)
+	sent := bytes.Clone(r.Rest())
+	if bytes.Contains(sent, message) {
+		t.Fatal("the message was not encrypted")
+	}
+	decrypt := func(b []byte) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) { w.Bytes(b); scheme(w) }
+	}
+	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCECCDecrypt, handles(key), decrypt(sent))
+	if got := r.Sized(1024); !bytes.Equal(got, message) {
+		t.Fatalf("decrypted %q", got)
+	}
+	for _, at := range []int{10, len(sent) - 51, len(sent) - 1} {
+		spoiled := bytes.Clone(sent)
+		spoiled[at] ^= 1
+		rc, _, _ := x.send(tcg.TPMCCECCDecrypt, handles(key), decrypt(spoiled))
+		want := tcg.TPMRCValue.P(3)
+		if at == 10 {
+			want = tcg.TPMRCECCPoint.P(1)
+		}
+		if rc != want {
+			t.Fatalf("byte %d changed: %#x, not %#x", at, uint32(rc), uint32(want))
+		}
+	}
+}
