@@ -62,8 +62,9 @@ func (d *Device) checkAttributes(p *tcg.TPMTPublic, parent *object, parentFixed,
 		return tcg.TPMRCAttributes
 	}
 	if has(tcg.TPMAObjectFirmwareLimited) || has(tcg.TPMAObjectSVNLimited) {
-		// Limits are inherited from the hierarchy or parent, never given up.
-		if parent != nil && !parent.has(attrs&(tcg.TPMAObjectFirmwareLimited|tcg.TPMAObjectSVNLimited)) {
+		// Limits are inherited from the parent. No hierarchy of this device is
+		// limited, so that none begins.
+		if parent == nil || !parent.has(attrs&(tcg.TPMAObjectFirmwareLimited|tcg.TPMAObjectSVNLimited)) {
 			return tcg.TPMRCAttributes
 		}
 	}

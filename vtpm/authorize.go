@@ -10,9 +10,6 @@ func (d *Device) authorize(c *call) error {
 		return tcg.TPMRCAuthMissing
 	}
 	if c.nSessions == 0 {
-		if !c.spec.Has(tcg.AttrNoSessions) {
-			d.vol.exclusive = 0
-		}
 		return nil
 	}
 	for i := range c.nSessions {

@@ -23,11 +23,12 @@ func (d *Device) clockNow() uint64 {
 
 // clockStartup sets Clock at TPM2_Startup to what was last saved. After a
 // disorderly shutdown it may have been read as more than that, so it is not
-// safe until it has passed the next save.
+// safe until it has passed the next save, however many orderly ones come
+// between.
 func (d *Device) clockStartup(orderly bool) {
 	d.vol.clockBase = d.perm.clock
 	d.vol.clockAt = d.cfg.Now()
-	d.vol.clockSafe = orderly
+	d.vol.clockSafe = orderly && d.perm.clockSafe
 }
 
 // clockTick saves Clock when it is due, and says that it is safe again.

@@ -352,7 +352,7 @@ func (d *Device) policyCounterTimer(c *call) error {
 // policyNV is TPM2_PolicyNV.
 //
 //	TPM_RC_POLICY            the comparison fails
-//	TPM_RC_RANGE             offset and size reach beyond the index's data
+//	TPM_RC_SIZE              offset and size reach beyond the index's data
 //	TPM_RC_NV_LOCKED, TPM_RC_NV_UNINITIALIZED, TPM_RC_NV_AUTHORIZATION
 //	                         the index cannot be read
 func (d *Device) policyNV(c *call) error {
@@ -370,7 +370,7 @@ func (d *Device) policyNV(c *call) error {
 			return tcg.TPMRCValue.P(2)
 		}
 		if len(o.b) > len(x.data)-int(o.offset) {
-			return tcg.TPMRCRange
+			return tcg.TPMRCSize.P(1)
 		}
 		if !compare(x.data[o.offset:][:len(o.b)], o.b, o.operation) {
 			return tcg.TPMRCPolicy

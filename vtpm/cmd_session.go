@@ -101,7 +101,8 @@ func (d *Device) startAuthSession(c *call) error {
 	if bind != tcg.TPMRHNull {
 		auth = bytes.Clone(d.entityAuth(bind))
 		if s.policy == nil {
-			s.bindName, _ = d.entityName(bind)
+			name, _ := d.entityName(bind)
+			s.bindName = append([]byte{}, name...) // that of a sequence is empty
 			s.bindAuth = auth
 		}
 		s.daBound = !d.daExempt(bind)

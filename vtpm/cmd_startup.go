@@ -111,6 +111,7 @@ func (d *Device) shutdown(c *call) error {
 		return tcg.TPMRCType.P(1)
 	}
 	d.nvShutdown()
+	d.perm.clockSafe = d.vol.clockSafe
 	d.perm.shutdown = uint16(shutdownType)
 	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil
 	if shutdownType == tcg.TPMSUState {

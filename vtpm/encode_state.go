@@ -45,7 +45,7 @@ func (d *Device) encodePermanent() []byte {
 	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
 		a.encode(&w)
 	}
-	w.Uint16(flags(p.disableClear, p.da.lockoutAuthEnabled))
+	w.Uint16(flags(p.disableClear, p.da.lockoutAuthEnabled, p.clockSafe))
 	for _, v := range []uint32{p.da.failedTries, p.da.maxTries, p.da.recoveryTime, p.da.lockoutRecovery} {
 		w.Uint32(v)
 	}
@@ -111,7 +111,7 @@ func (d *Device) decodePermanent(state []byte) error {
 	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
 		a.decode(&r)
 	}
-	setFlags(r.Uint16(), &p.disableClear, &p.da.lockoutAuthEnabled)
+	setFlags(r.Uint16(), &p.disableClear, &p.da.lockoutAuthEnabled, &p.clockSafe)
 	for _, v := range []*uint32{&p.da.failedTries, &p.da.maxTries, &p.da.recoveryTime, &p.da.lockoutRecovery} {
 		*v = r.Uint32()
 	}

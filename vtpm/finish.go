@@ -5,6 +5,9 @@ import "stubtpm/vtpm/tcg"
 // afterSuccess does what every successful command leaves behind besides its
 // own effect.
 func (d *Device) afterSuccess(c *call) {
+	if c.nSessions == 0 && !c.spec.Has(tcg.AttrNoSessions) {
+		d.vol.exclusive = 0
+	}
 	if d.vol.shutdownDone && c.spec.Code != tcg.TPMCCShutdown && !readsOnly(c.spec.Code) {
 		// A change after TPM2_Shutdown makes what it saved stale: the next
 		// Startup has to see a disorderly shutdown (Part 3, 9.4).

@@ -43,6 +43,7 @@ func (d *Device) manufacture() error {
 		endorsementPolicy: none,
 		lockoutPolicy:     none,
 		da:                newDictionaryAttack(),
+		clockSafe:         true,                   // nobody has read it yet
 		shutdown:          uint16(tcg.TPMSUClear), // no Clock was reported yet, so it is safe
 		pcrBanks:          d.defaultBanks(),
 		auditHash:         tcg.TPMAlgSHA256,

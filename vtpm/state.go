@@ -28,6 +28,7 @@ type permanent struct {
 	clearCount      uint32
 
 	clock        uint64 // milliseconds, as last saved
+	clockSafe    bool   // at the last TPM2_Shutdown
 	maxNVCounter uint64
 
 	// shutdown tells how the last power cycle ended: tcg.TPMSUClear or

@@ -72,9 +72,8 @@ func isBaseHierarchy(h TPMHandle) bool {
 }
 
 // isHierarchy tells whether h is in Table 59, which has the null hierarchy.
-func isHierarchy(h TPMHandle) bool {
-	return isBaseHierarchy(h) || h == TPMRHNull || h.IsFW() || h.IsSVN()
-}
+// The firmware- and SVN-limited ones are optional, and not implemented.
+func isHierarchy(h TPMHandle) bool { return isBaseHierarchy(h) || h == TPMRHNull }
 
 // allows tells whether h is a value of type t; null allows what the table
 // marks with "+".
