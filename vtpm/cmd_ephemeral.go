@@ -211,23 +211,27 @@ func (d *Device) zgen2Phase(c *call) error {
 	return nil
 }
 
-// kdfHash is the hash of the scheme for ECC encryption: what is asked for,
-// else that of the key's Name. Only TPM_ALG_KDF2 is a scheme for it.
-func kdfHash(o *object, s tcg.TPMTKDFScheme) (tcg.TPMAlgID, tcg.TPMRC) {
-	switch s.Scheme {
-	case tcg.TPMAlgNull:
-		return o.public.NameAlg, tcg.TPMRCSuccess
-	case tcg.TPMAlgKDF2:
-		return s.HashAlg, tcg.TPMRCSuccess
+// kdfHash is the hash of the scheme for ECC encryption: the key's, or if it
+// has none what is asked for. Only TPM_ALG_KDF2 is a scheme for it.
+func kdfHash(o *object, asked tcg.TPMTKDFScheme) (tcg.TPMAlgID, tcg.TPMRC) {
+	s := o.public.ECC.KDF
+	switch {
+	case s.Scheme == tcg.TPMAlgNull:
+		s = asked
+	case asked.Scheme != tcg.TPMAlgNull && asked != s:
+		return 0, tcg.TPMRCScheme
 	}
-	return 0, tcg.TPMRCScheme
+	if s.Scheme != tcg.TPMAlgKDF2 {
+		return 0, tcg.TPMRCScheme
+	}
+	return s.HashAlg, tcg.TPMRCSuccess
 }
 
-// eccEncrypt is TPM2_ECC_Encrypt.
+// eccEncrypt is TPM2_ECC_Encrypt. Attributes of the key do not matter: of a
+// public area alone they could not be believed.
 //
-//	TPM_RC_ATTRIBUTES  the key is restricted, or does not decrypt
-//	TPM_RC_KEY         not an ECC key
-//	TPM_RC_SCHEME      not a scheme for this
+//	TPM_RC_KEY     not an ECC key
+//	TPM_RC_SCHEME  not the key's scheme, or not one for this
 func (d *Device) eccEncrypt(c *call) error {
 	r := c.reader()
 	message := r.next().MaxBuffer()
@@ -236,9 +240,13 @@ func (d *Device) eccEncrypt(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	o, alg, err := d.eccCipherKey(c, s, 2)
-	if err != nil {
-		return err
+	o := d.object(c.handles[0])
+	if o.public.Type != tcg.TPMAlgECC {
+		return tcg.TPMRCKey.H(1)
+	}
+	alg, rc := kdfHash(o, s)
+	if rc != tcg.TPMRCSuccess {
+		return rc.P(2)
 	}
 	k, err := o.eccPublic()
 	if err != nil {
@@ -255,26 +263,12 @@ func (d *Device) eccEncrypt(c *call) error {
 	return nil
 }
 
-// eccCipherKey checks the key and scheme of an ECC encryption or decryption.
-func (d *Device) eccCipherKey(c *call, s tcg.TPMTKDFScheme, param int) (*object, tcg.TPMAlgID, error) {
-	o := d.object(c.handles[0])
-	if o.public.Type != tcg.TPMAlgECC {
-		return nil, 0, tcg.TPMRCKey.H(1)
-	}
-	if o.has(tcg.TPMAObjectRestricted) || !o.has(tcg.TPMAObjectDecrypt) {
-		return nil, 0, tcg.TPMRCAttributes.H(1)
-	}
-	alg, rc := kdfHash(o, s)
-	if rc != tcg.TPMRCSuccess {
-		return nil, 0, rc.P(param)
-	}
-	return o, alg, nil
-}
-
 // eccDecrypt is TPM2_ECC_Decrypt.
 //
-//	TPM_RC_ATTRIBUTES, TPM_RC_KEY, TPM_RC_SCHEME  see eccEncrypt
+//	TPM_RC_ATTRIBUTES  the key is restricted, or does not decrypt
 //	TPM_RC_ECC_POINT   C1 is not on the curve
+//	TPM_RC_KEY         not an ECC key
+//	TPM_RC_SCHEME      not the key's scheme, or not one for this
 //	TPM_RC_VALUE       C3 does not fit the rest
 func (d *Device) eccDecrypt(c *call) error {
 	r := c.reader()
@@ -287,9 +281,16 @@ func (d *Device) eccDecrypt(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	o, alg, err := d.eccCipherKey(c, s, 4)
-	if err != nil {
-		return err
+	o := d.object(c.handles[0])
+	if o.public.Type != tcg.TPMAlgECC {
+		return tcg.TPMRCKey.H(1)
+	}
+	if o.has(tcg.TPMAObjectRestricted) || !o.has(tcg.TPMAObjectDecrypt) {
+		return tcg.TPMRCAttributes.H(1)
+	}
+	alg, rc := kdfHash(o, s)
+	if rc != tcg.TPMRCSuccess {
+		return rc.P(4)
 	}
 	k, err := o.eccPrivate()
 	if err != nil {

@@ -69,7 +69,11 @@ func TestECCEncryption(t *testing.T) {
 		w.Uint16(uint16(tcg.TPMAlgSHA384))
 	}
 	encrypt := func(w *tcg.Writer) { w.Sized(message); scheme(w) }
-	x.want(tcg.TPMRCAttributes.H(1), tcg.TPMCCECCEncrypt, handles(storage), encrypt)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCECCEncrypt, handles(storage), encrypt)
+	x.want(tcg.TPMRCScheme.P(2), tcg.TPMCCECCEncrypt, handles(key), func(w *tcg.Writer) {
+		w.Sized(message)
+		w.Uint16(uint16(tcg.TPMAlgNull))
+	})
 	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCECCEncrypt, handles(key), encrypt)
 	sent := bytes.Clone(r.Rest())
 	if bytes.Contains(sent, message) {
@@ -78,6 +82,7 @@ func TestECCEncryption(t *testing.T) {
 	decrypt := func(b []byte) func(w *tcg.Writer) {
 		return func(w *tcg.Writer) { w.Bytes(b); scheme(w) }
 	}
+	x.want(tcg.TPMRCAttributes.H(1), tcg.TPMCCECCDecrypt, handles(storage), decrypt(sent))
 	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCECCDecrypt, handles(key), decrypt(sent))
 	if got := r.Sized(1024); !bytes.Equal(got, message) {
 		t.Fatalf("decrypted %q", got)

@@ -72,27 +72,6 @@ func (d *Device) setAlgorithmSet(c *call) error {
 	return nil
 }
 
-// readOnlyControl is TPM2_ReadOnlyControl.
-func (d *Device) readOnlyControl(c *call) error {
-	r := c.reader()
-	state := r.next().YesNo()
-	if err := r.end(); err != nil {
-		return err
-	}
-	d.clear.readOnly = state
-	return nil
-}
-
-// readOnlyAllows reports whether a command may run in read-only mode: it
-// changes nothing that outlives the power cycle (Part 1, "Read-Only Mode").
-func readOnlyAllows(s *tcg.CommandSpec) bool {
-	switch s.Code {
-	case tcg.TPMCCReadOnlyControl, tcg.TPMCCStartup, tcg.TPMCCShutdown:
-		return true
-	}
-	return !s.Has(tcg.AttrNV)
-}
-
 // pcrAllocateCommand is TPM2_PCR_Allocate. Banks that the list does not name
 // stay as they are; the change takes effect at the next _TPM_Init.
 //

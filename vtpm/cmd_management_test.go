@@ -96,19 +96,37 @@ func TestReadOnlyMode(t *testing.T) {
 	t.Parallel()
 	d, s, _ := newTestDevice(t)
 	x := rawTPM{t, d}
+	const persists, volatile = 0x01800001, 0x01800002
+	for h, attrs := range map[tcg.TPMHandle]tcg.TPMANV{
+		persists: 0, volatile: tcg.TPMANVOrderly | tcg.TPMANVClearSTClear,
+	} {
+		x.want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace, handles(tcg.TPMRHOwner), func(w *tcg.Writer) {
+			w.Sized(nil)
+			p := tcg.TPMSNVPublic{
+				NVIndex: h, NameAlg: tcg.TPMAlgSHA256, DataSize: 1,
+				Attributes: attrs | tcg.TPMANVOwnerWrite | tcg.TPMANVOwnerRead | tcg.TPMANVNoDA,
+			}
+			p.Marshal2B(w)
+		})
+	}
+	write := func(w *tcg.Writer) { w.Sized([]byte{1}); w.Uint16(0) }
 	mode := func(v uint8) func(w *tcg.Writer) { return func(w *tcg.Writer) { w.Uint8(v) } }
-	x.want(tcg.TPMRCValue.P(1), tcg.TPMCCReadOnlyControl, handles(tcg.TPMRHPlatform), mode(2))
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, handles(tcg.TPMRHPlatform), mode(1))
+	platform := handles(tcg.TPMRHPlatform)
+	x.want(tcg.TPMRCValue.P(1), tcg.TPMCCReadOnlyControl, platform, mode(2))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, platform, mode(1))
 	before := s.saves
-	x.want(tcg.TPMRCReadOnly, tcg.TPMCCClear, handles(tcg.TPMRHPlatform), nil)
-	x.want(tcg.TPMRCReadOnly, tcg.TPMCCChangeEPS, handles(tcg.TPMRHPlatform), nil)
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCClear, platform, nil)
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCChangeEPS, platform, nil)
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCCreatePrimary, platform, nil)
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, persists), write)
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadClock, nil, nil)
-	x.eccKey(tcg.TPMAObjectSignEncrypt, noScheme, noSym)
 	if s.saves != before {
 		t.Fatal("the state was changed in read-only mode")
 	}
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, handles(tcg.TPMRHPlatform), mode(0))
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, handles(tcg.TPMRHPlatform), nil)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, volatile), write)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, platform, mode(0))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, persists), write)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, platform, nil)
 }
 
 // TestPCRAllocate: the banks change at the next reset, and not before.

@@ -148,6 +148,9 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	if rc := d.readHandles(c, &r); rc != tcg.TPMRCSuccess {
 		return nil, rc
 	}
+	if d.clear.readOnly && d.readOnlyRefusesIndex(c) {
+		return nil, tcg.TPMRCReadOnly
+	}
 	if hasSessions {
 		if rc := d.readSessions(c, &r); rc != tcg.TPMRCSuccess {
 			return nil, rc
@@ -232,7 +235,7 @@ func (d *Device) checkMode(c *call) tcg.TPMRC {
 	if d.vol.started == (code == tcg.TPMCCStartup) {
 		return tcg.TPMRCInitialize
 	}
-	if d.clear.readOnly && !readOnlyAllows(c.spec) {
+	if d.clear.readOnly && readOnlyRefuses(code) {
 		return tcg.TPMRCReadOnly
 	}
 	return tcg.TPMRCSuccess
