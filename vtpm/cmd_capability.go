@@ -69,7 +69,8 @@ func (d *Device) getCapability(c *call) error {
 	case tcg.TPMCapAuthPolicies:
 		d.listPolicies(&l)
 	case tcg.TPMCapACT:
-		d.listACT(&l)
+		const actDataSize = 12
+		l.begin(actDataSize) // there is none
 	default:
 		return tcg.TPMRCValue.P(1)
 	}
@@ -225,11 +226,10 @@ func (d *Device) sessionHandles(loaded bool) (hs []tcg.TPMHandle) {
 
 // permanentHandles lists the permanent handles that there are.
 func (d *Device) permanentHandles() []tcg.TPMHandle {
-	hs := []tcg.TPMHandle{
+	return []tcg.TPMHandle{
 		tcg.TPMRHOwner, tcg.TPMRHNull, tcg.TPMRSPW, tcg.TPMRHLockout,
 		tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHPlatformNV,
 	}
-	return append(hs, d.actHandles()...)
 }
 
 func (d *Device) listBanks(l *capList) {

@@ -66,7 +66,8 @@ func (d *Device) hierarchyControl(c *call) error {
 
 // setPrimaryPolicy is TPM2_SetPrimaryPolicy.
 //
-//	TPM_RC_SIZE  the policy is not of the algorithm's size
+//	TPM_RC_SIZE   the policy is not of the algorithm's size
+//	TPM_RC_VALUE  a countdown timer, of which there is none
 func (d *Device) setPrimaryPolicy(c *call) error {
 	r := c.reader()
 	policy := r.next().Digest()
@@ -87,9 +88,6 @@ func (d *Device) setPrimaryPolicy(c *call) error {
 		d.perm.lockoutPolicy = p
 	case tcg.TPMRHPlatform:
 		d.clear.platformPolicy = p
-		return nil
-	default:
-		d.setACTPolicy(h, p)
 		return nil
 	}
 	d.dirty = true

@@ -92,6 +92,25 @@ func TestLimitedHierarchies(t *testing.T) {
 	}
 }
 
+// TestNoTimers: a countdown timer cannot be given a policy, since there is none.
+func TestNoTimers(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	x.want(tcg.TPMRCValue.H(1), tcg.TPMCCSetPrimaryPolicy, handles(tcg.TPMRHACT0), func(w *tcg.Writer) {
+		w.Sized(nil)
+		w.Uint16(uint16(tcg.TPMAlgNull))
+	})
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCGetCapability, nil, func(w *tcg.Writer) {
+		w.Uint32(uint32(tcg.TPMCapACT))
+		w.Uint32(uint32(tcg.TPMRHACT0))
+		w.Uint32(16)
+	})
+	if r.Bytes(5); r.Uint32() != 0 || r.Len() != 0 {
+		t.Fatal("timers are listed")
+	}
+}
+
 func TestReadOnlyMode(t *testing.T) {
 	t.Parallel()
 	d, s, _ := newTestDevice(t)

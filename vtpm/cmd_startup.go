@@ -53,7 +53,6 @@ func (d *Device) startup(c *call) error {
 	d.nvStartup(resume, orderly)
 	d.objectStartup(resume)
 	d.sessionStartup()
-	d.actStartup(resume, orderly)
 
 	// From here on, until a TPM2_Shutdown, losing power is disorderly.
 	d.perm.shutdown = suNone

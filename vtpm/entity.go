@@ -32,6 +32,9 @@ func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 			return nil, tcg.TPMRCReferenceH0
 		}
 	case tcg.TPMHTPermanent:
+		if isACT(h) {
+			return nil, tcg.TPMRCValue
+		}
 		if !d.hierarchyEnabled(h) {
 			return nil, tcg.TPMRCHierarchy
 		}
@@ -81,8 +84,12 @@ func isAuthHierarchy(h tcg.TPMHandle) bool {
 	case tcg.TPMRHOwner, tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHLockout, tcg.TPMRHNull:
 		return true
 	}
-	return isACT(h)
+	return false
 }
+
+// isACT reports whether h is of an authenticated countdown timer. The device
+// has none: nothing in a domain could act on its signal.
+func isACT(h tcg.TPMHandle) bool { return h >= tcg.TPMRHACT0 && h <= tcg.TPMRHACTF }
 
 // entityAuth returns the authorization value of what h refers to, without
 // trailing zeros. Entities that have none have the empty one.
@@ -103,9 +110,6 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 		case tcg.TPMRHLockout:
 			return d.perm.lockoutAuth
 		case tcg.TPMRHPlatform:
-			return d.clear.platformAuth
-		}
-		if isACT(h) {
 			return d.clear.platformAuth
 		}
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
@@ -139,9 +143,6 @@ func (d *Device) entityPolicy(h tcg.TPMHandle) authPolicy {
 			return d.perm.lockoutPolicy
 		case tcg.TPMRHPlatform:
 			return d.clear.platformPolicy
-		}
-		if isACT(h) {
-			return d.actPolicy(h)
 		}
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		if o := d.objectOrNil(h); o != nil {

@@ -18,7 +18,7 @@ func newHandlerTable() *handlerTable {
 		randomCommands, sequenceCommands, attestationCommands,
 		ephemeralCommands, signingCommands, auditCommands, pcrCommands,
 		policyCommands, newPolicyCommands, hierarchyCommands, dictionaryAttackCommands,
-		managementCommands, fieldUpgradeCommands, contextCommands,
+		managementCommands, contextCommands,
 		clockCommands, capabilityCommands, nvCommands, nv2Commands,
 	} {
 		for code, run := range chapter {

@@ -134,8 +134,6 @@ type volatile struct {
 	drtm            *sequence // _TPM_Hash_Start to _TPM_Hash_End
 	hcrtm           bool      // an H-CRTM event came before Startup
 	startupLocality uint8
-
-	act actState
 }
 
 // failure says why the device is in failure mode, for TPM2_GetTestResult.
