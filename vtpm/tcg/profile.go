@@ -34,7 +34,8 @@ func bitOf(sizes []uint16, n int) uint8 {
 	return 0
 }
 
-// DefaultProfile returns the profile of a TPM for a PC client.
+// DefaultProfile returns the profile of a TPM for a PC client, with what other
+// virtual TPMs have besides: RSA-1024 and P-224.
 func DefaultProfile() *Profile {
 	p := new(Profile)
 	for _, a := range [...]TPMAlgID{
@@ -48,10 +49,10 @@ func DefaultProfile() *Profile {
 	} {
 		p.SetAlg(a, true)
 	}
-	for _, c := range [...]TPMECCCurve{TPMECCNistP256, TPMECCNistP384, TPMECCNistP521, TPMECCBNP256} {
+	for _, c := range [...]TPMECCCurve{TPMECCNistP224, TPMECCNistP256, TPMECCNistP384, TPMECCNistP521, TPMECCBNP256} {
 		p.SetCurve(c, true)
 	}
-	for _, n := range [...]int{2048, 3072, 4096} {
+	for _, n := range [...]int{1024, 2048, 3072, 4096} {
 		p.SetRSABits(n, true)
 	}
 	for _, n := range symSizes {

@@ -70,7 +70,7 @@ func TestResponseCodesOfStructures(t *testing.T) {
 		{"public RSA scheme ECDSA", public, "0001 000B 00000000 0000 0010 0018", TPMRCValue},
 		{"public RSA scheme hash", public, "0001 000B 00000000 0000 0010 0014 0010", TPMRCHash},
 		{"public RSA bits", public, "0001 000B 00000000 0000 0010 0010 0801", TPMRCValue},
-		{"public RSA bits not offered", public, "0001 000B 00000000 0000 0010 0010 0400", TPMRCValue},
+		{"public RSA bits not offered", public, "0001 000B 00000000 0000 0010 0010 0200", TPMRCValue},
 		{"public modulus too long", public, "0001 000B 00000000 0000 0010 0010 0800 00000000 0201", TPMRCSize},
 		{"public cipher null", public, "0025 000B 00000000 0000 0010", TPMRCSymmetric},
 		{"public cipher bits", public, "0025 000B 00000000 0000 0006 0081", TPMRCValue},
