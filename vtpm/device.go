@@ -170,15 +170,23 @@ func (d *Device) save() error {
 	state := d.encodePermanent()
 	if err := d.cfg.Store.Save(state); err != nil {
 		d.cfg.Log("vtpm: save of %d bytes failed: %v", len(state), err)
-		if d.saved != nil {
-			if err := d.decodePermanent(d.saved); err != nil {
-				panic("vtpm: internal error: own state does not decode: " + err.Error())
-			}
-		}
+		d.undo()
 		return err
 	}
 	d.saved = state
 	return nil
+}
+
+// undo makes the permanent state what was last saved, so that nothing a
+// command did before it failed in the middle is saved with a later one.
+func (d *Device) undo() {
+	d.dirty = false
+	if d.saved == nil {
+		return // being manufactured
+	}
+	if err := d.decodePermanent(d.saved); err != nil {
+		panic("vtpm: internal error: own state does not decode: " + err.Error())
+	}
 }
 
 // random returns n bytes from the device's random source.

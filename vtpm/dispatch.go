@@ -122,7 +122,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 		// specification has for it.
 		if p := recover(); p != nil {
 			d.cfg.Log("vtpm: internal error: %v", p)
-			d.dirty = false
+			d.undo()
 			resp, err = nil, fmt.Errorf("internal error: %v", p)
 		}
 	}()
@@ -162,7 +162,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 		return nil, d.keepAfterError(err)
 	}
 	if rc := d.decryptParameter(c); rc != tcg.TPMRCSuccess {
-		return nil, rc
+		return nil, d.keepAfterError(rc)
 	}
 
 	c.out.B = make([]byte, 0, 512)
@@ -179,6 +179,11 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 		d.flushObject(c.flushAfter)
 	}
 	if err := d.save(); err != nil {
+		if c.spec.Code == tcg.TPMCCStartup {
+			// A device that ran on would have permanent state that says it
+			// was shut down: it waits for the next TPM2_Startup instead.
+			d.vol.started = false
+		}
 		return nil, tcg.TPMRCNVUnavailable
 	}
 	return resp, nil
@@ -188,7 +193,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 // such as a count of failed authorizations, and returns the error to answer.
 func (d *Device) keepAfterError(err error) error {
 	if _, ok := err.(tcg.TPMRC); !ok {
-		d.dirty = false
+		d.undo()
 		return err
 	}
 	if saveErr := d.save(); saveErr != nil {
