@@ -42,10 +42,26 @@ var primaries = []struct {
 	{"owner, ECC P-256", tpm2.TPMRHOwner, tpm2.ECCSRKTemplate, "000b102a493741e7c2e80a00052d63dc5b9a27819331b9022f94f839aec5324dd3ca"},
 	{"owner, RSA-2048", tpm2.TPMRHOwner, tpm2.RSASRKTemplate,
 		"000b86f7fb15a577d9c778ac632b9443c943dddb2ed33075cd19cee9558f20ba2a43"},
+	{"owner, ECC P-384", tpm2.TPMRHOwner, p384Template(),
+		"000c344411d66348e38325364a75660c5e36ec6d5a144624d9b44f7af7ad8351a0843307ae1be8e3fc469ece8cf2ed54b8a0"},
 	{"endorsement, ECC P-256", tpm2.TPMRHEndorsement, tpm2.ECCEKTemplate,
 		"000bd8e4c54520eb3f4ddc212d5f3fce4fbde98611c438ca5d6098b898a48ec951a9"},
 	{"endorsement, RSA-2048", tpm2.TPMRHEndorsement, tpm2.RSAEKTemplate,
 		"000bae7f1e2aa9c0441a9dd1d09717a65878751c222e8bdfecdef2fff52c58991653"},
+}
+
+// p384Template is the storage key's template with P-384, SHA-384 and AES-256.
+func p384Template() tpm2.TPMTPublic {
+	p := tpm2.ECCSRKTemplate
+	p.NameAlg = tpm2.TPMAlgSHA384
+	p.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{
+		Symmetric: tpm2.TPMTSymDefObject{Algorithm: tpm2.TPMAlgAES,
+			KeyBits: tpm2.NewTPMUSymKeyBits(tpm2.TPMAlgAES, tpm2.TPMKeyBits(256)),
+			Mode:    tpm2.NewTPMUSymMode(tpm2.TPMAlgAES, tpm2.TPMAlgCFB)},
+		CurveID: tpm2.TPMECCNistP384,
+	})
+	p.Unique = tpm2.NewTPMUPublicID(tpm2.TPMAlgECC, &tpm2.TPMSECCPoint{})
+	return p
 }
 
 func primaryName(t *testing.T, tpm transport.TPM, h tpm2.TPMHandle, p tpm2.TPMTPublic) string {
@@ -101,7 +117,7 @@ func TestStateV1(t *testing.T) {
 		if got != p.want {
 			t.Errorf("%s: %s, always was %s", p.name, got, p.want)
 		}
-		if p.template.Type == tpm2.TPMAlgECC && p.hierarchy == tpm2.TPMRHOwner && got != hex.EncodeToString(key.Name.Buffer) {
+		if p.template.Type == tpm2.TPMAlgECC && p.name == primaries[0].name && got != hex.EncodeToString(key.Name.Buffer) {
 			t.Error("the persistent key is not the primary that it was")
 		}
 	}

@@ -127,8 +127,9 @@ func durable(d *Device) []byte {
 	return d.encodePermanent()
 }
 
-// checkCommand sends any bytes and checks what must hold for all of them.
-func checkCommand(t *testing.T, d *Device, locality uint8, cmd []byte) {
+// checkCommand sends any bytes, checks what must hold for all of them, and
+// returns the response.
+func checkCommand(t *testing.T, d *Device, locality uint8, cmd []byte) []byte {
 	t.Helper()
 	before := durable(d)
 	r := d.Execute(locality, cmd)
@@ -144,6 +145,7 @@ func checkCommand(t *testing.T, d *Device, locality uint8, cmd []byte) {
 	if be32(r[6:]) != 0 && !bytes.Equal(before, durable(d)) {
 		t.Fatalf("command %x: refused with %#x, and the state changed", cmd, be32(r[6:]))
 	}
+	return r
 }
 
 // FuzzExecute: any bytes, at any locality, before or after a Startup, get a

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"stubtpm/vtpm/tcg"
@@ -74,8 +76,8 @@ func (d *Device) Volatile() ([]byte, error) {
 		v.drtm.encode(&w)
 	}
 	var orderly []*nvIndex
-	for _, x := range d.perm.nv {
-		if x.has(tcg.TPMANVOrderly) {
+	for _, h := range slices.Sorted(maps.Keys(d.perm.nv)) {
+		if x := d.perm.nv[h]; x.has(tcg.TPMANVOrderly) {
 			orderly = append(orderly, x)
 		}
 	}
