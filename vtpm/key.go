@@ -244,8 +244,10 @@ func (d *Device) decryptSecret(o *object, secret []byte, label string) ([]byte, 
 		if err != nil {
 			return nil, rcOf(err)
 		}
-		alg, size := o.public.NameAlg, k.Curve.Size
-		return tpmcrypto.KDFe(alg, z.X, label, tpmcrypto.LeftPad(q.X, size), k.Q.X, 8*hashSize(alg)), tcg.TPMRCSuccess
+		// x as it was sent: padding is the sender's to keep or leave out, and
+		// whichever it did, it derived the secret from the same bytes.
+		alg := o.public.NameAlg
+		return tpmcrypto.KDFe(alg, z.X, label, q.X, k.Q.X, 8*hashSize(alg)), tcg.TPMRCSuccess
 	}
 	return nil, tcg.TPMRCType
 }
