@@ -141,6 +141,7 @@ func (c *controlConn) read() error {
 	}
 	oob := make([]byte, syscall.CmsgSpace(4*4))
 	n, oobn, _, _, err := u.ReadMsgUnix(room, oob)
+	n = max(n, 0) // -1 where the client left without reading its answer
 	if oobn > 0 {
 		c.takeFDs(oob[:oobn])
 	}
