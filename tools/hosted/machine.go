@@ -63,8 +63,11 @@ const (
 const (
 	tagNoSessions = 0x8001
 
-	ccStartup  = 0x144
-	ccShutdown = 0x145
+	ccCreatePrimary = 0x131
+	ccStartup       = 0x144
+	ccShutdown      = 0x145
+	ccCreate        = 0x153
+	ccCreateLoaded  = 0x191
 
 	rcFailure     = 0x101
 	rcCommandSize = 0x142
@@ -263,7 +266,7 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	if m.tpm == nil {
 		return errorResponse(rcFailure)
 	}
-	m.procs.begin()
+	m.procs.begin(cmd)
 	rsp := m.tpm.Execute(locality, cmd)
 	m.procs.end()
 	m.orderly = false
