@@ -56,7 +56,8 @@ func NewRSAKey(rand io.Reader, nbits int, e uint32) (*RSAPrivate, error) {
 
 // twoPrimes draws one prime from each generator.
 func twoPrimes(rp, rq io.Reader, nbits int, e uint64) (p, q []byte, err error) {
-	if runtime.GOMAXPROCS(0) == 1 {
+	// Not GOMAXPROCS: a program may raise that while the search goes on.
+	if runtime.NumCPU() == 1 {
 		if p, err = newPrime(rp, nbits, e); err != nil {
 			return nil, nil, err
 		}
