@@ -19,8 +19,12 @@ func rdrand() (v uint64, ok bool)
 // replaced by another such hash, so that a later key tells nothing of earlier
 // output. There is no lock: it is asked on the scheduler's stack too. One
 // processor runs, so at worst two goroutines share a key, but not a number.
+//
+// What Seed was given is kept apart from the key and counts in each hash: a
+// goroutine that was preempted while it replaced the key cannot undo it.
 var generator struct {
 	key    [sha512.Size]byte
+	seed   [sha512.Size]byte
 	number atomic.Uint64
 }
 
@@ -37,39 +41,39 @@ func initRNG() {
 		fatal("xen: the processor has no RDRAND: there would be no secrets\n")
 	}
 	for range 4 {
-		generator.key = hash(forKey, nil)
+		generator.key = hash(forKey)
 	}
 }
 
 //go:linkname getRandomData runtime/goos.GetRandomData
 func getRandomData(b []byte) {
 	for len(b) > 0 {
-		block := hash(forOutput, nil)
+		block := hash(forOutput)
 		b = b[copy(b, block[:]):]
 		clear(block[:])
 	}
-	generator.key = hash(forKey, nil)
+	generator.key = hash(forKey)
 }
 
 // Seed mixes entropy of another source, such as the hardware TPM, into the
-// generator. It can only add to it.
+// generator. It can only add to it. It is for one goroutine at a time.
 func Seed(b []byte) {
-	digest := sha512.Sum512(b)
-	generator.key = hash(forSeed, digest[:])
+	old := hash(forSeed)
+	generator.seed = sha512.Sum512(append(old[:], b...))
 }
 
-// hash returns the hash for a purpose of key, number, processor's random bits
-// and data, of which up to 64 bytes count.
-func hash(purpose byte, data []byte) [sha512.Size]byte {
-	var in [1 + 8 + sha512.Size + 32 + 64]byte
+// hash returns the hash for a purpose of key, seed, number and processor's
+// random bits.
+func hash(purpose byte) [sha512.Size]byte {
+	var in [1 + 8 + sha512.Size + sha512.Size + 32]byte
 	in[0] = purpose
 	binary.LittleEndian.PutUint64(in[1:], generator.number.Add(1))
 	p := in[9:]
 	p = p[copy(p, generator.key[:]):]
+	p = p[copy(p, generator.seed[:]):]
 	for i := 0; i < 32; i += 8 {
 		binary.LittleEndian.PutUint64(p[i:], random64())
 	}
-	copy(p[32:], data)
 	out := sha512.Sum512(in[:])
 	clear(in[:])
 	return out
