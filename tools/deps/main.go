@@ -42,6 +42,8 @@ var installed = [...]struct{ name, why string }{
 	{"openssl", "another client's cryptography in the tests"},
 	{"xxd", "the same"},
 	{"linux-libc-dev", "Linux's headers, with which a test compares numbers"},
+	{"checkpolicy", "compiles the FLASK policy module"},
+	{"m4", "the same"},
 	{"busybox-static", "userland of dom0 and guest"},
 }
 
