@@ -1,0 +1,163 @@
+// Deb builds the Debian packages of this project.
+//
+// Synopsis:
+//
+//	deb [-o directory] package ...
+//
+// Packages:
+//
+//	stubtpm-guest   for a Xen guest: guestbridge and its systemd unit
+//
+// A package is made by dpkg-deb of static Go programs and the files below this
+// command's own directory, with times of SOURCE_DATE_EPOCH (0 if unset), so that
+// the same source gives the same bytes. The exit code is 0 if all were built,
+// 1 if not, 2 for wrong use.
+package main
+
+import (
+	"embed"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+)
+
+// version is that of all packages.
+const version = "0.1.0"
+
+// A debian is what a package consists of.
+type debian struct {
+	name, depends, description string
+	// programs are Go packages by the file that they become.
+	programs map[string]string
+	// files are those of this directory, by where they go.
+	files map[string]string
+	// units are enabled and started when the package is installed.
+	units []string
+}
+
+//go:embed guest
+var files embed.FS
+
+var packages = []debian{{
+	name:        "stubtpm-guest",
+	description: "TPM 2.0 with a resource manager for a Xen guest\n xen-tpmfront registers its TPM as a 1.2 without /dev/tpmrm0. This service adds\n a TPM 2.0 by the kernel's module tpm_vtpm_proxy and passes its commands on.",
+	programs:    map[string]string{"usr/sbin/guestbridge": "stubtpm/tools/guestbridge"},
+	files:       map[string]string{"lib/systemd/system/stubtpm-guest.service": "guest/stubtpm-guest.service"},
+	units:       []string{"stubtpm-guest.service"},
+}}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, stdout, stderr io.Writer) int {
+	f := flag.NewFlagSet("deb", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	out := f.String("o", ".", "`directory` for the packages")
+	if err := f.Parse(args); err != nil || f.NArg() == 0 {
+		return 2
+	}
+	for _, name := range f.Args() {
+		i := 0
+		for i < len(packages) && packages[i].name != name {
+			i++
+		}
+		if i == len(packages) {
+			fmt.Fprintf(stderr, "deb: no package of the name %s\n", name)
+			return 2
+		}
+		file, err := packages[i].build(*out)
+		if err != nil {
+			fmt.Fprintf(stderr, "deb: %s: %v\n", name, err)
+			return 1
+		}
+		fmt.Fprintln(stdout, file)
+	}
+	return 0
+}
+
+// build makes the package in a directory and returns its file.
+func (p *debian) build(dir string) (string, error) {
+	tree, err := os.MkdirTemp("", "deb")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tree)
+	if err := os.Chmod(tree, 0o755); err != nil {
+		return "", err
+	}
+	for to, pkg := range p.programs {
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(tree, to), pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+		if b, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, b)
+		}
+	}
+	for to, from := range p.files {
+		b, err := files.ReadFile(from)
+		if err != nil {
+			return "", err
+		}
+		if err := write(filepath.Join(tree, to), b, 0o644); err != nil {
+			return "", err
+		}
+	}
+	for name, text := range p.control() {
+		mode := fs.FileMode(0o755)
+		if name == "control" {
+			mode = 0o644
+		}
+		if err := write(filepath.Join(tree, "DEBIAN", name), []byte(text), mode); err != nil {
+			return "", err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, fmt.Sprintf("%s_%s_amd64.deb", p.name, version))
+	cmd := exec.Command("dpkg-deb", "--root-owner-group", "--build", tree, file)
+	cmd.Env = os.Environ()
+	if os.Getenv("SOURCE_DATE_EPOCH") == "" {
+		cmd.Env = append(cmd.Env, "SOURCE_DATE_EPOCH=0")
+	}
+	if b, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("dpkg-deb: %w\n%s", err, b)
+	}
+	return file, nil
+}
+
+// control returns the files of the package's control area.
+func (p *debian) control() map[string]string {
+	depends := ""
+	if p.depends != "" {
+		depends = "Depends: " + p.depends + "\n"
+	}
+	m := map[string]string{"control": "Package: " + p.name + "\nVersion: " + version +
+		"\nArchitecture: amd64\nMaintainer: stubtpm <stubtpm@localhost>\nSection: admin\nPriority: optional\n" +
+		depends + "Description: " + p.description + "\n"}
+	if len(p.units) == 0 {
+		return m
+	}
+	units := strings.Join(p.units, " ")
+	// A chroot or an image under construction has no running systemd.
+	const running = "[ -d /run/systemd/system ]"
+	m["postinst"] = "#!/bin/sh\nset -e\nif [ \"$1\" = configure ] && command -v systemctl >/dev/null; then\n\tsystemctl enable " + units +
+		"\n\tif " + running + "; then systemctl daemon-reload; systemctl restart " + units + " || true; fi\nfi\n"
+	m["prerm"] = "#!/bin/sh\nset -e\nif [ \"$1\" = remove ] && command -v systemctl >/dev/null; then\n\tif " + running +
+		"; then systemctl stop " + units + " || true; fi\n\tsystemctl disable " + units + "\nfi\n"
+	return m
+}
+
+func write(name string, b []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, b, mode); err != nil {
+		return err
+	}
+	return os.Chmod(name, mode)
+}

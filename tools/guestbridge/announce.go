@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// managerNode is the new device with the resource manager.
+func (d *device) managerNode() string { return fmt.Sprintf("/dev/tpmrm%d", d.number) }
+
+// announce waits until the kernel has made the device node, links to it, and
+// tells systemd. Without udev the name of a link is nobody else's business.
+func announce(ctx context.Context, d *device, link string, log io.Writer) error {
+	node := d.managerNode()
+	for {
+		if _, err := os.Stat(node); err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	if link != "" && link != node {
+		// A link left by a bridge that was killed is replaced, a device is not.
+		if i, err := os.Lstat(link); err == nil && i.Mode()&os.ModeSymlink != 0 {
+			os.Remove(link)
+		}
+		if err := os.Symlink(node, link); err != nil {
+			fmt.Fprintf(log, "guestbridge: %v: use %s\n", err, node)
+		}
+	}
+	fmt.Fprintf(log, "guestbridge: %s is there\n", node)
+	return notify("READY=1")
+}
+
+// unlink removes the link if it is ours.
+func unlink(d *device, link string) {
+	if to, err := os.Readlink(link); err == nil && to == d.managerNode() {
+		os.Remove(link)
+	}
+}
+
+// notify tells systemd, if it asked to be told (sd_notify(3)).
+func notify(state string) error {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return nil
+	}
+	conn, err := net.Dial("unixgram", name)
+	if err != nil {
+		return fmt.Errorf("sd_notify: %w", err)
+	}
+	defer conn.Close()
+	_, err = conn.Write([]byte(state))
+	return err
+}

@@ -1,0 +1,83 @@
+// Guestbridge gives a Xen guest a TPM 2.0 device with a resource manager.
+//
+// Synopsis:
+//
+//	guestbridge [-tpm device] [-link /dev/tpmrm0]
+//
+// Description:
+//
+// Linux' xen-tpmfront registers its TPM as a TPM 1.2: there is a /dev/tpm0 that
+// takes TPM 2.0 commands, but no /dev/tpmrm0, and the kernel's own users and
+// systemd do not know it for what it is. Guestbridge makes a second TPM, of
+// version 2.0, by the kernel's module tpm_vtpm_proxy and passes its commands on
+// to the first. It keeps the first open, so that nobody gets past the resource
+// manager, and links the new resource manager's device to the name that tools
+// look for, if that name is free.
+//
+// It tells systemd when the device is there (Type=notify) and ends on SIGTERM;
+// with it the device goes. A vTPM that is restarted meanwhile is waited for.
+//
+// Exit codes: 0 ended by a signal, 1 failed, 2 wrong use.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
+
+func run(args []string, stderr io.Writer) int {
+	f := flag.NewFlagSet("guestbridge", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	tpm := f.String("tpm", "", "the `device` to pass commands to; empty for the one that xen-tpmfront made")
+	link := f.String("link", "/dev/tpmrm0", "`name` for the new resource manager's device; empty for none")
+	if err := f.Parse(args); err != nil || f.NArg() != 0 {
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if err := serve(ctx, *tpm, *link, stderr); err != nil {
+		fmt.Fprintf(stderr, "guestbridge: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs until ctx ends or the kernel takes the device away.
+func serve(ctx context.Context, tpm, link string, log io.Writer) error {
+	b := &backend{path: tpm}
+	if err := b.open(); err != nil {
+		return err
+	}
+	defer b.close()
+	d, err := newDevice()
+	if err != nil {
+		return err
+	}
+	// Closing the server's side is what ends the device and a read of it.
+	stop := context.AfterFunc(ctx, func() { d.server.Close() })
+	defer func() {
+		if stop() {
+			d.server.Close()
+		}
+	}()
+	ready := make(chan error, 1)
+	go func() { ready <- announce(ctx, d, link, log) }()
+	err = bridge(server{d.server}, b)
+	if ctx.Err() != nil {
+		err = nil
+	}
+	// A link that points to nothing helps nobody.
+	if e := <-ready; e == nil {
+		unlink(d, link)
+	} else if err == nil && ctx.Err() == nil {
+		err = e
+	}
+	return err
+}
