@@ -9,6 +9,10 @@ var stages = [...]stage{
 	{"unit", "unit tests and the seeds of the fuzz targets", []command{
 		{argv: []string{"go", "test", "-timeout", "10m", "./..."}},
 	}},
+	{"everyday", "what people do with a TPM every day, by Debian's programs", []command{
+		{argv: []string{"go", "run", "./tools/deps", "-for", "everyday"}},
+		{env: []string{"STUBTPM_EVERYDAY=1"}, argv: []string{"go", "test", "-count", "1", "-timeout", "10m", "./tools/everyday"}},
+	}},
 	{"conformance", "other projects' test suites, unchanged, on this device", []command{
 		{dir: "tools/conformance", argv: []string{"go", "run", "."}},
 	}},

@@ -3,14 +3,16 @@
 //
 // Synopsis:
 //
-//	deps [-n]
+//	deps [-n] [-for everyday]
 //
 // Programs are installed with apt-get, as root or by sudo. The Xen hypervisor
 // and the Linux kernel are only downloaded and unpacked below build/sysroot:
 // installed, they would change what the host boots. What is there already is
 // left alone.
 //
-// Options: -n prints what would be done.
+// Options: -n prints what would be done. -for everyday gets, instead of all
+// this, the packages that the first lines of tools/everyday's scripts name; some
+// of them are services that not everybody wants on his machine.
 //
 // The exit code is 0 if all is there in the end, 1 if not.
 package main
@@ -23,6 +25,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"stubtpm/tools/initramfs"
@@ -55,11 +58,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("deps", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	dry := f.Bool("n", false, "print what would be done")
+	purpose := f.String("for", "", "\"everyday\": only the packages of tools/everyday's scripts")
 	if err := f.Parse(args); err != nil {
 		return 2
 	}
 	g := getter{dry: *dry, out: stdout}
-	if err := g.all(); err != nil {
+	get := g.all
+	switch *purpose {
+	case "":
+	case "everyday":
+		get = g.everyday
+	default:
+		fmt.Fprintf(stderr, "deps: -for %s: there is only everyday\n", *purpose)
+		return 2
+	}
+	if err := get(); err != nil {
 		fmt.Fprintf(stderr, "deps: %v\n", err)
 		return 1
 	}
@@ -74,16 +87,12 @@ type getter struct {
 }
 
 func (g *getter) all() error {
-	var missing []string
+	var names []string
 	for _, p := range installed {
-		if !have(p.name) {
-			missing = append(missing, p.name)
-		}
+		names = append(names, p.name)
 	}
-	if len(missing) > 0 {
-		if err := g.install(missing); err != nil {
-			return err
-		}
+	if err := g.missing(names); err != nil {
+		return err
 	}
 	if g.dry {
 		fmt.Fprintf(g.out, "to unpack below %s, if not there: %s\n", initramfs.Sysroot, strings.Join(unpacked, ", "))
@@ -104,6 +113,41 @@ func (g *getter) all() error {
 		return fmt.Errorf("still missing:\n  %s", strings.Join(lines, "\n  "))
 	}
 	fmt.Fprintln(g.out, "deps: all is there")
+	return nil
+}
+
+// missing installs those packages that are not.
+func (g *getter) missing(names []string) error {
+	names = slices.DeleteFunc(names, have)
+	if len(names) == 0 {
+		return nil
+	}
+	return g.install(names)
+}
+
+// everyday gets what tools/everyday's scripts need, each of which names its
+// packages in its first line, and what all of them use.
+func (g *getter) everyday() error {
+	files, err := filepath.Glob("tools/everyday/testdata/*.sh")
+	if err != nil || len(files) == 0 {
+		return errors.New("no script in tools/everyday/testdata: run it at the root of the project")
+	}
+	names := []string{"tpm2-tools", "openssl", "xxd"}
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return err
+		}
+		line, _, _ := strings.Cut(string(b), "\n")
+		if list, ok := strings.CutPrefix(line, "# packages: "); ok {
+			names = append(names, strings.Fields(list)...)
+		}
+	}
+	slices.Sort(names)
+	if err := g.missing(slices.Compact(names)); err != nil {
+		return err
+	}
+	fmt.Fprintln(g.out, "deps: everyday's packages are there")
 	return nil
 }
 

@@ -36,6 +36,11 @@ func TestTools(t *testing.T) {
 		}
 		program = append(program, "--no-sync")
 	}
+	trace, err := tpmproc.OpenTrace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { trace.Close() })
 	prelude, err := filepath.Abs("testdata/tpm2tools/prelude.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -60,12 +65,21 @@ func TestTools(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer tpm.Stop()
+			socket := tpm.Data
+			if trace != nil {
+				tap, end, err := tpm.Tap(dir, trace)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer end()
+				socket = tap
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 			defer cancel()
 			cmd := exec.CommandContext(ctx, "bash", "-x", "-c", ". "+prelude+"\n"+string(script))
 			cmd.Dir = work
 			cmd.WaitDelay = time.Second
-			cmd.Env = append(os.Environ(), "TPM2TOOLS_TCTI=swtpm:path="+tpm.Data, "TSS2_LOG=all+none")
+			cmd.Env = append(os.Environ(), "TPM2TOOLS_TCTI=swtpm:path="+socket, "TSS2_LOG=all+none")
 			out, err := cmd.CombinedOutput()
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.ExitCode() == exitSkip {

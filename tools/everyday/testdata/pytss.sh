@@ -1,0 +1,2 @@
+# packages: python3-tpm2-pytss python3-cryptography libtss2-fapi1
+/usr/bin/python3 "$SCRIPTS/pytss.py" "$TCTI"
