@@ -36,3 +36,14 @@ func (d *Device) handlerOf(code tcg.TPMCC) handler {
 	}
 	return d.handlers[code-firstCommand]
 }
+
+// commandCount returns the number of commands that handlerOf has.
+func (d *Device) commandCount() uint32 {
+	n := uint32(0)
+	for code, run := range d.handlers {
+		if run != nil && d.profile.HasCommand(firstCommand+tcg.TPMCC(code)) {
+			n++
+		}
+	}
+	return n
+}

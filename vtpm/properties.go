@@ -38,21 +38,24 @@ func vendorWord(i int) uint32 {
 func (d *Device) listProperties(l *capList) {
 	d.selfHeal()
 	l.begin(8)
-	for _, p := range append(d.fixedProperties(), d.variableProperties()...) {
-		if l.want(uint32(p.tag)) {
-			l.w.Uint32(uint32(p.tag))
-			l.w.Uint32(p.value)
+	list := func(group []property) {
+		for _, p := range group {
+			if l.want(uint32(p.tag)) {
+				l.w.Uint32(uint32(p.tag))
+				l.w.Uint32(p.value)
+			}
 		}
+	}
+	if l.from < uint32(tcg.TPMPTPermanent) { // the first of the other group
+		list(d.fixedProperties())
+	}
+	if !l.more {
+		list(d.variableProperties())
 	}
 }
 
 func (d *Device) fixedProperties() []property {
-	commands := uint32(0)
-	for code := firstCommand; code <= lastCommand; code++ {
-		if d.handlerOf(code) != nil {
-			commands++
-		}
-	}
+	commands := d.commandCount()
 	return []property{
 		{tcg.TPMPTFamilyIndicator, specFamily},
 		{tcg.TPMPTLevel, 0},

@@ -1,6 +1,7 @@
 package hosted
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -19,13 +20,19 @@ import (
 // Reading again and again for a while instead, before it blocks, was measured
 // to gain nothing: a client woken from another processor is woken later.
 //
-// Close must not be called while a read is under way; to end one from another
-// goroutine, shut the original connection's reading side (Server.Stop does).
+// Close must not be called while a read is under way. To end one from another
+// goroutine, shut the original connection's reading side and close it
+// (Server.Stop does): that wakes a read, and a write that waits for a client
+// that does not read looks for it every stopInterval.
 type blockingConn struct {
 	net.Conn
+	raw      syscall.RawConn // of Conn, and an error once that is closed
 	fd       int
 	deadline time.Time // for reads; zero is none
 }
+
+// stopInterval is how long Server.Stop may wait for a blocked write.
+const stopInterval = 200 * time.Millisecond
 
 // block takes a socket from the poller; it returns conn itself if that is not
 // possible.
@@ -51,19 +58,19 @@ func block(conn net.Conn) net.Conn {
 		syscall.Close(fd)
 		return conn
 	}
-	return &blockingConn{Conn: conn, fd: fd}
+	return &blockingConn{Conn: conn, raw: raw, fd: fd}
 }
 
-// Read reads once; SetReadDeadline bounds it.
+// Read reads once; SetReadDeadline bounds it. A client sends its next command
+// after the response to the last, so it waits first.
 func (c *blockingConn) Read(p []byte) (int, error) {
 	for {
+		if err := c.wait(unix.POLLIN, c.deadline); err != nil {
+			return 0, err
+		}
 		n, err := syscall.Read(c.fd, p)
 		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
-			if err := c.wait(unix.POLLIN, c.deadline); err != nil {
-				return 0, err
-			}
+		case err == syscall.EINTR || err == syscall.EAGAIN:
 		case err != nil:
 			return 0, os.NewSyscallError("read", err)
 		case n == 0 && len(p) > 0:
@@ -86,7 +93,7 @@ func (c *blockingConn) Write(p []byte) (n int, err error) {
 			n += m
 		case syscall.EINTR:
 		case syscall.EAGAIN:
-			if err := c.wait(unix.POLLOUT, time.Now().Add(partTimeout)); err != nil {
+			if err := c.waitWrite(); err != nil {
 				return n, err
 			}
 		default:
@@ -94,6 +101,20 @@ func (c *blockingConn) Write(p []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// waitWrite blocks until the client takes something, at most partTimeout.
+func (c *blockingConn) waitWrite() error {
+	for end := time.Now().Add(partTimeout); ; {
+		step := time.Now().Add(stopInterval)
+		err := c.wait(unix.POLLOUT, step)
+		if err == nil || step.After(end) || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if c.raw.Control(func(uintptr) {}) != nil {
+			return net.ErrClosed
+		}
+	}
 }
 
 // wait blocks until the socket has one of the events, has ended, or the time

@@ -83,6 +83,27 @@ func TestDataOneClient(t *testing.T) {
 	}
 }
 
+// A client that sends and does not read is no reason for Stop to wait long.
+func TestStopFullClient(t *testing.T) {
+	t.Parallel()
+	d := &Data{Machine: machine(t)}
+	srv := NewServer()
+	c := pipe(t, func(conn net.Conn) { srv.Go(conn, d.Serve, nil) })
+	cmd := tpmCommand(0x17B, 0, 4)
+	for {
+		c.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := c.Write(cmd); err != nil {
+			break // the server is blocked, and its queue is full
+		}
+	}
+	start := time.Now()
+	srv.Stop()
+	srv.Wait()
+	if d := time.Since(start); d > partTimeout/2 {
+		t.Errorf("Stop took %v", d)
+	}
+}
+
 func TestDataDisconnect(t *testing.T) {
 	t.Parallel()
 	d := &Data{Machine: machine(t), Disconnect: true}
