@@ -42,8 +42,9 @@ vet: ## gofmt, go vet, and the rules of the house
 	$(GO) test ./tools/house
 
 .PHONY: conformance
-conformance: ## other projects' test suites, unchanged, on this device
-	cd tools/conformance && $(GO) run .
+conformance: ## other projects' test suites and Debian's programs on this device; writes docs/conformance.md
+	$(GO) run ./tools/deps -for everyday
+	cd tools/conformance && $(GO) run . -record
 
 .PHONY: difftest-long
 difftest-long: ## 100,000 generated commands: this device against swtpm, 20,000 against the reference

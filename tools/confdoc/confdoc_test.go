@@ -24,6 +24,28 @@ func TestDocumentIsUpToDate(t *testing.T) {
 	}
 }
 
+// TestResults: what is recorded is of suites in which nothing failed.
+func TestResults(t *testing.T) {
+	t.Parallel()
+	r, err := readResults(resultsFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.suites) < 14 || len(r.judged) < 80 {
+		t.Errorf("%d suites, %d commands", len(r.suites), len(r.judged))
+	}
+	for _, s := range r.suites {
+		if s.counts[0] == 0 || s.counts[1] != 0 || s.counts[5] != 0 {
+			t.Errorf("%s: %v", s.name, s.counts)
+		}
+	}
+	for _, bad := range []string{"suite\tx\t1", "command\txyz\ta", "x", "suite\ta\tb\t1\t2\t3\t4\t5\t6\t7\tx"} {
+		if _, err := readResults(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
 func TestEveryCommandHasARow(t *testing.T) {
 	t.Parallel()
 	if n := len(commands()); n != 134 {

@@ -1,35 +1,39 @@
 // Confdoc prints docs/conformance.md: each command of the specification, whether
-// the device has it, and what it is tested by.
+// the device has it, and who has judged it.
 //
 // Synopsis:
 //
-//	confdoc [-o FILE]
+//	confdoc [-o FILE | -table]
 //
 // It asks a new device for its commands, so the table says what is, not what was
-// meant.
+// meant. What other projects' suites said is in results.tsv, written by
+// tools/conformance. -table prints instead how many commands of each revision are
+// implemented.
 //
 // Exit codes: 0 done, 1 failed.
 package main
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
-	"stubtpm/tools/difftest/stream"
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
 )
 
 func main() {
 	out := flag.String("o", "", "file to write; standard output if empty")
+	table := flag.Bool("table", false, "print commands implemented and specified, by revision")
 	flag.Parse()
-	if err := run(*out); err != nil {
+	do := func() error { return run(*out) }
+	if *table {
+		do = func() error { return printTable(os.Stdout) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "confdoc:", err)
 		os.Exit(1)
 	}
@@ -88,89 +92,6 @@ func commands() []*tcg.CommandSpec {
 		}
 	}
 	return l
-}
-
-const head = `# Conformance
-
-Made by tools/confdoc; a test checks that it is up to date. The authority is the
-Trusted Platform Module 2.0 Library, version 1.85.
-
-## Commands
-
-%d of %d commands of version 1.85 are implemented. "Since" is the revision that
-brought the command. Tested by: E, each implemented command is sent once and
-known to the device (tools/confdoc); D, generated with valid parameters and
-compared with swtpm (tools/difftest); R, sent with random parameters and compared.
-Other projects' suites run on the device too: see tools/conformance.
-
-| Code | Command | Since | Implemented | Tested by |
-|---|---|---|---|---|
-`
-
-const absent = `
-## Commands of parts that a TPM may be without
-
-- Field upgrade (TPM2_FieldUpgradeStart, TPM2_FieldUpgradeData) and
-  TPM2_FirmwareRead: the device's program is replaced from outside, as a file,
-  and measured by whoever starts it. It has no firmware to hand out. %s
-- Attached components (TPM2_AC_GetCapability, TPM2_AC_Send,
-  TPM2_Policy_AC_SendSelect): none can be attached; version 1.85 deprecates the
-  commands. %s
-
-A command that is not implemented is answered with TPM_RC_COMMAND_CODE (Part
-3, 5.2.3).
-
-## Differences to other TPMs
-
-What tools/difftest finds when it sends the same commands to this device and to
-Debian's swtpm, other than what is named in the specification as the TPM's
-choice. "Open": not decided yet.
-
-| Difference | Decided by | Reason |
-|---|---|---|
-`
-
-// document is the text of docs/conformance.md.
-func document() ([]byte, error) {
-	d, err := newDevice()
-	if err != nil {
-		return nil, err
-	}
-	have, err := implemented(d)
-	if err != nil {
-		return nil, err
-	}
-	all := commands()
-	n := 0
-	for _, s := range all {
-		if have[s.Code] {
-			n++
-		}
-	}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, head, n, len(all))
-	generated := stream.Generated()
-	for _, s := range all {
-		yes, by := "no", "R"
-		if have[s.Code] {
-			yes, by = "yes", "E R"
-			if slices.Contains(generated, s.Code) {
-				by = "E D"
-			}
-		}
-		fmt.Fprintf(&b, "| 0x%03X | %s | %s | %s | %s |\n", uint32(s.Code), s.Name, s.Since, yes, by)
-	}
-	fmt.Fprintf(&b, absent,
-		state(have, tcg.TPMCCFieldUpgradeStart, tcg.TPMCCFieldUpgradeData, tcg.TPMCCFirmwareRead),
-		state(have, tcg.TPMCCACGetCapability, tcg.TPMCCACSend, tcg.TPMCCPolicyACSendSelect))
-	for _, x := range stream.Differences {
-		reason := x.Reason
-		if x.Open {
-			reason = "Open"
-		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", x.Name, x.Paragraph, reason)
-	}
-	return b.Bytes(), nil
 }
 
 // state says how a group of commands is answered.

@@ -126,13 +126,13 @@ func (g *getter) missing(names []string) error {
 }
 
 // everyday gets what tools/everyday's scripts need, each of which names its
-// packages in its first line, and what all of them use.
+// packages in its first line, and what they and tools/conformance use besides.
 func (g *getter) everyday() error {
 	files, err := filepath.Glob("tools/everyday/testdata/*.sh")
 	if err != nil || len(files) == 0 {
 		return errors.New("no script in tools/everyday/testdata: run it at the root of the project")
 	}
-	names := []string{"tpm2-tools", "openssl", "xxd"}
+	names := []string{"tpm2-tools", "swtpm-tools", "openssl", "xxd"}
 	for _, f := range files {
 		b, err := os.ReadFile(f)
 		if err != nil {

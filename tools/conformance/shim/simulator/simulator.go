@@ -25,6 +25,7 @@ var ErrUsingClosedSimulator = errors.New("attempting to use a closed simulator")
 // A Simulator is one TPM: a command is written, its response read.
 type Simulator struct {
 	tpm    tpm
+	trace  *tpmproc.Trace
 	rand   *rand.Rand
 	buf    bytes.Buffer
 	closed bool
@@ -46,7 +47,11 @@ func GetWithFixedSeedInsecure(seed int64) (*Simulator, error) {
 }
 
 func open(r *rand.Rand) (*Simulator, error) {
-	s := &Simulator{rand: r}
+	trace, err := tpmproc.OpenTrace()
+	if err != nil {
+		return nil, err
+	}
+	s := &Simulator{rand: r, trace: trace}
 	return s, s.manufacture()
 }
 
@@ -109,6 +114,7 @@ func (s *Simulator) Write(cmd []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	s.trace.Add(cmd, rsp)
 	s.buf.Write(rsp)
 	return len(cmd), nil
 }
@@ -128,7 +134,7 @@ func (s *Simulator) Close() error {
 	}
 	err := s.simple(0x145)
 	s.closed = true
-	return errors.Join(err, s.tpm.close())
+	return errors.Join(err, s.tpm.close(), s.trace.Close())
 }
 
 // IsClosed says whether Close was called.

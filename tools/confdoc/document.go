@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"stubtpm/tools/difftest/stream"
+	"stubtpm/vtpm/tcg"
+)
+
+const head = `# Conformance
+
+Made by tools/confdoc; a test checks that it is up to date. The authority is the
+Trusted Platform Module 2.0 Library, version 1.85.
+
+## Commands
+
+%d of %d commands of version 1.85 are implemented. "Since" is the revision that
+brought the command. Suites: those of the next section, by number, in which the
+device carried the command out at least once. Tested by: E, each implemented
+command is sent once and known to the device (tools/confdoc, and over the socket in
+tools/hosted); D, generated with valid parameters and compared with swtpm
+(tools/difftest); R, sent with random parameters and compared.
+
+| Code | Command | Since | Implemented | Suites | Tested by |
+|---|---|---|---|---|---|
+`
+
+const suitesHead = `
+## Other projects' suites
+
+Unchanged, as tools/conformance runs them ("make conformance"): Go's from the module
+cache on the device in process, Debian's programs on the hosted device by the scripts
+of tools/hosted and tools/everyday. Counts are of tests and, after a plus, subtests;
+a known failure is one with a reason that is not the device's fault.
+
+| | Suite | Version | Passed | Failed | Skipped | Known |
+|---|---|---|---|---|---|---|
+`
+
+const absent = `
+## Commands of parts that a TPM may be without
+
+- Field upgrade (TPM2_FieldUpgradeStart, TPM2_FieldUpgradeData) and
+  TPM2_FirmwareRead: the device's program is replaced from outside, as a file,
+  and measured by whoever starts it. It has no firmware to hand out. %s
+- Attached components (TPM2_AC_GetCapability, TPM2_AC_Send,
+  TPM2_Policy_AC_SendSelect): none can be attached; version 1.85 deprecates the
+  commands. %s
+
+A command that is not implemented is answered with TPM_RC_COMMAND_CODE (Part
+3, 5.2.3).
+
+## Differences to other TPMs
+
+What tools/difftest finds when it sends the same commands to this device and to
+Debian's swtpm, other than what is named in the specification as the TPM's
+choice. "Open": not decided yet.
+
+| Difference | Decided by | Reason |
+|---|---|---|
+`
+
+// document is the text of docs/conformance.md.
+func document() ([]byte, error) {
+	d, err := newDevice()
+	if err != nil {
+		return nil, err
+	}
+	have, err := implemented(d)
+	if err != nil {
+		return nil, err
+	}
+	all := commands()
+	n := 0
+	for _, s := range all {
+		if have[s.Code] {
+			n++
+		}
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, head, n, len(all))
+	generated := stream.Generated()
+	res, err := readResults(resultsFile)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		yes, by := "no", "R"
+		if have[s.Code] {
+			yes, by = "yes", "E R"
+			if slices.Contains(generated, s.Code) {
+				by = "E D"
+			}
+		}
+		fmt.Fprintf(&b, "| 0x%03X | %s | %s | %s | %s | %s |\n", uint32(s.Code), s.Name, s.Since, yes, res.judges(s.Code), by)
+	}
+	b.WriteString(suitesHead)
+	for i, s := range res.suites {
+		fmt.Fprintf(&b, "| %d | %s | %s | %s | %s | %s | %s |\n", i+1, s.name, s.version, s.sum(0), s.sum(1), s.sum(2), s.sum(3))
+	}
+	b.WriteString("\n")
+	for _, n := range res.notes {
+		fmt.Fprintf(&b, "- %s, %s: %s: %s.\n", n[0], n[1], n[2], n[3])
+	}
+	fmt.Fprintf(&b, absent,
+		state(have, tcg.TPMCCFieldUpgradeStart, tcg.TPMCCFieldUpgradeData, tcg.TPMCCFirmwareRead),
+		state(have, tcg.TPMCCACGetCapability, tcg.TPMCCACSend, tcg.TPMCCPolicyACSendSelect))
+	for _, x := range stream.Differences {
+		reason := x.Reason
+		if x.Open {
+			reason = "Open"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", x.Name, x.Paragraph, reason)
+	}
+	return b.Bytes(), nil
+}
+
+// printTable prints how many commands of each revision the device has.
+func printTable(w io.Writer) error {
+	d, err := newDevice()
+	if err != nil {
+		return err
+	}
+	have, err := implemented(d)
+	if err != nil {
+		return err
+	}
+	type count struct{ implemented, specified int }
+	var revisions []string
+	counts := map[string]*count{}
+	var sum count
+	var missing []string
+	for _, s := range commands() {
+		if counts[s.Since] == nil {
+			revisions = append(revisions, s.Since)
+			counts[s.Since] = new(count)
+		}
+		counts[s.Since].specified++
+		sum.specified++
+		if have[s.Code] {
+			counts[s.Since].implemented++
+			sum.implemented++
+		} else {
+			missing = append(missing, s.Name)
+		}
+	}
+	slices.Sort(revisions)
+	fmt.Fprintf(w, "%-24s %11s %10s\n", "commands by revision", "implemented", "specified")
+	for _, r := range revisions {
+		fmt.Fprintf(w, "%-24s %11d %10d\n", r, counts[r].implemented, counts[r].specified)
+	}
+	fmt.Fprintf(w, "%-24s %11d %10d\n", "all", sum.implemented, sum.specified)
+	if len(missing) > 0 {
+		fmt.Fprintf(w, "not implemented: %s\n", strings.Join(missing, " "))
+	}
+	return nil
+}
