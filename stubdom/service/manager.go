@@ -51,6 +51,7 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	e.Log("ledger is open")
 	server := tpmif.Server{Domain: e.Domain, Handler: managerHandler{m}, Log: e.Log}
 	e.Log("ready")
+	e.Tell(ctx, "ready")
 	return e.until(ctx, server.Run)
 }
 

@@ -45,6 +45,20 @@ func (e *Environment) option(name string) (string, bool) {
 	return "", false
 }
 
+// readyNode is where the host's supervisor looks, below this domain's own
+// directory: the toolstack lets a domain write below data only.
+const readyNode = "data/stubtpm"
+
+// Tell says in the store how this domain is: "ready", or "FAILED: " and why. A
+// store that does not take it is no reason to end.
+func (e *Environment) Tell(ctx context.Context, state string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := e.Domain.Store.Write(ctx, readyNode, state); err != nil {
+		e.Log("xenstore: %v", err)
+	}
+}
+
 // shutdown waits until the toolstack asks the domain to stop, and returns what
 // it asks for. It acknowledges the request by emptying the node, as Xen's
 // public/io/xs_wire protocol of control/shutdown has it.

@@ -27,16 +27,18 @@ const managerTimeout = 60 * time.Second
 func VTPM(ctx context.Context, e *Environment) error {
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	ring, err := tpmif.Connect(start, e.Domain, 0)
+	// Not ctx: the last save comes after the domain was told to stop.
+	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
+	defer unlink()
+	l, err := connectLink(linkCtx, start, e)
 	if err != nil {
 		return fmt.Errorf("manager: %w", err)
 	}
-	defer ring.Close(context.WithoutCancel(ctx))
+	defer l.ring.Close(context.WithoutCancel(ctx))
 	manager := &proto.Client{Transact: func(b []byte) ([]byte, error) {
-		// Not ctx: the last save comes after the domain was told to stop.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), managerTimeout)
+		ctx, cancel := context.WithTimeout(linkCtx, managerTimeout)
 		defer cancel()
-		return ring.Transact(ctx, 0, b)
+		return l.transact(ctx, b)
 	}}
 	grant, err := manager.Load()
 	if err != nil {
@@ -58,11 +60,15 @@ func VTPM(ctx context.Context, e *Environment) error {
 		return err
 	}
 	h := &guestHandler{device: device, log: e.Log}
+	if id, err := e.Domain.Store.ReadUint(start, "domid"); err == nil {
+		h.own = xen.DomID(id)
+	}
 	if err := h.powerOn(); err != nil {
 		return err
 	}
 	server := tpmif.Server{Domain: e.Domain, Handler: h, Log: e.Log}
 	e.Log("ready")
+	e.Tell(ctx, "ready")
 	defer device.Execute(0, shutdownClear)
 	return e.until(ctx, server.Run)
 }
@@ -105,6 +111,10 @@ type committed struct {
 	unsure *slot.Version
 }
 
+// errOtherState says that the manager has written down a state that is neither
+// the last one nor the one in doubt.
+var errOtherState = errors.New("the manager knows another state than this vTPM's")
+
 // settle finds out what became of a commit that was not answered.
 func (s *committed) settle() error {
 	if s.unsure == nil {
@@ -114,13 +124,20 @@ func (s *committed) settle() error {
 	if err != nil {
 		return err
 	}
-	if g.Sequence == s.unsure.Sequence && g.Hash == s.unsure.Hash {
+	switch {
+	case g.Sequence == s.unsure.Sequence && g.Hash == s.unsure.Hash:
 		s.image.Confirm()
 		s.sequence = g.Sequence
+	case g.Sequence != s.sequence:
+		return fmt.Errorf("%w: %d, not %d", errOtherState, g.Sequence, s.sequence)
 	}
 	s.unsure = nil
 	return nil
 }
+
+// commitTries bounds how often a state is offered to managers that end before
+// they answer.
+const commitTries = 4
 
 // Save seals the state with a key of its own, so that an image of before and
 // the key of before open nothing once the manager has forgotten that key.
@@ -135,19 +152,32 @@ func (s *committed) Save(state []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := s.manager.Commit(v.Sequence, v.Hash, key); err != nil {
+	for range commitTries {
+		if err = s.manager.Commit(v.Sequence, v.Hash, key); err == nil {
+			s.image.Confirm()
+			s.sequence++
+			return nil
+		}
 		s.unsure = &v
-		return err
+		if !errors.Is(err, errLink) {
+			return err
+		}
+		// The next manager tells whether this one had written it down.
+		if err = s.settle(); err != nil && !errors.Is(err, errLink) {
+			return err
+		}
+		if s.unsure == nil && s.sequence == v.Sequence {
+			return nil
+		}
 	}
-	s.image.Confirm()
-	s.sequence++
-	return nil
+	return err
 }
 
 // A guestHandler gives the TPM to one guest at a time.
 type guestHandler struct {
 	device *vtpm.Device
 	log    func(format string, args ...any)
+	own    xen.DomID // number of this domain
 
 	mu     sync.Mutex
 	taken  bool
@@ -159,15 +189,24 @@ var errTaken = errors.New("the TPM is another guest's")
 
 // Open connects a guest. A domain that was not connected last is a machine
 // that was just switched on, and finds its TPM reset. One that comes back, such
-// as a kernel started by a kernel, finds it as it was.
+// as a kernel started by a kernel, finds it as it was. One that was there before
+// this vTPM finds PCRs that say so.
 func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.taken {
 		return nil, errTaken
 	}
-	if h.served && h.last != p.Domain {
+	switch {
+	case h.served && h.last != p.Domain:
 		if err := h.reset(); err != nil {
+			return nil, err
+		}
+	case !h.served && p.Domain < h.own:
+		// Xen numbers domains upwards: this guest is older than its vTPM, of
+		// which it had another before.
+		h.log("domain %d ran before this vTPM: its PCRs are lost", p.Domain)
+		if err := h.capPCRs(); err != nil {
 			return nil, err
 		}
 	}

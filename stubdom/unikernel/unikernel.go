@@ -44,7 +44,7 @@ func start(log func(string, ...any), run func(ctx context.Context, e *service.En
 		return fmt.Errorf("xenstore: %w", err)
 	}
 	domain := xenbus.Domain{Events: board.Events(), Grants: board.Grants(), Store: xenstore.NewClient(ring)}
-	return run(context.Background(), &service.Environment{
+	e := &service.Environment{
 		Domain:      domain,
 		CommandLine: board.CommandLine(),
 		Disk: func(ctx context.Context) (block.Device, error) {
@@ -56,5 +56,10 @@ func start(log func(string, ...any), run func(ctx context.Context, e *service.En
 		},
 		Seed: board.Seed,
 		Log:  log,
-	})
+	}
+	if err := run(context.Background(), e); err != nil {
+		e.Tell(context.Background(), "FAILED: "+err.Error())
+		return err
+	}
+	return nil
 }

@@ -1,0 +1,37 @@
+package service
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
+
+// cappedPCRs are those that only a reset of the machine sets back (TCG PC
+// Client Platform TPM Profile 1.06, section 4.6, table of PCR attributes). The
+// others a guest may reset itself.
+const cappedPCRs = 16
+
+// capEvent is what is extended into each of them where a running guest's vTPM
+// had to be started again.
+const capEvent = "stubtpm: vTPM restarted under a running guest"
+
+// capPCRs makes the PCRs of a TPM that lost them unlike those of any machine
+// that was just switched on: else a guest could have its vTPM crash and then
+// extend what it likes.
+func (h *guestHandler) capPCRs() error {
+	for pcr := range uint32(cappedPCRs) {
+		var b bytes.Buffer
+		// TPM2_PCR_Event with an empty password (Part 3, section 22.3).
+		b.Write([]byte{0x80, 0x02, 0, 0, 0, 0, 0, 0, 0x01, 0x3C})
+		binary.Write(&b, binary.BigEndian, pcr)
+		b.Write([]byte{0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0})
+		binary.Write(&b, binary.BigEndian, uint16(len(capEvent)))
+		b.WriteString(capEvent)
+		command := b.Bytes()
+		binary.BigEndian.PutUint32(command[2:], uint32(len(command)))
+		if r := h.device.Execute(0, command); string(r[6:10]) != "\x00\x00\x00\x00" {
+			return fmt.Errorf("TPM2_PCR_Event(%d): response code %#x", pcr, r[6:10])
+		}
+	}
+	return nil
+}
