@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"io"
 	"math/bits"
-
-	"filippo.io/bigmod"
 )
 
 // newPrime returns a random prime of that many bits, a multiple of 64 and at
@@ -89,46 +87,23 @@ func rounds(nbits int) int {
 // first with base 2, which nearly every composite fails, then with as many
 // random bases as Table B.1 demands.
 func isPrime(rand io.Reader, w []byte) (bool, error) {
-	m, err := bigmod.NewModulus(w)
-	if err != nil || w[len(w)-1]&1 == 0 {
+	m := newMillerRabin(w)
+	if m == nil || !m.base2() {
 		return false, nil
 	}
-	minus1 := m.Nat().SubOne(m)
-	a := minus1.TrailingZeroBitsVarTime()
-	exp := m.Nat().SubOne(m).ShiftRightVarTime(a).Bytes(m)
-	if !millerRabin(bigmod.NewNat().SetUint(2).ExpandFor(m), exp, a, m) {
-		return false, nil
-	}
-	b := bigmod.NewNat()
-	buf := make([]byte, len(w))
+	b := make([]byte, len(w))
 	for n := rounds(len(w) * 8); n > 0; {
-		if _, err := io.ReadFull(rand, buf); err != nil {
+		if _, err := io.ReadFull(rand, b); err != nil {
 			return false, err
 		}
-		if _, err := b.SetBytes(buf, m); err != nil ||
-			b.IsZero()|b.IsOne()|b.IsMinusOne(m) == 1 {
+		pass, usable := m.base(b)
+		if !usable {
 			continue
 		}
-		if !millerRabin(b, exp, a, m) {
+		if !pass {
 			return false, nil
 		}
 		n--
 	}
 	return true, nil
-}
-
-// millerRabin tells whether b does not prove m composite; exp is the odd part
-// of m-1, and a the number of twos in it.
-func millerRabin(b *bigmod.Nat, exp []byte, a uint, m *bigmod.Modulus) bool {
-	z := bigmod.NewNat().Exp(b, exp, m)
-	if z.IsOne() == 1 || z.IsMinusOne(m) == 1 {
-		return true
-	}
-	for ; a > 1; a-- {
-		z.Mul(z, m)
-		if z.IsMinusOne(m) == 1 {
-			return true
-		}
-	}
-	return false
 }
