@@ -144,3 +144,24 @@ func nistVectors(t *testing.T, name string, fields, least int) []vector {
 	}
 	return all
 }
+
+// TestNISTDRBG: the vectors give the output of the second request.
+func TestNISTDRBG(t *testing.T) {
+	t.Parallel()
+	for _, v := range nistVectors(t, "nist-drbg.txt", 9, 33) {
+		d := NewDRBG(v.alg(0), v.hex(1), v.hex(2), v.hex(3))
+		if v.fields[4] != "" {
+			d.Reseed(v.hex(4), v.hex(5))
+		}
+		want := v.hex(8)
+		got := make([]byte, len(want))
+		for i := range 2 {
+			if err := d.Generate(got, v.hex(6+i)); err != nil {
+				t.Fatalf("%s: %v", v.where, err)
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s: %x", v.where, got)
+		}
+	}
+}
