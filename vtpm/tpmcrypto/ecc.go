@@ -130,9 +130,12 @@ func (k *ECCPublic) standard() *ecdsa.PublicKey {
 }
 
 // standard returns the key in the form of crypto/ecdsa, which caches what it
-// computes by the pointer.
+// computes by the pointer; nil if the scalar is no longer that of the point.
 func (k *ECCPrivate) standard() *ecdsa.PrivateKey {
 	k.once.Do(func() {
+		if !k.Matches(k.Curve.baseMul(k.d)) {
+			return
+		}
 		k.std = &ecdsa.PrivateKey{
 			PublicKey: *k.ECCPublic.standard(),
 			D:         new(big.Int).SetBytes(k.d),

@@ -1,6 +1,7 @@
 package tpmcrypto
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"math/big"
@@ -20,7 +21,7 @@ func newKey(t testing.TB, id tcg.TPMECCCurve) *ECCPrivate {
 }
 
 // A key whose public point was changed by a fault signs nothing: every
-// signature is verified before it leaves.
+// signature is checked before it leaves.
 func TestECCFault(t *testing.T) {
 	t.Parallel()
 	digest := make([]byte, 32)
@@ -35,6 +36,41 @@ func TestECCFault(t *testing.T) {
 		}
 		if s, err := k.SignSM2(rand.Reader, digest); err != ErrFault || s.R != nil {
 			t.Errorf("%#x: SM2: %v", id, err)
+		}
+	}
+}
+
+// TestECDSACheck: what leaves is what VerifyECDSA takes, for digests of any
+// length; and a fault in either copy of the scalar, or in the signature, ends as
+// ErrFault.
+func TestECDSACheck(t *testing.T) {
+	t.Parallel()
+	for _, id := range []tcg.TPMECCCurve{tcg.TPMECCNistP224, tcg.TPMECCNistP256, tcg.TPMECCNistP384, tcg.TPMECCNistP521} {
+		k := newKey(t, id)
+		for _, n := range []int{0, 1, 20, 28, 32, 48, 64, 65, 66, 67, 100} {
+			digest := bytes.Repeat([]byte{0xf5, 0x3a}, 50)[:n]
+			sig, err := k.SignECDSA(rand.Reader, digest)
+			if err != nil || k.VerifyECDSA(digest, sig) != nil {
+				t.Fatalf("%#x, %d octets: %v", id, n, err)
+			}
+			for _, b := range [][]byte{sig.R, sig.S} {
+				b[len(b)-1] ^= 1
+				if k.signed(digest, sig) {
+					t.Errorf("%#x, %d octets: a changed signature passes", id, n)
+				}
+				b[len(b)-1] ^= 1
+			}
+		}
+		digest := make([]byte, 32)
+		k.d[len(k.d)-1] ^= 1
+		if s, err := k.SignECDSA(rand.Reader, digest); err != ErrFault || s.R != nil {
+			t.Errorf("%#x: scalar changed: %v", id, err)
+		}
+		k.d[len(k.d)-1] ^= 1
+		wrong := newKey(t, id)
+		k.std = wrong.standard()
+		if s, err := k.SignECDSA(rand.Reader, digest); err != ErrFault || s.R != nil {
+			t.Errorf("%#x: copy changed: %v", id, err)
 		}
 	}
 }
