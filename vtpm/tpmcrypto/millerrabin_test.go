@@ -36,7 +36,7 @@ func TestMillerRabinAlike(t *testing.T) {
 	}
 	// k*2^n+1: n squarings, some of which are primes.
 	for _, n := range []uint{1, 7, 8, 9, 64, 500} {
-		for range 20 {
+		for range 6 {
 			k, _ := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 1024-n))
 			k.SetBit(k, 1023-int(n), 1).SetBit(k, 0, 1)
 			numbers = append(numbers, k.Lsh(k, n).Add(k, big.NewInt(1)))
@@ -69,7 +69,7 @@ func TestMillerRabinAlike(t *testing.T) {
 			}
 		}
 	}
-	if passes < 6 {
+	if passes < 3 {
 		t.Errorf("%d bases passed: too few to compare", passes)
 	}
 }

@@ -103,10 +103,14 @@ type RSAPrivate struct {
 	RSAPublic
 	p, q []byte
 
-	once sync.Once
+	once sync.Once // of the form of crypto/rsa
 	err  error
 	std  *rsa.PrivateKey
 	crt  crt
+
+	fastOnce sync.Once
+	fastErr  error
+	fast     *fastCRT // nil for other sizes and processors
 }
 
 // crt holds the numbers of the Chinese remainder theorem for raw operations.
@@ -158,12 +162,17 @@ func (k *RSAPrivate) Public() *RSAPublic { return &k.RSAPublic }
 // Zero overwrites the primes; copies inside the prepared form remain (see
 // Zero). The key must not be used any more.
 func (k *RSAPrivate) Zero() {
-	k.once.Do(func() { k.err = ErrValue })
+	k.once.Do(func() {})
+	k.fastOnce.Do(func() {})
 	clear(k.p)
 	clear(k.q)
 	clear(k.crt.dp)
 	clear(k.crt.dq)
 	k.std, k.crt, k.err = nil, crt{}, ErrValue
+	if k.fast != nil {
+		k.fast.zero()
+	}
+	k.fast, k.fastErr = nil, ErrValue
 }
 
 // prepare computes what private operations need, about as long as one of them
@@ -219,6 +228,31 @@ func (k *RSAPrivate) Raw(message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, err := k.private(c)
+	if err != nil {
+		return nil, err
+	}
+	if bigmod.NewNat().ExpShortVarTime(m, uint(k.RSAPublic.std.E), k.n).Equal(c) != 1 {
+		return nil, ErrFault
+	}
+	return m.Bytes(k.n), nil
+}
+
+// private returns c^d modulo n, unchecked.
+func (k *RSAPrivate) private(c *bigmod.Nat) (*bigmod.Nat, error) {
+	k.fastOnce.Do(func() { k.fast, k.fastErr = newFastCRT(k.p, k.q, uint64(k.RSAPublic.std.E)) })
+	if k.fastErr != nil {
+		return nil, k.fastErr
+	}
+	if k.fast != nil {
+		b := k.fast.private(c.Bytes(k.n))
+		defer clear(b)
+		m, err := bigmod.NewNat().SetBytes(b, k.n)
+		if err != nil {
+			return nil, ErrFault
+		}
+		return m, nil
+	}
 	if err := k.prepare(); err != nil {
 		return nil, err
 	}
@@ -229,9 +263,5 @@ func (k *RSAPrivate) Raw(message []byte) ([]byte, error) {
 	m2 := bigmod.NewNat().Exp(cq, k.crt.dq, k.crt.q)
 	h := m1.Sub(bigmod.NewNat().Mod(m2, k.crt.p), k.crt.p).Mul(k.crt.qInv, k.crt.p)
 	q := k.crt.q.Nat().ExpandFor(k.n)
-	m := h.ExpandFor(k.n).Mul(q, k.n).Add(m2.ExpandFor(k.n), k.n)
-	if bigmod.NewNat().ExpShortVarTime(m, uint(k.RSAPublic.std.E), k.n).Equal(c) != 1 {
-		return nil, ErrFault
-	}
-	return m.Bytes(k.n), nil
+	return h.ExpandFor(k.n).Mul(q, k.n).Add(m2.ExpandFor(k.n), k.n), nil
 }

@@ -222,6 +222,39 @@ func TestRSAFault(t *testing.T) {
 	if s, err := k.Raw([]byte{2}); err != ErrFault || s != nil {
 		t.Errorf("faulty half left: %x, %v", s, err)
 	}
+	if k, err = NewRSAPrivate(testRSA(t, 2048).Modulus(), 0, testRSA(t, 2048).P()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Raw([]byte{2}); err != nil {
+		t.Fatal(err)
+	}
+	if k.fast == nil {
+		return // this processor has one implementation only
+	}
+	k.fast.dq[10] ^= 1
+	if s, err := k.Raw([]byte{2}); err != ErrFault || s != nil {
+		t.Errorf("faulty half left: %x, %v", s, err)
+	}
+}
+
+// One factor that is a prime and one that is not: the second notices too.
+func TestRSAHalfPrime(t *testing.T) {
+	t.Parallel()
+	p, err := newPrime(rand.Reader, 1024, 65537)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := bytes.Repeat([]byte{0xd7}, 128) // a multiple of 0xd7, and no multiple less 1 of 65537
+	n := new(big.Int).Mul(new(big.Int).SetBytes(p), new(big.Int).SetBytes(q)).Bytes()
+	for _, f := range [][]byte{p, q} {
+		k, err := NewRSAPrivate(n, 0, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := k.Raw([]byte{2}); err != ErrBinding {
+			t.Errorf("%x, %v", s, err)
+		}
+	}
 }
 
 func TestRSAZero(t *testing.T) {
@@ -237,6 +270,15 @@ func TestRSAZero(t *testing.T) {
 	}
 	if !bytes.Equal(k.p, make([]byte, 64)) {
 		t.Error("prime still there")
+	}
+	if k, err = NewRSAPrivate(testRSA(t, 2048).Modulus(), 0, testRSA(t, 2048).P()); err != nil {
+		t.Fatal(err)
+	}
+	k.Raw([]byte{2})
+	fast := k.fast
+	k.Zero()
+	if _, err := k.Raw([]byte{2}); err == nil || fast != nil && !bytes.Equal(fast.dp, make([]byte, 128)) {
+		t.Error("a zeroed key of 2048 bits works")
 	}
 }
 
@@ -323,10 +365,10 @@ func BenchmarkRSA2048(b *testing.B) {
 			NewRSAPrivate(n, 0, p)
 		}
 	})
-	b.Run("LoadAndPrepare", func(b *testing.B) {
+	b.Run("LoadAndRaw", func(b *testing.B) {
 		for b.Loop() {
 			k, _ := NewRSAPrivate(n, 0, p)
-			k.prepare()
+			k.Raw(d)
 		}
 	})
 }

@@ -62,8 +62,7 @@ func multiply(x, y []uint64) []uint64 {
 }
 
 // privateExponent returns d = e^-1 modulo (p-1)(q-1) for a prime e, or nil if
-// there is none. With phi = (p-1)(q-1) and k = -phi^-1 modulo e, it is
-// (1+k*phi)/e, so that only single words are inverted.
+// there is none.
 func privateExponent(p, q []byte, e uint64) []byte {
 	a, b := limbs(p), limbs(q)
 	defer clear(a)
@@ -74,9 +73,19 @@ func privateExponent(p, q []byte, e uint64) []byte {
 	defer clear(product)
 	phi := append(product, 0)
 	defer clear(phi)
+	if !invertExponent(phi, e) {
+		return nil
+	}
+	return fromLimbs(phi[:len(a)+len(b)])
+}
+
+// invertExponent sets phi, whose highest limb is zero, to 1/e modulo phi; it
+// says whether there is one. With k = -1/phi modulo the prime e that is
+// (1+k*phi)/e, so that only single words are inverted.
+func invertExponent(phi []uint64, e uint64) bool {
 	r := modWord(phi, e)
 	if r == 0 {
-		return nil
+		return false
 	}
 	k := e - powWord(r, e-2, e)
 	var carry uint64 = 1
@@ -90,10 +99,7 @@ func privateExponent(p, q []byte, e uint64) []byte {
 	for i := len(phi) - 1; i >= 0; i-- {
 		phi[i], r = bits.Div64(r, phi[i], e)
 	}
-	if r != 0 {
-		return nil
-	}
-	return fromLimbs(phi[:len(a)+len(b)])
+	return r == 0
 }
 
 // mulAdd adds x*y to z and returns the carry.

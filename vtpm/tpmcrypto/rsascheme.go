@@ -24,56 +24,52 @@ func digestOK(alg tcg.TPMAlgID, digest []byte) error {
 }
 
 // SignPKCS1v15 is RSASSA-PKCS1-v1_5 over a digest (Part 1, 43.6), with the
-// identifier of alg in front. crypto/rsa checks the result by the public
-// operation before it returns it.
+// identifier of alg in front. Raw checks the result before it leaves.
 //
 // Errors: ErrHash, ErrSize for a digest of another length or a key too small
 // for it, ErrBinding for a key that is no RSA key, ErrFault.
 func (k *RSAPrivate) SignPKCS1v15(alg tcg.TPMAlgID, digest []byte) ([]byte, error) {
-	if err := k.ready(alg, digest); err != nil {
+	if err := digestOK(alg, digest); err != nil {
 		return nil, err
 	}
-	s, err := rsa.SignPKCS1v15(nil, k.std, cryptoHash(alg), digest)
-	return s, signError(err)
+	em, err := encodePKCS1v15(alg, digest, k.Size())
+	if err != nil {
+		return nil, err
+	}
+	return k.Raw(em)
 }
 
 // SignPSS is RSASSA-PSS over a digest (Part 1, 43.7) with a random salt as
 // long as the digest, or as long as fits for a large digest and a small key
-// (FIPS 186-5, 5.4(g)). Errors and check as SignPKCS1v15.
+// (FIPS 186-5, 5.4(g)). Errors and check as SignPKCS1v15, or what rand says.
 func (k *RSAPrivate) SignPSS(rand io.Reader, alg tcg.TPMAlgID, digest []byte) ([]byte, error) {
-	if err := k.ready(alg, digest); err != nil {
+	if err := digestOK(alg, digest); err != nil {
 		return nil, err
 	}
-	salt := min(len(digest), k.Size()-len(digest)-2) // at least 62
-	s, err := rsa.SignPSS(rand, k.std, cryptoHash(alg), digest, &rsa.PSSOptions{SaltLength: salt})
-	return s, signError(err)
-}
-
-func (k *RSAPrivate) ready(alg tcg.TPMAlgID, digest []byte) error {
-	if err := digestOK(alg, digest); err != nil {
-		return err
+	salt := make([]byte, min(len(digest), k.Size()-len(digest)-2)) // at least 62
+	if _, err := io.ReadFull(rand, salt); err != nil {
+		return nil, err
 	}
-	return k.prepare()
-}
-
-// signError sorts the errors of crypto/rsa, whose only other one is the fault.
-func signError(err error) error {
-	switch err {
-	case nil:
-		return nil
-	case rsa.ErrMessageTooLong:
-		return ErrSize
+	em, err := encodePSS(alg, digest, salt, k.Size())
+	if err != nil {
+		return nil, err
 	}
-	return ErrFault
+	return k.Raw(em)
 }
 
-// VerifyPKCS1v15 checks a signature of SignPKCS1v15. ErrHash, ErrSize for a
-// digest of another length, ErrSignature.
+// VerifyPKCS1v15 checks a signature of SignPKCS1v15: it must be what the one
+// encoding of the digest is, and nothing of it is parsed. ErrHash, ErrSize for
+// a digest of another length, ErrSignature.
 func (k *RSAPublic) VerifyPKCS1v15(alg tcg.TPMAlgID, digest, sig []byte) error {
 	if err := digestOK(alg, digest); err != nil {
 		return err
 	}
-	if rsa.VerifyPKCS1v15(&k.std, cryptoHash(alg), digest, sig) != nil {
+	want, err := encodePKCS1v15(alg, digest, k.Size())
+	if err != nil || len(sig) != k.Size() {
+		return ErrSignature
+	}
+	got, err := k.Raw(sig)
+	if err != nil || !Equal(got, want) {
 		return ErrSignature
 	}
 	return nil
@@ -109,24 +105,20 @@ func (k *RSAPublic) EncryptOAEP(rand io.Reader, alg tcg.TPMAlgID, label, message
 
 // DecryptOAEP reverses EncryptOAEP in constant time. ErrHash, ErrSize for a
 // ciphertext that is not as long as the modulus, ErrValue for one that does
-// not decrypt, ErrBinding. A computation that went wrong ends as ErrValue too,
-// its result does not have the padding.
+// not decrypt, ErrBinding, ErrFault.
 func (k *RSAPrivate) DecryptOAEP(alg tcg.TPMAlgID, label, ciphertext []byte) ([]byte, error) {
-	h := NewHash(alg)
-	if h == nil {
+	if !HasHash(alg) {
 		return nil, ErrHash
 	}
 	if len(ciphertext) != k.Size() {
 		return nil, ErrSize
 	}
-	if err := k.prepare(); err != nil {
+	em, err := k.Raw(ciphertext)
+	if err != nil {
 		return nil, err
 	}
-	m, err := rsa.DecryptOAEP(h, nil, k.std, ciphertext, label)
-	if err != nil {
-		return nil, ErrValue
-	}
-	return m, nil
+	defer clear(em)
+	return decodeOAEP(alg, label, em)
 }
 
 // EncryptPKCS1v15 is RSAES-PKCS1-v1_5 (Part 1, 43.5). ErrValue for a message
@@ -141,18 +133,16 @@ func (k *RSAPublic) EncryptPKCS1v15(rand io.Reader, message []byte) ([]byte, err
 
 // DecryptPKCS1v15 reverses EncryptPKCS1v15. ErrSize for a ciphertext that is
 // not as long as the modulus, ErrValue for one that does not decrypt,
-// ErrBinding. That the error is told is the oracle that TPM2_RSA_Decrypt is by
+// ErrBinding, ErrFault. That the error is told is the oracle that TPM2_RSA_Decrypt is by
 // its definition; only the holder of the key's authorization may ask it.
 func (k *RSAPrivate) DecryptPKCS1v15(ciphertext []byte) ([]byte, error) {
 	if len(ciphertext) != k.Size() {
 		return nil, ErrSize
 	}
-	if err := k.prepare(); err != nil {
+	em, err := k.Raw(ciphertext)
+	if err != nil {
 		return nil, err
 	}
-	m, err := rsa.DecryptPKCS1v15(nil, k.std, ciphertext)
-	if err != nil {
-		return nil, ErrValue
-	}
-	return m, nil
+	defer clear(em)
+	return decodePKCS1v15(em)
 }

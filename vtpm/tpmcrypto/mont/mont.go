@@ -184,3 +184,54 @@ func pick(z *Nat, table *[16]Nat, w uint64) {
 
 // IsZero tells whether x is 0.
 func (m *Modulus) IsZero(x *Nat) bool { return equal(x, &Nat{}) }
+
+// Reduce returns the big-endian b of at most 2*Size bytes modulo m.
+func (m *Modulus) Reduce(b []byte) *Nat {
+	var wide [2 * Size]byte
+	copy(wide[len(wide)-len(b):], b)
+	var hi, lo Nat
+	read(&hi, wide[:Size])
+	read(&lo, wide[Size:])
+	clear(wide[:])
+	// hi*R in Montgomery's form, by two steps, since R*R takes one there.
+	montMul(&hi, &hi, &m.rr, &m.m, m.k)
+	montMul(&hi, &hi, &m.rr, &m.m, m.k)
+	montMul(&lo, &lo, &m.rr, &m.m, m.k)
+	m.add(&hi, &lo)
+	return &hi
+}
+
+// add sets z = z+x.
+func (m *Modulus) add(z, x *Nat) {
+	var carry, borrow uint64
+	var s Nat
+	for i := range z {
+		z[i], carry = bits.Add64(z[i], x[i], carry)
+	}
+	for i := range z {
+		s[i], borrow = bits.Sub64(z[i], m.m[i], borrow)
+	}
+	_, borrow = bits.Sub64(carry, 0, borrow)
+	keep := -borrow
+	for i := range z {
+		z[i] = s[i] ^ keep&(s[i]^z[i])
+	}
+}
+
+// Sub sets z = z-x.
+func (m *Modulus) Sub(z, x *Nat) {
+	var carry, borrow uint64
+	for i := range z {
+		z[i], borrow = bits.Sub64(z[i], x[i], borrow)
+	}
+	mask := -borrow
+	for i := range z {
+		z[i], carry = bits.Add64(z[i], m.m[i]&mask, carry)
+	}
+}
+
+// Mul sets z = z*x.
+func (m *Modulus) Mul(z, x *Nat) { montMul(z, z, x, &m.m, m.k) }
+
+// Zero overwrites the modulus, which must not be used any more.
+func (m *Modulus) Zero() { *m = Modulus{} }
