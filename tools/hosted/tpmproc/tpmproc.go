@@ -154,8 +154,9 @@ func (p *Process) RSS() (now, peak int64) {
 
 // A Conn is a client of the data socket. It is a transport.TPM of google/go-tpm.
 type Conn struct {
-	conn net.Conn
-	buf  [8192]byte
+	conn    net.Conn
+	buf     [8192]byte
+	execute func([]byte) []byte // in place of conn
 
 	timed   bool
 	elapsed time.Duration
@@ -170,9 +171,19 @@ func Dial(path string) (*Conn, error) {
 	return &Conn{conn: c}, nil
 }
 
+// Direct returns a client of a function in this process.
+func Direct(execute func([]byte) []byte) *Conn { return &Conn{execute: execute} }
+
 // Send runs one command.
 func (c *Conn) Send(cmd []byte) ([]byte, error) {
 	start := time.Now()
+	if c.execute != nil {
+		rsp := c.execute(cmd)
+		if c.timed {
+			c.elapsed += time.Since(start)
+		}
+		return rsp, nil
+	}
 	n, err := c.exchange(cmd)
 	if c.timed {
 		c.elapsed += time.Since(start)
@@ -208,7 +219,12 @@ func (c *Conn) Timed(f func() error) (time.Duration, error) {
 }
 
 // Close ends the connection.
-func (c *Conn) Close() error { return c.conn.Close() }
+func (c *Conn) Close() error {
+	if c.execute != nil {
+		return nil
+	}
+	return c.conn.Close()
+}
 
 // PowerCycle sends CMD_INIT on the control channel: _TPM_Init.
 func (p *Process) PowerCycle() error {
