@@ -15,9 +15,9 @@ const testUUID = "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e01"
 
 // examples are the configurations shipped in configs/.
 func examples() map[string]Domain {
-	m := Manager("/var/lib/stubtpm/vtpmmgr.elf")
+	m := Manager(ManagerImage)
 	m.Disks = []string{"/dev/vg0/vtpmmgr"}
-	v := VTPM("/var/lib/stubtpm/vtpm.elf", testUUID, m.Name)
+	v := VTPM(VTPMImage, testUUID, m.Name)
 	v.Name = "vtpm-guest1"
 	v.Disks = []string{"/dev/vg0/vtpm-guest1"}
 	g := Guest("/boot/vmlinuz", "/boot/initrd.img", "console=hvc0 root=/dev/xvda", v.Name, 512)

@@ -43,6 +43,11 @@ func TestPackages(t *testing.T) {
 				t.Errorf("%s: %s is not in:\n%s", p.name, name, list)
 			}
 		}
+		for name := range p.images {
+			if !strings.Contains(string(list), "./"+name+"\n") {
+				t.Errorf("%s: %s is not in:\n%s", p.name, name, list)
+			}
+		}
 		for name := range p.files {
 			if !strings.Contains(string(list), "./"+name+"\n") {
 				t.Errorf("%s: %s is not in:\n%s", p.name, name, list)
@@ -71,7 +76,9 @@ func TestUnits(t *testing.T) {
 			}
 			// The programs are not installed here.
 			for program := range p.programs {
-				text = bytes.ReplaceAll(text, []byte("/"+program), []byte("/bin/true"))
+				for _, end := range []string{" ", "\n"} {
+					text = bytes.ReplaceAll(text, []byte("/"+program+end), []byte("/bin/true"+end))
+				}
 			}
 			if err := os.WriteFile(dir+"/"+name, text, 0o644); err != nil {
 				t.Fatal(err)

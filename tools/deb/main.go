@@ -7,6 +7,7 @@
 // Packages:
 //
 //	stubtpm-guest   for a Xen guest: guestbridge and its systemd unit
+//	stubtpm-host    for domain 0: the unikernels, stubtpm, stubtpm-host and its units
 //
 // A package is made by dpkg-deb of static Go programs and the files below this
 // command's own directory, with times of SOURCE_DATE_EPOCH (0 if unset), so that
@@ -35,13 +36,15 @@ type debian struct {
 	name, depends, description string
 	// programs are Go packages by the file that they become.
 	programs map[string]string
+	// images are unikernels by the file that they become.
+	images map[string]string
 	// files are those of this directory, by where they go.
 	files map[string]string
 	// units are enabled and started when the package is installed.
 	units []string
 }
 
-//go:embed guest
+//go:embed guest host
 var files embed.FS
 
 var packages = []debian{{
@@ -50,6 +53,24 @@ var packages = []debian{{
 	programs:    map[string]string{"usr/sbin/guestbridge": "stubtpm/tools/guestbridge"},
 	files:       map[string]string{"lib/systemd/system/stubtpm-guest.service": "guest/stubtpm-guest.service"},
 	units:       []string{"stubtpm-guest.service"},
+}, {
+	name:        "stubtpm-host",
+	depends:     "xen-utils-common",
+	description: "virtual TPM 2.0s for Xen guests, each in a domain of its own\n The unikernels of vTPMs and their manager, the administrator's command stubtpm,\n and units that start them, start them again, and connect them again.",
+	programs: map[string]string{
+		"usr/sbin/stubtpm-host": "stubtpm/tools/stubtpm-host",
+		"usr/sbin/stubtpm":      "stubtpm/tools/stubtpm",
+	},
+	images: map[string]string{
+		"usr/lib/stubtpm/vtpmmgr.elf": "stubtpm/stubdom/vtpmmgr",
+		"usr/lib/stubtpm/vtpm.elf":    "stubtpm/stubdom/vtpm",
+	},
+	files: map[string]string{
+		"lib/systemd/system/stubtpm-manager.service": "host/stubtpm-manager.service",
+		"lib/systemd/system/stubtpm-vtpm@.service":   "host/stubtpm-vtpm@.service",
+		"usr/share/doc/stubtpm-host/dom0-tpm.cfg":    "host/dom0-tpm.cfg",
+	},
+	units: []string{"stubtpm-manager.service"},
 }}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -95,6 +116,18 @@ func (p *debian) build(dir string) (string, error) {
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 		if b, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, b)
+		}
+	}
+	for to, pkg := range p.images {
+		file, err := filepath.Abs(filepath.Join(tree, to))
+		if err != nil {
+			return "", err
+		}
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return "", err
+		}
+		if b, err := exec.Command("go", "run", "stubtpm/tools/baremetal", "build", "-o", file, pkg).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("baremetal build %s: %w\n%s", pkg, err, b)
 		}
 	}
 	for to, from := range p.files {

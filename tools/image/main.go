@@ -104,9 +104,9 @@ func config(args []string, stdout, stderr io.Writer) error {
 	var d image.Domain
 	switch args[0] {
 	case "manager":
-		d = image.Manager("/var/lib/stubtpm/vtpmmgr.elf")
+		d = image.Manager(image.ManagerImage)
 	case "vtpm":
-		d = image.VTPM("/var/lib/stubtpm/vtpm.elf", "", "vtpmmgr")
+		d = image.VTPM(image.VTPMImage, "", "vtpmmgr")
 	case "guest":
 		d = image.Guest("/boot/vmlinuz", "/boot/initrd.img", "console=hvc0", "vtpm", 512)
 	default:

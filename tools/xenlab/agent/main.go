@@ -2,7 +2,9 @@
 // mounts what Linux needs, loads modules, starts Xen's services in dom0, and
 // then runs what the lab on the host asks for (package wire).
 //
-// Called as "agent ping DEVICE COUNT" it measures round trips of a TPM command.
+// Called as "agent ping DEVICE COUNT" it measures round trips of a TPM command;
+// as "agent load PAUSE", it changes a TPM's state for ever and says what was
+// answered.
 //
 // It runs on Linux, as init of an initramfs made by package lab, and nowhere
 // else: as process 1 it powers the machine off when it fails.
@@ -26,6 +28,14 @@ func main() {
 			os.Exit(1)
 		}
 		return
+	}
+	if len(os.Args) == 3 && os.Args[1] == "load" {
+		pause, err := time.ParseDuration(os.Args[2])
+		if err == nil {
+			err = load(pause, os.Stdout)
+		}
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
 	}
 	if os.Getpid() != 1 {
 		fmt.Fprintln(os.Stderr, "agent: this is the init of the lab's machines; see tools/xenlab")

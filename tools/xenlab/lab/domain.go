@@ -197,7 +197,8 @@ type Guest struct {
 func (m *Machine) ConnectGuest(ctx context.Context, name string, wait time.Duration) (*Guest, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	out, err := m.Dom0.Run(ctx, "xenstore-read /local/domain/$(xl domid "+name+")/console/tty")
+	// A domain that was just made has no terminal yet.
+	out, err := m.Dom0.Run(ctx, "until xenstore-read /local/domain/$(xl domid "+name+")/console/tty 2>/dev/null; do usleep 100000; done")
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,9 @@ type Options struct {
 	Accel string
 	// Memory in MiB of the whole machine, Dom0Memory of dom0.
 	Memory, Dom0Memory int
-	// CPUs of the machine; dom0 has one.
+	// CPUs of the machine; dom0 has one. With more than one, QEMU's emulation
+	// (7.2) mixes up the states of guests now and then, and they triple-fault:
+	// only for ACCEL=kvm.
 	CPUs int
 	// Files are host files to be had in dom0, by their path there.
 	Files map[string]string

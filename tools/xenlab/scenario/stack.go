@@ -29,6 +29,7 @@ const (
 type Images struct {
 	Manager, VTPM string // unikernels
 	Stubtpm       string // static build of tools/stubtpm
+	Host          string // static build of tools/stubtpm-host, for Life
 	// Extra are further host files by their path in dom0.
 	Extra map[string]string
 }
@@ -36,7 +37,7 @@ type Images struct {
 // Files is the value for lab.Options.Files.
 func (i Images) Files() map[string]string {
 	f := map[string]string{}
-	for name, src := range map[string]string{managerImage: i.Manager, vtpmImage: i.VTPM, adminCommand: i.Stubtpm} {
+	for name, src := range map[string]string{managerImage: i.Manager, vtpmImage: i.VTPM, adminCommand: i.Stubtpm, hostCommand: i.Host} {
 		if src != "" {
 			f[name] = src
 		}
@@ -121,10 +122,7 @@ func (s *Stack) StartManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := image.Manager(managerImage)
-	d.Name = managerName
-	d.Disks = []string{disk}
-	d.IOMem = s.M.IOMem()
+	d := s.managerDomain(disk)
 	if first {
 		d.Extra = "init"
 	}
@@ -133,6 +131,24 @@ func (s *Stack) StartManager(ctx context.Context) error {
 		err = fmt.Errorf("the manager does not serve; its console says:\n%s", s.Since(managerName))
 	}
 	return err
+}
+
+// managerDomain is the manager's domain, with a disk that has a ledger.
+func (s *Stack) managerDomain(disk string) image.Domain {
+	d := image.Manager(managerImage)
+	d.Name = managerName
+	d.Disks = []string{disk}
+	d.IOMem = s.M.IOMem()
+	return d
+}
+
+// vtpmDomain is the domain of a vTPM.
+func (s *Stack) vtpmDomain(name, uuid, disk string) image.Domain {
+	d := image.VTPM(vtpmImage, uuid, managerName)
+	d.Name = name
+	d.Disks = []string{disk}
+	d.Extra = s.VTPMWords
+	return d
 }
 
 // Enroll orders the manager to take a new vTPM.
@@ -150,10 +166,7 @@ func (s *Stack) StartVTPM(ctx context.Context, name, uuid string) (string, error
 	if err != nil {
 		return "", err
 	}
-	d := image.VTPM(vtpmImage, uuid, managerName)
-	d.Name = name
-	d.Disks = []string{disk}
-	d.Extra = s.VTPMWords
+	d := s.vtpmDomain(name, uuid, disk)
 	// A manager that does not answer is given up after a minute.
 	return s.start(ctx, d, 100*time.Second, vtpmReady, vtpmRefused)
 }

@@ -1,0 +1,107 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Where the host's package puts the unikernels, and where the configurations
+// that its units start lie.
+const (
+	ManagerImage = "/usr/lib/stubtpm/vtpmmgr.elf"
+	VTPMImage    = "/usr/lib/stubtpm/vtpm.elf"
+	ConfigDir    = "/etc/stubtpm"
+)
+
+// A Set is what a host needs for the TPM of one guest.
+type Set struct {
+	Guest       string // name of the guest's domain
+	UUID        string // of its vTPM; must not change
+	ManagerDisk string // block devices in dom0
+	VTPMDisk    string
+	ManagerName string // "vtpmmgr" if empty
+	// ManagerExtra and VTPMExtra are their command lines.
+	ManagerExtra, VTPMExtra string
+	// IOMem are the registers of the hardware TPM if not those of Manager.
+	IOMem string
+}
+
+// VTPMName is the name of a guest's vTPM.
+func VTPMName(guest string) string { return "vtpm-" + guest }
+
+// A File is a configuration by its path below ConfigDir.
+type File struct{ Name, Text string }
+
+// Files returns the configurations: the manager's, the vTPM's, and the line
+// that the guest's own configuration needs. The guest's line names the uuid
+// too, so that the device keeps its identity when its back end is started again.
+func (s Set) Files() ([]File, error) {
+	if s.ManagerName == "" {
+		s.ManagerName = "vtpmmgr"
+	}
+	if !nameForm.MatchString(s.Guest) {
+		return nil, fmt.Errorf("%w: guest's name %q", ErrDomain, s.Guest)
+	}
+	if !uuidForm.MatchString(s.UUID) {
+		return nil, fmt.Errorf("%w %q: uuid %q", ErrDomain, s.Guest, s.UUID)
+	}
+	m := Manager(ManagerImage)
+	m.Name, m.Extra, m.Disks = s.ManagerName, s.ManagerExtra, []string{s.ManagerDisk}
+	if s.IOMem != "" {
+		m.IOMem = s.IOMem
+	}
+	manager, err := m.Config()
+	if err != nil {
+		return nil, err
+	}
+	v := VTPM(VTPMImage, s.UUID, s.ManagerName)
+	v.Name, v.Extra, v.Disks = VTPMName(s.Guest), s.VTPMExtra, []string{s.VTPMDisk}
+	vtpm, err := v.Config()
+	if err != nil {
+		return nil, err
+	}
+	line := fmt.Sprintf("# For the configuration of %s.\nvtpm = [\"backend=%s,uuid=%s\"]\n", s.Guest, v.Name, s.UUID)
+	return []File{
+		{"vtpmmgr.cfg", manager},
+		{"vtpm/" + s.Guest + ".cfg", vtpm},
+		{"guest/" + s.Guest + ".cfg", line},
+	}, nil
+}
+
+// ErrExists says that a configuration is there already and is another.
+var ErrExists = errors.New("image: configuration exists and differs")
+
+// Write writes the configurations below a directory and returns the files that
+// were new. It writes none if one of them is there with another text.
+func (s Set) Write(dir string) ([]string, error) {
+	files, err := s.Files()
+	if err != nil {
+		return nil, err
+	}
+	var todo []File
+	for _, f := range files {
+		name := filepath.Join(dir, f.Name)
+		old, err := os.ReadFile(name)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			todo = append(todo, File{name, f.Text})
+		case err != nil:
+			return nil, err
+		case string(old) != f.Text:
+			return nil, fmt.Errorf("%w: %s", ErrExists, name)
+		}
+	}
+	var names []string
+	for _, f := range todo {
+		if err := os.MkdirAll(filepath.Dir(f.Name), 0o755); err != nil {
+			return names, err
+		}
+		if err := os.WriteFile(f.Name, []byte(f.Text), 0o644); err != nil {
+			return names, err
+		}
+		names = append(names, f.Name)
+	}
+	return names, nil
+}

@@ -1,0 +1,353 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"stubtpm/image"
+	"stubtpm/tools/xenlab/lab"
+)
+
+// hostCommand is tools/stubtpm-host in dom0: it starts the domains again and
+// connects those that they serve.
+const hostCommand = "/usr/sbin/stubtpm-host"
+
+// A Life is a host as it is meant to be run: a manager and vTPMs that are kept
+// alive, and their guests, whose TPMs are under load all the time.
+type Life struct {
+	*Stack
+	r      Report
+	rand   *rand.Rand
+	guests []*lifeGuest
+	hostd  *lab.Proc
+	log    *lineLog // of stubtpm-host
+}
+
+// A lifeGuest is a guest with its vTPM.
+type lifeGuest struct {
+	name, vtpm, uuid string
+	load             *loadLog
+}
+
+// NewLife starts manager and vTPMs on a new stack, hands them to stubtpm-host,
+// and starts the guests and their load.
+func NewLife(ctx context.Context, r Report, s *Stack, guests int, seed uint64) (*Life, error) {
+	l := &Life{Stack: s, r: r, rand: rand.New(rand.NewPCG(seed, 0)), log: &lineLog{}}
+	r.Step("manager, for the first time")
+	if err := s.StartManager(ctx); err != nil {
+		return nil, err
+	}
+	var configs []string
+	write := func(d image.Domain) error {
+		text, err := d.Config()
+		if err != nil {
+			return err
+		}
+		file := "/etc/xen/" + d.Name + ".cfg"
+		configs = append(configs, file)
+		_, err = s.M.Dom0.RunInput(ctx, "cat > "+file, []byte(text))
+		return err
+	}
+	for i := range guests {
+		g := &lifeGuest{
+			name: fmt.Sprintf("guest%d", i+1), vtpm: fmt.Sprintf("vtpm-guest%d", i+1),
+			uuid: fmt.Sprintf("5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1f%02x", i+1),
+		}
+		l.guests = append(l.guests, g)
+		if err := s.Enroll(ctx, g.uuid); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.Destroy(ctx, managerName); err != nil {
+		return nil, err
+	}
+	disk, err := s.disk(ctx, managerName)
+	if err != nil {
+		return nil, err
+	}
+	if err := write(s.managerDomain(disk)); err != nil {
+		return nil, err
+	}
+	for _, g := range l.guests {
+		if disk, err = s.disk(ctx, g.vtpm); err != nil {
+			return nil, err
+		}
+		if err := write(s.vtpmDomain(g.vtpm, g.uuid, disk)); err != nil {
+			return nil, err
+		}
+		if _, err := s.console(g.vtpm); err != nil {
+			return nil, err
+		}
+	}
+	r.Step("stubtpm-host starts manager and %d vTPMs and keeps them", guests)
+	l.hostd, err = s.M.Dom0.Start(false, l.log.add, append([]string{hostCommand, "run", "-restart"}, configs...)...)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range l.guests {
+		if err := l.log.await(ctx, 120*time.Second, g.vtpm+": ready"); err != nil {
+			return nil, fmt.Errorf("%s does not serve: %w\n%s\n%s", g.vtpm, err, l.log.tail(20), s.Since(g.vtpm))
+		}
+		if err := l.startGuest(ctx, g); err != nil {
+			return nil, err
+		}
+	}
+	return l, l.progress(ctx, "at first", l.guests)
+}
+
+// startGuest creates a guest and starts its load.
+func (l *Life) startGuest(ctx context.Context, g *lifeGuest) error {
+	l.r.Step("%s: xl create", g.name)
+	disk, err := l.disk(ctx, g.name)
+	if err != nil {
+		return err
+	}
+	config := lab.GuestConfigLine(g.name, guestMiB, "", fmt.Sprintf("disk = [\"%s,raw,xvda,rw\"]", disk),
+		fmt.Sprintf("vtpm = [\"backend=%s,uuid=%s\"]", g.vtpm, g.uuid))
+	config = strings.Replace(config, `on_reboot = "destroy"`, `on_reboot = "restart"`, 1)
+	// Its vTPM may be on its way up.
+	for end := time.Now().Add(60 * time.Second); ; {
+		if err = l.M.Create(ctx, g.name, config); err == nil {
+			break
+		}
+		if time.Now().After(end) || ctx.Err() != nil {
+			return err
+		}
+		l.M.Destroy(ctx, g.name)
+		time.Sleep(time.Second)
+	}
+	return l.startLoad(ctx, g)
+}
+
+// loadPause lies between two rounds of a guest's load, of which each is four
+// commands.
+const loadPause = 300 * time.Millisecond
+
+func (l *Life) startLoad(ctx context.Context, g *lifeGuest) error {
+	a, err := l.M.ConnectGuest(ctx, g.name, 120*time.Second)
+	if err != nil {
+		return err
+	}
+	if g.load == nil {
+		g.load = &loadLog{name: g.name}
+	}
+	return g.load.start(a, loadPause)
+}
+
+// recoveryLimit is how long a guest may be without answers. Linux' driver waits
+// two minutes for the answer to a command that its vTPM had when it ended.
+const recoveryLimit = 240 * time.Second
+
+// progress waits until each of the guests has had further answers, and checks
+// that none of the answers denies an earlier one.
+func (l *Life) progress(ctx context.Context, when string, guests []*lifeGuest) error {
+	ctx, cancel := context.WithTimeout(ctx, recoveryLimit)
+	defer cancel()
+	for _, g := range guests {
+		if err := g.load.await(ctx, 2); err != nil {
+			list, _ := l.M.Dom0.Run(context.WithoutCancel(ctx), "xl list; xenstore-ls -f | grep vtpm")
+			return fmt.Errorf("%s: %s: %w\nstubtpm-host:\n%s\n%s\n%s:\n%s\nmanager:\n%s", when, g.name, err, l.log.tail(20), list, g.vtpm, last(l.Since(g.vtpm), 12), last(l.Since(managerName), 12))
+		}
+	}
+	return nil
+}
+
+func last(text string, n int) string {
+	lines := strings.Split(text, "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// Reboot has the first guest reboot itself: its TPM is reset as the machine's
+// reset does, and keeps what it keeps.
+func (l *Life) Reboot(ctx context.Context) error {
+	g := l.guests[0]
+	l.r.Step("%s reboots itself", g.name)
+	read := func() (pcr, resets string, err error) {
+		out, err := g.load.agent().Run(ctx, "export TPM2TOOLS_TCTI=device:/dev/tpm0\ntpm2_pcrread sha256:9 | grep '9 :'; tpm2_readclock | grep reset_count")
+		pcr, resets, _ = strings.Cut(strings.TrimSpace(out), "\n")
+		return strings.TrimSpace(pcr), strings.TrimSpace(resets), err
+	}
+	if err := g.load.stop(ctx); err != nil {
+		return err
+	}
+	if _, err := g.load.agent().Run(ctx, "TPM2TOOLS_TCTI=device:/dev/tpm0 tpm2_pcrextend 9:sha256=$(printf x | sha256sum | cut -c1-64)"); err != nil {
+		return err
+	}
+	pcr, resets, err := read()
+	if err != nil {
+		return err
+	}
+	before, err := l.domid(ctx, g.name)
+	if err != nil {
+		return err
+	}
+	if _, err := g.load.agent().Start(false, nil, "/bin/sh", "-c", "echo b > /proc/sysrq-trigger"); err != nil {
+		return err
+	}
+	for end := time.Now().Add(60 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		if id, err := l.domid(ctx, g.name); err == nil && id != before {
+			break
+		}
+		if time.Now().After(end) {
+			return errors.New("xl does not start the guest again")
+		}
+	}
+	if err := l.startLoad(ctx, g); err != nil {
+		return err
+	}
+	if err := l.progress(ctx, "after a reboot", l.guests[:1]); err != nil {
+		return err
+	}
+	if err := g.load.stop(ctx); err != nil {
+		return err
+	}
+	pcr2, resets2, err := read()
+	if err != nil {
+		return err
+	}
+	zero := "9 : 0x" + strings.Repeat("0", 64)
+	check(l.r, "a guest's reboot sets its PCRs back", pcr != zero && pcr2 == zero, "PCR 9 was %q, is %q", pcr, pcr2)
+	check(l.r, "a guest's reboot counts as a reset of its TPM", resets != resets2, "%q, then %q", resets, resets2)
+	return l.startLoad(ctx, g)
+}
+
+// What may be destroyed.
+const (
+	killManager = "manager"
+	killVTPM    = "vTPM"
+	killGuest   = "guest"
+)
+
+// Kill destroys a domain as a crash does, waits until all guests have answers
+// again, and returns how long that took.
+func (l *Life) Kill(ctx context.Context, kind string) (time.Duration, error) {
+	g := l.guests[l.rand.IntN(len(l.guests))]
+	name := map[string]string{killManager: managerName, killVTPM: g.vtpm, killGuest: g.name}[kind]
+	// At any moment of a round.
+	time.Sleep(time.Duration(l.rand.IntN(1500)) * time.Millisecond)
+	for _, x := range l.guests {
+		x.load.mark()
+	}
+	l.log.pass()
+	l.r.Step("xl destroy %s", name)
+	start := time.Now()
+	if err := l.M.Destroy(ctx, name); err != nil {
+		return 0, err
+	}
+	if kind == killGuest {
+		if err := l.startGuest(ctx, g); err != nil {
+			return 0, err
+		}
+	} else {
+		if err := l.log.await(ctx, recoveryLimit, name+": ready"); err != nil {
+			return 0, fmt.Errorf("%s is not started again: %w\n%s", name, err, l.log.tail(20))
+		}
+		// Which guests notice is told by their own words.
+		if kind == killVTPM {
+			if err := g.load.awaitFound(ctx, recoveryLimit); err != nil {
+				return 0, fmt.Errorf("%s after the end of its vTPM: %w\n%s", g.name, err, l.log.tail(20))
+			}
+		}
+	}
+	if err := l.progress(ctx, "after xl destroy "+name, l.guests); err != nil {
+		return 0, err
+	}
+	took := time.Since(start)
+	for _, x := range l.guests {
+		if err := x.load.err(); err != nil {
+			return 0, err
+		}
+	}
+	return took, nil
+}
+
+// Campaign destroys domains of every kind in random order, times in all, and
+// claims that nothing that was answered is lost.
+func (l *Life) Campaign(ctx context.Context, times int) error {
+	var kinds []string
+	for i := range times {
+		kinds = append(kinds, []string{killManager, killVTPM, killGuest}[i%3])
+	}
+	l.rand.Shuffle(times, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
+	took := map[string][]time.Duration{}
+	for i, kind := range kinds {
+		d, err := l.Kill(ctx, kind)
+		if err != nil {
+			check(l.r, fmt.Sprintf("after %d of %d kills, all come back with what was answered", i+1, times), false, "%v", err)
+			return ErrClaims
+		}
+		took[kind] = append(took[kind], d)
+		l.r.Step("%d of %d: all guests have answers again, %.1f s", i+1, times, d.Seconds())
+	}
+	var answers uint64
+	for _, g := range l.guests {
+		answers += g.load.answers()
+	}
+	check(l.r, fmt.Sprintf("after %d kills of manager, vTPMs and guests in random order, all came back with what was answered (%d answers)", times, answers), true, "")
+	for _, kind := range []string{killManager, killVTPM, killGuest} {
+		if d := took[kind]; len(d) > 0 {
+			slices.Sort(d)
+			l.r.Show("campaign", fmt.Sprintf("%d times xl destroy %s", len(d), kind),
+				fmt.Sprintf("all guests have answers again after: median %.1f s, least %.1f s, most %.1f s", d[len(d)/2].Seconds(), d[0].Seconds(), d[len(d)-1].Seconds()))
+		}
+	}
+	return nil
+}
+
+// Close ends stubtpm-host; its domains stay.
+func (l *Life) Close() {
+	if l.hostd != nil {
+		l.hostd.Kill()
+	}
+}
+
+// A lineLog keeps lines of a program.
+type lineLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+	seen int // what await has passed
+}
+
+func (l *lineLog) add(b []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Write(b)
+}
+
+// await waits for a text behind those awaited before.
+func (l *lineLog) await(ctx context.Context, limit time.Duration, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		l.mu.Lock()
+		all := l.text.String()
+		l.mu.Unlock()
+		if i := strings.Index(all[l.seen:], text); i >= 0 {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("stubtpm-host does not say %q: %w", text, ctx.Err())
+		}
+	}
+}
+
+// pass lets await look only at what comes from now on.
+func (l *lineLog) pass() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = l.text.Len()
+}
+
+func (l *lineLog) tail(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return last(strings.TrimSpace(l.text.String()), n)
+}
