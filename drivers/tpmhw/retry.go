@@ -11,6 +11,7 @@ import (
 const (
 	rcYielded = 0x908
 	rcTesting = 0x90A
+	rcNVRate  = 0x920
 	rcRetry   = 0x922
 )
 
@@ -44,7 +45,7 @@ func (t *retrying) Send(command []byte) ([]byte, error) {
 // again reports whether a response asks for the command once more.
 func again(response []byte) bool {
 	switch binary.BigEndian.Uint32(response[6:]) {
-	case rcYielded, rcTesting, rcRetry:
+	case rcYielded, rcTesting, rcNVRate, rcRetry:
 		return true
 	}
 	return false

@@ -1,0 +1,267 @@
+package hwtpm
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
+)
+
+// KeySize is the size in bytes of a root key.
+const KeySize = 32
+
+// Why the root key cannot be had. Each is its own case for an operator.
+var (
+	ErrOtherTPM = errors.New("hwtpm: the hardware TPM is not the one that holds the root key")
+	ErrCleared  = errors.New("hwtpm: the hardware TPM was cleared: the root key is gone with its storage key")
+	ErrPCR      = errors.New("hwtpm: the hardware TPM's PCRs are not those of the policy, nor approved by the operator")
+)
+
+// A Policy says when the hardware TPM gives the root key back.
+type Policy struct {
+	// PCRs are the SHA-256 PCRs that have to be as they are now, in rising
+	// order. Without any, every system that starts on this machine gets it.
+	PCRs []uint
+
+	// Operator, if set, is a P-256 key that may approve other values.
+	Operator *ecdsa.PublicKey
+}
+
+// A secret is what the root key opens for as long as the program runs.
+type secret struct {
+	authValue []byte // of the object that authorizes writes to the indices
+	object    blob
+	indices   [2]uint32 // extend, counter
+}
+
+// A blob is an object as its parent keeps it outside of the TPM.
+type blob struct{ public, private []byte }
+
+// Create seals a root key in the TPM and makes the two NV indices that only who
+// has the key can write. Until the record is on disk nothing depends on them.
+func (t *TPM) Create(id [16]byte, key []byte, p Policy) (*Record, error) {
+	if err := checkPCRs(p.PCRs); err != nil {
+		return nil, err
+	}
+	if len(key) != KeySize {
+		return nil, fmt.Errorf("hwtpm: root key of %d bytes, need %d", len(key), KeySize)
+	}
+	r := &Record{id: id, policy: sealing{pcrs: slices.Clone(p.PCRs)}}
+	if p.Operator != nil {
+		b, err := p.Operator.Bytes()
+		if err != nil || len(b) != operatorSize {
+			return nil, fmt.Errorf("hwtpm: operator's key is not one of P-256: %v", err)
+		}
+		r.policy.operator = b
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop()
+	t.srkName, t.secret = nil, nil
+	err := t.create(r, key)
+	if err != nil {
+		t.srkName, t.secret = nil, nil
+	}
+	return r, t.note("create", err)
+}
+
+func (t *TPM) create(r *Record, key []byte) (err error) {
+	if r.ekName, err = t.endorsementName(); err != nil {
+		return err
+	}
+	srk, err := t.storageKey()
+	if err != nil {
+		return err
+	}
+	defer t.flush(srk.handle)
+	r.srkName = srk.name.Buffer
+	t.srkName = r.srkName // pinned from here on
+
+	values, err := t.pcrs(r.policy.pcrs)
+	if err != nil {
+		return err
+	}
+	r.policy.pcr = pcrPolicy(r.policy.pcrs, values)
+	digest, err := r.policy.digest()
+	if err != nil {
+		return err
+	}
+	// No userWithAuth: the policy is the only way.
+	if r.sealed, err = t.seal(srk, key, nil, tpm2.TPMAObject{FixedTPM: true, FixedParent: true, NoDA: true}, digest[:]); err != nil {
+		return err
+	}
+	if r.policy.operator != nil {
+		if err := t.tryOperator(r.policy.operator); err != nil {
+			return err
+		}
+	}
+
+	authValue := indexAuth(key)
+	noise := make([]byte, 32)
+	rand.Read(noise)
+	if r.object, err = t.seal(srk, noise, authValue, tpm2.TPMAObject{FixedTPM: true, FixedParent: true, UserWithAuth: true, NoDA: true}, nil); err != nil {
+		return err
+	}
+	t.secret = &secret{authValue: authValue, object: r.object}
+	if r.indices, err = t.defineIndices(); err != nil {
+		return err
+	}
+	t.secret.indices = r.indices
+	return t.firstWrites(r.id)
+}
+
+// tryOperator finds out now, and not in an update, whether the TPM takes the
+// operator's key.
+func (t *TPM) tryOperator(operator []byte) error {
+	key, err := tpm2.LoadExternal{InPublic: tpm2.New2B(operatorPublic(operator)), Hierarchy: tpm2.TPMRHOwner}.Execute(t.bus)
+	if err != nil {
+		return fmt.Errorf("operator's key: %w", err)
+	}
+	t.flush(key.ObjectHandle)
+	return nil
+}
+
+// seal makes a sealed object below the storage key.
+func (t *TPM) seal(srk *storage, data, auth []byte, attributes tpm2.TPMAObject, policy []byte) (blob, error) {
+	r, err := tpm2.Create{
+		ParentHandle: tpm2.AuthHandle{Handle: srk.handle, Name: srk.name,
+			Auth: tpm2.HMAC(tpm2.TPMAlgSHA256, 16, srk.salted(), tpm2.AESEncryption(128, tpm2.EncryptIn))},
+		InSensitive: tpm2.TPM2BSensitiveCreate{Sensitive: &tpm2.TPMSSensitiveCreate{
+			UserAuth: tpm2.TPM2BAuth{Buffer: auth},
+			Data:     tpm2.NewTPMUSensitiveCreate(&tpm2.TPM2BSensitiveData{Buffer: data}),
+		}},
+		InPublic: tpm2.New2B(tpm2.TPMTPublic{
+			Type: tpm2.TPMAlgKeyedHash, NameAlg: tpm2.TPMAlgSHA256,
+			ObjectAttributes: attributes, AuthPolicy: tpm2.TPM2BDigest{Buffer: policy},
+		}),
+	}.Execute(t.bus)
+	if err != nil {
+		return blob{}, fmt.Errorf("seal: %w", err)
+	}
+	return blob{r.OutPublic.Bytes(), r.OutPrivate.Buffer}, nil
+}
+
+// load loads a sealed object; its name is computed here.
+func (t *TPM) load(srk *storage, b blob) (tpm2.NamedHandle, error) {
+	public := tpm2.BytesAs2B[tpm2.TPMTPublic](b.public)
+	p, err := public.Contents()
+	if err != nil {
+		return tpm2.NamedHandle{}, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	name, err := tpm2.ObjectName(p)
+	if err != nil {
+		return tpm2.NamedHandle{}, fmt.Errorf("%w: %w", ErrRecord, err)
+	}
+	r, err := tpm2.Load{ParentHandle: srk.named(), InPrivate: tpm2.TPM2BPrivate{Buffer: b.private}, InPublic: public}.Execute(t.bus)
+	if err != nil {
+		return tpm2.NamedHandle{}, fmt.Errorf("load: %w", err)
+	}
+	return tpm2.NamedHandle{Handle: r.ObjectHandle, Name: *name}, nil
+}
+
+// indexAuth is the authorization value that the root key gives. It has no zero
+// byte: go-tpm 0.9.8 cuts a value off at its first one.
+func indexAuth(key []byte) []byte {
+	b, err := hkdf.Expand(sha256.New, key, "stubtpm hardware index", 32)
+	if err != nil {
+		panic(err) // only for a length that cannot be
+	}
+	for i := range b {
+		if b[i] == 0 {
+			b[i] = 1
+		}
+	}
+	return b
+}
+
+// Unlock returns the root key of a record, and makes the indices usable. PCRs
+// that are neither those of then nor approved are ErrPCR.
+func (t *TPM) Unlock(r *Record) (key []byte, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop()
+	t.srkName, t.secret = r.srkName, nil
+	err = t.twice("root key", func() error {
+		key, err = t.unlock(r)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.secret = &secret{authValue: indexAuth(key), object: r.object, indices: r.indices}
+	return key, nil
+}
+
+func (t *TPM) unlock(r *Record) ([]byte, error) {
+	srk, err := t.storageKey()
+	if errors.Is(err, ErrOtherTPM) {
+		if ek, e := t.endorsementName(); e == nil && bytes.Equal(ek, r.ekName) {
+			return nil, ErrCleared
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer t.flush(srk.handle)
+	sealed, err := t.load(srk, r.sealed)
+	if err != nil {
+		return nil, err
+	}
+	defer t.flush(sealed.Handle)
+	key, err := t.unseal(srk, sealed, r, nil)
+	if errors.Is(err, tpm2.TPMRCPolicyFail) || errors.Is(err, tpm2.TPMRCValue) {
+		if r.approval == nil {
+			return nil, ErrPCR
+		}
+		if err := r.approval.verify(r.policy.operator); err != nil {
+			return nil, err
+		}
+		key, err = t.unseal(srk, sealed, r, r.approval)
+		if errors.Is(err, tpm2.TPMRCPolicyFail) || errors.Is(err, tpm2.TPMRCValue) {
+			return nil, ErrPCR
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if len(key) != KeySize {
+		return nil, fmt.Errorf("%w: root key of %d bytes", ErrRecord, len(key))
+	}
+	return key, nil
+}
+
+func (t *TPM) unseal(srk *storage, sealed tpm2.NamedHandle, r *Record, approval *Approval) ([]byte, error) {
+	var why error // the policy's own error: go-tpm wraps it, and so do we
+	satisfy := r.policy.satisfy(approval)
+	u, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: sealed.Handle, Name: sealed.Name,
+		Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(bus transport.TPM, s tpm2.TPMISHPolicy, n tpm2.TPM2BNonce) error {
+			if why = satisfy(bus, s, n); why != nil {
+				t.flush(s) // go-tpm leaves it behind
+			}
+			return why
+		}, srk.salted(), tpm2.AESEncryption(128, tpm2.EncryptOut))}}.Execute(t.bus)
+	if err != nil {
+		return nil, fmt.Errorf("unseal: %w", err)
+	}
+	return u.OutData.Buffer, nil
+}
+
+// Approve adds the operator's approval of other PCRs to a record, which the
+// caller has to write.
+func (r *Record) Approve(a *Approval) error {
+	if len(r.policy.operator) == 0 {
+		return fmt.Errorf("%w: there is no operator's key", ErrApproval)
+	}
+	if err := a.verify(r.policy.operator); err != nil {
+		return err
+	}
+	r.approval = a
+	return nil
+}

@@ -1,0 +1,292 @@
+// Package hwtpm is all that touches the hardware TPM: the manager's root key
+// sealed in it, the NV indices that keep old disks from being taken, its random
+// bytes and its PCRs.
+//
+// What is secret or trusted goes through sessions that are salted to the
+// TPM's storage key, whose name is pinned: who sits on the bus can break a
+// command, and learns and changes nothing else. Each use frees what it loaded.
+// A TPM that was reset is started again; one that does not answer gives an
+// error, and works again when it does.
+//
+// The package has no build tag and runs anywhere.
+package hwtpm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
+)
+
+// Options may be left empty.
+type Options struct {
+	// OwnerAuth is the authorization of the owner hierarchy.
+	OwnerAuth []byte
+
+	Log func(format string, args ...any)
+}
+
+// A TPM is a hardware TPM. Its methods may be called by several goroutines,
+// which get it in the order in which they came.
+type TPM struct {
+	bus   transport.TPM
+	owner []byte
+	log   func(format string, args ...any)
+
+	mu      sync.Mutex
+	secret  *secret  // nil until Unlock or Create
+	srkName []byte   // pinned by Unlock or Create
+	open    []func() // ends what is loaded now, last first
+	random  tpm2.Session
+	auth    *authorized
+	health  error
+}
+
+// Open starts the TPM up, if firmware has not done it.
+func Open(bus transport.TPM, o Options) (*TPM, error) {
+	t := &TPM{bus: bus, owner: bytes.Clone(o.OwnerAuth), log: o.Log}
+	if t.log == nil {
+		t.log = func(string, ...any) {}
+	}
+	if err := t.startup(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *TPM) startup() error {
+	_, err := tpm2.Startup{StartupType: tpm2.TPMSUClear}.Execute(t.bus)
+	if err != nil && !errors.Is(err, tpm2.TPMRCInitialize) {
+		return fmt.Errorf("hwtpm: TPM2_Startup: %w", err)
+	}
+	return nil
+}
+
+// Health is nil, or what went wrong in the last use.
+func (t *TPM) Health() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.health
+}
+
+// do runs f. If it fails, all that was loaded is taken for gone, and f runs
+// once more: the TPM may have been reset. So f must be harmless to repeat.
+func (t *TPM) do(what string, f func() error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.twice(what, f)
+}
+
+func (t *TPM) twice(what string, f func() error) error {
+	err := f()
+	if err != nil && !final(err) {
+		t.drop()
+		if e := t.startup(); e == nil {
+			if err = f(); err == nil {
+				t.log("hwtpm: %s: at the second try", what)
+			}
+		}
+	}
+	return t.note(what, err)
+}
+
+// note remembers how a use ended.
+func (t *TPM) note(what string, err error) error {
+	if err == nil {
+		t.health = nil
+		return nil
+	}
+	t.drop()
+	err = fmt.Errorf("hwtpm: %s: %w", what, err)
+	if !final(err) {
+		t.health = err
+	}
+	return err
+}
+
+// final says that an error is of the TPM's contents: no reset mends it.
+func final(err error) bool {
+	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrPCR, ErrIndexGone, ErrIndexOther, ErrRecord, ErrApproval} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// drop flushes what is loaded.
+func (t *TPM) drop() {
+	for i := len(t.open) - 1; i >= 0; i-- {
+		t.open[i]()
+	}
+	t.open, t.random, t.auth = nil, nil, nil
+}
+
+func (t *TPM) flush(h tpm2.TPMHandle) {
+	tpm2.FlushContext{FlushHandle: h}.Execute(t.bus)
+}
+
+// ownerAuth authorizes by the owner's password without showing it.
+func (t *TPM) ownerAuth() tpm2.AuthHandle {
+	h := tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)}
+	if len(t.owner) > 0 {
+		h.Auth = tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Auth(t.owner))
+	}
+	return h
+}
+
+// A storage key is the parent of all that is sealed, and the key that sessions
+// are salted to. It is made anew at each use and is always the same.
+type storage struct {
+	handle tpm2.TPMHandle
+	name   tpm2.TPM2BName
+	public tpm2.TPMTPublic
+}
+
+func (s *storage) named() tpm2.NamedHandle {
+	return tpm2.NamedHandle{Handle: s.handle, Name: s.name}
+}
+
+// storageKey makes the storage key. If a name is pinned, it has to be that one.
+func (t *TPM) storageKey() (*storage, error) {
+	r, err := tpm2.CreatePrimary{PrimaryHandle: t.ownerAuth(), InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(t.bus)
+	if err != nil {
+		return nil, fmt.Errorf("storage key: %w", err)
+	}
+	s := &storage{handle: r.ObjectHandle}
+	// Secrets are encrypted to the public area, and it is the name that is
+	// pinned: so the name is computed here, whatever the bus says.
+	public, err := r.OutPublic.Contents()
+	if err == nil {
+		s.public = *public
+		var name *tpm2.TPM2BName
+		if name, err = tpm2.ObjectName(public); err == nil {
+			s.name = *name
+		}
+	}
+	if err == nil && t.srkName != nil && !bytes.Equal(s.name.Buffer, t.srkName) {
+		err = ErrOtherTPM
+	}
+	if err != nil {
+		t.flush(s.handle)
+		return nil, fmt.Errorf("storage key: %w", err)
+	}
+	return s, nil
+}
+
+// endorsementName returns the name of the endorsement key: it outlives
+// TPM2_Clear, the storage key does not.
+func (t *TPM) endorsementName() ([]byte, error) {
+	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHEndorsement, InPublic: tpm2.New2B(tpm2.ECCEKTemplate)}.Execute(t.bus)
+	if err != nil {
+		return nil, fmt.Errorf("endorsement key: %w", err)
+	}
+	t.flush(r.ObjectHandle)
+	return r.Name.Buffer, nil
+}
+
+// salted returns the option that makes a session's key known only to the
+// storage key's TPM and to us.
+func (s *storage) salted() tpm2.AuthOption { return tpm2.Salted(s.handle, s.public) }
+
+// Random returns n random bytes.
+func (t *TPM) Random(n int) ([]byte, error) {
+	b := make([]byte, 0, n)
+	err := t.do("random bytes", func() error {
+		for len(b) < n {
+			if t.random == nil {
+				if err := t.openRandom(); err != nil {
+					return err
+				}
+			}
+			r, err := tpm2.GetRandom{BytesRequested: uint16(min(n-len(b), 32))}.Execute(t.bus, t.random)
+			if err != nil {
+				return err
+			}
+			if len(r.RandomBytes.Buffer) == 0 {
+				return errors.New("the TPM gives none")
+			}
+			b = append(b, r.RandomBytes.Buffer...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+// openRandom opens a session of which each answer is encrypted.
+func (t *TPM) openRandom() error {
+	srk, err := t.storageKey()
+	if err != nil {
+		return err
+	}
+	defer t.flush(srk.handle)
+	s, end, err := tpm2.HMACSession(t.bus, tpm2.TPMAlgSHA256, 16, srk.salted(), tpm2.AESEncryption(128, tpm2.EncryptOut))
+	if err != nil {
+		return err
+	}
+	t.random = s
+	t.open = append(t.open, func() { end() })
+	return nil
+}
+
+// closeRandom makes room for another session: a TPM has room for three.
+func (t *TPM) closeRandom() {
+	if t.random != nil {
+		t.flush(t.random.Handle())
+		t.random = nil
+	}
+}
+
+// PCR returns the SHA-256 value of a PCR.
+func (t *TPM) PCR(n uint) (value [32]byte, err error) {
+	err = t.do("PCR", func() error {
+		v, err := t.pcrs([]uint{n})
+		if err == nil {
+			value = [32]byte(v)
+		}
+		return err
+	})
+	return value, err
+}
+
+// pcrs returns the values of PCRs one after the other in their order, up to
+// eight of them, authenticated by the TPM.
+func (t *TPM) pcrs(list []uint) ([]byte, error) {
+	srk, err := t.storageKey()
+	if err != nil {
+		return nil, err
+	}
+	defer t.flush(srk.handle)
+	t.closeRandom()
+	var all []byte
+	for _, n := range list {
+		if n >= MaxPCR {
+			return nil, fmt.Errorf("%w: PCR %d", ErrRecord, n)
+		}
+		r, err := tpm2.PCRRead{PCRSelectionIn: selection([]uint{n})}.Execute(t.bus,
+			tpm2.HMAC(tpm2.TPMAlgSHA256, 16, srk.salted(), tpm2.Audit()))
+		if err != nil {
+			return nil, err
+		}
+		if len(r.PCRValues.Digests) != 1 || len(r.PCRValues.Digests[0].Buffer) != 32 {
+			return nil, fmt.Errorf("the TPM has no SHA-256 PCR %d", n)
+		}
+		all = append(all, r.PCRValues.Digests[0].Buffer...)
+	}
+	return all, nil
+}
+
+// MaxPCR is the number of PCRs that a policy can name.
+const MaxPCR = 24
+
+func selection(pcrs []uint) tpm2.TPMLPCRSelection {
+	return tpm2.TPMLPCRSelection{PCRSelections: []tpm2.TPMSPCRSelection{{
+		Hash: tpm2.TPMAlgSHA256, PCRSelect: tpm2.PCClientCompatible.PCRs(pcrs...),
+	}}}
+}
