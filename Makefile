@@ -53,7 +53,8 @@ difftest-long: ## 100,000 generated commands: this device against swtpm, 20,000 
 
 .PHONY: bench
 bench: deps images ## this device against swtpm, and what manager and vTPM cost on Xen
-	$(GO) run ./tools/tpmbench
+	$(GO) run ./tools/tpmbench -n 2000 -rounds 20
+	$(GO) run ./tools/tpmbench -many
 	$(GO) run ./tools/xenlab bench -tpm $(TPM) -accel $(ACCEL)
 
 FUZZTIME ?= 30s

@@ -64,6 +64,7 @@ func cases() []benchCase {
 		sign("Sign RSA-2048 RSAPSS", 4, rsaSigner(tpm2.TPMAlgRSAPSS)),
 		verify("VerifySignature ECDSA P-256", eccSigner()),
 		verify("VerifySignature RSA-2048", rsaSigner(tpm2.TPMAlgRSASSA)),
+		decrypt("RSA_Decrypt 2048 OAEP"),
 		quote("Quote ECC P-256", 2, eccSigner()),
 		quote("Quote RSA-2048", 4, rsaSigner(tpm2.TPMAlgRSASSA)),
 		unseal(),

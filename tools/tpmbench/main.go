@@ -3,15 +3,20 @@
 //
 // Synopsis:
 //
-//	tpmbench [-n N] [-rounds R] [-run REGEXP] [-sync] [-ours 'PROGRAM ARGS'] [-other 'PROGRAM ARGS'] [-json FILE]
+//	tpmbench [-n N] [-rounds R] [-run REGEXP] [-ours 'PROGRAM ARGS'] [-other 'PROGRAM ARGS'] [-json FILE] [-many]
 //
 // It prints a table with the median of each side in microseconds and the
-// ratio. The two sides take turns, round by round, so that what else the machine
-// does falls on both. Only the time between the first byte of a command and the
+// ratio, and the median of this project's device called in this process, without
+// socket. The sides take turns, round by round, so that what else the machine
+// does falls on all. Only the time between the first byte of a command and the
 // last of its response counts, not what the client computes.
 //
 // Swtpm never flushes its state to the disk; stubtpm does so by default. For
-// equal terms stubtpm is started with --no-sync unless -sync is given.
+// equal terms stubtpm is started with --no-sync. The rows "flushed to the disk"
+// have stubtpm without that option, and the client flush swtpm's state.
+//
+// With -many it measures 1, 8 and 64 devices in one process instead, and the
+// memory of 1,000.
 //
 // Exit codes: 0 done, 1 failed, 2 wrong use.
 package main
@@ -24,6 +29,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +37,17 @@ import (
 )
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == hostArg {
+		n, err := strconv.Atoi(os.Args[2])
+		if err == nil {
+			err = host(n, os.Args[3])
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "tpmbench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "tpmbench:", err)
 		os.Exit(1)
@@ -52,6 +69,7 @@ type row struct {
 	Ours   float64 `json:"ours_us"`
 	Other  float64 `json:"other_us"`
 	Ratio  float64 `json:"ratio"`
+	Direct float64 `json:"in_process_us"`
 	Reason string  `json:"reason,omitempty"`
 }
 
@@ -60,9 +78,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 	n := fs.Int("n", 200, "times each command is run in all; slow ones less")
 	rounds := fs.Int("rounds", 5, "turns the two sides take")
 	match := fs.String("run", "", "only cases whose name matches")
-	sync := fs.Bool("sync", false, "let stubtpm flush its state to the disk, as it does by default")
 	ours := fs.String("ours", "", "program for our side, with arguments; default: stubtpm, built from this tree")
 	other := fs.String("other", "", "program for the other side; default: swtpm socket")
+	manyOnly := fs.Bool("many", false, "measure many devices in one process instead")
 	file := fs.String("json", "", "write the table as JSON too")
 	fs.Parse(args)
 	re, err := regexp.Compile(*match)
@@ -74,15 +92,17 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(tmp)
+	if *manyOnly {
+		return many(stdout, tmp)
+	}
 
+	var durable []string // our side with its default, to flush
 	us, them := strings.Fields(*ours), strings.Fields(*other)
 	if len(us) == 0 {
-		if us, err = tpmproc.Build(tmp); err != nil {
+		if durable, err = tpmproc.Build(tmp); err != nil {
 			return err
 		}
-		if !*sync {
-			us = append(us, "--no-sync")
-		}
+		us = append(slices.Clone(durable), "--no-sync")
 	}
 	if len(them) == 0 {
 		if them, err = tpmproc.Swtpm(); err != nil {
@@ -100,15 +120,24 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 	defer b.close()
 
-	fmt.Fprintf(stdout, "%-34s %12s %12s %8s\n", "median, microseconds", a.name, b.name, "ratio")
+	direct, err := inProcess()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%-36s %10s %10s %8s %12s\n", "median, microseconds", a.name, b.name, "ratio", direct.name)
 	var rows []row
 	for _, c := range cases() {
 		if !re.MatchString(c.name) {
 			continue
 		}
-		r := compare(c, a, b, max(1, *n/c.slow), *rounds)
+		r := compare(c, []*side{a, b, direct}, max(1, *n/c.slow), *rounds)
 		rows = append(rows, r)
 		printRow(stdout, r)
+	}
+	if durable != nil && re.MatchString("flushed to the disk") {
+		if err := flushed(stdout, durable, them, tmp, *n, *rounds, &rows); err != nil {
+			return err
+		}
 	}
 	report(stdout, a, b)
 	if *file != "" {
@@ -132,7 +161,7 @@ func printRow(w io.Writer, r row) {
 	if r.Ratio != 0 {
 		ratio = fmt.Sprintf("%.2f", r.Ratio)
 	}
-	fmt.Fprintf(w, "%-34s %12s %12s %8s %s\n", r.Name, num(r.Ours), num(r.Other), ratio, r.Reason)
+	fmt.Fprintf(w, "%-36s %10s %10s %8s %12s %s\n", r.Name, num(r.Ours), num(r.Other), ratio, num(r.Direct), r.Reason)
 }
 
 // report prints what is measured once: start and memory.
@@ -140,9 +169,9 @@ func report(w io.Writer, a, b *side) {
 	an, ap := a.proc.RSS()
 	bn, bp := b.proc.RSS()
 	const mb = 1 << 20
-	fmt.Fprintf(w, "%-34s %12.1f %12.1f\n", "start to first response, ms", float64(a.boot.Microseconds())/1e3, float64(b.boot.Microseconds())/1e3)
-	fmt.Fprintf(w, "%-34s %12.1f %12.1f\n", "memory after all, MB", float64(an)/mb, float64(bn)/mb)
-	fmt.Fprintf(w, "%-34s %12.1f %12.1f\n", "memory at the most, MB", float64(ap)/mb, float64(bp)/mb)
+	fmt.Fprintf(w, "%-36s %10.1f %10.1f\n", "start to first response, ms", float64(a.boot.Microseconds())/1e3, float64(b.boot.Microseconds())/1e3)
+	fmt.Fprintf(w, "%-36s %10.1f %10.1f\n", "memory after all, MB", float64(an)/mb, float64(bn)/mb)
+	fmt.Fprintf(w, "%-36s %10.1f %10.1f\n", "memory at the most, MB", float64(ap)/mb, float64(bp)/mb)
 }
 
 func open(name string, program []string, tmp string) (*side, error) {
@@ -174,12 +203,12 @@ func (s *side) close() {
 	s.proc.Stop()
 }
 
-// compare runs a case on both sides in turns.
-func compare(c benchCase, a, b *side, n, rounds int) row {
+// compare runs a case on all sides in turns: ours, the other, and in process
+// where there is a third.
+func compare(c benchCase, sides []*side, n, rounds int) row {
 	r := row{Name: c.name}
-	sides := []*side{a, b}
-	times := make([][]time.Duration, 2)
-	ops := make([]op, 2)
+	times := make([][]time.Duration, 3)
+	ops := make([]op, len(sides))
 	for i, s := range sides {
 		o, clean, err := c.setup(s.conn)
 		if clean != nil {
@@ -192,9 +221,9 @@ func compare(c benchCase, a, b *side, n, rounds int) row {
 		ops[i] = o
 	}
 	per := max(1, n/rounds)
-	for round := range rounds {
+	for round := range min(rounds, n) {
 		for j := range sides {
-			i := (j + round) % 2
+			i := (j + round) % len(sides)
 			if ops[i] == nil {
 				continue
 			}
@@ -211,7 +240,7 @@ func compare(c benchCase, a, b *side, n, rounds int) row {
 			}
 		}
 	}
-	r.Ours, r.Other = median(times[0]), median(times[1])
+	r.Ours, r.Other, r.Direct = median(times[0]), median(times[1]), median(times[2])
 	if r.Ours > 0 && r.Other > 0 {
 		r.Ratio = r.Ours / r.Other
 	}

@@ -218,6 +218,30 @@ func quote(name string, slow int, t template) benchCase {
 	})
 }
 
+// decrypt has the TPM encrypt once and decrypt each time.
+func decrypt(name string) benchCase {
+	scheme := tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgOAEP,
+		Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgOAEP, &tpm2.TPMSEncSchemeOAEP{HashAlg: tpm2.TPMAlgSHA256})}
+	t := rsaSigner(tpm2.TPMAlgNull)
+	t.public.ObjectAttributes.SignEncrypt, t.public.ObjectAttributes.Decrypt = false, true
+	return benchCase{name, 4, func(c *tpmproc.Conn) (op, func(), error) {
+		k := &keyring{c: c}
+		key, err := k.key(t)
+		if err != nil {
+			return nil, k.clean, err
+		}
+		secret, err := tpm2.RSAEncrypt{KeyHandle: key.Handle, Message: tpm2.TPM2BPublicKeyRSA{Buffer: make([]byte, 32)}, InScheme: scheme}.Execute(c)
+		return func() (time.Duration, error) {
+			return c.Timed(func() error {
+				_, err := tpm2.RSADecrypt{
+					KeyHandle:  tpm2.AuthHandle{Handle: key.Handle, Name: key.Name, Auth: tpm2.PasswordAuth(nil)},
+					CipherText: secret.OutData, InScheme: scheme}.Execute(c)
+				return err
+			})
+		}, k.clean, err
+	}}
+}
+
 func contextSaveLoad() benchCase {
 	return benchCase{"ContextSave+ContextLoad ECC key", 1, func(c *tpmproc.Conn) (op, func(), error) {
 		k := &keyring{c: c}
