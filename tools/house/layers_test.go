@@ -31,6 +31,7 @@ var effects = []string{"unsafe", "os", "os/...", "net", "net/...", "syscall", "l
 
 var layers = []layer{
 	{folder: "vtpm", others: []string{"filippo.io/bigmod", "golang.org/x/crypto/..."}, not: effects},
+	{folder: "vtpmmgr/ledger", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
 	{folder: "vtpmmgr", ours: []string{"drivers/block", "drivers/slot/..."},
 		others: []string{"github.com/google/go-tpm/...", "golang.org/x/crypto/..."}, not: effects},
 	{folder: "drivers", others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/..."}},
@@ -104,6 +105,7 @@ func TestLayersRefuse(t *testing.T) {
 		{"vtpm", "os"}, {"vtpm/tcg", "unsafe"}, {"vtpm", "net/http"}, {"vtpm", module + "/drivers/xen"},
 		{"vtpm", "golang.org/x/sys/unix"}, {"drivers/tpmif", module + "/vtpm"}, {"drivers/xen", module + "/tools/deps"},
 		{"board/xen", module + "/drivers/tpmif"}, {"vtpmmgr", module + "/board/xen"}, {"vtpmmgr", module + "/vtpm"},
+		{"vtpmmgr/ledger", "github.com/google/go-tpm/tpm2"}, {"vtpmmgr/ledger", module + "/vtpmmgr/proto"},
 		{"tools/xenlab", module + "/board/xen"}, {"stubdom/vtpm", module + "/tools/deps"}, {"image", module + "/tools/deps"},
 	} {
 		if layerOf(c.from).refuses(c.imports) == "" {
