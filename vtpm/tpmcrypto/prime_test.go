@@ -22,7 +22,8 @@ func TestTableOfPrimes(t *testing.T) {
 		t.Fatalf("%d primes", len(table.primes))
 	}
 	k := 0
-	for i, m := range table.products {
+	for i, product := range table.products {
+		m := product.m
 		want := uint64(1)
 		for range table.count[i] {
 			want *= uint64(table.primes[k])
@@ -237,5 +238,32 @@ func BenchmarkCandidate1024(b *testing.B) {
 	x[0], x[127] = x[0]|0xc0, x[127]|1
 	for b.Loop() {
 		isPrime(rand.Reader, x)
+	}
+}
+
+// The residues by multiplication are those by division, also where they and
+// their carries are at the ends of their range.
+func TestResidues(t *testing.T) {
+	t.Parallel()
+	table := tableOfPrimes()
+	b := make([]byte, 8*residueLimbs)
+	rand.Read(b)
+	numbers := [][]uint64{limbs(b), make([]uint64, residueLimbs), limbs(bytes.Repeat([]byte{0xff}, len(b)))}
+	for _, p := range table.products[:50] { // multiples of a product, and those less 1
+		x := make([]uint64, residueLimbs)
+		rand.Read(b)
+		mulAdd(x[:residueLimbs-1], limbs(b)[:residueLimbs-1], p.m)
+		x[0] -= x[0] % 2
+		numbers = append(numbers, x)
+		y := make([]uint64, residueLimbs)
+		y[0] = p.m
+		numbers = append(numbers, y)
+	}
+	for _, x := range numbers {
+		for j, r := range table.residues(x) {
+			if want := modWord(x, table.products[j].m); r != want {
+				t.Fatalf("%x modulo %d: %d, want %d", x, table.products[j].m, r, want)
+			}
+		}
 	}
 }
