@@ -92,6 +92,7 @@ func (d *Device) setCommandCodeAuditStatus(c *call) error {
 		}
 		d.perm.auditHash = alg
 		d.reset.auditDigest = nil
+		c.notAudited = true
 		d.dirty = true
 		return nil
 	}
@@ -116,7 +117,7 @@ func (d *Device) setCommandCodeAuditStatus(c *call) error {
 // auditCommand extends the command audit digest, if the command is one that is
 // audited (Part 1, "Command Audit").
 func (d *Device) auditCommand(c *call) {
-	if !slices.Contains(d.perm.audited, c.spec.Code) {
+	if c.notAudited || !slices.Contains(d.perm.audited, c.spec.Code) {
 		return
 	}
 	alg := d.perm.auditHash

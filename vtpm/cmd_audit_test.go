@@ -90,6 +90,9 @@ func TestCommandAudit(t *testing.T) {
 
 	// Another algorithm, with empty lists; the next audited command counts.
 	set(tcg.TPMRCSuccess, tcg.TPMAlgSHA384, nil, nil)
+	if a = x.auditOf(); len(a.CommandAudit.AuditDigest) != 0 {
+		t.Fatalf("the change of the algorithm was audited: %x", a.CommandAudit.AuditDigest)
+	}
 	set(tcg.TPMRCSuccess, tcg.TPMAlgNull, nil, append(getRandom, tcg.TPMCCSetCommandCodeAuditStatus))
 	a = x.auditOf()
 	if a.CommandAudit.DigestAlg != tcg.TPMAlgSHA384 || len(a.CommandAudit.AuditDigest) != 48 || a.CommandAudit.AuditCounter <= counter {

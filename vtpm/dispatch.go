@@ -34,6 +34,10 @@ type call struct {
 	// flushAfter, if not zero, is an object to be flushed once the response is
 	// built, which still needs its authorization value.
 	flushAfter tcg.TPMHandle
+
+	// notAudited is set by a command that changes the algorithm of command
+	// audit (Part 3, 21.1).
+	notAudited bool
 }
 
 // A hashValue is a digest with the algorithm that made it.
