@@ -51,6 +51,10 @@ type Config struct {
 	// state. tcg.DefaultProfile() if nil.
 	Profile *tcg.Profile
 
+	// Floors lift what Load finds in the state: for one that is older than
+	// another that was in use.
+	Floors Floors
+
 	// Log, if set, is told of events worth a line: never secrets, never
 	// bodies of commands.
 	Log func(format string, args ...any)
@@ -129,6 +133,7 @@ func Load(cfg Config, state []byte) (*Device, error) {
 	if err := d.decodePermanent(state); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
+	d.raise(cfg.Floors)
 	d.saved = append([]byte(nil), state...)
 	d.powerOn()
 	return d, nil

@@ -1,0 +1,73 @@
+package vtpm
+
+import (
+	"bytes"
+	"testing"
+	"time"
+)
+
+// keep is a Store that keeps the last state.
+type keep struct{ state []byte }
+
+func (k *keep) Save(state []byte) error {
+	k.state = bytes.Clone(state)
+	return nil
+}
+
+// TestFloors restores an old state of a TPM that went on.
+func TestFloors(t *testing.T) {
+	t.Parallel()
+	now := time.Duration(0)
+	k := &keep{}
+	cfg := Config{Store: k, Now: func() time.Duration { return now }}
+	d, err := Manufacture(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	startup := []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, 0}
+	shutdown := []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x45, 0, 0}
+	cycle := func(d *Device) {
+		t.Helper()
+		for _, c := range [][]byte{shutdown, nil, startup} {
+			if c == nil {
+				d.Init()
+			} else if r := d.Execute(0, c); r[8] != 0 || r[9] != 0 {
+				t.Fatalf("%x", r)
+			}
+		}
+	}
+	d.Execute(0, startup)
+	cycle(d)
+	old := k.state
+	for range 3 {
+		now += time.Hour
+		cycle(d)
+	}
+	newest, err := ReadFloors(k.state)
+	if err != nil || newest.Clock < 3*3600*1000 || newest.ResetCount < 3 {
+		t.Fatalf("%+v, %v", newest, err)
+	}
+	before, err := ReadFloors(old)
+	if err != nil || before.Clock >= newest.Clock || before.ResetCount >= newest.ResetCount {
+		t.Fatalf("%+v, %v", before, err)
+	}
+	newest.FailedTries = 2
+	cfg.Floors = newest
+	d, err = Load(cfg, old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Execute(0, startup)
+	info := d.clockInfo()
+	if info.Clock < newest.Clock || info.ResetCount <= newest.ResetCount || bool(info.Safe) || d.perm.da.failedTries < 2 {
+		t.Errorf("restored: %+v, %d tries; the floors were %+v", info, d.perm.da.failedTries, newest)
+	}
+	// Floors below change nothing.
+	cfg.Floors = before
+	if d, err = Load(cfg, k.state); err != nil || d.floors() != func() Floors { f, _ := ReadFloors(k.state); return f }() {
+		t.Errorf("floors below: %+v, %v", d.floors(), err)
+	}
+	if _, err := ReadFloors(old[:20]); err == nil {
+		t.Error("half a state was read")
+	}
+}
