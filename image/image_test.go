@@ -155,6 +155,38 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMeasureMemory lays an image into memory as Xen's builder does.
+func TestMeasureMemory(t *testing.T) {
+	t.Parallel()
+	text := []byte("code and data")
+	file := filepath.Join(t.TempDir(), "a.elf")
+	if err := os.WriteFile(file, testELF(text, 0x200004, true), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m, err := Measure(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory := make([]byte, 0x201000)
+	copy(memory[0x200000:], text)
+	got, err := MeasureMemory(file, bytes.NewReader(memory))
+	if err != nil || got != m.Loaded {
+		t.Errorf("%s, %v; the file says %s", got, err, m.Loaded)
+	}
+	memory[0x200003] ^= 1
+	if got, err := MeasureMemory(file, bytes.NewReader(memory)); err != nil || got == m.Loaded {
+		t.Errorf("a changed byte of the code: %s, %v", got, err)
+	}
+	memory[0x200003] ^= 1
+	memory[m.High-1] = 1
+	if _, err := MeasureMemory(file, bytes.NewReader(memory)); !errors.Is(err, ErrMemory) {
+		t.Errorf("a byte behind the data: %v", err)
+	}
+	if _, err := MeasureMemory(file, bytes.NewReader(memory[:0x200005])); err == nil {
+		t.Error("memory that is not there was measured")
+	}
+}
+
 func TestManifest(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

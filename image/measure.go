@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/binary"
@@ -56,6 +57,84 @@ func Measure(file string) (Measurement, error) {
 		return m, fmt.Errorf("%s: %w", file, err)
 	}
 	return m, nil
+}
+
+// A segment is what is loaded at one place: the first FileSize bytes are the
+// image's, the rest are zeros.
+type segment struct {
+	Address, FileSize, Size uint64
+}
+
+// ErrMemory says that what lies in memory is not what the image loads.
+var ErrMemory = errors.New("image: memory is not as loaded from the image")
+
+// MeasureMemory returns the hash of an image as it lies in the memory of a
+// domain that was built from it and has not run yet: equal to
+// Measurement.Loaded if all of it is there. file says where it lies, and
+// nothing more: its own bytes do not count.
+//
+// It says nothing of other memory, of the command line, or of where the
+// domain's processor starts.
+func MeasureMemory(file string, memory io.ReaderAt) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	entry, segments, err := layout(f, info.Size())
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	h := sha256.New()
+	binary.Write(h, binary.BigEndian, uint64(entry))
+	zeros := make([]byte, 1<<16)
+	for _, s := range segments {
+		binary.Write(h, binary.BigEndian, s)
+		if _, err := io.Copy(h, io.NewSectionReader(memory, int64(s.Address), int64(s.FileSize))); err != nil {
+			return "", err
+		}
+		b := make([]byte, len(zeros))
+		for at := s.Address + s.FileSize; at < s.Address+s.Size; at += uint64(len(b)) {
+			b = b[:min(uint64(len(b)), s.Address+s.Size-at)]
+			if _, err := memory.ReadAt(b, int64(at)); err != nil {
+				return "", err
+			}
+			if !bytes.Equal(b, zeros[:len(b)]) {
+				return "", fmt.Errorf("%w: at %#x there are no zeros", ErrMemory, at)
+			}
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// layout returns the entry and the loadable segments of an image.
+func layout(r io.ReaderAt, size int64) (uint32, []segment, error) {
+	if size > maxImage {
+		return 0, nil, fmt.Errorf("%w: %d bytes", ErrImage, size)
+	}
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return 0, nil, fmt.Errorf("%w: %v", ErrImage, err)
+	}
+	e, err := entry(f, size)
+	if err != nil {
+		return 0, nil, err
+	}
+	var list []segment
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_LOAD || p.Memsz == 0 {
+			continue
+		}
+		if p.Filesz > p.Memsz || p.Memsz > maxImage || p.Paddr > 1<<32 {
+			return 0, nil, fmt.Errorf("%w: segment at %#x of %d bytes", ErrImage, p.Paddr, p.Memsz)
+		}
+		list = append(list, segment{p.Paddr, p.Filesz, p.Memsz})
+	}
+	return e, list, nil
 }
 
 func measure(r io.ReaderAt, size int64) (Measurement, error) {

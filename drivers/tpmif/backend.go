@@ -12,12 +12,16 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A Peer is who is at the other end of a ring: all of it as the toolstack
-// wrote it in the back end's own part of xenstore, nothing as the peer says.
+// A Peer is who is at the other end of a ring: as the toolstack wrote it in
+// the back end's own part of xenstore, and as Xen labels it; nothing as the
+// peer says.
 type Peer struct {
 	Domain xen.DomID
 	Handle int
 	UUID   string
+	// Label is that of the domain at the other end of the event channel, empty
+	// if Xen has no policy (XSM) in force.
+	Label string
 }
 
 func (p Peer) String() string { return fmt.Sprintf("dom%d/%d", p.Domain, p.Handle) }
@@ -297,18 +301,27 @@ func (b *backend) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conn, err := b.Handler.Open(b.peer)
+	// The channel comes first: by it Xen tells the peer's label.
+	ch, err := b.Domain.Events.BindInterdomain(b.peer.Domain, xen.Port(port))
 	if err != nil {
+		return err
+	}
+	peer := b.peer
+	if l, ok := b.Domain.Events.(xen.Labels); ok {
+		peer.Label, err = l.PeerLabel(ch.Port())
+		if err != nil && !errors.Is(err, xen.ErrNoPolicy) {
+			ch.Close()
+			return err
+		}
+	}
+	conn, err := b.Handler.Open(peer)
+	if err != nil {
+		ch.Close()
 		return fmt.Errorf("refused: %w", err)
 	}
 	page, err := b.Domain.Grants.Map(b.peer.Domain, xen.GrantRef(ref))
 	if err != nil {
-		conn.Close()
-		return err
-	}
-	ch, err := b.Domain.Events.BindInterdomain(b.peer.Domain, xen.Port(port))
-	if err != nil {
-		page.Unmap()
+		ch.Close()
 		conn.Close()
 		return err
 	}

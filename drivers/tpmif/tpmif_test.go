@@ -133,7 +133,7 @@ func (s *setup) connect(front xen.DomID) *Frontend {
 	return f
 }
 
-func (s *setup) peer(front xen.DomID) Peer { return Peer{front, 0, uuidOf(front)} }
+func (s *setup) peer(front xen.DomID) Peer { return Peer{front, 0, uuidOf(front), ""} }
 
 func command(n int) []byte {
 	b := make([]byte, n)
@@ -197,7 +197,7 @@ func TestIdentity(t *testing.T) {
 	s := start(t, &device{})
 	f := s.connect(7)
 	s.echo(f, 0, 10)
-	if s.device.opened(Peer{7, 0, uuidOf(7)}) != 1 {
+	if s.device.opened(Peer{7, 0, uuidOf(7), ""}) != 1 {
 		t.Error("handler was not told domain and uuid of the back end's directory")
 	}
 }

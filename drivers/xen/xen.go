@@ -37,6 +37,16 @@ type Events interface {
 	BindInterdomain(peer DomID, port Port) (Channel, error)
 }
 
+// ErrNoPolicy is returned where Xen enforces no mandatory policy (XSM), so that
+// domains have no labels.
+var ErrNoPolicy = errors.New("xen: no XSM policy in force")
+
+// Labels is implemented by Events that can tell the label that a policy gives
+// to the domain at the other end of a local port.
+type Labels interface {
+	PeerLabel(port Port) (string, error)
+}
+
 // A Channel is one open local event channel port.
 type Channel interface {
 	// Port returns the local port number, to be told to the peer.

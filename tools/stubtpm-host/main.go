@@ -3,8 +3,12 @@
 //
 // Synopsis:
 //
-//	stubtpm-host run [-restart] FILE ...   start the domains of xl configurations and keep them connected
-//	stubtpm-host reattach NAME             give what an earlier NAME served a device of the present one
+//	stubtpm-host run [-restart] [-measure MANIFEST] FILE ...
+//	                                start the domains of xl configurations and keep them connected
+//	stubtpm-host reattach NAME      give what an earlier NAME served a device of the present one
+//	stubtpm-host measure DOMAIN IMAGE
+//	                                hash of the image in the memory of a domain made by xl create -p;
+//	                                an error if it is not IMAGE
 //
 // Run starts each domain, waits until it says that it serves, gives each domain
 // that an earlier incarnation served a device of this one, and ends when the
@@ -28,6 +32,7 @@ import (
 	"syscall"
 
 	"stubtpm/drivers/xen/devxen"
+	"stubtpm/image"
 	"stubtpm/tools/xenlife"
 )
 
@@ -46,7 +51,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] FILE ... | reattach NAME")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST] FILE ... | reattach NAME | measure DOMAIN IMAGE")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -57,8 +62,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	f.SetOutput(stderr)
-	restart := false
+	restart, manifest := false, ""
 	if args[0] == "run" {
+		f.StringVar(&manifest, "measure", "", "`file` of image manifest: start only what it lists, as it lies in the domain's memory")
 		f.BoolVar(&restart, "restart", false, "start a domain again when it has ended")
 	}
 	if err := f.Parse(args[1:]); err != nil {
@@ -67,10 +73,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return errUsage
 	}
-	if f.NArg() == 0 || f.NArg() > 1 && !restart {
-		return errUsage
-	}
-	if args[0] != "run" && args[0] != "reattach" {
+	switch n := f.NArg(); {
+	case args[0] == "run" && (n == 1 || n > 1 && restart), args[0] == "reattach" && n == 1, args[0] == "measure" && n == 2:
+	default:
 		return errUsage
 	}
 	dom0, err := devxen.Open()
@@ -82,15 +87,26 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	h := &xenlife.Host{
 		Store: dom0.Domain().Store,
 		XL:    xenlife.XL,
-		State: stateDir,
+		State: stateDir, Manifest: manifest,
 		Log: func(format string, args ...any) {
 			mu.Lock()
 			defer mu.Unlock()
 			fmt.Fprintf(stdout, format+"\n", args...)
 		},
 	}
-	if args[0] == "reattach" {
+	switch args[0] {
+	case "reattach":
 		return h.ReattachNow(ctx, f.Arg(0))
+	case "measure":
+		m, err := image.Measure(f.Arg(1))
+		if err != nil {
+			return err
+		}
+		if err := h.Expect(ctx, f.Arg(0), f.Arg(1), m.Loaded); err != nil {
+			return err
+		}
+		fmt.Fprintln(stdout, m.Loaded)
+		return nil
 	}
 	if !restart {
 		return h.Run(ctx, f.Arg(0), notify)

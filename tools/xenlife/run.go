@@ -59,14 +59,8 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 		return err
 	}
 	if id == 0 {
-		if _, err := h.XL(ctx, "create", "-q", file); err != nil {
+		if id, err = h.create(ctx, name, file, config); err != nil {
 			return err
-		}
-		if id, err = h.find(ctx, name); err != nil {
-			return err
-		}
-		if id == 0 {
-			return fmt.Errorf("%s: %w", name, ErrFailed)
 		}
 		h.Log("%s: domain %d", name, id)
 	} else {
@@ -104,6 +98,40 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 		return err
 	}
 	return h.stop(context.WithoutCancel(ctx), name, id)
+}
+
+// create starts a domain; with a manifest, only if the image that was loaded is
+// the one that the manifest names.
+func (h *Host) create(ctx context.Context, name, file string, config []byte) (xen.DomID, error) {
+	order := []string{"create", "-q"}
+	if h.Manifest != "" {
+		order = append(order, "-p")
+	}
+	if _, err := h.XL(ctx, append(order, file)...); err != nil {
+		return 0, err
+	}
+	id, err := h.find(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if id == 0 {
+		return 0, fmt.Errorf("%s: %w", name, ErrFailed)
+	}
+	if h.Manifest == "" {
+		return id, nil
+	}
+	number := strconv.Itoa(int(id))
+	kernel, hash, err := expected(config, h.Manifest)
+	if err == nil {
+		err = h.Expect(ctx, number, kernel, hash)
+	}
+	if err != nil {
+		_, undone := h.XL(context.WithoutCancel(ctx), "destroy", number)
+		return 0, fmt.Errorf("%s: %w", name, errors.Join(err, undone))
+	}
+	h.Log("%s: domain %d has the image %s", name, id, hash)
+	_, err = h.XL(ctx, "unpause", number)
+	return id, err
 }
 
 // Restart is Run again and again until ctx ends, with a rest between that

@@ -32,7 +32,10 @@ type Host struct {
 	// State is a directory that is empty after a restart of the machine, for
 	// the numbers that each domain had: /run/stubtpm.
 	State string
-	Log   func(format string, args ...any)
+	// Manifest, if not empty, is a file that lists images (image.Manifest):
+	// what Run starts has to be among them, as it lies in memory.
+	Manifest string
+	Log      func(format string, args ...any)
 
 	mu sync.Mutex // held while a file of debts changes
 }

@@ -26,6 +26,8 @@ func TestLayout(t *testing.T) {
 		{EvtchnPort{}, 4, nil},
 		{MapGrantRef{}, 32, map[string]uintptr{"Flags": 8, "Ref": 12, "Dom": 16, "Status": 18, "Handle": 20, "DevBusAddr": 24}},
 		{UnmapGrantRef{}, 24, map[string]uintptr{"DevBusAddr": 8, "Handle": 16, "Status": 20}},
+		{FlaskPeerSID{}, 40, map[string]uintptr{"Version": 4, "Port": 8, "SID": 12}},
+		{FlaskContext{}, 40, map[string]uintptr{"Version": 4, "SID": 8, "Size": 12, "Buffer": 16}},
 		{QueryGrantSize{}, 16, map[string]uintptr{"Frames": 4, "MaxFrames": 8, "Status": 12}},
 	} {
 		typ := reflect.TypeOf(c.v)
