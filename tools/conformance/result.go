@@ -124,7 +124,10 @@ func (r *result) print(w io.Writer, s suite, verbose bool) int {
 	if r.subs != (tally{}) {
 		fmt.Fprintf(w, "; subtests %v", r.subs)
 	}
-	fmt.Fprintf(w, "; %d commands; %.1f s\n", len(r.commands), r.took.Seconds())
+	if len(r.commands) > 0 {
+		fmt.Fprintf(w, "; %d commands", len(r.commands))
+	}
+	fmt.Fprintf(w, "; %.1f s\n", r.took.Seconds())
 	sort.Strings(r.failures)
 	for _, f := range r.failures {
 		if why := r.reasons[f]; why != "" {

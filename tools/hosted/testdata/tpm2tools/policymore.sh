@@ -21,7 +21,7 @@ twice() { tpm2_policycommandcode -Q -S $1 TPM2_CC_Sign; tpm2_policyrestart -S $1
 digest twice; seal
 same "$(use twice)" v
 
-# A ticket stands for a signature until it is over.
+# Signed by a key of somebody else.
 openssl genrsa -out a.pem 2048 2>/dev/null
 openssl rsa -in a.pem -pubout -out a.pub 2>/dev/null
 t tpm2_loadexternal -Q -C o -G rsa -u a.pub -c a.ctx -n a.name
@@ -32,12 +32,18 @@ signed() {
 }
 digest signed; seal
 same "$(use signed)" v
+
+# A ticket stands for an authorization in another session, until it is over.
+secret() { tpm2_policysecret -Q -S $1 -c o -L pol; }
+digest secret; seal
 tpm2_startauthsession --policy-session -S se.ctx
-tpm2_policysigned -Q -S se.ctx -g sha256 -c a.ctx -x -t 3600 --raw-data to-sign
-openssl dgst -sha256 -sign a.pem -out sig to-sign
-tpm2_policysigned -Q -S se.ctx -g sha256 -s sig -f rsassa -c a.ctx -t 3600 -x --ticket tk --timeout to
+tpm2_policysecret -Q -S se.ctx -c o --nonce-tpm --expiration=-3600 --ticket tk --timeout to
 tpm2_flushcontext se.ctx
-tpm2_flushcontext -t
+printf '\100\0\0\1' > owner.name
+ticket() { tpm2_policyticket -Q -S $1 -n owner.name --ticket tk --timeout to; }
+same "$(use ticket)" v
+printf '\100\0\0\14' > owner.name
+fails use ticket
 
 # Only this template, only these names.
 template() { tpm2_policytemplate -Q -S $1 -L pol --template-hash th; }
