@@ -43,3 +43,17 @@ ssh-keygen -D "$module" > ssh.pub
 [ "$(cut -d' ' -f1 ssh.pub | sort | tr '\n' ' ')" = "ecdsa-sha2-nistp256 ecdsa-sha2-nistp256 ssh-rsa " ]
 ssh-keygen -i -m PKCS8 -f rsa.pub > rsa.ssh
 [ "$(cut -d' ' -f2 rsa.ssh)" = "$(grep ^ssh-rsa ssh.pub | cut -d' ' -f2)" ]
+printf '#!/bin/sh\necho userpin\n' > ask
+chmod +x ask
+eval "$(ssh-agent -P "$(readlink -f "$module")")"
+trap 'kill $SSH_AGENT_PID' EXIT
+SSH_ASKPASS=$PWD/ask SSH_ASKPASS_REQUIRE=force ssh-add -s "$module"
+ssh-add -L > agent.pub
+for kind in ssh-rsa ecdsa-sha2-nistp256; do
+	grep "^$kind" agent.pub | head -1 > key.pub
+	echo "user $(cat key.pub)" > allowed
+	rm -f m.sig
+	ssh-keygen -Y sign -f key.pub -n file m
+	ssh-keygen -Y verify -f allowed -I user -n file -s m.sig < m
+	fails bash -c 'ssh-keygen -Y verify -f allowed -I user -n file -s m.sig < ask'
+done
