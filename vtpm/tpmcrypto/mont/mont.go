@@ -28,9 +28,9 @@ type Modulus struct {
 type Nat [limbs]uint64
 
 // NewModulus reads a modulus, big-endian; ok is false unless it is odd, of Size
-// bytes, and has its highest bit set.
+// bytes, and has its highest bit set, and where this processor cannot do it.
 func NewModulus(b []byte) (m *Modulus, ok bool) {
-	if len(b) != Size || b[0]&0x80 == 0 || b[Size-1]&1 == 0 {
+	if !Available() || len(b) != Size || b[0]&0x80 == 0 || b[Size-1]&1 == 0 {
 		return nil, false
 	}
 	m = new(Modulus)
@@ -52,7 +52,7 @@ func NewModulus(b []byte) (m *Modulus, ok bool) {
 // prepare computes R*R, which is 2^1024 in Montgomery's form.
 func (m *Modulus) prepare() {
 	m.rr = m.one
-	m.double(&m.rr, 1)
+	montDouble(&m.rr, &m.m, 1)
 	for range 10 {
 		montSquare(&m.rr, &m.rr, &m.m, m.k)
 	}
@@ -64,31 +64,13 @@ func read(z *Nat, b []byte) {
 	}
 }
 
-// double sets z = 2z if bit is 1, and leaves it if it is 0.
-func (m *Modulus) double(z *Nat, bit uint64) {
-	var d, s Nat
-	var carry, borrow uint64
-	mask := -bit
-	for i, v := range z {
-		d[i], carry = bits.Add64(v, v&mask, carry)
-	}
-	for i := range d {
-		s[i], borrow = bits.Sub64(d[i], m.m[i], borrow)
-	}
-	_, borrow = bits.Sub64(carry, 0, borrow)
-	keep := -borrow // of d, which is below m
-	for i := range z {
-		z[i] = s[i] ^ keep&(s[i]^d[i])
-	}
-}
-
 // Exp2 returns 2^e for a big-endian exponent; its length is not secret.
 func (m *Modulus) Exp2(e []byte) *Nat {
 	z := m.one
 	for _, b := range e {
 		for i := 7; i >= 0; i-- {
 			montSquare(&z, &z, &m.m, m.k)
-			m.double(&z, uint64(b)>>i&1)
+			montDouble(&z, &m.m, uint64(b)>>i&1)
 		}
 	}
 	return &z

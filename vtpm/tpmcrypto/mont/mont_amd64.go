@@ -13,6 +13,11 @@ func montSquare(z, x, m *Nat, k uint64)
 //go:noescape
 func montMul(z, x, y, m *Nat, k uint64)
 
+// montDouble sets z = 2z modulo m if bit is 1, and leaves it if it is 0.
+//
+//go:noescape
+func montDouble(z, m *Nat, bit uint64)
+
 // cpuid7 returns EBX of CPUID function 7.
 func cpuid7() uint32
 

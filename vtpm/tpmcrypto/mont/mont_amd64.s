@@ -12,6 +12,42 @@
 #define CARRY 320(SP)
 #define OVER 328(SP)
 
+// ALL does M for each limb, REST for each but the lowest.
+#define ALL(M) \
+	M(0);  \
+	M(1);  \
+	M(2);  \
+	M(3);  \
+	M(4);  \
+	M(5);  \
+	M(6);  \
+	M(7);  \
+	M(8);  \
+	M(9);  \
+	M(10); \
+	M(11); \
+	M(12); \
+	M(13); \
+	M(14); \
+	M(15)
+
+#define REST(M, OP) \
+	M(OP, 1);  \
+	M(OP, 2);  \
+	M(OP, 3);  \
+	M(OP, 4);  \
+	M(OP, 5);  \
+	M(OP, 6);  \
+	M(OP, 7);  \
+	M(OP, 8);  \
+	M(OP, 9);  \
+	M(OP, 10); \
+	M(OP, 11); \
+	M(OP, 12); \
+	M(OP, 13); \
+	M(OP, 14); \
+	M(OP, 15)
+
 // ROW adds DX times the 8 limbs at O(V) to a0..a7; the sum is a0..a8. The
 // products' low halves are added by one chain of carries, their high halves by
 // another.
@@ -168,38 +204,9 @@
 	ADCQ BP, AX;                                     \
 	MOVQ Z, SI;                                      \
 	MINUS(SUBQ, 0);                                  \
-	MINUS(SBBQ, 1);                                  \
-	MINUS(SBBQ, 2);                                  \
-	MINUS(SBBQ, 3);                                  \
-	MINUS(SBBQ, 4);                                  \
-	MINUS(SBBQ, 5);                                  \
-	MINUS(SBBQ, 6);                                  \
-	MINUS(SBBQ, 7);                                  \
-	MINUS(SBBQ, 8);                                  \
-	MINUS(SBBQ, 9);                                  \
-	MINUS(SBBQ, 10);                                 \
-	MINUS(SBBQ, 11);                                 \
-	MINUS(SBBQ, 12);                                 \
-	MINUS(SBBQ, 13);                                 \
-	MINUS(SBBQ, 14);                                 \
-	MINUS(SBBQ, 15);                                 \
+	REST(MINUS, SBBQ);                               \
 	SBBQ BP, AX;                                     \
-	FINAL(0);                                        \
-	FINAL(1);                                        \
-	FINAL(2);                                        \
-	FINAL(3);                                        \
-	FINAL(4);                                        \
-	FINAL(5);                                        \
-	FINAL(6);                                        \
-	FINAL(7);                                        \
-	FINAL(8);                                        \
-	FINAL(9);                                        \
-	FINAL(10);                                       \
-	FINAL(11);                                       \
-	FINAL(12);                                       \
-	FINAL(13);                                       \
-	FINAL(14);                                       \
-	FINAL(15)
+	ALL(FINAL)
 
 // PART adds DX times the limb at O to lo and hi; the chain of lo starts where
 // the caller has cleared the flags.
@@ -314,22 +321,7 @@ TEXT ·montSquare(SB), NOSPLIT, $336-32
 	RIPPLE(24)
 
 	XORQ AX, AX
-	DOUBLE(0)
-	DOUBLE(1)
-	DOUBLE(2)
-	DOUBLE(3)
-	DOUBLE(4)
-	DOUBLE(5)
-	DOUBLE(6)
-	DOUBLE(7)
-	DOUBLE(8)
-	DOUBLE(9)
-	DOUBLE(10)
-	DOUBLE(11)
-	DOUBLE(12)
-	DOUBLE(13)
-	DOUBLE(14)
-	DOUBLE(15)
+	ALL(DOUBLE)
 
 	REDUCE(z+0(FP), k+24(FP))
 	RET
@@ -373,6 +365,45 @@ TEXT ·montMul(SB), NOSPLIT, $336-40
 
 	MOVQ m+24(FP), DI
 	REDUCE(z+0(FP), k+32(FP))
+	RET
+
+#define TWICE(OP, i) \
+	MOVQ (8*i)(SI), R8; \
+	OP   R8, R8;        \
+	MOVQ R8, T(i)
+
+#define LESS(OP, i) \
+	MOVQ T(i), R8;      \
+	OP   (8*i)(DI), R8; \
+	MOVQ R8, T(16+i)
+
+// CHOOSE writes 2z if the carry flag is set, else 2z-m, in place of limb i.
+#define CHOOSE(i) \
+	MOVQ    T(16+i), R8; \
+	CMOVQCS T(i), R8;    \
+	MOVQ    R8, T(i)
+
+#define KEEP(i) \
+	MOVQ    T(i), R8;         \
+	CMOVQEQ (8*i)(SI), R8;    \
+	MOVQ    R8, (8*i)(SI)
+
+// func montDouble(z, m *Nat, bit uint64)
+TEXT ·montDouble(SB), NOSPLIT, $256-24
+	MOVQ z+0(FP), SI
+	MOVQ m+8(FP), DI
+	MOVQ bit+16(FP), BX
+	XORQ AX, AX
+	XORQ CX, CX
+	TWICE(ADDQ, 0)
+	REST(TWICE, ADCQ)
+	ADCQ CX, AX
+	LESS(SUBQ, 0)
+	REST(LESS, SBBQ)
+	SBBQ CX, AX
+	ALL(CHOOSE)
+	TESTQ BX, BX
+	ALL(KEEP)
 	RET
 
 // func cpuid7() uint32

@@ -8,3 +8,5 @@ func Available() bool { return false }
 func montSquare(z, x, m *Nat, k uint64) { panic("mont: internal error: not available") }
 
 func montMul(z, x, y, m *Nat, k uint64) { panic("mont: internal error: not available") }
+
+func montDouble(z, m *Nat, bit uint64) { panic("mont: internal error: not available") }
