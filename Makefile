@@ -57,6 +57,12 @@ bench: deps images ## this device against swtpm, and what manager and vTPM cost 
 	$(GO) run ./tools/tpmbench -many
 	$(GO) run ./tools/xenlab bench -tpm $(TPM) -accel $(ACCEL)
 
+CAMPAIGN ?= 28
+.PHONY: soak
+soak: deps ## an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; half an hour
+	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^TestCampaign' ./stubdom/service
+	$(GO) test -count 1 -timeout 1h -v -run '^TestMutations' ./stubdom/service
+
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)

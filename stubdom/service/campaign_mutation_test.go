@@ -1,0 +1,95 @@
+package service
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A mutation breaks the code on purpose: the campaign has to notice.
+type mutation struct {
+	name, file, old, new string
+}
+
+const (
+	ledgerOpen   = "vtpmmgr/ledger/open.go"
+	ledgerCommit = "vtpmmgr/ledger/commit.go"
+	slotFile     = "drivers/slot/slot.go"
+	vtpmFile     = "stubdom/service/vtpm.go"
+)
+
+var mutations = []mutation{
+	{"the guard is off: any authentic ledger is taken", ledgerOpen,
+		"ok := f.root.committed(f.encoded, s.value)", "ok := true"},
+	{"a strict commit is not anchored", ledgerCommit,
+		"if err == nil && anchor {", "if err == nil && anchor && false {"},
+	{"the ledger does not flush", ledgerCommit,
+		"if err := s.cfg.Disk.Flush(); err != nil {", "if err := error(nil); err != nil {"},
+	{"the ledger overwrites the slot in use", ledgerCommit,
+		"return 1 - p.slot", "return p.slot"},
+	{"the ledger overwrites the root in use", ledgerCommit,
+		"s.writeAt(a.encoded, rootAt(1-s.rootSlot, copy))", "s.writeAt(a.encoded, rootAt(s.rootSlot, copy))"},
+	{"the image overwrites the slot in use", slotFile,
+		"if s.current == 0 {", "if s.current != 0 {"},
+	{"the image does not flush", slotFile,
+		"if err := s.dev.Flush(); err != nil {", "if err := error(nil); err != nil {"},
+	{"a strict commit is answered before it is anchored", ledgerCommit,
+		"err = s.finish(a, a.root.bounded == 0)", "err = s.finish(a, false)"},
+	{"the guest is answered, and the manager not told", vtpmFile,
+		"if err = s.manager.Commit(v.Sequence, v.Hash, key); err == nil {", "if err == nil {"},
+}
+
+// TestMutations makes sure that TestCampaign fails on each mutation. With
+// -short it only looks whether the places are still there.
+func TestMutations(t *testing.T) {
+	const root = "../.."
+	for _, m := range mutations {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			file, err := filepath.Abs(filepath.Join(root, m.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(string(src), m.old) {
+				t.Fatalf("%q is not in %s", m.old, m.file)
+			}
+			if testing.Short() {
+				return
+			}
+			dir := t.TempDir()
+			mutant, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
+			text, err := json.Marshal(map[string]map[string]string{"Replace": {file: mutant}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(mutant, []byte(strings.ReplaceAll(string(src), m.old, m.new)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(overlay, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := exec.Command("go", "test", "-overlay", overlay, "-count", "1", "-vet", "off", "-run", "^TestCampaign$", "-v", ".")
+			out, err := c.CombinedOutput()
+			if err == nil {
+				t.Fatal("the campaign found nothing")
+			}
+			if !strings.Contains(string(out), "--- FAIL: TestCampaign") {
+				t.Fatalf("it did not run: %v\n%s", err, out)
+			}
+			for _, line := range strings.Split(string(out), "\n") {
+				if strings.Contains(line, "accidents,") || strings.Contains(line, "campaign") && strings.Contains(line, "command ") {
+					t.Log(strings.TrimSpace(line))
+					if !strings.Contains(line, "accidents,") {
+						break
+					}
+				}
+			}
+		})
+	}
+}
