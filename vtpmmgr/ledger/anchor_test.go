@@ -343,6 +343,13 @@ func TestRestore(t *testing.T) {
 	now := bytes.Clone(d.Data)
 
 	old := &block.Mem{Data: bytes.Clone(backup)}
+	old.Data[rootAt(0, 0)+200] ^= 1 // a copy that is damaged: Peek mends nothing
+	old.Data[rootAt(1, 0)+200] ^= 1
+	bent := bytes.Clone(old.Data)
+	if b, err := Peek(config(t, old, &chip{}), id(1)); err != nil || !bytes.Equal(b, body(1, 1)) || !bytes.Equal(old.Data, bent) {
+		t.Fatalf("peek: %v", err)
+	}
+	copy(old.Data, backup)
 	if _, err := Restore(config(t, old, c), 1); err == nil || !bytes.Equal(old.Data, backup) {
 		t.Fatalf("into the same epoch: %v", err)
 	}

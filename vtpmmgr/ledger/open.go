@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"stubtpm/drivers/block"
 )
 
 func leafHash(b []byte) [32]byte { return sha256.Sum256(b) }
@@ -183,12 +185,7 @@ func Restore(cfg Config, epoch uint32) (*Store, error) {
 	if s.value, err = cfg.Anchor.Value(); err != nil {
 		return nil, fmt.Errorf("ledger: hardware TPM: %w", err)
 	}
-	var best *found
-	for _, f := range all {
-		if best == nil || f.root.sequence > best.root.sequence {
-			best = f
-		}
-	}
+	best := newestOf(all)
 	if epoch <= best.root.epoch {
 		return nil, fmt.Errorf("ledger: epoch %d, the old one is %d", epoch, best.root.epoch)
 	}
@@ -203,6 +200,39 @@ func Restore(cfg Config, epoch uint32) (*Store, error) {
 	s.cfg.Log("ledger: commit %d of epoch %d restored as commit %d of epoch %d", best.root.sequence, best.root.epoch, a.root.sequence, epoch)
 	return s, nil
 }
+
+func newestOf(all []*found) (best *found) {
+	for _, f := range all {
+		if best == nil || f.root.sequence > best.root.sequence {
+			best = f
+		}
+	}
+	return best
+}
+
+// Peek returns an item of the ledger that Restore would take, and changes
+// nothing. It asks no anchor: what it returns may be old.
+func Peek(cfg Config, id ID) ([]byte, error) {
+	cfg.Disk = readOnly{cfg.Disk}
+	s, err := newStore(cfg)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.readRoots()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.load(newestOf(all)); err != nil {
+		return nil, err
+	}
+	return s.Get(id)
+}
+
+// readOnly is a disk on which nothing is mended.
+type readOnly struct{ block.Device }
+
+func (readOnly) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (readOnly) Flush() error                           { return nil }
 
 // load reads what a root names, and mends the disk.
 func (s *Store) load(f *found) error {
