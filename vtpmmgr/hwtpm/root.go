@@ -94,7 +94,7 @@ func (t *TPM) create(r *Record, key []byte) (err error) {
 		return err
 	}
 	// No userWithAuth: the policy is the only way.
-	if r.sealed, err = t.seal(srk, key, nil, tpm2.TPMAObject{FixedTPM: true, FixedParent: true, NoDA: true}, digest[:]); err != nil {
+	if r.sealed, err = t.seal(srk, withSum(key), nil, tpm2.TPMAObject{FixedTPM: true, FixedParent: true, NoDA: true}, digest[:]); err != nil {
 		return err
 	}
 	if r.policy.operator != nil {
@@ -114,7 +114,26 @@ func (t *TPM) create(r *Record, key []byte) (err error) {
 		return err
 	}
 	t.secret.indices = r.indices
-	return t.firstWrites(r.id)
+	if err := t.firstWrites(r.id); err != nil {
+		return err
+	}
+	got, err := t.unlock(r)
+	if err == nil && !bytes.Equal(got, key) {
+		err = errGarbled
+	}
+	return err
+}
+
+// sumSize is the size in bytes of what is sealed behind the root key. A session
+// does not authenticate which cipher it was asked for: if the bus changed that,
+// a key comes out that was never sealed, or is sealed and was never given.
+const sumSize = 16
+
+var errGarbled = errors.New("the root key was garbled on the bus")
+
+func withSum(key []byte) []byte {
+	h := sha256.Sum256(append([]byte("stubtpm root key"), key...))
+	return append(bytes.Clone(key), h[:sumSize]...)
 }
 
 // tryOperator finds out now, and not in an update, whether the TPM takes the
@@ -231,10 +250,13 @@ func (t *TPM) unlock(r *Record) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(key) != KeySize {
+	if len(key) != KeySize+sumSize {
 		return nil, fmt.Errorf("%w: root key of %d bytes", ErrRecord, len(key))
 	}
-	return key, nil
+	if !bytes.Equal(withSum(key[:KeySize]), key) {
+		return nil, errGarbled
+	}
+	return key[:KeySize:KeySize], nil
 }
 
 func (t *TPM) unseal(srk *storage, sealed tpm2.NamedHandle, r *Record, approval *Approval) ([]byte, error) {

@@ -54,8 +54,33 @@ func Open(bus transport.TPM, o Options) (*TPM, error) {
 	if err := t.startup(); err != nil {
 		return nil, err
 	}
+	t.flushAll()
 	return t, nil
 }
+
+// flushAll frees what somebody before left in the TPM: a manager that ended
+// without a word, or a command of which the answer was lost. A TPM has room for
+// few, and nobody else uses it. Who sits on the bus can keep this from working, as anything.
+func (t *TPM) flushAll() {
+	for _, first := range []tpm2.TPMHandle{loadedSessions, savedSessions, transients} {
+		r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: uint32(first), PropertyCount: 64}.Execute(t.bus)
+		if err != nil {
+			continue
+		}
+		if list, err := r.CapabilityData.Data.Handles(); err == nil {
+			for _, h := range list.Handle {
+				t.flush(h)
+			}
+		}
+	}
+}
+
+// First handles of what can be flushed (Part 2, section 7.2, TPM_HT).
+const (
+	loadedSessions tpm2.TPMHandle = 0x02000000
+	savedSessions  tpm2.TPMHandle = 0x03000000
+	transients     tpm2.TPMHandle = 0x80000000
+)
 
 func (t *TPM) startup() error {
 	_, err := tpm2.Startup{StartupType: tpm2.TPMSUClear}.Execute(t.bus)
@@ -85,6 +110,7 @@ func (t *TPM) twice(what string, f func() error) error {
 	if err != nil && !final(err) {
 		t.drop()
 		if e := t.startup(); e == nil {
+			t.flushAll()
 			if err = f(); err == nil {
 				t.log("hwtpm: %s: at the second try", what)
 			}
