@@ -66,6 +66,9 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy) (*Record, error) {
 	t.drop()
 	t.srkName, t.secret = nil, nil
 	err := t.create(r, key)
+	if err == nil {
+		err = t.tryKey(r, key)
+	}
 	if err != nil {
 		t.srkName, t.secret = nil, nil
 	}
@@ -114,9 +117,12 @@ func (t *TPM) create(r *Record, key []byte) (err error) {
 		return err
 	}
 	t.secret.indices = r.indices
-	if err := t.firstWrites(r.id); err != nil {
-		return err
-	}
+	return t.firstWrites(r.id)
+}
+
+// tryKey finds out now whether what is sealed is the key.
+func (t *TPM) tryKey(r *Record, key []byte) error {
+	t.drop() // a TPM may have room for three objects only
 	got, err := t.unlock(r)
 	if err == nil && !bytes.Equal(got, key) {
 		err = errGarbled
