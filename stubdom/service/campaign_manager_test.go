@@ -4,6 +4,10 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 
+	"github.com/google/go-tpm/tpm2/transport"
+
+	"stubtpm/drivers/block"
+	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -17,20 +21,24 @@ type standIn struct {
 	store *ledger.Store
 }
 
-func (m *standIn) connect() (func([]byte) []byte, error) { return m.execute, nil }
-
-func (m *standIn) execute(b []byte) []byte {
-	code, body := m.answer(b)
-	return proto.Message(proto.TagResponse, uint32(code), body)
+func (m *standIn) enroll(u vtpmmgr.UUID) error {
+	return m.store.Commit(ledger.Change{ID: ledger.ID(u), Body: make([]byte, 72)})
 }
 
-func (m *standIn) answer(b []byte) (proto.Code, []byte) {
+func (m *standIn) connect(u vtpmmgr.UUID) (func([]byte) []byte, error) {
+	return func(b []byte) []byte {
+		code, body := m.answer(u, b)
+		return proto.Message(proto.TagResponse, uint32(code), body)
+	}, nil
+}
+
+func (m *standIn) answer(u vtpmmgr.UUID, b []byte) (proto.Code, []byte) {
 	_, ordinal, body, err := proto.Parse(b)
 	if err != nil {
 		return proto.BadMessage, nil
 	}
 	m.store.Settle()
-	id := ledger.ID(campaignUUID)
+	id := ledger.ID(u)
 	record, err := m.store.Get(id)
 	if err != nil {
 		return proto.Failed, nil
@@ -41,7 +49,7 @@ func (m *standIn) answer(b []byte) (proto.Code, []byte) {
 		if err := m.store.Settle(); err != nil {
 			return proto.Failed, nil
 		}
-		g := proto.Grant{Manufacture: sequence == 0, UUID: campaignUUID, Sequence: sequence}
+		g := proto.Grant{Manufacture: sequence == 0, UUID: u, Sequence: sequence}
 		copy(g.Hash[:], record[8:])
 		copy(g.Key[:], record[40:])
 		return proto.OK, g.Append(nil)
@@ -60,16 +68,13 @@ func (m *standIn) answer(b []byte) (proto.Code, []byte) {
 	return proto.BadOrdinal, nil
 }
 
-func (c *computer) ledgerConfig(key []byte, id [16]byte) ledger.Config {
-	return ledger.Config{Disk: c.mgr, Offset: hwtpm.Area, Manager: id, Key: key, Mode: c.mode, Log: c.log}
-}
-
-func openCampaignManager(c *computer) (campaignManager, error) {
-	t, err := hwtpm.Open(c.chip, hwtpm.Options{Log: c.log})
+// openManager starts the manager of a disk.
+func openManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log func(string, ...any)) (campaignManager, error) {
+	t, err := hwtpm.Open(bus, hwtpm.Options{Log: log})
 	if err != nil {
 		return nil, err
 	}
-	r, err := hwtpm.ReadRecord(c.mgr)
+	r, err := hwtpm.ReadRecord(disk)
 	if err != nil {
 		return nil, err
 	}
@@ -77,37 +82,29 @@ func openCampaignManager(c *computer) (campaignManager, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := c.ledgerConfig(key, r.ID())
-	cfg.Anchor = t.Anchor()
-	s, err := ledger.Open(cfg)
+	s, err := ledger.Open(ledger.Config{Disk: disk, Offset: hwtpm.Area, Manager: r.ID(), Key: key, Anchor: t.Anchor(), Mode: mode, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	return &standIn{t, s}, nil
 }
 
-// setUpCampaign initialises a manager and enrolls one vTPM.
-func setUpCampaign(c *computer) error {
-	t, err := hwtpm.Open(c.chip, hwtpm.Options{Log: c.log})
+// newManager initialises one.
+func newManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log func(string, ...any)) (campaignManager, error) {
+	t, err := hwtpm.Open(bus, hwtpm.Options{Log: log})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	key := make([]byte, 32)
+	key := make([]byte, hwtpm.KeySize)
 	rand.Read(key)
 	id := [16]byte{1}
 	r, err := t.Create(id, key, hwtpm.Policy{PCRs: []uint{0, 7}})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	cfg := c.ledgerConfig(key, id)
-	cfg.Anchor = t.Anchor()
-	s, err := ledger.Format(cfg)
+	s, err := ledger.Format(ledger.Config{Disk: disk, Offset: hwtpm.Area, Manager: id, Key: key, Anchor: t.Anchor(), Mode: mode, Log: log})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := hwtpm.WriteRecord(c.mgr, r); err != nil {
-		return err
-	}
-	c.manager = &standIn{t, s}
-	return s.Commit(ledger.Change{ID: ledger.ID(campaignUUID), Body: make([]byte, 72)})
+	return &standIn{t, s}, hwtpm.WriteRecord(disk, r)
 }

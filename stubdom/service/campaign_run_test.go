@@ -318,7 +318,7 @@ func TestCampaignOtherMaker(t *testing.T) {
 	case n > 0:
 		commands, stride = min(n, len(guestCommands)), 5
 	case testing.Short():
-		commands, stride = 1, 67
+		commands, stride = 1, 41
 	}
-	runCampaign(t, func(b []byte) (silicon, error) { return newSwtpm(t, b) }, ledger.Mode{}, commands, stride, 10)
+	runCampaign(t, func(b []byte) (silicon, error) { return newSwtpm(t, b) }, ledger.Mode{}, commands, stride, 8)
 }

@@ -48,7 +48,6 @@ func (s *swtpm) start() error {
 	os.Remove(path)
 	s.cmd = exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+s.dir,
 		"--server", "type=unixio,path="+path, "--flags", "not-need-init")
-	s.cmd.Stderr = os.Stderr
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}

@@ -174,9 +174,10 @@ func (c *chip) Send(command []byte) ([]byte, error) {
 // A snapshot is what a machine without power has.
 type snapshot struct{ tpm, manager, vtpm []byte }
 
-// A campaignManager is one that runs; connect opens the vTPM's connection.
+// A campaignManager is one that runs; connect opens a vTPM's connection.
 type campaignManager interface {
-	connect() (func(message []byte) []byte, error)
+	enroll(u vtpmmgr.UUID) error
+	connect(u vtpmmgr.UUID) (func(message []byte) []byte, error)
 }
 
 // A computer is a machine that runs.
@@ -207,27 +208,33 @@ func (s *snapshot) computer(p *plan, make maker, mode ledger.Mode, log func(stri
 // boot starts manager and vTPM.
 func (c *computer) boot() error {
 	var err error
-	if c.manager, err = openCampaignManager(c); err != nil {
+	if c.manager, err = openManager(c.chip, c.mgr, c.mode, c.log); err != nil {
 		return fmt.Errorf("manager: %w", err)
 	}
 	return c.bootVTPM()
 }
 
-func (c *computer) bootVTPM() error {
-	execute, err := c.manager.connect()
+func (c *computer) bootVTPM() (err error) {
+	c.device, err = startVTPM(c.manager, campaignUUID, c.img, c.log)
+	return err
+}
+
+// startVTPM starts a vTPM, as its domain does but for the rings.
+func startVTPM(m campaignManager, u vtpmmgr.UUID, disk block.Device, log func(string, ...any)) (*vtpm.Device, error) {
+	execute, err := m.connect(u)
 	if err != nil {
-		return fmt.Errorf("session: %w", err)
+		return nil, fmt.Errorf("session: %w", err)
 	}
 	client := &proto.Client{Transact: func(b []byte) ([]byte, error) { return execute(b), nil }}
 	grant, err := client.Load()
 	if err != nil {
-		return fmt.Errorf("load: %w", err)
+		return nil, fmt.Errorf("load: %w", err)
 	}
-	e := &Environment{Log: c.log}
-	if c.device, err = openDevice(e, c.img, client, &grant); err != nil {
-		return fmt.Errorf("vTPM: %w", err)
+	d, err := openDevice(&Environment{Log: log}, disk, client, &grant)
+	if err != nil {
+		return nil, fmt.Errorf("vTPM: %w", err)
 	}
-	return (&guestHandler{device: c.device, log: c.log}).powerOn()
+	return d, (&guestHandler{device: d, log: log}).powerOn()
 }
 
 // cut takes the power away and returns what is left.
@@ -259,7 +266,10 @@ func newSnapshot(t testing.TB, make maker, mode ledger.Mode) *snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := setUpCampaign(c); err != nil {
+	if c.manager, err = newManager(c.chip, c.mgr, mode, t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.manager.enroll(campaignUUID); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.bootVTPM(); err != nil {
