@@ -142,3 +142,22 @@ func TestWycheproofRSADecrypt(t *testing.T) {
 		}
 	}
 }
+
+// TestWycheproofPrimality: isPrime is for random candidates, of which it errs in
+// too few to matter. Of these numbers, made to be mistaken for primes, a try may
+// let one through, not every try; a prime is one in every try.
+func TestWycheproofPrimality(t *testing.T) {
+	t.Parallel()
+	bases := NewDRBG(tcg.TPMAlgSHA256, []byte("bases of Miller-Rabin"))
+	for _, v := range vectors(t, "wycheproof-primality.txt", 3, 120) {
+		prime := true
+		for range 20 {
+			ok, err := isPrime(bases, v.hex(2))
+			if err != nil {
+				t.Fatalf("%s: %v", v.where, err)
+			}
+			prime = prime && ok
+		}
+		v.check(v.fields[0], prime)
+	}
+}
