@@ -150,13 +150,16 @@ func TestWycheproofPrimality(t *testing.T) {
 	t.Parallel()
 	bases := NewDRBG(tcg.TPMAlgSHA256, []byte("bases of Miller-Rabin"))
 	for _, v := range vectors(t, "wycheproof-primality.txt", 3, 120) {
+		tries := 20
+		if v.fields[0] == "valid" {
+			tries = 2
+		}
 		prime := true
-		for range 20 {
-			ok, err := isPrime(bases, v.hex(2))
-			if err != nil {
+		for i := 0; i < tries && prime; i++ {
+			var err error
+			if prime, err = isPrime(bases, v.hex(2)); err != nil {
 				t.Fatalf("%s: %v", v.where, err)
 			}
-			prime = prime && ok
 		}
 		v.check(v.fields[0], prime)
 	}
