@@ -11,10 +11,11 @@
 package tpmcrypto
 
 // Secrets and timing. Operations on private keys run in constant time for a
-// given algorithm and size, by the standard library, filippo.io/bigmod or
-// package weierstrass. Exceptions, each named where it happens: the search for
-// primes, and the conversion of results that are public anyway.
+// given algorithm and size, by the standard library, filippo.io/bigmod,
+// package mont or package weierstrass. Exceptions, each named where it
+// happens: the search for primes, and the conversion of results that are
+// public anyway.
 //
 // math/big appears at the borders of crypto/rsa, crypto/ecdsa and
-// crypto/elliptic, whose exported interfaces want it. It converts values
-// there and computes nothing with secrets.
+// crypto/elliptic, whose exported interfaces want it, and inverts the public
+// half of a signature. It computes nothing with secrets.
