@@ -71,20 +71,23 @@ func (h *Host) reattach(ctx context.Context, f Front, name string) error {
 	// From here on a step is done to its end.
 	quick, cancel := context.WithTimeout(context.WithoutCancel(ctx), xlTimeout)
 	defer cancel()
-	_, err := h.XL(quick, "vtpm-detach", strconv.Itoa(int(f.Domain)), strconv.Itoa(f.ID))
-	if gone, _ := h.gone(quick, f.Domain); gone {
-		return h.owe(name, d, true)
-	}
-	if err != nil {
-		return err
-	}
-	// What is left of a dead domain in the store is what closeFront wrote.
+	// What is left of a dead domain in the store is what closeFront wrote. The
+	// toolstack would wait for the dead domain to remove it (libxl_device.c,
+	// device_destroy_be_watch_cb), and takes its absence for a back end that
+	// is gone.
 	if gone, err := h.gone(quick, f.Backend); err != nil {
 		return err
 	} else if gone {
 		if err := h.Store.Remove(quick, f.back); err != nil && !errors.Is(err, xenstore.ErrNotExist) {
 			return err
 		}
+	}
+	_, err := h.XL(quick, "vtpm-detach", strconv.Itoa(int(f.Domain)), strconv.Itoa(f.ID))
+	if gone, _ := h.gone(quick, f.Domain); gone {
+		return h.owe(name, d, true)
+	}
+	if err != nil {
+		return err
 	}
 	if err := h.pay(ctx, d, name); err != nil {
 		return err

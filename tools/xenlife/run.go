@@ -24,6 +24,9 @@ const ReadyNode = "data/stubtpm"
 // minute for its manager, and may have to make its keys.
 const readyTimeout = 150 * time.Second
 
+// reattachRest lies between two attempts to connect a front end again.
+const reattachRest = 5 * time.Second
+
 // ErrFailed says that the domain ended without having served.
 var ErrFailed = errors.New("domain does not serve")
 
@@ -83,9 +86,18 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 	attached := make(chan struct{})
 	go func() {
 		defer close(attached)
-		if err := h.Reattach(attaching, name, before); err != nil && attaching.Err() == nil {
-			// The others are served: it is for the administrator to see to these.
+		for {
+			err := h.Reattach(attaching, name, before)
+			if err == nil || attaching.Err() != nil {
+				return
+			}
+			// The others are served. These are tried again.
 			h.Log("%s: %v", name, err)
+			select {
+			case <-time.After(reattachRest):
+			case <-attaching.Done():
+				return
+			}
 		}
 	}()
 	err = h.awaitEnd(ctx, id)

@@ -15,8 +15,8 @@ import (
 // for by STUBTPM_KILLS.
 const kills = 6
 
-// TestXenLife has three guests with three vTPMs under one manager, a guest
-// that reboots, and domains that are destroyed under load.
+// TestXenLife has three guests (STUBTPM_GUESTS) with three vTPMs under one
+// manager, a guest that reboots, and domains that are destroyed under load.
 func TestXenLife(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
@@ -30,6 +30,13 @@ func TestXenLife(t *testing.T) {
 			t.Fatalf("STUBTPM_KILLS: %v", err)
 		}
 	}
+	guests := 3
+	if s := os.Getenv("STUBTPM_GUESTS"); s != "" {
+		var err error
+		if guests, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("STUBTPM_GUESTS: %v", err)
+		}
+	}
 	seed := uint64(1)
 	if n > kills {
 		seed = uint64(time.Now().UnixNano())
@@ -39,7 +46,7 @@ func TestXenLife(t *testing.T) {
 	defer cancel()
 	r := &testReport{t}
 	s := NewStack(machine(t, "life", lab.Options{Files: images.Files(), Memory: 2560}))
-	l, err := NewLife(ctx, r, s, 3, seed)
+	l, err := NewLife(ctx, r, s, guests, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
