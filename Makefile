@@ -28,6 +28,7 @@ images: ## build the unikernels and the command stubtpm, and measure them
 	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpm.elf ./stubdom/vtpm
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm ./tools/stubtpm
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/ringabuse ./tools/ringabuse
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-host ./tools/stubtpm-host
 	$(GO) run ./tools/image manifest $(BUILD)/images
 
 .PHONY: deps
@@ -58,10 +59,13 @@ bench: deps images ## this device against swtpm, and what manager and vTPM cost 
 	$(GO) run ./tools/xenlab bench -tpm $(TPM) -accel $(ACCEL)
 
 CAMPAIGN ?= 28
+KILLS ?= 50
 .PHONY: soak
-soak: deps ## an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; half an hour
+soak: deps ## an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; and KILLS (50) domains destroyed on Xen; hours
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^TestCampaign' ./stubdom/service
 	$(GO) test -count 1 -timeout 1h -v -run '^TestMutations' ./stubdom/service
+	$(MAKE) images
+	STUBTPM_XEN=1 STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

@@ -22,6 +22,6 @@ var stages = [...]stage{
 		{argv: []string{"go", "run", "./tools/baremetal", "stdtest"}},
 	}},
 	{"xen", "manager, vTPM and guest on a real Xen in QEMU", []command{
-		{env: []string{"STUBTPM_XEN=1"}, argv: []string{"go", "test", "-timeout", "40m", "-count", "1", "-run", "Xen", "./tools/xenlab/..."}},
+		{env: []string{"STUBTPM_XEN=1"}, argv: []string{"go", "test", "-timeout", "60m", "-count", "1", "-run", "Xen", "./tools/xenlab/..."}},
 	}},
 }

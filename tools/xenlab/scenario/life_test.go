@@ -13,7 +13,7 @@ import (
 
 // kills is how many domains the campaign destroys where nothing else is asked
 // for by STUBTPM_KILLS.
-const kills = 6
+const kills = 3
 
 // TestXenLife has three guests (STUBTPM_GUESTS) with three vTPMs under one
 // manager, a guest that reboots, and domains that are destroyed under load.

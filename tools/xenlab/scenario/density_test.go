@@ -1,0 +1,42 @@
+package scenario
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"stubtpm/tools/xenlab/lab"
+)
+
+// TestXenMeasured measures a domain before it runs, and then starts as many
+// vTPMs as STUBTPM_VTPMS says (5 if it says nothing).
+func TestXenMeasured(t *testing.T) {
+	images := needXen(t)
+	images.Host = filepath.Join(repository, "build/stubtpm-host")
+	n := 5
+	if s := os.Getenv("STUBTPM_VTPMS"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("STUBTPM_VTPMS: %v", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
+	defer cancel()
+	s := NewStack(machine(t, "measured", lab.Options{Files: images.Files(), Memory: 1536 + 40*n}))
+	if err := s.StartManager(ctx); err != nil {
+		t.Fatal(err)
+	}
+	r := &testReport{t}
+	if err := s.Enroll(ctx, vtpmUUID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Measured(ctx, r, vtpmName, vtpmUUID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Density(ctx, r, n); err != nil {
+		t.Fatal(err)
+	}
+}
