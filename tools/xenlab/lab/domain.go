@@ -71,7 +71,7 @@ func (m *Machine) Disk(ctx context.Context, name string, sizeMiB int, source str
 	dev := fmt.Sprintf("/dev/loop%d", m.loop)
 	m.loop++
 	m.mu.Unlock()
-	script := fmt.Sprintf("set -e\nmkdir -p /images\n[ -n '%[4]s' ] && cp '%[4]s' /images/%[1]s.img || :\ntruncate -s %[2]dM /images/%[1]s.img\nlosetup %[3]s /images/%[1]s.img", name, sizeMiB, dev, source)
+	script := fmt.Sprintf("set -e\ndev=%[3]s\nmkdir -p /images\n[ -n '%[4]s' ] && cp '%[4]s' /images/%[1]s.img || :\ntruncate -s %[2]dM /images/%[1]s.img\n[ -e %[3]s ] || mknod %[3]s b 7 ${dev#/dev/loop}\nlosetup %[3]s /images/%[1]s.img", name, sizeMiB, dev, source)
 	if _, err := m.Dom0.Run(ctx, script); err != nil {
 		return "", err
 	}
