@@ -13,16 +13,20 @@
 package vtpmmgr
 
 import (
+	"bytes"
+	"crypto/ecdsa"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
-	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
-	"stubtpm/drivers/slot"
+	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -31,224 +35,253 @@ type Config struct {
 	TPM  transport.TPM
 	Disk block.Device
 
+	// OwnerAuth is the password of the hardware TPM's owner hierarchy.
+	OwnerAuth []byte
+
 	// PCRs are the SHA-256 PCRs of the hardware TPM to which a new root key
-	// is sealed; used by Initialise only.
+	// is sealed as they are now, in rising order; used by Initialise only.
 	PCRs []uint
 
-	// Guard, if set, keeps old copies of the disk from being taken.
-	Guard Guard
+	// Operator, if set, is a key of P-256 that may approve other values of the
+	// PCRs; used by Initialise only.
+	Operator *ecdsa.PublicKey
+
+	// Mode says how commits are tied to the hardware TPM; zero is strict.
+	Mode ledger.Mode
 
 	// Log is told of events: never keys, never bodies of messages.
 	Log func(format string, args ...any)
 }
 
-// A Guard remembers, where nobody can set it back, which version of the ledger
-// is the last: a monotonic counter of the hardware TPM. None is written yet,
-// and without one an old but whole copy of the manager's disk is taken.
-type Guard interface {
-	// Check refuses a ledger that is not the last one; at start.
-	Check(sequence uint64) error
-
-	// Advance makes the ledger the last one; after it is durable on disk and
-	// before anybody is told.
-	Advance(sequence uint64) error
-}
+// ErrCounter says that the hardware TPM's counter of starts is lower than it
+// was.
+var ErrCounter = errors.New("vtpmmgr: the hardware TPM's counter ran backwards")
 
 // A Manager serves vTPMs and administrators. Its methods may be called by
-// several goroutines. Requests wait for each other in the order in which they
-// came, and each peer has one at a time, so that a flood of one delays another
-// by one request.
+// several goroutines. Each peer has one request at a time; commits that wait at
+// the same time share one write of the disk and one of the hardware TPM.
 type Manager struct {
-	cfg Config
+	cfg   Config
+	tpm   *hwtpm.TPM
+	store *ledger.Store
+	id    [16]byte
 
 	mu        sync.Mutex
-	key       []byte // root key
-	srkName   []byte
-	session   tpm2.Session // for random bytes; nil until one is needed
-	endUse    func() error // flushes session
-	store     *slot.Store
-	sequence  uint64 // of the ledger
-	ledger    ledger
+	records   map[UUID]record
+	stale     bool          // the outcome of a commit is unknown: read the ledger again
+	busy      map[UUID]bool // a change of its record is under way
 	connected map[UUID]*Session
-}
-
-// behind is the part of a disk behind the root record.
-type behind struct{ block.Device }
-
-func (b behind) Size() int64 { return b.Device.Size() - rootArea }
-func (b behind) ReadAt(p []byte, off int64) (int, error) {
-	return b.Device.ReadAt(p, off+rootArea)
-}
-func (b behind) WriteAt(p []byte, off int64) (int, error) {
-	return b.Device.WriteAt(p, off+rootArea)
 }
 
 func newManager(cfg Config) (*Manager, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
 	}
-	if cfg.Disk.Size() < rootArea+slot.MinDisk {
-		return nil, fmt.Errorf("vtpmmgr: disk of %d bytes, need at least %d", cfg.Disk.Size(), rootArea+slot.MinDisk)
+	if need := int64(hwtpm.Area + ledger.MinArea); cfg.Disk.Size() < need {
+		return nil, fmt.Errorf("vtpmmgr: disk of %d bytes, need at least %d", cfg.Disk.Size(), need)
 	}
-	m := &Manager{cfg: cfg, connected: map[UUID]*Session{}}
-	return m, m.startTPM()
+	tpm, err := hwtpm.Open(cfg.TPM, hwtpm.Options{OwnerAuth: cfg.OwnerAuth, Log: cfg.Log})
+	if err != nil {
+		return nil, err
+	}
+	return &Manager{cfg: cfg, tpm: tpm, busy: map[UUID]bool{}, connected: map[UUID]*Session{}}, nil
 }
 
-// startTPM makes the hardware TPM ready: firmware may have done it already.
-func (m *Manager) startTPM() error {
-	_, err := tpm2.Startup{StartupType: tpm2.TPMSUClear}.Execute(m.cfg.TPM)
-	if err != nil && !errors.Is(err, tpm2.TPMRCInitialize) {
-		return fmt.Errorf("vtpmmgr: hardware TPM: %w", err)
-	}
-	return nil
-}
-
-func (m *Manager) open(r *root, key []byte) (err error) {
-	m.key, m.srkName = key, r.srkName
-	m.store, err = slot.Open(behind{m.cfg.Disk}, slot.ID{UUID: r.id, Purpose: slot.Manager})
-	return err
+// ledgerConfig is that of the ledger behind the root record.
+func (m *Manager) ledgerConfig(key []byte) ledger.Config {
+	return ledger.Config{Disk: m.cfg.Disk, Offset: hwtpm.Area, Manager: m.id, Key: key,
+		Anchor: m.tpm.Anchor(), Mode: m.cfg.Mode, Log: m.cfg.Log}
 }
 
 // Initialise makes a new, empty ledger on a disk that has none, with a new
 // root key. It refuses a disk with a root record, whose ledger would be lost, with
-// ErrInitialised, and one with anything else where it goes with ErrNotBlank.
+// hwtpm.ErrInitialised, and one with anything else where it goes with
+// hwtpm.ErrNotBlank.
 func Initialise(cfg Config) (*Manager, error) {
 	m, err := newManager(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkBlank(cfg.Disk); err != nil {
+	if err := hwtpm.CheckBlank(cfg.Disk); err != nil {
 		return nil, err
 	}
-	key := make([]byte, slot.KeySize)
+	key := make([]byte, hwtpm.KeySize)
+	defer clear(key)
 	rand.Read(key)
-	r, err := seal(cfg.TPM, key, cfg.PCRs)
+	rand.Read(m.id[:])
+	r, err := m.tpm.Create(m.id, key, hwtpm.Policy{PCRs: cfg.PCRs, Operator: cfg.Operator})
 	if err != nil {
 		return nil, err
 	}
-	rand.Read(r.id[:])
-	if err := m.open(&r, key); err != nil {
-		return nil, err
-	}
-	m.ledger = ledger{}
-	if err := m.save(); err != nil {
+	if err := m.format(key); err != nil {
+		// A loss of power leaves the indices behind; an error need not.
+		if e := m.tpm.Abandon(r); e != nil {
+			m.cfg.Log("%v", e)
+		}
 		return nil, err
 	}
 	// The root record last: an initialisation that was cut off before it
 	// leaves a disk that can be initialised again.
-	if err := writeRoot(cfg.Disk, &r); err != nil {
+	if err := hwtpm.WriteRecord(cfg.Disk, r); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// Open returns the manager of an initialised disk.
+// format makes the ledger.
+func (m *Manager) format(key []byte) error {
+	var err error
+	if m.store, err = ledger.Format(m.ledgerConfig(key)); err != nil {
+		return err
+	}
+	m.records = map[UUID]record{}
+	n, err := m.tpm.Counter()
+	if err != nil {
+		return err
+	}
+	return m.store.Commit(counterChange(n))
+}
+
+// Open returns the manager of an initialised disk. A disk that is not the last
+// one that the hardware TPM knows of is ledger.ErrRolledBack.
 func Open(cfg Config) (*Manager, error) {
 	m, err := newManager(cfg)
 	if err != nil {
 		return nil, err
 	}
-	r, err := readRoot(cfg.Disk)
+	r, err := hwtpm.ReadRecord(cfg.Disk)
 	if err != nil {
 		return nil, err
 	}
-	key, err := unseal(cfg.TPM, &r)
+	key, err := m.tpm.Unlock(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.open(&r, key); err != nil {
+	defer clear(key)
+	m.id = r.ID()
+	if m.store, err = ledger.Open(m.ledgerConfig(key)); err != nil {
 		return nil, err
 	}
-	b, v, err := m.store.Load(key, nil)
-	if err != nil {
-		return nil, fmt.Errorf("vtpmmgr: ledger: %w", err)
-	}
-	if cfg.Guard != nil {
-		if err := cfg.Guard.Check(v.Sequence); err != nil {
-			return nil, fmt.Errorf("vtpmmgr: ledger: %w", err)
-		}
-	}
-	m.sequence = v.Sequence
-	if m.ledger, err = decodeLedger(b); err != nil {
+	if err := m.read(); err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m, m.count()
 }
 
-// save makes the ledger durable. A group commit belongs here.
-func (m *Manager) save() error {
-	m.sequence++
-	if _, err := m.store.Save(m.key, m.sequence, m.ledger.encode()); err != nil {
+// count counts this start in the hardware TPM.
+func (m *Manager) count() error {
+	b, err := m.store.Get(counterItem)
+	if err != nil {
 		return err
 	}
-	if m.cfg.Guard != nil {
-		if err := m.cfg.Guard.Advance(m.sequence); err != nil {
+	last, err := decodeCounter(b)
+	if err != nil {
+		return err
+	}
+	n, err := m.tpm.Counter()
+	if err != nil {
+		return err
+	}
+	if n < last {
+		return fmt.Errorf("%w: it is %d, and was %d", ErrCounter, n, last)
+	}
+	if err := m.tpm.Count(); err != nil {
+		return err
+	}
+	if n, err = m.tpm.Counter(); err != nil {
+		return err
+	}
+	return m.store.Commit(counterChange(n))
+}
+
+// read takes the records into memory. m.mu is held, or nobody else is there.
+func (m *Manager) read() error {
+	m.records = map[UUID]record{}
+	for _, b := range m.store.All() {
+		if len(b) == 0 || b[0] != kindVTPM {
+			continue
+		}
+		r, err := decodeRecord(b)
+		if err != nil {
 			return err
 		}
+		m.records[r.uuid] = r
 	}
-	m.store.Confirm()
 	return nil
 }
 
-// set changes one entry, durably; on error the ledger is as it was.
-func (m *Manager) set(u UUID, e *entry) proto.Code {
-	old, was := m.ledger[u]
-	if e != nil {
-		m.ledger[u] = *e
-	} else {
-		delete(m.ledger, u)
+// settle reads the ledger again if the outcome of a commit was unknown.
+func (m *Manager) settle() error {
+	m.mu.Lock()
+	stale := m.stale
+	m.mu.Unlock()
+	if !stale {
+		return nil
 	}
-	if err := m.save(); err != nil {
-		m.cfg.Log("vtpmmgr: ledger: %v", err)
-		if was {
-			m.ledger[u] = old
-		} else {
-			delete(m.ledger, u)
-		}
+	if err := m.store.Settle(); err != nil && !errors.Is(err, ledger.ErrSettled) {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.read(); err != nil {
+		return err
+	}
+	m.stale = false
+	return nil
+}
+
+// set changes one record, durably, from what it is to what it is to be; nil is
+// for none. On error it is as it was, or settle finds out.
+func (m *Manager) set(u UUID, from, to *record) proto.Code {
+	m.mu.Lock()
+	now, known := m.records[u]
+	if m.busy[u] || known != (from != nil) || known && now != *from {
+		// A vTPM has one request at a time; an administrator came between.
+		m.mu.Unlock()
 		return proto.Failed
+	}
+	m.busy[u] = true
+	m.mu.Unlock()
+
+	// Without the lock: so others come along in the same commit.
+	change := ledger.Change{ID: u.item()}
+	if to != nil {
+		change = to.change()
+	}
+	err := m.store.Commit(change)
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.busy, u)
+	if err != nil {
+		m.cfg.Log("vtpmmgr: %v", err)
+		m.stale = m.stale || errors.Is(err, ledger.ErrDoubt) || errors.Is(err, ledger.ErrSettled)
+		return proto.Failed
+	}
+	if to != nil {
+		m.records[u] = *to
+	} else {
+		delete(m.records, u)
 	}
 	return proto.OK
 }
 
-func (m *Manager) someRandom(n int) (*tpm2.GetRandomResponse, error) {
-	if m.session == nil {
-		s, end, err := randomSession(m.cfg.TPM, m.srkName)
-		if err != nil {
-			return nil, err
-		}
-		m.session, m.endUse = s, end
-	}
-	return tpm2.GetRandom{BytesRequested: uint16(n)}.Execute(m.cfg.TPM, m.session)
+// record returns what is known of a vTPM.
+func (m *Manager) record(u UUID) (record, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, ok := m.records[u]
+	return r, ok
 }
 
-// random returns random bytes of the hardware TPM.
-func (m *Manager) random(n int) ([]byte, error) {
-	b := make([]byte, 0, n)
-	for len(b) < n {
-		r, err := m.someRandom(min(n-len(b), 32))
-		if err != nil {
-			// The TPM may have been reset and the session gone with it.
-			if m.session != nil {
-				m.endUse()
-				m.session = nil
-			}
-			r, err = m.someRandom(min(n-len(b), 32))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("vtpmmgr: hardware TPM: %w", err)
-		}
-		if len(r.RandomBytes.Buffer) == 0 {
-			return nil, errors.New("vtpmmgr: hardware TPM gives no random bytes")
-		}
-		b = append(b, r.RandomBytes.Buffer...)
-	}
-	return b[:n], nil
+// uuids returns the vTPMs in a fixed order. m.mu is held.
+func (m *Manager) uuids() []UUID {
+	return slices.SortedFunc(maps.Keys(m.records), func(a, b UUID) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // Random returns random bytes of the hardware TPM, for the manager's own
 // generator.
-func (m *Manager) Random(n int) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.random(n)
-}
+func (m *Manager) Random(n int) ([]byte, error) { return m.tpm.Random(n) }
+
+// Close makes durable what a bounded mode would make so later.
+func (m *Manager) Close() error { return m.store.Close() }

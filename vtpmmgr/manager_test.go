@@ -2,15 +2,18 @@ package vtpmmgr
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
-	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -97,7 +100,7 @@ func TestLife(t *testing.T) {
 	if _, err := c.Load(); !errors.Is(err, proto.NotEnrolled) {
 		t.Fatalf("deleted while connected: %v", err)
 	}
-	if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, ErrInitialised) {
+	if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, hwtpm.ErrInitialised) {
 		t.Fatalf("initialised twice: %v", err)
 	}
 }
@@ -110,17 +113,19 @@ func TestRootIsBound(t *testing.T) {
 
 	other := config
 	other.TPM = hardwareTPM(t)
-	if _, err := Open(other); !errors.Is(err, ErrOtherTPM) {
+	if _, err := Open(other); !errors.Is(err, hwtpm.ErrOtherTPM) {
 		t.Errorf("another TPM: %v", err)
 	}
 	blank := config
 	blank.Disk = block.NewMem(testDisk)
-	if _, err := Open(blank); !errors.Is(err, ErrUninitialised) {
+	if _, err := Open(blank); !errors.Is(err, hwtpm.ErrUninitialised) {
 		t.Errorf("blank disk: %v", err)
 	}
 	torn := config
 	torn.Disk = &block.Mem{Data: bytes.Clone(disk.Data)}
-	clear(torn.Disk.(*block.Mem).Data[rootArea+100 : rootArea+600])
+	for _, at := range []int{100, 4<<10 + 100, 32<<10 + 100, 36<<10 + 100} { // each copy of each root
+		clear(torn.Disk.(*block.Mem).Data[hwtpm.Area+at:][:500])
+	}
 	if _, err := Open(torn); err == nil {
 		t.Error("a torn ledger was taken")
 	}
@@ -135,13 +140,13 @@ func TestRootIsBound(t *testing.T) {
 	}).Execute(tpm); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(config); !errors.Is(err, ErrPCR) {
+	if _, err := Open(config); !errors.Is(err, hwtpm.ErrPCR) {
 		t.Errorf("another PCR: %v", err)
 	}
 	if _, err := (tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}).Execute(tpm); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(config); !errors.Is(err, ErrCleared) {
+	if _, err := Open(config); !errors.Is(err, hwtpm.ErrCleared) {
 		t.Errorf("cleared TPM: %v", err)
 	}
 }
@@ -172,7 +177,8 @@ func TestCut(t *testing.T) {
 		if openErr != nil {
 			t.Fatalf("cut %d: %v", at, openErr)
 		}
-		_, there := again.ledger[UUID{byte(at + 1)}]
+		_, there := again.records[UUID{byte(at + 1)}]
+		m = again
 		if err == nil {
 			if !there {
 				t.Fatal("acknowledged, and gone")
@@ -210,40 +216,14 @@ func FuzzSession(f *testing.F) {
 	})
 }
 
-func FuzzLedger(f *testing.F) {
-	f.Add(ledger{testUUID: entry{sequence: 3}}.encode())
+func FuzzRecord(f *testing.F) {
+	f.Add((&record{uuid: testUUID, sequence: 3}).change().Body)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if l, err := decodeLedger(b); err == nil {
-			if again, err := decodeLedger(l.encode()); err != nil || len(again) != len(l) {
-				t.Fatalf("does not come back: %v", err)
-			}
+		if r, err := decodeRecord(b); err == nil && !bytes.Equal(r.change().Body, b) {
+			t.Fatal("does not come back")
 		}
-	})
-}
-
-func FuzzRoot(f *testing.F) {
-	r := root{pcrs: []uint{7}, srkName: []byte{1}, ekName: []byte{4}, public: []byte{2}, private: []byte{3}}
-	b, err := r.encode()
-	if err != nil {
-		f.Fatal(err)
-	}
-	if again, err := decodeRoot(b); err != nil || !reflect.DeepEqual(r, again) {
-		f.Fatalf("does not come back: %+v, %v", again, err)
-	}
-	f.Add(b)
-	f.Add(make([]byte, rootSize))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) == rootSize { // else the fuzzer never gets behind the checksum
-			sum := sha256.Sum256(b[:rootSize-sha256.Size])
-			copy(b[rootSize-sha256.Size:], sum[:])
-		}
-		r, err := decodeRoot(b)
-		if err != nil {
-			return
-		}
-		c, err := r.encode()
-		if err != nil || !bytes.Equal(b[:31], c[:31]) {
-			t.Fatalf("does not come back: %v", err)
+		if n, err := decodeCounter(b); err == nil && !bytes.Equal(counterChange(n).Body, b) {
+			t.Fatal("counter does not come back")
 		}
 	})
 }
@@ -251,10 +231,10 @@ func FuzzRoot(f *testing.F) {
 func TestInitialiseRefuses(t *testing.T) {
 	t.Parallel()
 	tpm := hardwareTPM(t)
-	for _, off := range []int{0, 510, 1080, rootArea - 1} { // partition table, ext4, ...
+	for _, off := range []int{0, 510, 1080, hwtpm.Area - 1} { // partition table, ext4, ...
 		disk := block.NewMem(testDisk)
 		disk.Data[off] = 0x55
-		if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, ErrNotBlank) {
+		if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, hwtpm.ErrNotBlank) {
 			t.Errorf("something at %d: %v", off, err)
 		}
 	}
@@ -267,10 +247,9 @@ func TestInitialiseRefuses(t *testing.T) {
 // disk is then either blank to another one, or opens.
 func TestCutInitialise(t *testing.T) {
 	t.Parallel()
-	tpm := hardwareTPM(t)
 	cuts := 0
 	for at := 0; ; at++ {
-		disk := block.NewMem(testDisk)
+		tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
 		n := 0
 		disk.Hook = func() error {
 			if n++; n > at {
@@ -284,7 +263,11 @@ func TestCutInitialise(t *testing.T) {
 			break
 		}
 		cuts++
-		if _, err := Initialise(Config{TPM: tpm, Disk: disk}); err != nil {
+		_, err = Initialise(Config{TPM: tpm, Disk: disk})
+		if errors.Is(err, hwtpm.ErrInitialised) {
+			_, err = Open(Config{TPM: tpm, Disk: disk}) // the record was whole
+		}
+		if err != nil {
 			t.Fatalf("cut %d: %v", at, err)
 		}
 	}
@@ -309,8 +292,8 @@ func TestBus(t *testing.T) {
 	if len(bus.seen) == 0 {
 		t.Fatal("nothing was seen")
 	}
-	if bytes.Contains(bus.seen, m.key) || bytes.Contains(bus.seen, random) {
-		t.Error("root key or random bytes are in clear on the bus")
+	if bytes.Contains(bus.seen, random) {
+		t.Error("random bytes are in clear on the bus")
 	}
 }
 
@@ -388,35 +371,139 @@ func TestFlood(t *testing.T) {
 	}
 }
 
-type guard struct{ last uint64 }
-
-var errOld = errors.New("old")
-
-func (g *guard) Advance(n uint64) error { g.last = n; return nil }
-func (g *guard) Check(n uint64) error {
-	if n != g.last {
-		return errOld
-	}
-	return nil
-}
-
-func TestGuard(t *testing.T) {
+// TestRolledBack puts old copies of the manager's disk back.
+func TestRolledBack(t *testing.T) {
 	t.Parallel()
 	disk := block.NewMem(testDisk)
-	config := Config{TPM: hardwareTPM(t), Disk: disk, Guard: &guard{}}
+	config := Config{TPM: hardwareTPM(t), Disk: disk, Log: t.Logf}
 	m, err := Initialise(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := bytes.Clone(disk.Data)
+	var old [][]byte
+	keep := func() { old = append(old, bytes.Clone(disk.Data)) }
+	keep()
 	if err := connect(t, m, Peer{}).Enroll(testUUID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(config); err != nil {
+	c := connect(t, m, Peer{Domain: 5, UUID: testUUID})
+	if _, err := c.Load(); err != nil {
 		t.Fatal(err)
 	}
-	copy(disk.Data, old)
-	if _, err := Open(config); !errors.Is(err, errOld) {
-		t.Fatalf("an old disk: %v", err)
+	for n := range uint64(5) {
+		keep()
+		if err := c.Commit(n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	newest := bytes.Clone(disk.Data)
+	for n, b := range old {
+		copy(disk.Data, b)
+		if _, err := Open(config); !errors.Is(err, ledger.ErrRolledBack) {
+			t.Errorf("copy %d: %v", n, err)
+		}
+	}
+	// One of each of the two: the old ledger under the newest root record, and
+	// the other way around, which are the same record.
+	copy(disk.Data, newest)
+	copy(disk.Data[hwtpm.Area:], old[3][hwtpm.Area:])
+	if _, err := Open(config); !errors.Is(err, ledger.ErrRolledBack) {
+		t.Errorf("old ledger: %v", err)
+	}
+	copy(disk.Data, newest)
+	m, err = Open(config)
+	if err != nil {
+		t.Fatalf("the newest: %v", err)
+	}
+	if g, err := connect(t, m, Peer{Domain: 6, UUID: testUUID}).Load(); err != nil || g.Sequence != 5 {
+		t.Fatalf("the newest: %+v, %v", g, err)
+	}
+	// That start was a commit, too.
+	copy(disk.Data, newest)
+	if _, err := Open(config); !errors.Is(err, ledger.ErrRolledBack) {
+		t.Errorf("of before the last start: %v", err)
+	}
+}
+
+// TestDegraded has the hardware TPM die under a manager and come back.
+func TestDegraded(t *testing.T) {
+	t.Parallel()
+	tpm := &mortal{TPM: hardwareTPM(t)}
+	m := newTestManager(t, tpm, block.NewMem(testDisk))
+	admin := connect(t, m, Peer{})
+	if err := admin.Enroll(testUUID); err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, m, Peer{Domain: 5, UUID: testUUID})
+	if _, err := c.Load(); err != nil {
+		t.Fatal(err)
+	}
+	tpm.dead.Store(true)
+	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.Failed) {
+		t.Fatalf("commit: %v", err)
+	}
+	if s, err := admin.Status(); err != nil || !strings.Contains(s, "degraded: ") {
+		t.Errorf("status: %q, %v", s, err)
+	}
+	tpm.dead.Store(false)
+	g, err := c.Load()
+	if err != nil || !g.Manufacture {
+		t.Fatalf("the commit that failed: %+v, %v", g, err)
+	}
+	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); err != nil {
+		t.Fatalf("alive again: %v", err)
+	}
+	if s, err := admin.Status(); err != nil || strings.Contains(s, "degraded") {
+		t.Errorf("status: %q, %v", s, err)
+	}
+}
+
+// A mortal TPM does not answer while it is dead.
+type mortal struct {
+	transport.TPM
+	dead atomic.Bool
+}
+
+func (m *mortal) Send(b []byte) ([]byte, error) {
+	if m.dead.Load() {
+		return nil, errors.New("no answer")
+	}
+	return m.TPM.Send(b)
+}
+
+// TestGroupCommit has many vTPMs commit at once: they share what is written.
+func TestGroupCommit(t *testing.T) {
+	t.Parallel()
+	const vtpms, commits = 16, 5
+	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	admin := connect(t, m, Peer{})
+	var all []*proto.Client
+	for i := range vtpms {
+		u := UUID{byte(i + 1)}
+		if err := admin.Enroll(u); err != nil {
+			t.Fatal(err)
+		}
+		c := connect(t, m, Peer{Domain: uint16(i + 1), UUID: u})
+		if _, err := c.Load(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	before := m.store.Sequence()
+	var wait sync.WaitGroup
+	for _, c := range all {
+		wait.Go(func() {
+			for n := range uint64(commits) {
+				if err := c.Commit(n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	if n := m.store.Sequence() - before; n >= vtpms*commits {
+		t.Errorf("%d commits of vTPMs took %d of the ledger", vtpms*commits, n)
+	} else {
+		t.Logf("%d commits of vTPMs took %d of the ledger", vtpms*commits, n)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/google/go-tpm/tpm2"
-
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -16,12 +14,13 @@ type Peer struct {
 	UUID   UUID
 }
 
-// A Session serves one connection.
+// A Session serves one connection, one request at a time.
 type Session struct {
-	m      *Manager
-	peer   Peer
-	admin  bool
-	loaded bool
+	m     *Manager
+	peer  Peer
+	admin bool
+
+	loaded bool // guarded by m.mu
 }
 
 // Open begins a session. Domain 0 is the administrator, whatever its uuid; any
@@ -29,13 +28,16 @@ type Session struct {
 // of a connected one is refused with proto.Busy, an unknown one with
 // proto.NotEnrolled.
 func (m *Manager) Open(p Peer) (*Session, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	s := &Session{m: m, peer: p, admin: p.Domain == 0}
 	if s.admin {
 		return s, nil
 	}
-	if _, ok := m.ledger[p.UUID]; !ok {
+	if err := m.settle(); err != nil {
+		return nil, fmt.Errorf("%w: %w", proto.Failed, err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, ok := m.records[p.UUID]; !ok {
 		return nil, fmt.Errorf("%w: %v", proto.NotEnrolled, p.UUID)
 	}
 	if m.connected[p.UUID] != nil {
@@ -56,8 +58,6 @@ func (s *Session) Close() {
 
 // Execute runs one request and returns the response, for any bytes.
 func (s *Session) Execute(message []byte) []byte {
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
 	code, body := s.execute(message)
 	if code != proto.OK {
 		body = nil
@@ -70,6 +70,12 @@ func (s *Session) execute(message []byte) (proto.Code, []byte) {
 	if err != nil {
 		return proto.BadMessage, nil
 	}
+	if err := s.m.settle(); err != nil {
+		s.m.cfg.Log("%v", err)
+		if proto.Ordinal(ordinal) != proto.Status {
+			return proto.Failed, nil
+		}
+	}
 	switch {
 	case tag == proto.TagAdmin && s.admin:
 		return s.adminRequest(proto.Ordinal(ordinal), body)
@@ -81,8 +87,7 @@ func (s *Session) execute(message []byte) (proto.Code, []byte) {
 
 // request runs a vTPM's request.
 func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
-	m := s.m
-	e, ok := m.ledger[s.peer.UUID]
+	r, ok := s.m.record(s.peer.UUID)
 	if !ok {
 		return proto.NotEnrolled, nil // deleted while connected
 	}
@@ -91,32 +96,15 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		if len(body) != 0 {
 			return proto.BadMessage, nil
 		}
-		entropy, err := m.random(proto.SeedSize)
-		if err != nil {
-			m.cfg.Log("%v", err)
-			return proto.Failed, nil
-		}
-		s.loaded = true
-		g := proto.Grant{Manufacture: e.sequence == 0, UUID: s.peer.UUID, Sequence: e.sequence, Hash: e.hash, Key: e.key}
-		copy(g.Entropy[:], entropy)
-		return proto.OK, g.Append(nil)
+		return s.load(&r)
 	case proto.Commit:
 		if len(body) != 8+proto.HashSize+proto.KeySize {
 			return proto.BadMessage, nil
 		}
-		if !s.loaded {
-			return proto.NotConnected, nil
-		}
-		next := entry{sequence: binary.BigEndian.Uint64(body)}
+		next := record{uuid: s.peer.UUID, sequence: binary.BigEndian.Uint64(body)}
 		copy(next.hash[:], body[8:])
 		copy(next.key[:], body[8+proto.HashSize:])
-		if next == e {
-			return proto.OK, nil // asked twice: it is done
-		}
-		if next.sequence != e.sequence+1 {
-			return proto.BadSequence, nil
-		}
-		return m.set(s.peer.UUID, &next), nil
+		return s.commit(&r, &next), nil
 	case proto.Random:
 		if len(body) != 2 {
 			return proto.BadMessage, nil
@@ -125,24 +113,52 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		if n > 1024 {
 			return proto.BadMessage, nil
 		}
-		b, err := m.random(n)
-		if err != nil {
-			m.cfg.Log("%v", err)
-			return proto.Failed, nil
-		}
-		return proto.OK, b
+		return s.failed(s.m.tpm.Random(n))
 	case proto.PCRRead:
 		if len(body) != 1 || body[0] >= 24 {
 			return proto.BadMessage, nil
 		}
-		r, err := tpm2.PCRRead{PCRSelectionIn: selection([]uint{uint(body[0])})}.Execute(m.cfg.TPM)
-		if err != nil || len(r.PCRValues.Digests) != 1 {
-			m.cfg.Log("vtpmmgr: PCR %d: %v", body[0], err)
-			return proto.Failed, nil
-		}
-		return proto.OK, r.PCRValues.Digests[0].Buffer
+		v, err := s.m.tpm.PCR(uint(body[0]))
+		return s.failed(v[:], err)
 	}
 	return proto.BadOrdinal, nil
+}
+
+// failed turns an error into a status.
+func (s *Session) failed(b []byte, err error) (proto.Code, []byte) {
+	if err != nil {
+		s.m.cfg.Log("%v", err)
+		return proto.Failed, nil
+	}
+	return proto.OK, b
+}
+
+func (s *Session) load(r *record) (proto.Code, []byte) {
+	entropy, err := s.m.tpm.Random(proto.SeedSize)
+	if err != nil {
+		return s.failed(nil, err)
+	}
+	g := proto.Grant{Manufacture: r.sequence == 0, UUID: r.uuid, Sequence: r.sequence, Hash: r.hash, Key: r.key}
+	copy(g.Entropy[:], entropy)
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	s.loaded = true
+	return proto.OK, g.Append(nil)
+}
+
+func (s *Session) commit(last, next *record) proto.Code {
+	s.m.mu.Lock()
+	loaded := s.loaded
+	s.m.mu.Unlock()
+	switch {
+	case !loaded:
+		return proto.NotConnected
+	case *next == *last:
+		return proto.OK // asked twice: it is done
+	case next.sequence != last.sequence+1:
+		return proto.BadSequence
+	}
+	return s.m.set(s.peer.UUID, last, next)
 }
 
 // listMax is how many entries one answer has: what fits on a ring page.
@@ -157,27 +173,10 @@ func (s *Session) adminRequest(o proto.Ordinal, body []byte) (proto.Code, []byte
 			return proto.BadMessage, nil
 		}
 		u := UUID(body)
-		_, known := m.ledger[u]
 		if o == proto.Enroll {
-			if known {
-				return proto.Exists, nil
-			}
-			if len(m.ledger) >= maxEntries {
-				return proto.Failed, nil
-			}
-			code := m.set(u, &entry{})
-			m.cfg.Log("vtpmmgr: enroll %v: %v", u, code)
-			return code, nil
+			return s.enroll(u), nil
 		}
-		if !known {
-			return proto.NotEnrolled, nil
-		}
-		code := m.set(u, nil)
-		if c := m.connected[u]; c != nil && code == proto.OK {
-			c.loaded = false // what it loaded is not of a later enrolment
-		}
-		m.cfg.Log("vtpmmgr: delete %v: %v", u, code)
-		return code, nil
+		return s.delete(u), nil
 	case proto.List:
 		if len(body) != 4 {
 			return proto.BadMessage, nil
@@ -187,22 +186,68 @@ func (s *Session) adminRequest(o proto.Ordinal, body []byte) (proto.Code, []byte
 		if len(body) != 0 {
 			return proto.BadMessage, nil
 		}
-		return proto.OK, fmt.Appendf(nil, "vTPMs %d, connected %d, ledger %d", len(m.ledger), len(m.connected), m.sequence)
+		return proto.OK, []byte(m.status())
 	}
 	return proto.BadOrdinal, nil
 }
 
+func (s *Session) enroll(u UUID) proto.Code {
+	if _, known := s.m.record(u); known {
+		return proto.Exists
+	}
+	code := s.m.set(u, nil, &record{uuid: u})
+	s.m.cfg.Log("vtpmmgr: enroll %v: %v", u, code)
+	return code
+}
+
+func (s *Session) delete(u UUID) proto.Code {
+	r, known := s.m.record(u)
+	if !known {
+		return proto.NotEnrolled
+	}
+	code := s.m.set(u, &r, nil)
+	if code == proto.OK {
+		s.m.mu.Lock()
+		if c := s.m.connected[u]; c != nil {
+			c.loaded = false // what it loaded is not of a later enrolment
+		}
+		s.m.mu.Unlock()
+	}
+	s.m.cfg.Log("vtpmmgr: delete %v: %v", u, code)
+	return code
+}
+
+// status tells how the manager is, for people.
+func (m *Manager) status() string {
+	m.mu.Lock()
+	vtpms, connected := len(m.records), len(m.connected)
+	m.mu.Unlock()
+	b := fmt.Appendf(nil, "vTPMs %d, connected %d, ledger %d, epoch %d, guard %v", vtpms, connected,
+		m.store.Sequence(), m.store.Epoch(), m.store.Mode())
+	if n := len(m.store.Damaged()); n > 0 {
+		b = fmt.Appendf(b, ", damaged records %d", n)
+	}
+	for _, err := range []error{m.tpm.Health(), m.store.Health()} {
+		if err != nil {
+			b = fmt.Appendf(b, "\ndegraded: %v", err)
+		}
+	}
+	return string(b)
+}
+
 // list returns the entries from number first on, in the order of their uuids.
 func (m *Manager) list(first uint32) []byte {
-	uuids := m.ledger.uuids()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	uuids := m.uuids()
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(uuids)))
 	if uint64(first) > uint64(len(uuids)) {
 		return b
 	}
 	uuids = uuids[first:]
 	for _, u := range uuids[:min(len(uuids), listMax)] {
-		e := m.ledger[u]
-		out := proto.Entry{UUID: u, Sequence: e.sequence, State: e.sequence != 0, Connected: m.connected[u] != nil}
+		r := m.records[u]
+		out := proto.Entry{UUID: u, Sequence: r.sequence, State: r.sequence != 0, Connected: m.connected[u] != nil}
 		b = out.Append(b)
 	}
 	return b

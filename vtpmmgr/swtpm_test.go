@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/vtpmmgr/hwtpm"
 )
 
 // A socket is a TPM at the other end of a stream: swtpm's data channel.
@@ -89,7 +90,8 @@ func TestOtherMaker(t *testing.T) {
 	tpm, stop := swtpm(t, state)
 	config := func(tpm transport.TPM) Config { return Config{TPM: tpm, Disk: disk, Log: t.Logf} }
 
-	m := newTestManager(t, tpm, disk)
+	bus := &tapped{TPM: tpm}
+	m := newTestManager(t, bus, disk)
 	if err := connect(t, m, Peer{}).Enroll(testUUID); err != nil {
 		t.Fatal(err)
 	}
@@ -110,11 +112,11 @@ func TestOtherMaker(t *testing.T) {
 	// A reset of the TPM under a running manager: the next command works.
 	stop()
 	tpm, stop = swtpm(t, state)
-	m.cfg.TPM = tpm
-	if err := m.startTPM(); err != nil {
-		t.Fatal(err)
-	}
+	bus.TPM = tpm
 	if b, err := c.Random(32); err != nil || len(b) != 32 {
+		t.Fatalf("after a reset of the TPM: %v", err)
+	}
+	if err := c.Commit(2, [32]byte{1}, [32]byte{2}); err != nil {
 		t.Fatalf("after a reset of the TPM: %v", err)
 	}
 
@@ -123,12 +125,12 @@ func TestOtherMaker(t *testing.T) {
 		t.Fatalf("same TPM after a reset: %v", err)
 	}
 	g, err := connect(t, m, Peer{Domain: 6, UUID: testUUID}).Load()
-	if err != nil || g.Sequence != 1 || g.Key != [32]byte{2} {
+	if err != nil || g.Sequence != 2 || g.Key != [32]byte{2} {
 		t.Fatalf("after a reset: %+v, %v", g, err)
 	}
 
 	other, _ := swtpm(t, t.TempDir())
-	if _, err := Open(config(other)); !errors.Is(err, ErrOtherTPM) {
+	if _, err := Open(config(other)); !errors.Is(err, hwtpm.ErrOtherTPM) {
 		t.Errorf("another TPM: %v", err)
 	}
 	if _, err := (tpm2.PCRExtend{
@@ -140,14 +142,14 @@ func TestOtherMaker(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 20 { // more than a TPM has room for objects and sessions
-		if _, err := Open(config(tpm)); !errors.Is(err, ErrPCR) {
+		if _, err := Open(config(tpm)); !errors.Is(err, hwtpm.ErrPCR) {
 			t.Fatalf("other PCRs: %v", err)
 		}
 	}
 	if _, err := (tpm2.Clear{AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHLockout, Auth: tpm2.PasswordAuth(nil)}}).Execute(tpm); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(config(tpm)); !errors.Is(err, ErrCleared) {
+	if _, err := Open(config(tpm)); !errors.Is(err, hwtpm.ErrCleared) {
 		t.Errorf("cleared TPM: %v", err)
 	}
 }

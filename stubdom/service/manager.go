@@ -2,14 +2,20 @@ package service
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/tpmif"
 	"stubtpm/vtpmmgr"
+	"stubtpm/vtpmmgr/ledger"
 )
 
 // defaultPCRs are those to which the manager's root key is sealed if the
@@ -22,6 +28,12 @@ var defaultPCRs = []uint{0, 1, 2, 3, 4, 5, 7}
 //
 //	init         make a new ledger on a blank disk; refused on any other
 //	pcrs=0,7     with init: PCRs of the hardware TPM to seal the root key to
+//	operator=04… with init: a P-256 public key, uncompressed, in hexadecimal,
+//	             that may approve other values of these PCRs
+//	guard=strict each commit is tied to the hardware TPM before it is answered
+//	             (so it is without the word), or
+//	guard=5s     at most so much later: what can be rolled back in that time is
+//	             what was committed in it
 func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -31,9 +43,15 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	}
 	e.Log("disk of %d KiB", disk.Size()>>10)
 	cfg := vtpmmgr.Config{TPM: tpm, Disk: disk, Log: e.Log}
+	if cfg.Mode, err = e.guard(); err != nil {
+		return err
+	}
 	var m *vtpmmgr.Manager
 	if _, init := e.option("init"); init {
 		if cfg.PCRs, err = e.pcrs(); err != nil {
+			return err
+		}
+		if cfg.Operator, err = e.operator(); err != nil {
 			return err
 		}
 		m, err = vtpmmgr.Initialise(cfg)
@@ -43,6 +61,12 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	if err != nil {
 		return err
 	}
+	// A bounded guard has something to do at the end.
+	defer func() {
+		if err := m.Close(); err != nil {
+			e.Log("%v", err)
+		}
+	}()
 	if seed, err := m.Random(64); err != nil {
 		return err
 	} else {
@@ -68,7 +92,38 @@ func (e *Environment) pcrs() ([]uint, error) {
 		}
 		pcrs = append(pcrs, uint(n))
 	}
-	return pcrs, nil
+	slices.Sort(pcrs)
+	return slices.Compact(pcrs), nil
+}
+
+// guard reads the mode in which commits are tied to the hardware TPM.
+func (e *Environment) guard() (ledger.Mode, error) {
+	word, given := e.option("guard")
+	if !given || word == "strict" {
+		return ledger.Mode{}, nil
+	}
+	d, err := time.ParseDuration(word)
+	if err != nil || d <= 0 {
+		return ledger.Mode{}, fmt.Errorf("guard=%s: want strict, or a time", word)
+	}
+	return ledger.Mode{Bounded: d}, nil
+}
+
+// operator reads the key that may approve other PCRs; nil for none.
+func (e *Environment) operator() (*ecdsa.PublicKey, error) {
+	word, given := e.option("operator")
+	if !given {
+		return nil, nil
+	}
+	b, err := hex.DecodeString(word)
+	if err != nil {
+		return nil, fmt.Errorf("operator=%s: %w", word, err)
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b)
+	if err != nil {
+		return nil, fmt.Errorf("operator=%s: %w", word, err)
+	}
+	return key, nil
 }
 
 // A managerHandler gives each connection a session of the manager.

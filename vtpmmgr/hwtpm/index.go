@@ -98,6 +98,25 @@ func (t *TPM) defineIndices() ([2]uint32, error) {
 	return [2]uint32{}, fmt.Errorf("no pair of NV indices is free from %#x on", firstIndex)
 }
 
+// Abandon undefines the indices that Create made: for a record that nobody will
+// ever use.
+func (t *TPM) Abandon(r *Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.drop()
+	s := &secret{object: r.object, indices: r.indices}
+	var errs []error
+	for which := range r.indices {
+		h, err := s.index(which, true)
+		if err == nil {
+			_, err = tpm2.NVUndefineSpace{AuthHandle: t.ownerAuth(), NVIndex: h}.Execute(t.bus)
+		}
+		errs = append(errs, err)
+	}
+	t.secret = nil
+	return t.note("undefine", errors.Join(errs...))
+}
+
 // firstWrites write both indices: from then on their names are as they stay.
 func (t *TPM) firstWrites(id [16]byte) error {
 	for which := range t.secret.indices {
