@@ -68,7 +68,8 @@ type Manager struct {
 
 	mu        sync.Mutex
 	records   map[UUID]record
-	stale     bool          // the outcome of a commit is unknown: read the ledger again
+	doubts    int           // commits whose outcome was unknown when they failed
+	settled   int           // of them, those after which the ledger was read again
 	busy      map[UUID]bool // a change of its record is under way
 	connected map[UUID]*Session
 }
@@ -165,7 +166,10 @@ func Open(cfg Config) (*Manager, error) {
 	if err := m.read(); err != nil {
 		return nil, err
 	}
-	return m, m.count()
+	if err := m.count(); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // count counts this start in the hardware TPM.
@@ -213,9 +217,9 @@ func (m *Manager) read() error {
 // settle reads the ledger again if the outcome of a commit was unknown.
 func (m *Manager) settle() error {
 	m.mu.Lock()
-	stale := m.stale
+	doubts, settled := m.doubts, m.settled
 	m.mu.Unlock()
-	if !stale {
+	if doubts == settled {
 		return nil
 	}
 	if err := m.store.Settle(); err != nil && !errors.Is(err, ledger.ErrSettled) {
@@ -226,7 +230,7 @@ func (m *Manager) settle() error {
 	if err := m.read(); err != nil {
 		return err
 	}
-	m.stale = false
+	m.settled = max(m.settled, doubts) // another may have come meanwhile
 	return nil
 }
 
@@ -255,7 +259,9 @@ func (m *Manager) set(u UUID, from, to *record) proto.Code {
 	delete(m.busy, u)
 	if err != nil {
 		m.cfg.Log("vtpmmgr: %v", err)
-		m.stale = m.stale || errors.Is(err, ledger.ErrDoubt) || errors.Is(err, ledger.ErrSettled)
+		if errors.Is(err, ledger.ErrDoubt) || errors.Is(err, ledger.ErrSettled) {
+			m.doubts++
+		}
 		return proto.Failed
 	}
 	if to != nil {
