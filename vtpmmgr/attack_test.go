@@ -158,7 +158,7 @@ func TestAttackStart(t *testing.T) {
 		{"counter lower than it was", func(t *testing.T, v *victim, _ *Config) {
 			m, err := Open(v.config(t))
 			if err == nil {
-				err = m.store.Commit(counterChange(1 << 40)) // as if it had been that
+				err = m.store.Commit(counterChanges(1 << 40)...) // as if it had been that
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -232,15 +232,26 @@ func TestAttackRecords(t *testing.T) {
 			}
 			v.served(t, m, c.whole...)
 			for _, u := range c.damaged {
-				if _, err := m.Open(Peer{Domain: 9, UUID: u}); !errors.Is(err, proto.NotEnrolled) {
+				if _, err := m.Open(Peer{Domain: 9, UUID: u}); !errors.Is(err, proto.Damaged) {
 					t.Errorf("%v: %v", u, err)
+				}
+				// No new TPM takes its place, until the administrator says so.
+				admin := connect(t, m, Peer{})
+				if err := admin.Enroll(u); !errors.Is(err, proto.Damaged) {
+					t.Errorf("enroll %v: %v", u, err)
 				}
 			}
 			if n := len(m.store.Damaged()); n != len(c.damaged) {
 				t.Errorf("%d records are said to be damaged, not %d", n, len(c.damaged))
 			}
-			if s, err := connect(t, m, Peer{}).Status(); err != nil || !strings.Contains(s, "damaged") {
+			admin := connect(t, m, Peer{})
+			if s, err := admin.Status(); err != nil || !strings.Contains(s, "damaged") {
 				t.Errorf("status: %q, %v", s, err)
+			}
+			for _, u := range c.damaged {
+				if err := errors.Join(admin.Delete(u), admin.Enroll(u)); err != nil {
+					t.Errorf("delete and enroll %v: %v", u, err)
+				}
 			}
 		})
 	}
@@ -310,4 +321,43 @@ func TestAttackPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	v.served(t, again, UUID{1}, UUID{2}, UUID{3})
+}
+
+// TestAttackCounter damages one and then both of the items that say how often
+// the manager was started: any sector of the first leaf that is not a vTPM's.
+func TestAttackCounter(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t)
+	var others []int
+	for at := itemsAt; at < len(v.disk.Data); at += 2 * block.SectorSize {
+		pair := v.disk.Data[at : at+2*block.SectorSize]
+		vtpm := false
+		for _, places := range v.places {
+			vtpm = vtpm || places[0] == at
+		}
+		if !vtpm && !bytes.Equal(pair, make([]byte, len(pair))) {
+			others = append(others, at)
+		}
+	}
+	if len(others) != len(counterItems) {
+		t.Fatalf("%d items are of no vTPM, want %d", len(others), len(counterItems))
+	}
+	for _, at := range others {
+		clear(v.disk.Data[at : at+2*block.SectorSize])
+		m, err := Open(v.config(t))
+		if err != nil {
+			t.Fatalf("one of two: %v", err)
+		}
+		v.served(t, m, UUID{1}, UUID{2}, UUID{3})
+		if n := len(m.store.Damaged()); n != 0 {
+			t.Errorf("%d items are damaged after a start, which writes both", n)
+		}
+	}
+	for _, at := range others {
+		clear(v.disk.Data[at : at+2*block.SectorSize])
+	}
+	var d *ledger.Damage
+	if _, err := Open(v.config(t)); !errors.As(err, &d) {
+		t.Errorf("both: %v", err)
+	}
 }

@@ -140,7 +140,7 @@ func (m *Manager) format(key []byte) error {
 	if err != nil {
 		return err
 	}
-	return m.store.Commit(counterChange(n))
+	return m.store.Commit(counterChanges(n)...)
 }
 
 // Open returns the manager of an initialised disk. A disk that is not the last
@@ -174,11 +174,7 @@ func Open(cfg Config) (*Manager, error) {
 
 // count counts this start in the hardware TPM.
 func (m *Manager) count() error {
-	b, err := m.store.Get(counterItem)
-	if err != nil {
-		return err
-	}
-	last, err := decodeCounter(b)
+	last, err := m.lastCounter()
 	if err != nil {
 		return err
 	}
@@ -195,7 +191,20 @@ func (m *Manager) count() error {
 	if n, err = m.tpm.Counter(); err != nil {
 		return err
 	}
-	return m.store.Commit(counterChange(n))
+	return m.store.Commit(counterChanges(n)...)
+}
+
+// lastCounter reads what the last start wrote.
+func (m *Manager) lastCounter() (uint64, error) {
+	var why error
+	for _, id := range counterItems {
+		b, err := m.store.Get(id)
+		if err == nil {
+			return decodeCounter(b)
+		}
+		why = err
+	}
+	return 0, why
 }
 
 // read takes the records into memory. m.mu is held, or nobody else is there.
@@ -278,6 +287,14 @@ func (m *Manager) record(u UUID) (record, bool) {
 	defer m.mu.Unlock()
 	r, ok := m.records[u]
 	return r, ok
+}
+
+// damaged says whether there is a record of a vTPM that cannot be read: it is
+// not for a new one to take its place.
+func (m *Manager) damaged(u UUID) bool {
+	_, err := m.store.Get(u.item())
+	var d *ledger.Damage
+	return errors.As(err, &d)
 }
 
 // uuids returns the vTPMs in a fixed order. m.mu is held.

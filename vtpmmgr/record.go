@@ -67,11 +67,19 @@ func decodeRecord(b []byte) (record, error) {
 	return r, nil
 }
 
-// counterItem has the value of the hardware TPM's counter at the last start.
-var counterItem = itemID(kindManager, []byte("counter"))
+// counterItems have the value of the hardware TPM's counter at the last start:
+// two of them, so that no one place holds what every start needs.
+var counterItems = [2]ledger.ID{itemID(kindManager, []byte("counter")), itemID(kindManager, []byte("counter, again"))}
 
-func counterChange(n uint64) ledger.Change {
-	return ledger.Change{ID: counterItem, Body: binary.BigEndian.AppendUint64([]byte{kindManager, itemVersion}, n)}
+func counterChanges(n uint64) (changes []ledger.Change) {
+	for _, id := range counterItems {
+		changes = append(changes, ledger.Change{ID: id, Body: encodeCounter(n)})
+	}
+	return changes
+}
+
+func encodeCounter(n uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kindManager, itemVersion}, n)
 }
 
 func decodeCounter(b []byte) (uint64, error) {

@@ -26,7 +26,7 @@ type Session struct {
 // Open begins a session. Domain 0 is the administrator, whatever its uuid; any
 // other domain is the vTPM that its uuid names. A second domain with the uuid
 // of a connected one is refused with proto.Busy, an unknown one with
-// proto.NotEnrolled.
+// proto.NotEnrolled, one whose record is damaged with proto.Damaged.
 func (m *Manager) Open(p Peer) (*Session, error) {
 	s := &Session{m: m, peer: p, admin: p.Domain == 0}
 	if s.admin {
@@ -34,6 +34,9 @@ func (m *Manager) Open(p Peer) (*Session, error) {
 	}
 	if err := m.settle(); err != nil {
 		return nil, fmt.Errorf("%w: %w", proto.Failed, err)
+	}
+	if m.damaged(p.UUID) {
+		return nil, fmt.Errorf("%w: %v", proto.Damaged, p.UUID)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -195,17 +198,22 @@ func (s *Session) enroll(u UUID) proto.Code {
 	if _, known := s.m.record(u); known {
 		return proto.Exists
 	}
+	if s.m.damaged(u) {
+		return proto.Damaged
+	}
 	code := s.m.set(u, nil, &record{uuid: u})
 	s.m.cfg.Log("vtpmmgr: enroll %v: %v", u, code)
 	return code
 }
 
 func (s *Session) delete(u UUID) proto.Code {
-	r, known := s.m.record(u)
-	if !known {
+	var from *record
+	if r, known := s.m.record(u); known {
+		from = &r
+	} else if !s.m.damaged(u) {
 		return proto.NotEnrolled
 	}
-	code := s.m.set(u, &r, nil)
+	code := s.m.set(u, from, nil)
 	if code == proto.OK {
 		s.m.mu.Lock()
 		if c := s.m.connected[u]; c != nil {

@@ -56,11 +56,12 @@ const (
 	Failed       Code = 6 // the manager's disk or TPM failed; nothing was changed
 	Exists       Code = 7 // enrolled already
 	NotConnected Code = 8 // LOAD has to come first
+	Damaged      Code = 9 // this vTPM's record cannot be read on the manager's disk
 )
 
 func (c Code) Error() string {
 	names := [...]string{"ok", "bad message", "bad ordinal", "not enrolled", "uuid is in use by another domain",
-		"bad sequence", "manager failed", "enrolled already", "not loaded"}
+		"bad sequence", "manager failed", "enrolled already", "not loaded", "record is damaged on the manager's disk"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}
