@@ -12,11 +12,11 @@ import (
 )
 
 // TestXenMeasured measures a domain before it runs, and then starts as many
-// vTPMs as STUBTPM_VTPMS says (5 if it says nothing).
+// vTPMs as STUBTPM_VTPMS says (none if it says nothing).
 func TestXenMeasured(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
-	n := 5
+	n := 0
 	if s := os.Getenv("STUBTPM_VTPMS"); s != "" {
 		var err error
 		if n, err = strconv.Atoi(s); err != nil {
@@ -35,6 +35,9 @@ func TestXenMeasured(t *testing.T) {
 	}
 	if err := s.Measured(ctx, r, vtpmName, vtpmUUID); err != nil {
 		t.Fatal(err)
+	}
+	if n == 0 {
+		return
 	}
 	if err := s.Density(ctx, r, n); err != nil {
 		t.Fatal(err)
