@@ -175,6 +175,35 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestAlternate has uses take turns that need each other's room: what is kept
+// of them does not grow.
+func TestAlternate(t *testing.T) {
+	t.Parallel()
+	chip := newChip(t)
+	tpm := open(t, chip)
+	if _, err := tpm.Create(testID, newKey(), Policy{}); err != nil {
+		t.Fatal(err)
+	}
+	var kept int
+	for i := range 50 {
+		if _, err := tpm.Random(8); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tpm.PCR(0); err != nil {
+			t.Fatal(err)
+		}
+		if err := tpm.Anchor().Extend([32]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			kept = len(tpm.open)
+		}
+	}
+	if n := len(tpm.open); n != kept {
+		t.Errorf("%d things to end after 50 turns, %d after one", n, kept)
+	}
+}
+
 func hash(b []byte) []byte {
 	h := sha256.Sum256(b)
 	return h[:]

@@ -266,14 +266,14 @@ func (t *TPM) unlock(r *Record) ([]byte, error) {
 }
 
 func (t *TPM) unseal(srk *storage, sealed tpm2.NamedHandle, r *Record, approval *Approval) ([]byte, error) {
-	var why error // the policy's own error: go-tpm wraps it, and so do we
 	satisfy := r.policy.satisfy(approval)
 	u, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: sealed.Handle, Name: sealed.Name,
 		Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(bus transport.TPM, s tpm2.TPMISHPolicy, n tpm2.TPM2BNonce) error {
-			if why = satisfy(bus, s, n); why != nil {
+			err := satisfy(bus, s, n)
+			if err != nil {
 				t.flush(s) // go-tpm leaves it behind
 			}
-			return why
+			return err
 		}, srk.salted(), tpm2.AESEncryption(128, tpm2.EncryptOut))}}.Execute(t.bus)
 	if err != nil {
 		return nil, fmt.Errorf("unseal: %w", err)

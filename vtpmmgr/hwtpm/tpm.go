@@ -36,13 +36,14 @@ type TPM struct {
 	owner []byte
 	log   func(format string, args ...any)
 
-	mu      sync.Mutex
-	secret  *secret  // nil until Unlock or Create
-	srkName []byte   // pinned by Unlock or Create
-	open    []func() // ends what is loaded now, last first
-	random  tpm2.Session
-	auth    *authorized
-	health  error
+	mu        sync.Mutex
+	secret    *secret      // nil until Unlock or Create
+	srkName   []byte       // pinned by Unlock or Create
+	open      []func()     // ends what is loaded now, last first
+	random    tpm2.Session // opened and ended by itself: it makes room for others
+	endRandom func()
+	auth      *authorized
+	health    error
 }
 
 // Open starts the TPM up, if firmware has not done it.
@@ -145,10 +146,11 @@ func final(err error) bool {
 
 // drop flushes what is loaded.
 func (t *TPM) drop() {
+	t.closeRandom()
 	for i := len(t.open) - 1; i >= 0; i-- {
 		t.open[i]()
 	}
-	t.open, t.random, t.auth = nil, nil, nil
+	t.open, t.auth = nil, nil
 }
 
 func (t *TPM) flush(h tpm2.TPMHandle) {
@@ -256,16 +258,15 @@ func (t *TPM) openRandom() error {
 	if err != nil {
 		return err
 	}
-	t.random = s
-	t.open = append(t.open, func() { end() })
+	t.random, t.endRandom = s, func() { end() }
 	return nil
 }
 
 // closeRandom makes room for another session: a TPM has room for three.
 func (t *TPM) closeRandom() {
 	if t.random != nil {
-		t.flush(t.random.Handle())
-		t.random = nil
+		t.endRandom()
+		t.random, t.endRandom = nil, nil
 	}
 }
 
