@@ -1,14 +1,22 @@
 package proto
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"strings"
 )
 
 // A Client makes requests of a manager. Transact sends one message and returns
-// the answer.
+// the answer. Orders need a Key, and Hello first, which they make themselves.
 type Client struct {
 	Transact func(message []byte) ([]byte, error)
+	Key      ed25519.PrivateKey
+
+	greeting *Greeting
+	count    uint64
 }
 
 func (c *Client) do(tag uint16, o Ordinal, body []byte) ([]byte, error) {
@@ -29,6 +37,15 @@ func (c *Client) do(tag uint16, o Ordinal, body []byte) ([]byte, error) {
 	return body, nil
 }
 
+// none is do for what has no answer but its status.
+func (c *Client) none(tag uint16, o Ordinal, body []byte) error {
+	b, err := c.do(tag, o, body)
+	if err == nil && len(b) != 0 {
+		err = errMessage
+	}
+	return err
+}
+
 // Load asks for this vTPM's key and version.
 func (c *Client) Load() (Grant, error) {
 	b, err := c.do(TagRequest, Load, nil)
@@ -40,12 +57,7 @@ func (c *Client) Load() (Grant, error) {
 
 // Commit says which state is valid from now on, and with which key it is
 // sealed. When it returns nil the manager has made that durable.
-func (c *Client) Commit(sequence uint64, hash [HashSize]byte, key [KeySize]byte) error {
-	b := binary.BigEndian.AppendUint64(nil, sequence)
-	b = append(append(b, hash[:]...), key[:]...)
-	_, err := c.do(TagRequest, Commit, b)
-	return err
-}
+func (c *Client) Commit(s *State) error { return c.none(TagRequest, Commit, s.Append(nil)) }
 
 // Random returns n random bytes of the hardware TPM.
 func (c *Client) Random(n int) ([]byte, error) {
@@ -65,45 +77,188 @@ func (c *Client) PCRRead(pcr uint8) ([]byte, error) {
 	return b, err
 }
 
-// Enroll makes the manager know a vTPM, which may then be manufactured.
-func (c *Client) Enroll(uuid [16]byte) error {
-	_, err := c.do(TagAdmin, Enroll, uuid[:])
-	return err
+// Hello asks who the manager is.
+func (c *Client) Hello() (Greeting, error) {
+	b, err := c.do(TagAdmin, Hello, nil)
+	if err != nil {
+		return Greeting{}, err
+	}
+	g, err := parseGreeting(b)
+	if err != nil {
+		return g, err
+	}
+	if g.Version != Version {
+		return g, fmt.Errorf("vtpmmgr: manager speaks version %d, we %d", g.Version, Version)
+	}
+	c.greeting, c.count = &g, 0
+	return g, nil
 }
 
-// Delete makes the manager forget a vTPM and its key: its state can never be
-// opened again.
-func (c *Client) Delete(uuid [16]byte) error {
-	_, err := c.do(TagAdmin, Delete, uuid[:])
-	return err
-}
-
-// List returns the ledger's entries.
-func (c *Client) List() ([]Entry, error) {
-	var all []Entry
-	for {
-		b, err := c.do(TagAdmin, List, binary.BigEndian.AppendUint32(nil, uint32(len(all))))
-		if err != nil {
-			return nil, err
-		}
-		if len(b) < 4 || (len(b)-4)%EntrySize != 0 {
+// Status returns what the manager says of itself, by name.
+func (c *Client) Status() (map[string]string, error) {
+	b, err := c.do(TagAdmin, Status, nil)
+	if err != nil {
+		return nil, err
+	}
+	m := map[string]string{}
+	for _, l := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		name, value, ok := strings.Cut(l, " ")
+		if !ok {
 			return nil, errMessage
 		}
-		total := binary.BigEndian.Uint32(b)
-		if len(b) == 4 && uint32(len(all)) < total {
-			return nil, errMessage // would never end
+		m[name] = value
+	}
+	return m, nil
+}
+
+var errNoKey = errors.New("vtpmmgr: an order needs the administrator's key")
+
+// order signs an order and sends it.
+func (c *Client) order(o Ordinal, args []byte) ([]byte, error) {
+	if len(c.Key) != ed25519.PrivateKeySize {
+		return nil, errNoKey
+	}
+	if c.greeting == nil {
+		if _, err := c.Hello(); err != nil {
+			return nil, err
 		}
-		for b = b[4:]; len(b) > 0; b = b[EntrySize:] {
-			all = append(all, parseEntry(b))
+	}
+	sig := ed25519.Sign(c.Key, Signed(c.greeting.Manager, c.greeting.Nonce, c.count, o, args))
+	c.count++
+	return c.do(TagAdmin, o, append(sig, args...))
+}
+
+func (c *Client) orderNone(o Ordinal, args []byte) error {
+	b, err := c.order(o, args)
+	if err == nil && len(b) != 0 {
+		err = errMessage
+	}
+	return err
+}
+
+// Enroll makes the manager know a vTPM, which may then be manufactured.
+func (c *Client) Enroll(e *Enrolment) error { return c.orderNone(Enroll, e.Append(nil)) }
+
+// Destroy makes the manager forget a vTPM and its key: its state can never be
+// opened again.
+func (c *Client) Destroy(uuid UUID) error { return c.orderNone(Destroy, uuid[:]) }
+
+// Suspend keeps a vTPM from connecting, until Resume.
+func (c *Client) Suspend(uuid UUID) error { return c.orderNone(Suspend, uuid[:]) }
+
+// Resume ends a Suspend.
+func (c *Client) Resume(uuid UUID) error { return c.orderNone(Resume, uuid[:]) }
+
+// Amend changes the image, the name and the clone policy of an enrolled vTPM.
+func (c *Client) Amend(e *Enrolment) error { return c.orderNone(Amend, e.Append(nil)) }
+
+// CreateGroup makes a group, whose ID the manager chooses. Its key comes sealed to
+// its escrow key, if it has one.
+func (c *Client) CreateGroup(g *Group) (id uint32, escrow []byte, err error) {
+	b, err := c.order(CreateGroup, g.Append(nil))
+	if err != nil {
+		return 0, nil, err
+	}
+	r := reader{b: b}
+	id = r.u32()
+	if r.bad {
+		return 0, nil, errMessage
+	}
+	return id, bytes.Clone(r.b), nil
+}
+
+// AmendGroup changes the name, the approver and the labels of a group.
+func (c *Client) AmendGroup(g *Group) error { return c.orderNone(AmendGroup, g.Append(nil)) }
+
+// ImportGroup makes a group with a key from escrow, sealed to the manager's
+// recovery key.
+func (c *Client) ImportGroup(g *Group, sealed []byte) error {
+	return c.orderNone(ImportGroup, append(g.Append(nil), sealed...))
+}
+
+// Backup returns a record that opens the vTPM's state as it is now: kept with a
+// copy of its image it can be restored. The vTPM must not be connected.
+func (c *Client) Backup(uuid UUID) ([]byte, error) { return c.order(Backup, uuid[:]) }
+
+// Restore makes the state of a backup the valid one, in a new epoch.
+func (c *Client) Restore(backup []byte) (uuid UUID, epoch uint32, err error) {
+	b, err := c.order(Restore, backup)
+	if err != nil {
+		return uuid, 0, err
+	}
+	r := reader{b: b}
+	uuid, epoch = UUID(r.take(16)), r.u32()
+	return uuid, epoch, r.end()
+}
+
+// Measured tells which image a domain runs that was not unpaused yet.
+func (c *Client) Measured(domain uint16, image [32]byte) error {
+	return c.orderNone(Measured, append(binary.BigEndian.AppendUint16(nil, domain), image[:]...))
+}
+
+// Approve gives the manager the operator's approval of other PCRs.
+func (c *Client) Approve(a *Approval) error { return c.orderNone(Approve, a.Append(nil)) }
+
+// all collects a list that comes in parts: count 4, then its entries from the
+// one asked for on.
+func (c *Client) all(o Ordinal, parse func(r *reader)) error {
+	for have := uint32(0); ; {
+		b, err := c.order(o, binary.BigEndian.AppendUint32(nil, have))
+		if err != nil {
+			return err
 		}
-		if uint32(len(all)) >= total {
-			return all, nil
+		r := reader{b: b}
+		total, before := r.u32(), have
+		for !r.bad && len(r.b) > 0 {
+			parse(&r)
+			have++
+		}
+		if err := r.end(); err != nil {
+			return err
+		}
+		if have >= total {
+			return nil
+		}
+		if have == before {
+			return errMessage // would never end
 		}
 	}
 }
 
-// Status returns what the manager says of itself, for people.
-func (c *Client) Status() (string, error) {
-	b, err := c.do(TagAdmin, Status, nil)
-	return string(b), err
+// List returns the vTPMs that the manager knows.
+func (c *Client) List() (list []Entry, err error) {
+	err = c.all(List, func(r *reader) { list = append(list, r.entry()) })
+	return list, err
+}
+
+// Groups returns the groups.
+func (c *Client) Groups() (list []Group, err error) {
+	err = c.all(Groups, func(r *reader) { list = append(list, r.group()) })
+	return list, err
+}
+
+// Audit returns the entries of the audit log from a number on that the manager
+// still has, and its signed end.
+func (c *Client) Audit(first uint64) (h AuditHead, entries [][]byte, err error) {
+	for {
+		b, err := c.order(Audit, binary.BigEndian.AppendUint64(nil, first))
+		if err != nil {
+			return h, nil, err
+		}
+		var part [][]byte
+		if h, part, err = ParseAudit(b); err != nil {
+			return h, nil, err
+		}
+		if len(part) == 0 {
+			return h, entries, nil
+		}
+		for _, p := range part {
+			e, err := ParseAuditEntry(p)
+			if err != nil || e.Number < first {
+				return h, nil, errMessage
+			}
+			first = e.Number + 1
+			entries = append(entries, bytes.Clone(p))
+		}
+	}
 }

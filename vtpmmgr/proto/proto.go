@@ -23,23 +23,45 @@ const (
 // of the message (4), ordinal or status (4), big-endian.
 const HeaderSize = 10
 
+// MaxSize is the size in bytes of the largest message: what fits on a ring
+// page.
+const MaxSize = 4080
+
 // An Ordinal names a request.
 type Ordinal uint32
 
 // Requests of a vTPM. The old manager's ordinals 1 to 4 are not reused.
 const (
 	Load    Ordinal = 0x53000001 // () -> Grant
-	Commit  Ordinal = 0x53000002 // sequence 8, hash 32, key 32 -> ()
+	Commit  Ordinal = 0x53000002 // State -> ()
 	Random  Ordinal = 0x53000003 // n 2 -> n bytes
 	PCRRead Ordinal = 0x53000004 // PCR 1 -> SHA-256 value, 32 bytes
 )
 
-// Requests of an administrator.
+// Requests that anybody in domain 0 may make.
 const (
-	Enroll Ordinal = 0x53000101 // uuid 16 -> ()
-	List   Ordinal = 0x53000102 // first 4 -> count 4, then Entry each
-	Delete Ordinal = 0x53000103 // uuid 16 -> ()
-	Status Ordinal = 0x53000104 // () -> text
+	Hello  Ordinal = 0x53000100 // () -> Greeting
+	Status Ordinal = 0x53000104 // () -> lines of text, each a name, a blank, a value
+)
+
+// Orders, each signed (see Signed): by the administrator's key or, where a group
+// has an approver, by that one for what is of the group.
+const (
+	Enroll      Ordinal = 0x53000201 // Enrolment -> ()
+	Amend       Ordinal = 0x53000202 // Enrolment, of an enrolled vTPM, in its group -> ()
+	Destroy     Ordinal = 0x53000203 // uuid 16 -> ()
+	Suspend     Ordinal = 0x53000204 // uuid 16 -> ()
+	Resume      Ordinal = 0x53000205 // uuid 16 -> ()
+	List        Ordinal = 0x53000206 // first 4 -> count 4, then Entry each
+	CreateGroup Ordinal = 0x53000207 // Group, its ID zero -> ID 4, escrow (or nothing)
+	AmendGroup  Ordinal = 0x53000208 // Group -> (); all but its escrow key
+	ImportGroup Ordinal = 0x53000209 // Group, its key sealed to the recovery key -> ()
+	Groups      Ordinal = 0x5300020A // first 4 -> count 4, then Group each
+	Backup      Ordinal = 0x5300020B // uuid 16 -> backup record
+	Restore     Ordinal = 0x5300020C // backup record -> uuid 16, epoch 4
+	Measured    Ordinal = 0x5300020D // domain 2, SHA-256 of its image 32 -> (); also signed by the host's key
+	Audit       Ordinal = 0x5300020E // first 8 -> AuditHead, then entries with a length of 2 before each
+	Approve     Ordinal = 0x5300020F // Approval -> ()
 )
 
 // A Code is the status of a response.
@@ -48,20 +70,32 @@ type Code uint32
 // Statuses.
 const (
 	OK           Code = 0
-	BadMessage   Code = 1 // malformed, or of a wrong size
-	BadOrdinal   Code = 2 // unknown, or not this peer's to send
-	NotEnrolled  Code = 3 // the manager does not know this vTPM
-	Busy         Code = 4 // a vTPM of this uuid is connected already
-	BadSequence  Code = 5 // not the successor of what was committed last
-	Failed       Code = 6 // the manager's disk or TPM failed; nothing was changed
-	Exists       Code = 7 // enrolled already
-	NotConnected Code = 8 // LOAD has to come first
-	Damaged      Code = 9 // this vTPM's record cannot be read on the manager's disk
+	BadMessage   Code = 1  // malformed, or of a wrong size
+	BadOrdinal   Code = 2  // unknown, or not this peer's to send
+	NotEnrolled  Code = 3  // the manager does not know this vTPM
+	Busy         Code = 4  // a vTPM of this uuid is connected already
+	BadSequence  Code = 5  // not the successor of what was committed last
+	Failed       Code = 6  // the manager's disk or TPM failed
+	Exists       Code = 7  // enrolled already
+	NotConnected Code = 8  // LOAD has to come first
+	Unsigned     Code = 9  // the signature is not of a key that may give this order
+	Suspended    Code = 10 // by an administrator
+	WrongLabel   Code = 11 // the peer's security label is not one of its group's
+	NotMeasured  Code = 12 // nobody told what image the peer's domain runs
+	WrongImage   Code = 13 // the peer's domain runs another image
+	NoGroup      Code = 14 // there is no such group
+	BadBackup    Code = 15 // not of this manager's groups, or damaged
+	Damaged      Code = 16 // this vTPM's record is damaged on the manager's disk
+	Full         Code = 17 // no room on the manager's disk
+	BadApproval  Code = 18 // of PCRs: not the operator's
 )
 
 func (c Code) Error() string {
 	names := [...]string{"ok", "bad message", "bad ordinal", "not enrolled", "uuid is in use by another domain",
-		"bad sequence", "manager failed", "enrolled already", "not loaded", "record is damaged on the manager's disk"}
+		"bad sequence", "manager's disk or TPM failed", "exists already", "not loaded", "signature is of no key that may give this order",
+		"suspended", "security label is not one of the group's", "domain's image was not measured", "domain runs another image than its record wants",
+		"no such group", "backup is not of this manager's groups, or damaged", "record is damaged on the manager's disk", "manager's disk is full",
+		"approval is not the operator's"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}
@@ -76,82 +110,11 @@ const (
 	SeedSize = 32
 )
 
-// A Grant is what the manager gives a vTPM at its start.
-type Grant struct {
-	// Manufacture says that the vTPM was enrolled and has no state yet: it is
-	// to make a new TPM. Otherwise Sequence, Hash and Key are of its state.
-	Manufacture bool
-	UUID        [16]byte // of this vTPM: its image carries it
-	Sequence    uint64
-	Hash        [HashSize]byte
-	Key         [KeySize]byte
-	Entropy     [SeedSize]byte // from the hardware TPM
-}
-
-const grantSize = 1 + 16 + 8 + HashSize + KeySize + SeedSize
-
-// Append appends the wire form of g.
-func (g *Grant) Append(b []byte) []byte {
-	flag := byte(0)
-	if g.Manufacture {
-		flag = 1
-	}
-	b = append(append(b, flag), g.UUID[:]...)
-	b = binary.BigEndian.AppendUint64(b, g.Sequence)
-	b = append(b, g.Hash[:]...)
-	b = append(b, g.Key[:]...)
-	return append(b, g.Entropy[:]...)
-}
+// Version is that of the protocol.
+const Version = 2
 
 // errMessage says that a message cannot be taken apart.
 var errMessage = errors.New("vtpmmgr: malformed message")
-
-func parseGrant(b []byte) (g Grant, err error) {
-	if len(b) != grantSize || b[0] > 1 {
-		return g, errMessage
-	}
-	g.Manufacture = b[0] == 1
-	b = b[1:]
-	b = b[copy(g.UUID[:], b):]
-	g.Sequence = binary.BigEndian.Uint64(b)
-	b = b[8:]
-	b = b[copy(g.Hash[:], b):]
-	b = b[copy(g.Key[:], b):]
-	copy(g.Entropy[:], b)
-	return g, nil
-}
-
-// An Entry is one line of the ledger, without its key.
-type Entry struct {
-	UUID      [16]byte
-	Sequence  uint64
-	State     bool // there is a state: it was manufactured
-	Connected bool
-}
-
-// EntrySize is the size in bytes of an Entry.
-const EntrySize = 16 + 8 + 1
-
-// Append appends the wire form of e.
-func (e *Entry) Append(b []byte) []byte {
-	b = append(b, e.UUID[:]...)
-	b = binary.BigEndian.AppendUint64(b, e.Sequence)
-	flags := byte(0)
-	if e.State {
-		flags |= 1
-	}
-	if e.Connected {
-		flags |= 2
-	}
-	return append(b, flags)
-}
-
-func parseEntry(b []byte) (e Entry) {
-	copy(e.UUID[:], b)
-	e.Sequence = binary.BigEndian.Uint64(b[16:])
-	e.State, e.Connected = b[24]&1 != 0, b[24]&2 != 0
-	return e
-}
 
 // Message builds a request or, with TagResponse, a response.
 func Message(tag uint16, code uint32, body []byte) []byte {
