@@ -199,6 +199,9 @@ func (c *Client) Measured(domain uint16, image [32]byte) error {
 // Approve gives the manager the operator's approval of other PCRs.
 func (c *Client) Approve(a *Approval) error { return c.orderNone(Approve, a.Append(nil)) }
 
+// listMax bounds what a client takes for a list: more than a ledger has room for.
+const listMax = 1 << 16
+
 // all collects a list that comes in parts: count 4, then its entries from the
 // one asked for on.
 func (c *Client) all(o Ordinal, parse func(r *reader)) error {
@@ -209,6 +212,9 @@ func (c *Client) all(o Ordinal, parse func(r *reader)) error {
 		}
 		r := reader{b: b}
 		total, before := r.u32(), have
+		if total > listMax {
+			return errMessage
+		}
 		for !r.bad && len(r.b) > 0 {
 			parse(&r)
 			have++

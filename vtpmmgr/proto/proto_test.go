@@ -65,7 +65,7 @@ func FuzzParse(f *testing.F) {
 		}
 		n := 0
 		c := Client{Transact: func([]byte) ([]byte, error) {
-			if n++; n > 10000 {
+			if n++; n > 2*listMax {
 				t.Fatal("does not end")
 			}
 			return b, nil
