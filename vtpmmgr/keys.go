@@ -17,7 +17,7 @@ import (
 // The root key is sealed in the hardware TPM. What it gives: the ledger's key,
 // the key that wraps those of the groups, the key that signs the audit log, and
 // the one to which an operator seals a group's key from escrow. A group's key
-// wraps the state keys of its vTPMs and seals their backups.
+// wraps the state keys of its vTPMs, and seals their backups.
 type keys struct {
 	ledger   []byte
 	groups   []byte
@@ -26,28 +26,32 @@ type keys struct {
 }
 
 func newKeys(root []byte) (*keys, error) {
-	derive := func(purpose string) []byte {
-		b, err := hkdf.Expand(sha256.New, root, "stubtpm manager "+purpose, 32)
-		if err != nil {
-			panic(err) // only for a length that cannot be
-		}
-		return b
-	}
-	k := &keys{ledger: derive("ledger"), groups: derive("groups"), audit: ed25519.NewKeyFromSeed(derive("audit"))}
+	k := &keys{ledger: derive(root, "ledger"), groups: derive(root, "groups"), audit: ed25519.NewKeyFromSeed(derive(root, "audit"))}
 	var err error
-	k.recovery, err = escrow.Derive(derive("recovery"))
+	k.recovery, err = escrow.Derive(derive(root, "recovery"))
 	return k, err
+}
+
+func derive(key []byte, purpose string) []byte {
+	b, err := hkdf.Expand(sha256.New, key, "stubtpm manager "+purpose, proto.KeySize)
+	if err != nil {
+		panic(err) // only for a length that cannot be
+	}
+	return b
 }
 
 func (k *keys) auditPublic() [32]byte { return [32]byte(k.audit.Public().(ed25519.PublicKey)) }
 
-// wrappedSize is the size in bytes of a wrapped key.
+// A wrappedKey is a nonce, a key and a tag of XChaCha20-Poly1305.
+type wrappedKey [wrappedSize]byte
+
 const wrappedSize = chacha20poly1305.NonceSizeX + proto.KeySize + chacha20poly1305.Overhead
 
 var errWrap = errors.New("vtpmmgr: not sealed with this key for this purpose")
 
-// seal seals data with a key for a purpose.
-func seal(key, data []byte, purpose string, context ...[]byte) []byte {
+// seal seals data with a key, for a purpose and a context that unseal has to
+// name too.
+func seal(key, data []byte, purpose string, context []byte) []byte {
 	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		panic(err) // only for a length that cannot be
@@ -57,7 +61,7 @@ func seal(key, data []byte, purpose string, context ...[]byte) []byte {
 	return aead.Seal(nonce, nonce, data, associated(purpose, context))
 }
 
-func unseal(key, sealed []byte, purpose string, context ...[]byte) ([]byte, error) {
+func unseal(key, sealed []byte, purpose string, context []byte) ([]byte, error) {
 	aead, err := chacha20poly1305.NewX(key)
 	if err != nil {
 		return nil, err
@@ -65,30 +69,28 @@ func unseal(key, sealed []byte, purpose string, context ...[]byte) ([]byte, erro
 	if len(sealed) < chacha20poly1305.NonceSizeX {
 		return nil, errWrap
 	}
-	b, err := aead.Open(nil, sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:], associated(purpose, context))
+	nonce, text := sealed[:chacha20poly1305.NonceSizeX], sealed[chacha20poly1305.NonceSizeX:]
+	b, err := aead.Open(nil, nonce, text, associated(purpose, context))
 	if err != nil {
 		return nil, errWrap
 	}
 	return b, nil
 }
 
-func associated(purpose string, context [][]byte) []byte {
-	b := []byte("stubtpm " + purpose + "\x00")
-	for _, c := range context {
-		b = binary.BigEndian.AppendUint16(b, uint16(len(c)))
-		b = append(b, c...)
-	}
-	return b
+func associated(purpose string, context []byte) []byte {
+	b := binary.BigEndian.AppendUint16([]byte("stubtpm "), uint16(len(purpose)))
+	return append(append(b, purpose...), context...)
 }
 
-// unwrapKey is unseal for a key.
-func unwrapKey(key, sealed []byte, purpose string, context ...[]byte) (out [proto.KeySize]byte, err error) {
-	b, err := unseal(key, sealed, purpose, context...)
-	if err == nil && len(b) != len(out) {
-		err = errWrap
+func wrap(key []byte, secret [proto.KeySize]byte, purpose string, context []byte) wrappedKey {
+	return wrappedKey(seal(key, secret[:], purpose, context))
+}
+
+func unwrap(key []byte, w wrappedKey, purpose string, context []byte) (secret [proto.KeySize]byte, err error) {
+	b, err := unseal(key, w[:], purpose, context)
+	if err == nil {
+		copy(secret[:], b)
+		clear(b)
 	}
-	if err != nil {
-		return out, err
-	}
-	return [proto.KeySize]byte(b), nil
+	return secret, err
 }

@@ -14,8 +14,6 @@ package vtpmmgr
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -38,24 +36,12 @@ type Config struct {
 	// OwnerAuth is the password of the hardware TPM's owner hierarchy.
 	OwnerAuth []byte
 
-	// PCRs are the SHA-256 PCRs of the hardware TPM to which a new root key
-	// is sealed as they are now, in rising order; used by Initialise only.
-	PCRs []uint
-
-	// Operator, if set, is a key of P-256 that may approve other values of the
-	// PCRs; used by Initialise only.
-	Operator *ecdsa.PublicKey
-
 	// Mode says how commits are tied to the hardware TPM; zero is strict.
 	Mode ledger.Mode
 
 	// Log is told of events: never keys, never bodies of messages.
 	Log func(format string, args ...any)
 }
-
-// ErrCounter says that the hardware TPM's counter of starts is lower than it
-// was.
-var ErrCounter = errors.New("vtpmmgr: the hardware TPM's counter ran backwards")
 
 // A Manager serves vTPMs and administrators. Its methods may be called by
 // several goroutines. Each peer has one request at a time; commits that wait at
@@ -65,13 +51,21 @@ type Manager struct {
 	tpm   *hwtpm.TPM
 	store *ledger.Store
 	id    [16]byte
+	keys  *keys
+
+	orders sync.Mutex    // one order at a time: the audit log is a chain
+	root   *hwtpm.Record // guarded by orders
 
 	mu        sync.Mutex
+	config    config
 	records   map[UUID]record
+	groups    map[uint32]*group
 	doubts    int           // commits whose outcome was unknown when they failed
 	settled   int           // of them, those after which the ledger was read again
 	busy      map[UUID]bool // a change of its record is under way
 	connected map[UUID]*Session
+	measured  map[uint16][32]byte // images of domains
+	refused   map[proto.Code]uint64
 }
 
 func newManager(cfg Config) (*Manager, error) {
@@ -85,142 +79,48 @@ func newManager(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, tpm: tpm, busy: map[UUID]bool{}, connected: map[UUID]*Session{}}, nil
+	return &Manager{cfg: cfg, tpm: tpm, busy: map[UUID]bool{}, connected: map[UUID]*Session{},
+		measured: map[uint16][32]byte{}, refused: map[proto.Code]uint64{}}, nil
 }
 
-// ledgerConfig is that of the ledger behind the root record.
-func (m *Manager) ledgerConfig(key []byte) ledger.Config {
-	return ledger.Config{Disk: m.cfg.Disk, Offset: hwtpm.Area, Manager: m.id, Key: key,
-		Anchor: m.tpm.Anchor(), Mode: m.cfg.Mode, Log: m.cfg.Log}
-}
-
-// Initialise makes a new, empty ledger on a disk that has none, with a new
-// root key. It refuses a disk with a root record, whose ledger would be lost, with
-// hwtpm.ErrInitialised, and one with anything else where it goes with
-// hwtpm.ErrNotBlank.
-func Initialise(cfg Config) (*Manager, error) {
-	m, err := newManager(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := hwtpm.CheckBlank(cfg.Disk); err != nil {
-		return nil, err
-	}
-	key := make([]byte, hwtpm.KeySize)
-	defer clear(key)
-	rand.Read(key)
-	rand.Read(m.id[:])
-	r, err := m.tpm.Create(m.id, key, hwtpm.Policy{PCRs: cfg.PCRs, Operator: cfg.Operator})
-	if err != nil {
-		return nil, err
-	}
-	if err := m.format(key); err != nil {
-		// A loss of power leaves the indices behind; an error need not.
-		if e := m.tpm.Abandon(r); e != nil {
-			m.cfg.Log("%v", e)
-		}
-		return nil, err
-	}
-	// The root record last: an initialisation that was cut off before it
-	// leaves a disk that can be initialised again.
-	if err := hwtpm.WriteRecord(cfg.Disk, r); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-// format makes the ledger.
-func (m *Manager) format(key []byte) error {
-	var err error
-	if m.store, err = ledger.Format(m.ledgerConfig(key)); err != nil {
-		return err
-	}
-	m.records = map[UUID]record{}
-	n, err := m.tpm.Counter()
-	if err != nil {
-		return err
-	}
-	return m.store.Commit(counterChanges(n)...)
-}
-
-// Open returns the manager of an initialised disk. A disk that is not the last
-// one that the hardware TPM knows of is ledger.ErrRolledBack.
-func Open(cfg Config) (*Manager, error) {
-	m, err := newManager(cfg)
-	if err != nil {
-		return nil, err
-	}
-	r, err := hwtpm.ReadRecord(cfg.Disk)
-	if err != nil {
-		return nil, err
-	}
-	key, err := m.tpm.Unlock(r)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(key)
-	m.id = r.ID()
-	if m.store, err = ledger.Open(m.ledgerConfig(key)); err != nil {
-		return nil, err
-	}
-	if err := m.read(); err != nil {
-		return nil, err
-	}
-	if err := m.count(); err != nil {
-		return nil, err
-	}
-	return m, nil
-}
-
-// count counts this start in the hardware TPM.
-func (m *Manager) count() error {
-	last, err := m.lastCounter()
-	if err != nil {
-		return err
-	}
-	n, err := m.tpm.Counter()
-	if err != nil {
-		return err
-	}
-	if n < last {
-		return fmt.Errorf("%w: it is %d, and was %d", ErrCounter, n, last)
-	}
-	if err := m.tpm.Count(); err != nil {
-		return err
-	}
-	if n, err = m.tpm.Counter(); err != nil {
-		return err
-	}
-	return m.store.Commit(counterChanges(n)...)
-}
-
-// lastCounter reads what the last start wrote.
-func (m *Manager) lastCounter() (uint64, error) {
-	var why error
-	for _, id := range counterItems {
-		b, err := m.store.Get(id)
-		if err == nil {
-			return decodeCounter(b)
-		}
-		why = err
-	}
-	return 0, why
-}
-
-// read takes the records into memory. m.mu is held, or nobody else is there.
+// read takes the ledger into memory. m.mu is held, or nobody else is there.
 func (m *Manager) read() error {
-	m.records = map[UUID]record{}
+	var err error
+	if m.config, err = readTwice(m.store.Get, configItems(), decodeConfig); err != nil {
+		return err
+	}
+	m.records, m.groups = map[UUID]record{}, map[uint32]*group{}
 	for _, b := range m.store.All() {
-		if len(b) == 0 || b[0] != kindVTPM {
+		if len(b) == 0 {
 			continue
 		}
-		r, err := decodeRecord(b)
-		if err != nil {
-			return err
+		switch b[0] {
+		case kindVTPM:
+			r, err := decodeRecord(b)
+			if err != nil {
+				return err
+			}
+			m.records[r.uuid] = r
+		case kindGroup:
+			g, err := decodeGroup(b, m.keys.groups)
+			if err != nil {
+				return err
+			}
+			m.groups[g.ID] = g
 		}
-		m.records[r.uuid] = r
 	}
 	return nil
+}
+
+// readTwice reads an item that is in two places.
+func readTwice[T any](get func(ledger.ID) ([]byte, error), ids [2]ledger.ID, decode func([]byte) (T, error)) (v T, err error) {
+	for _, id := range ids {
+		var b []byte
+		if b, err = get(id); err == nil {
+			return decode(b)
+		}
+	}
+	return v, err
 }
 
 // settle reads the ledger again if the outcome of a commit was unknown.
@@ -243,9 +143,29 @@ func (m *Manager) settle() error {
 	return nil
 }
 
-// set changes one record, durably, from what it is to what it is to be; nil is
-// for none. On error it is as it was, or settle finds out.
-func (m *Manager) set(u UUID, from, to *record) proto.Code {
+// commit writes changes of the ledger. Nothing is locked: so others come along
+// in the same commit.
+func (m *Manager) commit(changes ...ledger.Change) proto.Code {
+	err := m.store.Commit(changes...)
+	if err == nil {
+		return proto.OK
+	}
+	m.cfg.Log("vtpmmgr: %v", err)
+	switch {
+	case errors.Is(err, ledger.ErrFull):
+		return proto.Full
+	case errors.Is(err, ledger.ErrDoubt), errors.Is(err, ledger.ErrSettled):
+		m.mu.Lock()
+		m.doubts++
+		m.mu.Unlock()
+	}
+	return proto.Failed
+}
+
+// set changes one record, durably, from what it is to what it is to be, with
+// other changes in the same commit; nil is for none. On error it is as it was, or
+// settle finds out.
+func (m *Manager) set(u UUID, from, to *record, with ...ledger.Change) proto.Code {
 	m.mu.Lock()
 	now, known := m.records[u]
 	if m.busy[u] || known != (from != nil) || known && now != *from {
@@ -256,29 +176,23 @@ func (m *Manager) set(u UUID, from, to *record) proto.Code {
 	m.busy[u] = true
 	m.mu.Unlock()
 
-	// Without the lock: so others come along in the same commit.
-	change := ledger.Change{ID: u.item()}
+	change := ledger.Change{ID: vtpmItem(u)}
 	if to != nil {
 		change = to.change()
 	}
-	err := m.store.Commit(change)
+	code := m.commit(append(with, change)...)
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.busy, u)
-	if err != nil {
-		m.cfg.Log("vtpmmgr: %v", err)
-		if errors.Is(err, ledger.ErrDoubt) || errors.Is(err, ledger.ErrSettled) {
-			m.doubts++
-		}
-		return proto.Failed
-	}
-	if to != nil {
+	switch {
+	case code != proto.OK:
+	case to != nil:
 		m.records[u] = *to
-	} else {
+	default:
 		delete(m.records, u)
 	}
-	return proto.OK
+	return code
 }
 
 // record returns what is known of a vTPM.
@@ -289,10 +203,17 @@ func (m *Manager) record(u UUID) (record, bool) {
 	return r, ok
 }
 
+// group returns a group, or nil.
+func (m *Manager) group(id uint32) *group {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.groups[id]
+}
+
 // damaged says whether there is a record of a vTPM that cannot be read: it is
 // not for a new one to take its place.
 func (m *Manager) damaged(u UUID) bool {
-	_, err := m.store.Get(u.item())
+	_, err := m.store.Get(vtpmItem(u))
 	var d *ledger.Damage
 	return errors.As(err, &d)
 }

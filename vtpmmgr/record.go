@@ -9,32 +9,14 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A record is what the manager knows of one vTPM: an item of its ledger.
-type record struct {
-	uuid UUID
-
-	// sequence is zero until the vTPM was manufactured and committed its
-	// first state.
-	sequence uint64
-	hash     [proto.HashSize]byte
-	key      [proto.KeySize]byte
-}
-
-// Kinds of item, and the version of what is in one.
+// What the ledger's items are: their first byte. Their second is a version.
 const (
-	kindVTPM    = 1
-	kindManager = 2
+	kindVTPM   = 1
+	kindGroup  = 2
+	kindAudit  = 3
+	kindConfig = 4
 
 	itemVersion = 1
-)
-
-// Offsets in a record's item.
-const (
-	recordUUID     = 2 // 16 bytes; kind and version are before it
-	recordSequence = 18
-	recordHash     = 26
-	recordKey      = 58
-	recordSize     = 90
 )
 
 var errItem = errors.New("vtpmmgr: item of the ledger is malformed")
@@ -45,46 +27,168 @@ func itemID(kind byte, name []byte) ledger.ID {
 	return ledger.ID(sum[:16])
 }
 
-func (u UUID) item() ledger.ID { return itemID(kindVTPM, u[:]) }
-
-func (r *record) change() ledger.Change {
-	b := make([]byte, recordSize)
-	b[0], b[1] = kindVTPM, itemVersion
-	copy(b[recordUUID:], r.uuid[:])
-	binary.BigEndian.PutUint64(b[recordSequence:], r.sequence)
-	copy(b[recordHash:], r.hash[:])
-	copy(b[recordKey:], r.key[:])
-	return ledger.Change{ID: r.uuid.item(), Body: b}
+// twice are the places of an item without which others cannot be served: so
+// damage in one place harms nobody.
+func twice(kind byte, name []byte) [2]ledger.ID {
+	return [2]ledger.ID{itemID(kind, name), itemID(kind, append([]byte("again "), name...))}
 }
 
-func decodeRecord(b []byte) (record, error) {
-	if len(b) != recordSize || b[0] != kindVTPM || b[1] != itemVersion {
-		return record{}, errItem
+func twiceChanges(ids [2]ledger.ID, body []byte) []ledger.Change {
+	return []ledger.Change{{ID: ids[0], Body: body}, {ID: ids[1], Body: body}}
+}
+
+func vtpmItem(u UUID) ledger.ID { return itemID(kindVTPM, u[:]) }
+
+// A record is what the manager knows of one vTPM.
+type record struct {
+	uuid      UUID
+	group     uint32
+	epoch     uint32 // restores of this vTPM
+	ledger    uint32 // epoch of the ledger in which it was committed last
+	suspended bool
+	replace   bool
+	state     proto.State // its Key is empty here; Sequence is zero before the first
+	key       wrappedKey  // State.Key under the group's key
+	saved     int64       // seconds since 1970 at which it was committed
+	image     [32]byte    // SHA-256 that the vTPM's domain has to be measured with; zeros for any
+	salt      [32]byte    // of this enrolment's backups
+	name      string
+}
+
+// Offsets in a record's item; kind and version are before them.
+const (
+	recordUUID   = 2
+	recordGroup  = recordUUID + 16
+	recordEpoch  = recordGroup + 4
+	recordLedger = recordEpoch + 4
+	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2
+	recordState  = recordFlags + 1  // sequence 8, hash 32, floors 16
+	recordKey    = recordState + 8 + proto.HashSize + proto.FloorsSize
+	recordSaved  = recordKey + wrappedSize
+	recordImage  = recordSaved + 8
+	recordSalt   = recordImage + 32
+	recordName   = recordSalt + 32 // up to proto.MaxName
+)
+
+func (r *record) change() ledger.Change {
+	b := make([]byte, recordName, recordName+len(r.name))
+	b[0], b[1] = kindVTPM, itemVersion
+	copy(b[recordUUID:], r.uuid[:])
+	binary.BigEndian.PutUint32(b[recordGroup:], r.group)
+	binary.BigEndian.PutUint32(b[recordEpoch:], r.epoch)
+	binary.BigEndian.PutUint32(b[recordLedger:], r.ledger)
+	if r.suspended {
+		b[recordFlags] |= 1
 	}
-	r := record{uuid: UUID(b[recordUUID:]), sequence: binary.BigEndian.Uint64(b[recordSequence:])}
-	copy(r.hash[:], b[recordHash:])
+	if r.replace {
+		b[recordFlags] |= 2
+	}
+	binary.BigEndian.PutUint64(b[recordState:], r.state.Sequence)
+	copy(b[recordState+8:], r.state.Hash[:])
+	copy(b[recordState+8+proto.HashSize:], r.state.Floors.Append(nil))
+	copy(b[recordKey:], r.key[:])
+	binary.BigEndian.PutUint64(b[recordSaved:], uint64(r.saved))
+	copy(b[recordImage:], r.image[:])
+	copy(b[recordSalt:], r.salt[:])
+	return ledger.Change{ID: vtpmItem(r.uuid), Body: append(b, r.name...)}
+}
+
+func decodeRecord(b []byte) (r record, err error) {
+	if len(b) < recordName || len(b) > recordName+proto.MaxName || b[0] != kindVTPM || b[1] != itemVersion || b[recordFlags] > 3 {
+		return r, errItem
+	}
+	copy(r.uuid[:], b[recordUUID:])
+	r.group = binary.BigEndian.Uint32(b[recordGroup:])
+	r.epoch = binary.BigEndian.Uint32(b[recordEpoch:])
+	r.ledger = binary.BigEndian.Uint32(b[recordLedger:])
+	r.suspended, r.replace = b[recordFlags]&1 != 0, b[recordFlags]&2 != 0
+	r.state.Sequence = binary.BigEndian.Uint64(b[recordState:])
+	copy(r.state.Hash[:], b[recordState+8:])
+	if r.state.Floors, err = proto.ParseFloors(b[recordKey-proto.FloorsSize : recordKey]); err != nil {
+		return r, errItem
+	}
 	copy(r.key[:], b[recordKey:])
+	r.saved = int64(binary.BigEndian.Uint64(b[recordSaved:]))
+	copy(r.image[:], b[recordImage:])
+	copy(r.salt[:], b[recordSalt:])
+	r.name = string(b[recordName:])
 	return r, nil
 }
 
-// counterItems have the value of the hardware TPM's counter at the last start:
-// two of them, so that no one place holds what every start needs.
-var counterItems = [2]ledger.ID{itemID(kindManager, []byte("counter")), itemID(kindManager, []byte("counter, again"))}
-
-func counterChanges(n uint64) (changes []ledger.Change) {
-	for _, id := range counterItems {
-		changes = append(changes, ledger.Change{ID: id, Body: encodeCounter(n)})
-	}
-	return changes
+// A group is a tenant.
+type group struct {
+	proto.Group
+	key [proto.KeySize]byte
 }
 
-func encodeCounter(n uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{kindManager, itemVersion}, n)
+func groupName(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
+
+// changes are the items of a group: its key wrapped with the root's, then all
+// else.
+func (g *group) changes(root []byte) []ledger.Change {
+	w := wrap(root, g.key, "group", groupName(g.ID))
+	b := append([]byte{kindGroup, itemVersion}, w[:]...)
+	return twiceChanges(twice(kindGroup, groupName(g.ID)), g.Append(b))
 }
 
-func decodeCounter(b []byte) (uint64, error) {
-	if len(b) != 10 || b[0] != kindManager || b[1] != itemVersion {
-		return 0, errItem
+func decodeGroup(b []byte, root []byte) (*group, error) {
+	if len(b) < 2+wrappedSize || b[0] != kindGroup || b[1] != itemVersion {
+		return nil, errItem
 	}
-	return binary.BigEndian.Uint64(b[2:]), nil
+	g := new(group)
+	var rest []byte
+	var err error
+	if g.Group, rest, err = proto.ParseGroup(b[2+wrappedSize:]); err != nil || len(rest) != 0 {
+		return nil, errItem
+	}
+	g.key, err = unwrap(root, wrappedKey(b[2:]), "group", groupName(g.ID))
+	return g, err
+}
+
+// wrap seals a vTPM's state key with its group's.
+func (g *group) wrap(u UUID, key [proto.KeySize]byte) wrappedKey {
+	return wrap(g.key[:], key, "state", u[:])
+}
+
+func (g *group) unwrap(r *record) ([proto.KeySize]byte, error) {
+	return unwrap(g.key[:], r.key, "state", r.uuid[:])
+}
+
+// A config is what the manager keeps of itself. It is written with each order,
+// so that the end of the audit log is in two places too.
+type config struct {
+	admin   [32]byte // Ed25519 key that orders are signed with
+	host    [32]byte // one that tells measurements only; zeros for none
+	counter uint64   // of the hardware TPM at the last start
+	ring    uint32   // how many entries of the audit log are kept
+	next    uint64   // number of the next one
+	hash    [32]byte // of the last one
+}
+
+func configItems() [2]ledger.ID { return twice(kindConfig, nil) }
+
+const configSize = 2 + 32 + 32 + 8 + 4 + 8 + 32
+
+func (c *config) changes() []ledger.Change {
+	b := append([]byte{kindConfig, itemVersion}, c.admin[:]...)
+	b = append(b, c.host[:]...)
+	b = binary.BigEndian.AppendUint64(b, c.counter)
+	b = binary.BigEndian.AppendUint32(b, c.ring)
+	b = binary.BigEndian.AppendUint64(b, c.next)
+	return twiceChanges(configItems(), append(b, c.hash[:]...))
+}
+
+func decodeConfig(b []byte) (c config, err error) {
+	if len(b) != configSize || b[0] != kindConfig || b[1] != itemVersion {
+		return c, errItem
+	}
+	copy(c.admin[:], b[2:])
+	copy(c.host[:], b[34:])
+	c.counter, c.ring = binary.BigEndian.Uint64(b[66:]), binary.BigEndian.Uint32(b[74:])
+	c.next = binary.BigEndian.Uint64(b[78:])
+	copy(c.hash[:], b[86:])
+	if c.ring == 0 {
+		return c, errItem
+	}
+	return c, nil
 }

@@ -3,15 +3,18 @@ package vtpmmgr
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
+	"time"
 
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A Peer is who is at the other end of a connection, as the toolstack says,
-// never as the peer does.
+// A Peer is who is at the other end of a connection, as the toolstack and the
+// hypervisor say, never as the peer does.
 type Peer struct {
 	Domain uint16
 	UUID   UUID
+	Label  string // security label of its domain; empty where Xen enforces no policy
 }
 
 // A Session serves one connection, one request at a time.
@@ -21,12 +24,17 @@ type Session struct {
 	admin bool
 
 	loaded bool // guarded by m.mu
+
+	// Of an administrator, who asks one thing at a time.
+	greeted bool
+	nonce   [32]byte
+	count   uint64 // orders since the greeting
 }
 
 // Open begins a session. Domain 0 is the administrator, whatever its uuid; any
-// other domain is the vTPM that its uuid names. A second domain with the uuid
-// of a connected one is refused with proto.Busy, an unknown one with
-// proto.NotEnrolled, one whose record is damaged with proto.Damaged.
+// other domain is the vTPM that its uuid names. The error of a refusal is a
+// proto.Code: Busy for a second domain with the uuid of a connected one,
+// NotEnrolled, Damaged, Suspended, WrongLabel, NotMeasured or WrongImage.
 func (m *Manager) Open(p Peer) (*Session, error) {
 	s := &Session{m: m, peer: p, admin: p.Domain == 0}
 	if s.admin {
@@ -35,19 +43,58 @@ func (m *Manager) Open(p Peer) (*Session, error) {
 	if err := m.settle(); err != nil {
 		return nil, fmt.Errorf("%w: %w", proto.Failed, err)
 	}
-	if m.damaged(p.UUID) {
-		return nil, fmt.Errorf("%w: %v", proto.Damaged, p.UUID)
-	}
+	damaged := m.damaged(p.UUID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, ok := m.records[p.UUID]; !ok {
-		return nil, fmt.Errorf("%w: %v", proto.NotEnrolled, p.UUID)
+	code := m.admit(p)
+	if damaged {
+		code = proto.Damaged
 	}
-	if m.connected[p.UUID] != nil {
-		return nil, fmt.Errorf("%w: %v", proto.Busy, p.UUID)
+	if code != proto.OK {
+		m.refused[code]++
+		return nil, fmt.Errorf("%w: %v in domain %d", code, p.UUID, p.Domain)
 	}
 	m.connected[p.UUID] = s
 	return s, nil
+}
+
+// admit says whether a vTPM may connect. m.mu is held.
+func (m *Manager) admit(p Peer) proto.Code {
+	r, ok := m.records[p.UUID]
+	if !ok {
+		return proto.NotEnrolled
+	}
+	g := m.groups[r.group]
+	image, measured := m.measured[p.Domain]
+	switch {
+	case g == nil:
+		return proto.NoGroup // its item is damaged, in both places
+	case r.suspended:
+		return proto.Suspended
+	case !labelAllowed(g.Labels, p.Label):
+		return proto.WrongLabel
+	case r.image != [32]byte{} && !measured:
+		return proto.NotMeasured
+	case r.image != [32]byte{} && image != r.image:
+		return proto.WrongImage
+	case m.connected[p.UUID] != nil:
+		return proto.Busy
+	}
+	return proto.OK
+}
+
+// labelAllowed looks a label up in a list with commas between; an empty list
+// allows any.
+func labelAllowed(list, label string) bool {
+	if list == "" {
+		return true
+	}
+	for l := range strings.SplitSeq(list, ",") {
+		if label != "" && strings.TrimSpace(l) == label {
+			return true
+		}
+	}
+	return false
 }
 
 // Close ends the session.
@@ -73,17 +120,18 @@ func (s *Session) execute(message []byte) (proto.Code, []byte) {
 	if err != nil {
 		return proto.BadMessage, nil
 	}
+	o := proto.Ordinal(ordinal)
 	if err := s.m.settle(); err != nil {
 		s.m.cfg.Log("%v", err)
-		if proto.Ordinal(ordinal) != proto.Status {
+		if o != proto.Status && o != proto.Hello {
 			return proto.Failed, nil
 		}
 	}
 	switch {
 	case tag == proto.TagAdmin && s.admin:
-		return s.adminRequest(proto.Ordinal(ordinal), body)
+		return s.order(o, body)
 	case tag == proto.TagRequest && !s.admin:
-		return s.request(proto.Ordinal(ordinal), body)
+		return s.request(o, body)
 	}
 	return proto.BadOrdinal, nil
 }
@@ -91,8 +139,11 @@ func (s *Session) execute(message []byte) (proto.Code, []byte) {
 // request runs a vTPM's request.
 func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 	r, ok := s.m.record(s.peer.UUID)
-	if !ok {
-		return proto.NotEnrolled, nil // deleted while connected
+	switch {
+	case !ok:
+		return proto.NotEnrolled, nil // destroyed while connected
+	case r.suspended:
+		return proto.Suspended, nil
 	}
 	switch o {
 	case proto.Load:
@@ -101,12 +152,10 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		}
 		return s.load(&r)
 	case proto.Commit:
-		if len(body) != 8+proto.HashSize+proto.KeySize {
+		next, err := proto.ParseState(body)
+		if err != nil {
 			return proto.BadMessage, nil
 		}
-		next := record{uuid: s.peer.UUID, sequence: binary.BigEndian.Uint64(body)}
-		copy(next.hash[:], body[8:])
-		copy(next.key[:], body[8+proto.HashSize:])
 		return s.commit(&r, &next), nil
 	case proto.Random:
 		if len(body) != 2 {
@@ -137,126 +186,74 @@ func (s *Session) failed(b []byte, err error) (proto.Code, []byte) {
 }
 
 func (s *Session) load(r *record) (proto.Code, []byte) {
-	entropy, err := s.m.tpm.Random(proto.SeedSize)
-	if err != nil {
-		return s.failed(nil, err)
+	m := s.m
+	grant := proto.Grant{Manufacture: r.state.Sequence == 0, Replace: r.replace && r.state.Sequence == 0, UUID: r.uuid,
+		Epoch: r.epoch, Ledger: m.store.Epoch(), State: r.state}
+	g := m.group(r.group)
+	if g == nil {
+		return proto.NoGroup, nil
 	}
-	g := proto.Grant{Manufacture: r.sequence == 0, UUID: r.uuid, Sequence: r.sequence, Hash: r.hash, Key: r.key}
-	copy(g.Entropy[:], entropy)
-	s.m.mu.Lock()
-	defer s.m.mu.Unlock()
+	entropy, err := m.tpm.Random(proto.SeedSize)
+	switch {
+	case err == nil:
+		copy(grant.Entropy[:], entropy)
+	case grant.Manufacture:
+		// The seeds of a TPM that lives for years wait for the hardware's.
+		return s.failed(nil, err)
+	default:
+		m.cfg.Log("vtpmmgr: %v starts without random bytes of the hardware TPM: %v", r.uuid, err)
+		randomBytes(grant.Entropy[:])
+	}
+	if !grant.Manufacture {
+		if grant.State.Key, err = g.unwrap(r); err != nil {
+			return s.failed(nil, err)
+		}
+		if r.ledger != m.store.Epoch() {
+			grant.State.Floors = raised(r.state.Floors, r.saved, time.Now().Unix())
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	s.loaded = true
-	return proto.OK, g.Append(nil)
+	return proto.OK, grant.Append(nil)
 }
 
-func (s *Session) commit(last, next *record) proto.Code {
-	s.m.mu.Lock()
+func (s *Session) commit(last *record, next *proto.State) proto.Code {
+	m := s.m
+	m.mu.Lock()
 	loaded := s.loaded
-	s.m.mu.Unlock()
+	m.mu.Unlock()
+	g := m.group(last.group)
 	switch {
 	case !loaded:
 		return proto.NotConnected
-	case *next == *last:
-		return proto.OK // asked twice: it is done
-	case next.sequence != last.sequence+1:
+	case g == nil:
+		return proto.NoGroup
+	case next.Sequence == last.state.Sequence:
+		return again(g, last, next)
+	case next.Sequence != last.state.Sequence+1:
 		return proto.BadSequence
 	}
-	return s.m.set(s.peer.UUID, last, next)
+	to := *last
+	to.state, to.state.Key = *next, [proto.KeySize]byte{}
+	to.key = g.wrap(to.uuid, next.Key)
+	to.ledger, to.saved = m.store.Epoch(), time.Now().Unix()
+	return m.set(s.peer.UUID, last, &to)
 }
 
-// listMax is how many entries one answer has: what fits on a ring page.
-const listMax = 128
-
-// adminRequest runs an administrator's request.
-func (s *Session) adminRequest(o proto.Ordinal, body []byte) (proto.Code, []byte) {
-	m := s.m
-	switch o {
-	case proto.Enroll, proto.Delete:
-		if len(body) != 16 {
-			return proto.BadMessage, nil
-		}
-		u := UUID(body)
-		if o == proto.Enroll {
-			return s.enroll(u), nil
-		}
-		return s.delete(u), nil
-	case proto.List:
-		if len(body) != 4 {
-			return proto.BadMessage, nil
-		}
-		return proto.OK, m.list(binary.BigEndian.Uint32(body))
-	case proto.Status:
-		if len(body) != 0 {
-			return proto.BadMessage, nil
-		}
-		return proto.OK, []byte(m.status())
+// again answers a commit that was asked for twice: it is done.
+func again(g *group, last *record, next *proto.State) proto.Code {
+	if next.Sequence == 0 {
+		return proto.BadSequence
 	}
-	return proto.BadOrdinal, nil
-}
-
-func (s *Session) enroll(u UUID) proto.Code {
-	if _, known := s.m.record(u); known {
-		return proto.Exists
+	key, err := g.unwrap(last)
+	if err != nil {
+		return proto.Failed
 	}
-	if s.m.damaged(u) {
-		return proto.Damaged
+	have := last.state
+	have.Key = key
+	if have != *next {
+		return proto.BadSequence
 	}
-	code := s.m.set(u, nil, &record{uuid: u})
-	s.m.cfg.Log("vtpmmgr: enroll %v: %v", u, code)
-	return code
-}
-
-func (s *Session) delete(u UUID) proto.Code {
-	var from *record
-	if r, known := s.m.record(u); known {
-		from = &r
-	} else if !s.m.damaged(u) {
-		return proto.NotEnrolled
-	}
-	code := s.m.set(u, from, nil)
-	if code == proto.OK {
-		s.m.mu.Lock()
-		if c := s.m.connected[u]; c != nil {
-			c.loaded = false // what it loaded is not of a later enrolment
-		}
-		s.m.mu.Unlock()
-	}
-	s.m.cfg.Log("vtpmmgr: delete %v: %v", u, code)
-	return code
-}
-
-// status tells how the manager is, for people.
-func (m *Manager) status() string {
-	m.mu.Lock()
-	vtpms, connected := len(m.records), len(m.connected)
-	m.mu.Unlock()
-	b := fmt.Appendf(nil, "vTPMs %d, connected %d, ledger %d, epoch %d, guard %v", vtpms, connected,
-		m.store.Sequence(), m.store.Epoch(), m.store.Mode())
-	if n := len(m.store.Damaged()); n > 0 {
-		b = fmt.Appendf(b, ", damaged records %d", n)
-	}
-	for _, err := range []error{m.tpm.Health(), m.store.Health()} {
-		if err != nil {
-			b = fmt.Appendf(b, "\ndegraded: %v", err)
-		}
-	}
-	return string(b)
-}
-
-// list returns the entries from number first on, in the order of their uuids.
-func (m *Manager) list(first uint32) []byte {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	uuids := m.uuids()
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(uuids)))
-	if uint64(first) > uint64(len(uuids)) {
-		return b
-	}
-	uuids = uuids[first:]
-	for _, u := range uuids[:min(len(uuids), listMax)] {
-		r := m.records[u]
-		out := proto.Entry{UUID: u, Sequence: r.sequence, State: r.sequence != 0, Connected: m.connected[u] != nil}
-		b = out.Append(b)
-	}
-	return b
+	return proto.OK
 }

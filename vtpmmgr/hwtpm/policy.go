@@ -78,6 +78,19 @@ func Approve(key *ecdsa.PrivateKey, pcrs []uint, values []byte) (*Approval, erro
 	return a, nil
 }
 
+// NewApproval puts an approval together that came from elsewhere; Record.Approve
+// checks it.
+func NewApproval(mask uint32, policy [32]byte, signature [64]byte) (*Approval, error) {
+	pcrs, err := unmask(mask)
+	if err != nil {
+		return nil, err
+	}
+	return &Approval{PCRs: pcrs, Policy: policy, Signature: signature}, nil
+}
+
+// Mask is a bit for each of the PCRs.
+func (a *Approval) Mask() uint32 { return mask(a.PCRs) }
+
 // digest is what is signed (Part 3, TPM2_PolicyAuthorize, aHash).
 func (a *Approval) digest() [32]byte { return sha256.Sum256(append(a.Policy[:], policyRef...)) }
 

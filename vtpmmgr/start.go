@@ -1,0 +1,224 @@
+package vtpmmgr
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/ledger"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// A Setup is what a manager is given once, by Initialise.
+type Setup struct {
+	// Admin is the key that orders have to be signed with. It is required.
+	Admin ed25519.PublicKey
+
+	// Host, if set, is a key that may tell which image a domain runs, and
+	// nothing else.
+	Host ed25519.PublicKey
+
+	// PCRs are the SHA-256 PCRs of the hardware TPM to which the root key is
+	// sealed as they are now, in rising order.
+	PCRs []uint
+
+	// Operator, if set, is a key of P-256 that may approve other values of the
+	// PCRs.
+	Operator *ecdsa.PublicKey
+}
+
+// Errors of starting a manager, besides those of packages hwtpm and ledger.
+var (
+	ErrCounter = errors.New("vtpmmgr: the hardware TPM's counter ran backwards")
+	ErrRestore = errors.New("vtpmmgr: the order to restore is not signed by the administrator for this moment")
+)
+
+// unlock takes the root key apart, and forgets it.
+func (m *Manager) unlock(r *hwtpm.Record, key []byte) (err error) {
+	m.root, m.id = r, r.ID()
+	m.keys, err = newKeys(key)
+	clear(key)
+	return err
+}
+
+// ledgerConfig is that of the ledger behind the root record.
+func (m *Manager) ledgerConfig() ledger.Config {
+	return ledger.Config{Disk: m.cfg.Disk, Offset: hwtpm.Area, Manager: m.id, Key: m.keys.ledger,
+		Anchor: m.tpm.Anchor(), Mode: m.cfg.Mode, Log: m.cfg.Log}
+}
+
+// Initialise makes a new, empty ledger on a disk that has none, with a new
+// root key. It refuses a disk with a root record, whose ledger would be lost, with
+// hwtpm.ErrInitialised, and one with anything else where it goes with
+// hwtpm.ErrNotBlank.
+func Initialise(cfg Config, s Setup) (*Manager, error) {
+	if len(s.Admin) != ed25519.PublicKeySize || len(s.Host) != 0 && len(s.Host) != ed25519.PublicKeySize {
+		return nil, errors.New("vtpmmgr: an administrator's key of 32 bytes is needed")
+	}
+	m, err := newManager(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := hwtpm.CheckBlank(cfg.Disk); err != nil {
+		return nil, err
+	}
+	key := make([]byte, hwtpm.KeySize)
+	defer clear(key)
+	rand.Read(key)
+	var id [16]byte
+	rand.Read(id[:])
+	r, err := m.tpm.Create(id, key, hwtpm.Policy{PCRs: s.PCRs, Operator: s.Operator})
+	if err != nil {
+		return nil, err
+	}
+	if err := m.unlock(r, key); err != nil {
+		return nil, err
+	}
+	if err := m.format(s); err != nil {
+		// A loss of power leaves the indices behind; an error need not.
+		if e := m.tpm.Abandon(r); e != nil {
+			m.cfg.Log("%v", e)
+		}
+		return nil, err
+	}
+	// The root record last: an initialisation that was cut off before it
+	// leaves a disk that can be initialised again.
+	if err := hwtpm.WriteRecord(cfg.Disk, r); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// format makes the ledger, with a group that is there from the beginning.
+func (m *Manager) format(s Setup) error {
+	var err error
+	if m.store, err = ledger.Format(m.ledgerConfig()); err != nil {
+		return err
+	}
+	c := config{admin: [32]byte(s.Admin), ring: uint32(max(auditLeast, min(auditMost, m.store.Room()/auditShare)))}
+	if len(s.Host) != 0 {
+		c.host = [32]byte(s.Host)
+	}
+	if c.counter, err = m.tpm.Counter(); err != nil {
+		return err
+	}
+	m.config, m.records = c, map[UUID]record{}
+	g := &group{Group: proto.Group{Name: "default"}}
+	rand.Read(g.key[:])
+	m.groups = map[uint32]*group{0: g}
+	return m.logged(UUID{}, "initialise", fmt.Sprintf("PCRs %v", s.PCRs), g.changes(m.keys.groups)...)
+}
+
+// logged commits changes at a start, with an entry of the audit log.
+func (m *Manager) logged(u UUID, event, detail string, changes ...ledger.Change) error {
+	c, entry := m.config.entry(u, event, detail)
+	changes = append(append(changes, c.changes()...), ledger.Change{ID: m.config.auditItem(m.config.next), Body: auditBody(entry)})
+	if err := m.store.Commit(changes...); err != nil {
+		return err
+	}
+	m.config = c
+	return nil
+}
+
+// unlocked reads the root record and has its key.
+func unlocked(cfg Config) (*Manager, error) {
+	m, err := newManager(cfg)
+	if err != nil {
+		return nil, err
+	}
+	r, err := hwtpm.ReadRecord(cfg.Disk)
+	if err != nil {
+		return nil, err
+	}
+	key, err := m.tpm.Unlock(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.unlock(r, key); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Open returns the manager of an initialised disk. A disk that is not the last
+// one that the hardware TPM knows of is ledger.ErrRolledBack; the error names
+// what OpenRestored has to be given a signature of.
+func Open(cfg Config) (*Manager, error) {
+	m, err := unlocked(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if m.store, err = ledger.Open(m.ledgerConfig()); err != nil {
+		if errors.Is(err, ledger.ErrRolledBack) {
+			if n, e := m.tpm.Counter(); e == nil {
+				err = fmt.Errorf("%w; to restore it: manager %x, counter %d", err, m.id, n)
+			}
+		}
+		return nil, err
+	}
+	if err := m.start("start"); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// OpenRestored opens an old copy of the manager's disk, which Open refuses with
+// ledger.ErrRolledBack, into a new epoch. The signature is the administrator's, of
+// proto.SignedRestore for this manager and the hardware counter's present value;
+// it serves once.
+func OpenRestored(cfg Config, signature []byte) (*Manager, error) {
+	m, err := unlocked(cfg)
+	if err != nil {
+		return nil, err
+	}
+	// Whose key it is says the old ledger itself: it is authentic, only old.
+	c, err := readTwice(func(id ledger.ID) ([]byte, error) { return ledger.Peek(m.ledgerConfig(), id) }, configItems(), decodeConfig)
+	if err != nil {
+		return nil, err
+	}
+	n, err := m.tpm.Counter()
+	if err != nil {
+		return nil, err
+	}
+	if !ed25519.Verify(c.admin[:], proto.SignedRestore(m.id, n), signature) {
+		return nil, fmt.Errorf("%w: manager %x, counter %d", ErrRestore, m.id, n)
+	}
+	// Counted first: the order is used up, and the epoch is one of its own.
+	if err := m.tpm.Count(); err != nil {
+		return nil, err
+	}
+	if n, err = m.tpm.Counter(); err != nil {
+		return nil, err
+	}
+	if m.store, err = ledger.Restore(m.ledgerConfig(), uint32(n)); err != nil {
+		return nil, err
+	}
+	if err := m.start("restore ledger"); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// start reads the ledger, and counts this start in the hardware TPM.
+func (m *Manager) start(event string) error {
+	if err := m.read(); err != nil {
+		return err
+	}
+	n, err := m.tpm.Counter()
+	if err != nil {
+		return err
+	}
+	if n < m.config.counter {
+		return fmt.Errorf("%w: it is %d, and was %d", ErrCounter, n, m.config.counter)
+	}
+	if err := m.tpm.Count(); err != nil {
+		return err
+	}
+	if m.config.counter, err = m.tpm.Counter(); err != nil {
+		return err
+	}
+	return m.logged(UUID{}, event, fmt.Sprintf("epoch %d, counter %d", m.store.Epoch(), m.config.counter))
+}
