@@ -2,11 +2,13 @@ package vtpmmgr
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -21,9 +23,28 @@ const testDisk = 256 << 10
 
 var testUUID = UUID{0xAA, 1}
 
+// Keys of the tests.
+var (
+	testAdmin    = ed25519.NewKeyFromSeed(make([]byte, 32))
+	testHost     = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, 32))
+	testApprover = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{2}, 32))
+)
+
+func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519.PublicKey) }
+
+func testSetup() Setup {
+	return Setup{Admin: public(testAdmin), Host: public(testHost), PCRs: []uint{0, 7}}
+}
+
+func enroll(c *proto.Client, u UUID) error { return c.Enroll(&proto.Enrolment{UUID: u}) }
+
+func commit(c *proto.Client, sequence uint64, hash, key [32]byte) error {
+	return c.Commit(&proto.State{Sequence: sequence, Hash: hash, Key: key})
+}
+
 func newTestManager(t *testing.T, tpm transport.TPM, disk block.Device) *Manager {
 	t.Helper()
-	m, err := Initialise(Config{TPM: tpm, Disk: disk, PCRs: []uint{0, 7}, Log: t.Logf})
+	m, err := Initialise(Config{TPM: tpm, Disk: disk, Log: t.Logf}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +58,7 @@ func connect(t *testing.T, m *Manager, p Peer) *proto.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }}
+	return &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }, Key: testAdmin}
 }
 
 func TestLife(t *testing.T) {
@@ -50,14 +71,14 @@ func TestLife(t *testing.T) {
 		t.Fatalf("unknown vTPM: %v", err)
 	}
 	admin := connect(t, m, Peer{})
-	if err := admin.Enroll(testUUID); err != nil {
+	if err := enroll(admin, testUUID); err != nil {
 		t.Fatal(err)
 	}
-	if err := admin.Enroll(testUUID); !errors.Is(err, proto.Exists) {
+	if err := enroll(admin, testUUID); !errors.Is(err, proto.Exists) {
 		t.Fatalf("enrolled twice: %v", err)
 	}
 	c := connect(t, m, vtpm)
-	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.NotConnected) {
+	if err := commit(c, 1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.NotConnected) {
 		t.Fatalf("commit before load: %v", err)
 	}
 	g, err := c.Load()
@@ -71,12 +92,12 @@ func TestLife(t *testing.T) {
 		sequence uint64
 		err      error
 	}{{1, nil}, {1, nil}, {3, proto.BadSequence}, {2, nil}, {1, proto.BadSequence}} {
-		err := c.Commit(step.sequence, [32]byte{byte(step.sequence)}, [32]byte{2})
+		err := commit(c, step.sequence, [32]byte{byte(step.sequence)}, [32]byte{2})
 		if !errors.Is(err, step.err) {
 			t.Fatalf("commit %d: %v, want %v", step.sequence, err, step.err)
 		}
 	}
-	if err := c.Enroll(UUID{9}); !errors.Is(err, proto.BadOrdinal) {
+	if _, err := c.Hello(); !errors.Is(err, proto.BadOrdinal) {
 		t.Fatalf("a vTPM that gives orders: %v", err)
 	}
 
@@ -87,20 +108,20 @@ func TestLife(t *testing.T) {
 	}
 	c = connect(t, m, vtpm)
 	g, err = c.Load()
-	if err != nil || g.Manufacture || g.Sequence != 2 || g.Hash != [32]byte{2} || g.Key != [32]byte{2} {
+	if err != nil || g.Manufacture || g.State.Sequence != 2 || g.State.Hash != [32]byte{2} || g.State.Key != [32]byte{2} {
 		t.Fatalf("after a restart: %+v, %v", g, err)
 	}
 	entries, err := connect(t, m, Peer{}).List()
 	if err != nil || len(entries) != 1 || entries[0] != (proto.Entry{UUID: testUUID, Sequence: 2, State: true, Connected: true}) {
 		t.Fatalf("list: %+v, %v", entries, err)
 	}
-	if err := connect(t, m, Peer{}).Delete(testUUID); err != nil {
+	if err := connect(t, m, Peer{}).Destroy(testUUID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Load(); !errors.Is(err, proto.NotEnrolled) {
 		t.Fatalf("deleted while connected: %v", err)
 	}
-	if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, hwtpm.ErrInitialised) {
+	if _, err := Initialise(Config{TPM: tpm, Disk: disk}, testSetup()); !errors.Is(err, hwtpm.ErrInitialised) {
 		t.Fatalf("initialised twice: %v", err)
 	}
 }
@@ -170,8 +191,8 @@ func TestCut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }}
-		err = c.Enroll(UUID{byte(at + 1)})
+		c := &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }, Key: testAdmin}
+		err = enroll(c, UUID{byte(at + 1)})
 		disk.Hook = nil
 		again, openErr := Open(Config{TPM: tpm, Disk: disk})
 		if openErr != nil {
@@ -200,7 +221,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(proto.Message(proto.TagAdmin, uint32(proto.List), make([]byte, 4)))
 	f.Add(proto.Message(proto.TagAdmin, uint32(proto.Enroll), make([]byte, 16)))
 	tpm := hardwareTPM(f)
-	m, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk)})
+	m, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk)}, testSetup())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -217,14 +238,21 @@ func FuzzSession(f *testing.F) {
 }
 
 func FuzzRecord(f *testing.F) {
-	f.Add((&record{uuid: testUUID, sequence: 3}).change().Body)
+	f.Add((&record{uuid: testUUID, state: proto.State{Sequence: 3}, suspended: true, name: "a"}).change().Body)
+	f.Add((&config{ring: 8}).changes()[0].Body)
+	root := make([]byte, 32)
+	f.Add((&group{Group: proto.Group{ID: 3, Name: "b", Escrow: make([]byte, 32), Labels: "c,d"}}).changes(root)[0].Body)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, err := decodeRecord(b); err == nil && !bytes.Equal(r.change().Body, b) {
 			t.Fatal("does not come back")
 		}
-		if n, err := decodeCounter(b); err == nil && !bytes.Equal(encodeCounter(n), b) {
-			t.Fatal("counter does not come back")
+		if c, err := decodeConfig(b); err == nil && !bytes.Equal(c.changes()[0].Body, b) {
+			t.Fatal("configuration does not come back")
 		}
+		if g, err := decodeGroup(b, root); err == nil {
+			g.changes(root)
+		}
+		parseBackup(b)
 	})
 }
 
@@ -234,11 +262,13 @@ func TestInitialiseRefuses(t *testing.T) {
 	for _, off := range []int{0, 510, 1080, hwtpm.Area - 1} { // partition table, ext4, ...
 		disk := block.NewMem(testDisk)
 		disk.Data[off] = 0x55
-		if _, err := Initialise(Config{TPM: tpm, Disk: disk}); !errors.Is(err, hwtpm.ErrNotBlank) {
+		if _, err := Initialise(Config{TPM: tpm, Disk: disk}, testSetup()); !errors.Is(err, hwtpm.ErrNotBlank) {
 			t.Errorf("something at %d: %v", off, err)
 		}
 	}
-	if _, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk), PCRs: []uint{24}}); err == nil {
+	setup := testSetup()
+	setup.PCRs = []uint{24}
+	if _, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk)}, setup); err == nil {
 		t.Error("PCR 24 was taken")
 	}
 }
@@ -257,13 +287,13 @@ func TestCutInitialise(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := Initialise(Config{TPM: tpm, Disk: disk})
+		_, err := Initialise(Config{TPM: tpm, Disk: disk}, testSetup())
 		disk.Hook = nil
 		if err == nil {
 			break
 		}
 		cuts++
-		_, err = Initialise(Config{TPM: tpm, Disk: disk})
+		_, err = Initialise(Config{TPM: tpm, Disk: disk}, testSetup())
 		if errors.Is(err, hwtpm.ErrInitialised) {
 			_, err = Open(Config{TPM: tpm, Disk: disk}) // the record was whole
 		}
@@ -303,17 +333,17 @@ func TestDeleteEnroll(t *testing.T) {
 	t.Parallel()
 	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
-	if err := admin.Enroll(testUUID); err != nil {
+	if err := enroll(admin, testUUID); err != nil {
 		t.Fatal(err)
 	}
 	c := connect(t, m, Peer{Domain: 5, UUID: testUUID})
 	if _, err := c.Load(); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(admin.Delete(testUUID), admin.Enroll(testUUID)); err != nil {
+	if err := errors.Join(admin.Destroy(testUUID), enroll(admin, testUUID)); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.NotConnected) {
+	if err := commit(c, 1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.NotConnected) {
 		t.Fatalf("commit of what was loaded before: %v", err)
 	}
 }
@@ -323,7 +353,7 @@ func TestFlood(t *testing.T) {
 	t.Parallel()
 	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
-	if err := errors.Join(admin.Enroll(UUID{1}), admin.Enroll(UUID{2})); err != nil {
+	if err := errors.Join(enroll(admin, UUID{1}), enroll(admin, UUID{2})); err != nil {
 		t.Fatal(err)
 	}
 	flood, quiet := connect(t, m, Peer{Domain: 1, UUID: UUID{1}}), connect(t, m, Peer{Domain: 2, UUID: UUID{2}})
@@ -356,7 +386,7 @@ func TestFlood(t *testing.T) {
 	}
 	const commits = 20
 	for n := range uint64(commits) {
-		if err := quiet.Commit(n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
+		if err := commit(quiet, n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -376,14 +406,14 @@ func TestRolledBack(t *testing.T) {
 	t.Parallel()
 	disk := block.NewMem(testDisk)
 	config := Config{TPM: hardwareTPM(t), Disk: disk, Log: t.Logf}
-	m, err := Initialise(config)
+	m, err := Initialise(config, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var old [][]byte
 	keep := func() { old = append(old, bytes.Clone(disk.Data)) }
 	keep()
-	if err := connect(t, m, Peer{}).Enroll(testUUID); err != nil {
+	if err := enroll(connect(t, m, Peer{}), testUUID); err != nil {
 		t.Fatal(err)
 	}
 	c := connect(t, m, Peer{Domain: 5, UUID: testUUID})
@@ -392,7 +422,7 @@ func TestRolledBack(t *testing.T) {
 	}
 	for n := range uint64(5) {
 		keep()
-		if err := c.Commit(n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
+		if err := commit(c, n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -415,7 +445,7 @@ func TestRolledBack(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the newest: %v", err)
 	}
-	if g, err := connect(t, m, Peer{Domain: 6, UUID: testUUID}).Load(); err != nil || g.Sequence != 5 {
+	if g, err := connect(t, m, Peer{Domain: 6, UUID: testUUID}).Load(); err != nil || g.State.Sequence != 5 {
 		t.Fatalf("the newest: %+v, %v", g, err)
 	}
 	// That start was a commit, too.
@@ -431,7 +461,7 @@ func TestDegraded(t *testing.T) {
 	tpm := &mortal{TPM: hardwareTPM(t)}
 	m := newTestManager(t, tpm, block.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
-	if err := admin.Enroll(testUUID); err != nil {
+	if err := enroll(admin, testUUID); err != nil {
 		t.Fatal(err)
 	}
 	c := connect(t, m, Peer{Domain: 5, UUID: testUUID})
@@ -439,10 +469,10 @@ func TestDegraded(t *testing.T) {
 		t.Fatal(err)
 	}
 	tpm.dead.Store(true)
-	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.Failed) {
+	if err := commit(c, 1, [32]byte{1}, [32]byte{2}); !errors.Is(err, proto.Failed) {
 		t.Fatalf("commit: %v", err)
 	}
-	if s, err := admin.Status(); err != nil || !strings.Contains(s, "degraded: ") {
+	if s, err := admin.Status(); err != nil || !strings.HasPrefix(s["anchor"], "degraded: ") || !strings.HasPrefix(s["tpm"], "degraded: ") {
 		t.Errorf("status: %q, %v", s, err)
 	}
 	tpm.dead.Store(false)
@@ -450,10 +480,10 @@ func TestDegraded(t *testing.T) {
 	if err != nil || !g.Manufacture {
 		t.Fatalf("the commit that failed: %+v, %v", g, err)
 	}
-	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); err != nil {
+	if err := commit(c, 1, [32]byte{1}, [32]byte{2}); err != nil {
 		t.Fatalf("alive again: %v", err)
 	}
-	if s, err := admin.Status(); err != nil || strings.Contains(s, "degraded") {
+	if s, err := admin.Status(); err != nil || s["anchor"] != "ok" || s["tpm"] != "ok" {
 		t.Errorf("status: %q, %v", s, err)
 	}
 }
@@ -471,16 +501,25 @@ func (m *mortal) Send(b []byte) ([]byte, error) {
 	return m.TPM.Send(b)
 }
 
+// A slow TPM takes a millisecond for each command.
+type slow struct{ transport.TPM }
+
+func (s slow) Send(b []byte) ([]byte, error) {
+	time.Sleep(time.Millisecond)
+	return s.TPM.Send(b)
+}
+
 // TestGroupCommit has many vTPMs commit at once: they share what is written.
 func TestGroupCommit(t *testing.T) {
 	t.Parallel()
 	const vtpms, commits = 16, 5
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	// A TPM with a time of its own: so commits do meet, whatever the scheduler.
+	m := newTestManager(t, slow{hardwareTPM(t)}, block.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	var all []*proto.Client
 	for i := range vtpms {
 		u := UUID{byte(i + 1)}
-		if err := admin.Enroll(u); err != nil {
+		if err := enroll(admin, u); err != nil {
 			t.Fatal(err)
 		}
 		c := connect(t, m, Peer{Domain: uint16(i + 1), UUID: u})
@@ -494,7 +533,7 @@ func TestGroupCommit(t *testing.T) {
 	for _, c := range all {
 		wait.Go(func() {
 			for n := range uint64(commits) {
-				if err := c.Commit(n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
+				if err := commit(c, n+1, [32]byte{byte(n)}, [32]byte{2}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -92,14 +92,14 @@ func TestOtherMaker(t *testing.T) {
 
 	bus := &tapped{TPM: tpm}
 	m := newTestManager(t, bus, disk)
-	if err := connect(t, m, Peer{}).Enroll(testUUID); err != nil {
+	if err := enroll(connect(t, m, Peer{}), testUUID); err != nil {
 		t.Fatal(err)
 	}
 	c := connect(t, m, Peer{Domain: 5, UUID: testUUID})
 	if _, err := c.Load(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Commit(1, [32]byte{1}, [32]byte{2}); err != nil {
+	if err := commit(c, 1, [32]byte{1}, [32]byte{2}); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := c.Random(100); err != nil || len(b) != 100 {
@@ -116,7 +116,7 @@ func TestOtherMaker(t *testing.T) {
 	if b, err := c.Random(32); err != nil || len(b) != 32 {
 		t.Fatalf("after a reset of the TPM: %v", err)
 	}
-	if err := c.Commit(2, [32]byte{1}, [32]byte{2}); err != nil {
+	if err := commit(c, 2, [32]byte{1}, [32]byte{2}); err != nil {
 		t.Fatalf("after a reset of the TPM: %v", err)
 	}
 
@@ -125,7 +125,7 @@ func TestOtherMaker(t *testing.T) {
 		t.Fatalf("same TPM after a reset: %v", err)
 	}
 	g, err := connect(t, m, Peer{Domain: 6, UUID: testUUID}).Load()
-	if err != nil || g.Sequence != 2 || g.Key != [32]byte{2} {
+	if err != nil || g.State.Sequence != 2 || g.State.Key != [32]byte{2} {
 		t.Fatalf("after a reset: %+v, %v", g, err)
 	}
 
