@@ -153,14 +153,7 @@ func TestRootIsBound(t *testing.T) {
 	if _, err := Open(config); err != nil {
 		t.Fatalf("the right TPM and disk: %v", err)
 	}
-	if _, err := (tpm2.PCRExtend{
-		PCRHandle: tpm2.AuthHandle{Handle: 7, Auth: tpm2.PasswordAuth(nil)},
-		Digests: tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{
-			{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)},
-		}},
-	}).Execute(tpm); err != nil {
-		t.Fatal(err)
-	}
+	extendPCR(t, tpm, 7)
 	if _, err := Open(config); !errors.Is(err, hwtpm.ErrPCR) {
 		t.Errorf("another PCR: %v", err)
 	}

@@ -133,14 +133,7 @@ func TestOtherMaker(t *testing.T) {
 	if _, err := Open(config(other)); !errors.Is(err, hwtpm.ErrOtherTPM) {
 		t.Errorf("another TPM: %v", err)
 	}
-	if _, err := (tpm2.PCRExtend{
-		PCRHandle: tpm2.AuthHandle{Handle: 7, Auth: tpm2.PasswordAuth(nil)},
-		Digests: tpm2.TPMLDigestValues{Digests: []tpm2.TPMTHA{
-			{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)},
-		}},
-	}).Execute(tpm); err != nil {
-		t.Fatal(err)
-	}
+	extendPCR(t, tpm, 7)
 	for range 20 { // more than a TPM has room for objects and sessions
 		if _, err := Open(config(tpm)); !errors.Is(err, hwtpm.ErrPCR) {
 			t.Fatalf("other PCRs: %v", err)
