@@ -55,6 +55,10 @@ type Config struct {
 	// another that was in use.
 	Floors Floors
 
+	// Epoch, if set, is what EpochIndex tells; without it there is no such
+	// index.
+	Epoch *Epoch
+
 	// Log, if set, is told of events worth a line: never secrets, never
 	// bodies of commands.
 	Log func(format string, args ...any)
@@ -115,6 +119,9 @@ func Manufacture(cfg Config) (*Device, error) {
 	if err := d.manufacture(); err != nil {
 		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
 	}
+	if cfg.Epoch != nil {
+		d.setEpoch(*cfg.Epoch)
+	}
 	d.dirty = true
 	if err := d.save(); err != nil {
 		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
@@ -134,7 +141,10 @@ func Load(cfg Config, state []byte) (*Device, error) {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	d.raise(cfg.Floors)
-	d.saved = append([]byte(nil), state...)
+	if cfg.Epoch != nil {
+		d.setEpoch(*cfg.Epoch)
+	}
+	d.saved = d.encodePermanent() // a save that fails goes back to this, not below the floors
 	d.powerOn()
 	return d, nil
 }

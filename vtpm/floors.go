@@ -1,12 +1,38 @@
 package vtpm
 
+import "stubtpm/vtpm/tcg"
+
 // Floors are the values of a TPM that must never be seen to go back, even when
 // its owner has an old state restored (Part 1, "Timing Components" and
 // "Dictionary Attack Protection").
 type Floors struct {
 	Clock       uint64 // milliseconds
 	ResetCount  uint32 // with it rising, restartCount may begin again
-	FailedTries uint32 // towards lockout
+	FailedTries uint32 // towards lockout; more than its limit stands for the limit
+}
+
+// EpochIndex is an NV index, of the range of the TPM's manufacturer, in which a
+// verifier sees whether an old state was restored: TPM2_NV_Certify vouches for it.
+// It is 8 bytes: Epoch's Ledger and Restores, big-endian. No command writes or
+// deletes it.
+const EpochIndex = 0x01057B00
+
+// An Epoch tells restores of old states, as who keeps the state counts them.
+type Epoch struct {
+	Ledger   uint32 // of all TPMs that are kept together; another after each restore
+	Restores uint32 // of this TPM
+}
+
+// setEpoch makes the index.
+func (d *Device) setEpoch(e Epoch) {
+	// Its policy is empty, which no policy session satisfies: so nobody writes
+	// it, and nobody deletes it.
+	const attributes = tcg.TPMANVPlatformCreate | tcg.TPMANVPolicyDelete | tcg.TPMANVPolicyWrite | tcg.TPMANVWriteDefine | tcg.TPMANVWriteLocked |
+		tcg.TPMANVAuthRead | tcg.TPMANVOwnerRead | tcg.TPMANVPPRead | tcg.TPMANVNoDA | tcg.TPMANVWritten
+	d.perm.nv[EpochIndex] = &nvIndex{
+		public: tcg.TPMSNVPublic{NVIndex: EpochIndex, NameAlg: tcg.TPMAlgSHA256, Attributes: attributes, DataSize: 8},
+		data:   be(be(nil, 4, e.Ledger), 4, e.Restores),
+	}
 }
 
 // ReadFloors returns the values that are in a saved state.
@@ -30,5 +56,5 @@ func (d *Device) raise(f Floors) {
 		p.clock, p.clockSafe = f.Clock, false
 	}
 	p.resetCount = max(p.resetCount, f.ResetCount)
-	p.da.failedTries = max(p.da.failedTries, f.FailedTries)
+	p.da.failedTries = max(p.da.failedTries, min(f.FailedTries, p.da.maxTries))
 }

@@ -62,6 +62,11 @@ func TestFloors(t *testing.T) {
 	if info.Clock < newest.Clock || info.ResetCount <= newest.ResetCount || bool(info.Safe) || d.perm.da.failedTries < 2 {
 		t.Errorf("restored: %+v, %d tries; the floors were %+v", info, d.perm.da.failedTries, newest)
 	}
+	// More tries than it takes to lock out.
+	cfg.Floors.FailedTries = 1<<32 - 1
+	if d, err = Load(cfg, old); err != nil || d.perm.da.failedTries != d.perm.da.maxTries {
+		t.Errorf("floor of all tries: %d of %d, %v", d.perm.da.failedTries, d.perm.da.maxTries, err)
+	}
 	// Floors below change nothing.
 	cfg.Floors = before
 	if d, err = Load(cfg, k.state); err != nil || d.floors() != func() Floors { f, _ := ReadFloors(k.state); return f }() {

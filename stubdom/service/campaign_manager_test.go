@@ -1,6 +1,8 @@
 package service
 
 import (
+	"crypto/ed25519"
+
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
@@ -8,6 +10,9 @@ import (
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
+
+// testAdmin gives orders to the managers of tests.
+var testAdmin = ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
 
 // How the campaign sets up and starts the manager.
 
@@ -24,8 +29,8 @@ func (m *realManager) enroll(u vtpmmgr.UUID) error {
 		return err
 	}
 	defer s.Close()
-	c := proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }}
-	return c.Enroll(u)
+	c := proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }, Key: testAdmin}
+	return c.Enroll(&proto.Enrolment{UUID: u})
 }
 
 func (m *realManager) connect(u vtpmmgr.UUID) (func([]byte) []byte, error) {
@@ -51,7 +56,8 @@ func openManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log fun
 
 // newManager initialises one.
 func newManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log func(string, ...any)) (campaignManager, error) {
-	m, err := vtpmmgr.Initialise(vtpmmgr.Config{TPM: bus, Disk: disk, PCRs: []uint{0, 7}, Mode: mode, Log: log})
+	m, err := vtpmmgr.Initialise(vtpmmgr.Config{TPM: bus, Disk: disk, Mode: mode, Log: log},
+		vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey), PCRs: []uint{0, 7}})
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ var mutations = []mutation{
 	{"a strict commit is answered before it is anchored", ledgerCommit,
 		"err = s.finish(a, a.root.bounded == 0)", "err = s.finish(a, false)"},
 	{"the guest is answered, and the manager not told", vtpmFile,
-		"if err = s.manager.Commit(v.Sequence, v.Hash, key); err == nil {", "if err == nil {"},
+		"if err = s.manager.Commit(&next); err == nil {", "if err == nil {"},
 }
 
 // TestMutations makes sure that TestCampaign fails on each mutation. With

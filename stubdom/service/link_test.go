@@ -48,7 +48,7 @@ func (l *lab) restartManager(stop func() error, from, to, vtpm xen.DomID) (stopN
 func TestManagerRestarts(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	stop := l.manager("init pcrs=7")
+	stop := l.manager(initWords)
 	l.enroll(testUUID)
 	stopVTPM := l.vtpm(2, block.NewMem(slot.MinDisk*4))
 	defer stopVTPM() // before the manager ends: it saves once more
@@ -134,7 +134,7 @@ func (c counter) increment(t *testing.T, tpm guest) uint64 {
 func TestVTPMUnderRunningGuest(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	l.manager("init pcrs=7")
+	l.manager(initWords)
 	l.enroll(testUUID)
 	disk := block.NewMem(slot.MinDisk * 4)
 	zero := strings.Repeat("\x00", 32)

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"encoding/hex"
 	"fmt"
@@ -27,9 +28,15 @@ var defaultPCRs = []uint{0, 1, 2, 3, 4, 5, 7}
 // the command line:
 //
 //	init         make a new ledger on a blank disk; refused on any other
+//	admin=HEX    with init, which needs it: the Ed25519 public key that orders
+//	             have to be signed with
+//	host=HEX     with init: one that may tell which image a domain runs
 //	pcrs=0,7     with init: PCRs of the hardware TPM to seal the root key to
 //	operator=04… with init: a P-256 public key, uncompressed, in hexadecimal,
 //	             that may approve other values of these PCRs
+//	restore=HEX  take an old copy of the disk, into a new epoch: the
+//	             administrator's signature, of what its refusal without the word
+//	             names; it serves once
 //	guard=strict each commit is tied to the hardware TPM before it is answered
 //	             (so it is without the word), or
 //	guard=5s     at most so much later: what can be rolled back in that time is
@@ -46,18 +53,7 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	if cfg.Mode, err = e.guard(); err != nil {
 		return err
 	}
-	var m *vtpmmgr.Manager
-	if _, init := e.option("init"); init {
-		if cfg.PCRs, err = e.pcrs(); err != nil {
-			return err
-		}
-		if cfg.Operator, err = e.operator(); err != nil {
-			return err
-		}
-		m, err = vtpmmgr.Initialise(cfg)
-	} else {
-		m, err = vtpmmgr.Open(cfg)
-	}
+	m, err := e.openManager(cfg)
 	if err != nil {
 		return err
 	}
@@ -77,6 +73,47 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	e.Log("ready")
 	e.Tell(ctx, "ready")
 	return e.until(ctx, server.Run)
+}
+
+// openManager makes, opens or restores the ledger.
+func (e *Environment) openManager(cfg vtpmmgr.Config) (*vtpmmgr.Manager, error) {
+	_, init := e.option("init")
+	signature, err := e.hex("restore", ed25519.SignatureSize)
+	switch {
+	case err != nil:
+		return nil, err
+	case !init && signature != nil:
+		return vtpmmgr.OpenRestored(cfg, signature)
+	case !init:
+		return vtpmmgr.Open(cfg)
+	}
+	var s vtpmmgr.Setup
+	if s.Admin, err = e.hex("admin", ed25519.PublicKeySize); err != nil {
+		return nil, err
+	}
+	if s.Host, err = e.hex("host", ed25519.PublicKeySize); err != nil {
+		return nil, err
+	}
+	if s.PCRs, err = e.pcrs(); err != nil {
+		return nil, err
+	}
+	if s.Operator, err = e.operator(); err != nil {
+		return nil, err
+	}
+	return vtpmmgr.Initialise(cfg, s)
+}
+
+// hex reads a word of so many bytes; nil if it is not there.
+func (e *Environment) hex(name string, size int) ([]byte, error) {
+	word, given := e.option(name)
+	if !given {
+		return nil, nil
+	}
+	b, err := hex.DecodeString(word)
+	if err != nil || len(b) != size {
+		return nil, fmt.Errorf("%s=%s: want %d bytes in hexadecimal", name, word, size)
+	}
+	return b, nil
 }
 
 func (e *Environment) pcrs() ([]uint, error) {
@@ -111,17 +148,13 @@ func (e *Environment) guard() (ledger.Mode, error) {
 
 // operator reads the key that may approve other PCRs; nil for none.
 func (e *Environment) operator() (*ecdsa.PublicKey, error) {
-	word, given := e.option("operator")
-	if !given {
-		return nil, nil
-	}
-	b, err := hex.DecodeString(word)
-	if err != nil {
-		return nil, fmt.Errorf("operator=%s: %w", word, err)
+	b, err := e.hex("operator", 65)
+	if b == nil || err != nil {
+		return nil, err
 	}
 	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b)
 	if err != nil {
-		return nil, fmt.Errorf("operator=%s: %w", word, err)
+		return nil, fmt.Errorf("operator=: %w", err)
 	}
 	return key, nil
 }
@@ -134,7 +167,7 @@ func (h managerHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := h.m.Open(vtpmmgr.Peer{Domain: uint16(p.Domain), UUID: uuid})
+	s, err := h.m.Open(vtpmmgr.Peer{Domain: uint16(p.Domain), UUID: uuid, Label: p.Label})
 	if err != nil {
 		return nil, err
 	}

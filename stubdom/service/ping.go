@@ -24,7 +24,7 @@ func ping(e *Environment, manager *proto.Client, g *proto.Grant, times string) e
 	var took []time.Duration
 	for range n {
 		start := time.Now()
-		if err := manager.Commit(g.Sequence, g.Hash, g.Key); err != nil {
+		if err := manager.Commit(&g.State); err != nil {
 			return fmt.Errorf("ping: %w", err)
 		}
 		took = append(took, time.Since(start))

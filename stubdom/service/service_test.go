@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -104,8 +105,8 @@ func (l *lab) enroll(uuid string) {
 	l.t.Helper()
 	f := l.attach(0, managerID, "00000000-0000-0000-0000-000000000000")
 	defer f.Close(l.ctx)
-	c := proto.Client{Transact: func(b []byte) ([]byte, error) { return f.Transact(l.ctx, 0, b) }}
-	if err := c.Enroll([16]byte{0x6f, 0x3b, 0x2a, 0x10, 0, 0, 0x40, 0, 0x80, 0, 0, 0, 0, 0, 0, 1}); err != nil {
+	c := proto.Client{Transact: func(b []byte) ([]byte, error) { return f.Transact(l.ctx, 0, b) }, Key: testAdmin}
+	if err := c.Enroll(&proto.Enrolment{UUID: campaignUUID}); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -126,6 +127,9 @@ func (l *lab) vtpm(id xen.DomID, disk block.Device) (stop func() error) {
 	})
 }
 
+// initWords are the command line of a manager that is set up.
+var initWords = fmt.Sprintf("init pcrs=7 admin=%x", testAdmin.Public())
+
 func itoa(id xen.DomID) string { return string(rune('0' + id)) }
 
 type guest struct {
@@ -141,7 +145,7 @@ func TestGuestKeepsItsTPM(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	disk := block.NewMem(slot.MinDisk * 4)
-	stopManager := l.manager("init pcrs=7")
+	stopManager := l.manager(initWords)
 	l.enroll(testUUID)
 
 	var last uint64
@@ -218,7 +222,7 @@ func TestRefusals(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
 			disk := block.NewMem(slot.MinDisk * 4)
-			l.manager("init pcrs=7")
+			l.manager(initWords)
 			id := xen.DomID(2)
 			if c.enroll {
 				l.enroll(testUUID)

@@ -45,7 +45,7 @@ func VTPM(ctx context.Context, e *Environment) error {
 		return fmt.Errorf("manager: %w", err)
 	}
 	e.Seed(grant.Entropy[:])
-	e.Log("manager knows this vTPM: state %d", grant.Sequence)
+	e.Log("manager knows this vTPM: state %d, epoch %d.%d", grant.State.Sequence, grant.Ledger, grant.Epoch)
 	if n, ok := e.option("ping"); ok {
 		if err := ping(e, manager, &grant, n); err != nil {
 			return err
@@ -80,19 +80,25 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 	if err != nil {
 		return nil, err
 	}
-	store := &committed{image: image, manager: manager, sequence: grant.Sequence}
-	cfg := vtpm.Config{Store: store, Log: e.Log}
+	last := &grant.State
+	store := &committed{image: image, manager: manager, sequence: last.Sequence}
+	cfg := vtpm.Config{Store: store, Log: e.Log, Floors: vtpm.Floors(last.Floors),
+		Epoch: &vtpm.Epoch{Ledger: grant.Ledger, Restores: grant.Epoch}}
 	if grant.Manufacture {
-		// Another TPM's image is never written over. One of this uuid can be
-		// there only from a manufacture that was cut off before its end.
+		// Another TPM's image is never written over, unless that is what the
+		// record says. One of this uuid can be there only from a manufacture that
+		// was cut off before its end.
 		_, _, err := image.Load(make([]byte, slot.KeySize), nil)
 		if !errors.Is(err, slot.ErrBlank) && !errors.Is(err, slot.ErrCorrupt) {
-			return nil, fmt.Errorf("manufacture: disk is not blank: %w", err)
+			if !grant.Replace {
+				return nil, fmt.Errorf("manufacture: disk is not blank: %w", err)
+			}
+			e.Log("the TPM on this disk is replaced: %v", err)
 		}
 		e.Log("manufacturing a new TPM")
 		return vtpm.Manufacture(cfg)
 	}
-	state, _, err := image.Load(grant.Key[:], &slot.Version{Sequence: grant.Sequence, Hash: grant.Hash})
+	state, _, err := image.Load(last.Key[:], &slot.Version{Sequence: last.Sequence, Hash: last.Hash})
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
@@ -125,11 +131,11 @@ func (s *committed) settle() error {
 		return err
 	}
 	switch {
-	case g.Sequence == s.unsure.Sequence && g.Hash == s.unsure.Hash:
+	case g.State.Sequence == s.unsure.Sequence && g.State.Hash == s.unsure.Hash:
 		s.image.Confirm()
-		s.sequence = g.Sequence
-	case g.Sequence != s.sequence:
-		return fmt.Errorf("%w: %d, not %d", errOtherState, g.Sequence, s.sequence)
+		s.sequence = s.unsure.Sequence
+	case g.State.Sequence != s.sequence:
+		return fmt.Errorf("%w: %d, not %d", errOtherState, g.State.Sequence, s.sequence)
 	}
 	s.unsure = nil
 	return nil
@@ -145,15 +151,20 @@ func (s *committed) Save(state []byte) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	var key [proto.KeySize]byte
-	rand.Read(key[:])
-	defer clear(key[:])
-	v, err := s.image.Save(key[:], s.sequence+1, state)
+	floors, err := vtpm.ReadFloors(state)
 	if err != nil {
 		return err
 	}
+	next := proto.State{Floors: proto.Floors(floors)}
+	rand.Read(next.Key[:])
+	defer clear(next.Key[:])
+	v, err := s.image.Save(next.Key[:], s.sequence+1, state)
+	if err != nil {
+		return err
+	}
+	next.Sequence, next.Hash = v.Sequence, v.Hash
 	for range commitTries {
-		if err = s.manager.Commit(v.Sequence, v.Hash, key); err == nil {
+		if err = s.manager.Commit(&next); err == nil {
 			s.image.Confirm()
 			s.sequence++
 			return nil
