@@ -1,151 +1,179 @@
 package main
 
 import (
-	"context"
+	"bufio"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"strconv"
-	"time"
+	"strings"
 
-	"stubtpm/drivers/tpmif"
-	"stubtpm/drivers/xen"
-	"stubtpm/drivers/xen/devxen"
-	"stubtpm/drivers/xen/xenstore"
-	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/proto"
 )
 
-const mgrHelp = `usage: stubtpm mgr [-domain NAME|ID] ORDER
+// Exit codes of `stubtpm mgr`, besides exitOK, exitFail and exitUsage.
+const (
+	exitRefused = 3 // the manager's answer was a refusal; its text is printed
+	exitNoReach = 4 // there is no manager, or it does not answer
+	exitForged  = 5 // what was to be verified is not what it claims to be
+)
 
-Gives the vTPM manager an order, from domain 0. The manager is the domain of
-the name vtpmmgr, unless -domain says another.
+// An order is one thing that an administrator does. Help, man pages, shell
+// completion and the dispatcher come from the table of them.
+type order struct {
+	name    string
+	args    string // as in a synopsis
+	flags   string // names from flagTable, with blanks between
+	help    string // one line
+	more    string // paragraphs for the man page
+	offline bool   // needs no manager
+	run     func(m *mgrRun) error
+}
 
-  enroll UUID   let the vTPM with this uuid be manufactured at its next start
-  delete UUID   forget a vTPM and its key: its state is lost for ever
-  list          show the vTPMs that the manager knows
-  status        show what the manager says of itself
-`
+// counts returns how many arguments an order takes; at most -1 is for any.
+func (o *order) counts() (least, most int) {
+	for _, f := range strings.Fields(o.args) {
+		switch {
+		case f == "...":
+			return least, -1
+		case strings.HasPrefix(f, "["):
+			most++
+		default:
+			least, most = least+1, most+1
+		}
+	}
+	return least, most
+}
 
-// adminUUID is the uuid of the administrator's device: the manager knows an
-// administrator by its domain, not by this.
-const adminUUID = "00000000-0000-0000-0000-000000000000"
+// An mgrRun is one order on its way.
+type mgrRun struct {
+	args        []string
+	o           options
+	c           *proto.Client
+	stdin       *bufio.Reader
+	out, stderr io.Writer
+}
 
-const mgrTimeout = 60 * time.Second
+// errUsage says that an argument is wrong.
+var errUsage = errors.New("wrong usage")
+
+// reach connects to a manager and runs something with it.
+type reach func(domain string, run func(c *proto.Client) error) error
+
+// errReach says that a manager was not reached.
+type errReach struct{ error }
+
+func (e errReach) Unwrap() error { return e.error }
 
 // mgr is the administrator's front end to the vTPM manager.
-func mgr(args []string, _ io.Reader, stdout, stderr io.Writer) int {
-	manager := "vtpmmgr"
-	if len(args) >= 2 && args[0] == "-domain" {
-		manager, args = args[1], args[2:]
-	}
-	var order mgrOrder
-	known := false
-	if len(args) > 0 {
-		order, known = mgrOrders()[args[0]]
-	}
-	if !known || len(args)-1 != order.uuids {
-		fmt.Fprint(stderr, mgrHelp)
-		return exitUsage
-	}
-	var uuid vtpmmgr.UUID
-	if order.uuids > 0 {
-		var err error
-		if uuid, err = vtpmmgr.ParseUUID(args[1]); err != nil {
-			fmt.Fprintf(stderr, "stubtpm mgr: %v\n", err)
-			return exitUsage
-		}
-	}
-	if err := withManager(manager, func(c *proto.Client) error { return order.run(c, uuid, stdout) }); err != nil {
-		fmt.Fprintf(stderr, "stubtpm mgr: %v\n", err)
-		return exitFail
-	}
-	return exitOK
+func mgr(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return mgrWith(withManager, args, stdin, stdout, stderr)
 }
 
-type mgrOrder struct {
-	uuids int
-	run   func(c *proto.Client, u vtpmmgr.UUID, out io.Writer) error
-}
-
-func mgrOrders() map[string]mgrOrder {
-	return map[string]mgrOrder{
-		"enroll": {1, func(c *proto.Client, u vtpmmgr.UUID, _ io.Writer) error { return c.Enroll(u) }},
-		"delete": {1, func(c *proto.Client, u vtpmmgr.UUID, _ io.Writer) error { return c.Delete(u) }},
-		"list":   {0, mgrList},
-		"status": {0, func(c *proto.Client, _ vtpmmgr.UUID, out io.Writer) error {
-			s, err := c.Status()
-			if err == nil {
-				fmt.Fprintln(out, s)
-			}
-			return err
-		}},
+func mgrWith(r reach, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var o options
+	common := o.flagSet("mgr", "domain key json", stderr)
+	if err := common.Parse(args); err != nil || common.NArg() == 0 {
+		mgrUsage(stderr)
+		return helped(err)
 	}
-}
-
-func mgrList(c *proto.Client, _ vtpmmgr.UUID, out io.Writer) error {
-	entries, err := c.List()
-	if err != nil {
-		return err
+	name, rest := common.Arg(0), common.Args()[1:]
+	if name == "help" {
+		mgrUsage(stdout)
+		return exitOK
 	}
-	for _, e := range entries {
-		state, connected := "not manufactured", ""
-		if e.State {
-			state = fmt.Sprintf("state %d", e.Sequence)
-		}
-		if e.Connected {
-			connected = ", connected"
-		}
-		fmt.Fprintf(out, "%v  %s%s\n", vtpmmgr.UUID(e.UUID), state, connected)
-	}
-	return nil
-}
-
-// withManager connects to the manager as any front end does, and leaves no
-// trace in xenstore.
-func withManager(name string, f func(c *proto.Client) error) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), mgrTimeout)
-	defer cancel()
-	host, err := devxen.Open()
-	if err != nil {
-		return err
-	}
-	defer host.Close()
-	domain := host.Domain()
-	manager, err := findDomain(ctx, domain.Store, name)
-	if err != nil {
-		return err
-	}
-	device := tpmif.Device{Front: 0, Back: manager, UUID: adminUUID}
-	path, err := tpmif.Attach(ctx, domain.Store, device)
-	if err != nil {
-		return err
-	}
-	defer tpmif.Detach(context.WithoutCancel(ctx), domain.Store, device)
-	ring, err := tpmif.ConnectAt(ctx, domain, path)
-	if err != nil {
-		return err
-	}
-	defer ring.Close(ctx)
-	return f(&proto.Client{Transact: func(b []byte) ([]byte, error) { return ring.Transact(ctx, 0, b) }})
-}
-
-// findDomain returns the domain of a name, or of a number.
-func findDomain(ctx context.Context, store *xenstore.Client, name string) (xen.DomID, error) {
-	if id, err := strconv.ParseUint(name, 10, 16); err == nil {
-		return xen.DomID(id), nil
-	}
-	ids, err := store.Directory(ctx, "/local/domain")
-	if err != nil {
-		return 0, err
-	}
-	for _, s := range ids {
-		id, err := strconv.ParseUint(s, 10, 16)
-		if err != nil {
+	for _, order := range orders() {
+		if order.name != name {
 			continue
 		}
-		if n, err := store.Read(ctx, "/local/domain/"+s+"/name"); err == nil && n == name {
-			return xen.DomID(id), nil
+		fs := o.flagSet("mgr "+name, "domain key json "+order.flags, stderr)
+		words, err := parseMixed(fs, rest)
+		least, most := order.counts()
+		if err == nil && (len(words) < least || most >= 0 && len(words) > most) {
+			err = errUsage
 		}
+		if err != nil {
+			fmt.Fprintf(stderr, "usage: stubtpm mgr %s\n", synopsis(&order))
+			return helped(err)
+		}
+		m := &mgrRun{args: words, o: o, stdin: bufio.NewReader(stdin), out: stdout, stderr: stderr}
+		return m.perform(r, &order)
 	}
-	return 0, fmt.Errorf("no domain of the name %s", name)
+	fmt.Fprintf(stderr, "stubtpm mgr: unknown order %q\n", name)
+	mgrUsage(stderr)
+	return exitUsage
+}
+
+// helped is the exit code of a command line that was not carried out.
+func helped(err error) int {
+	if errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	}
+	return exitUsage
+}
+
+// parseMixed takes flags before, between and after the arguments.
+func parseMixed(fs *flag.FlagSet, args []string) (words []string, err error) {
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		if fs.NArg() == 0 {
+			return words, nil
+		}
+		words, args = append(words, fs.Arg(0)), fs.Args()[1:]
+	}
+}
+
+// perform runs an order and returns the exit code.
+func (m *mgrRun) perform(r reach, o *order) int {
+	var err error
+	if o.offline {
+		err = o.run(m)
+	} else {
+		err = r(m.o.domain, func(c *proto.Client) error {
+			c.Key, err = m.adminKey()
+			if err != nil {
+				return err
+			}
+			m.c = c
+			return o.run(m)
+		})
+	}
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(m.stderr, "stubtpm mgr %s: %v\n", o.name, err)
+	var code proto.Code
+	var reached errReach
+	switch {
+	case errors.Is(err, errUsage):
+		return exitUsage
+	case errors.As(err, &code):
+		return exitRefused
+	case errors.As(err, &reached):
+		return exitNoReach
+	case errors.Is(err, proto.ErrAudit):
+		return exitForged
+	}
+	return exitFail
+}
+
+func synopsis(o *order) string {
+	s := o.name
+	for _, f := range strings.Fields(o.flags) {
+		s += " [" + flagSynopsis(f) + "]"
+	}
+	if o.args != "" {
+		s += " " + o.args
+	}
+	return s
+}
+
+func mgrUsage(w io.Writer) {
+	fmt.Fprint(w, "usage: stubtpm mgr [-domain NAME|ID] [-key FILE] [-json] ORDER\n\nGives the vTPM manager an order, from domain 0.\n\n")
+	for _, o := range orders() {
+		fmt.Fprintf(w, "  %-30s %s\n", strings.TrimSpace(o.name+" "+o.args), o.help)
+	}
+	fmt.Fprint(w, "\n`stubtpm mgr ORDER -help` tells an order's flags.\n")
 }

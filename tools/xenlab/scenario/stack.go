@@ -23,6 +23,7 @@ const (
 	managerImage = "/images/vtpmmgr.elf"
 	vtpmImage    = "/images/vtpm.elf"
 	adminCommand = "/usr/bin/stubtpm"
+	adminKey     = "/admin.key"
 )
 
 // Images are host files that a Stack needs in dom0.
@@ -124,7 +125,11 @@ func (s *Stack) StartManager(ctx context.Context) error {
 	}
 	d := s.managerDomain(disk)
 	if first {
-		d.Extra = "init"
+		word, err := s.M.Dom0.Run(ctx, adminCommand+" mgr keygen "+adminKey)
+		if err != nil {
+			return err
+		}
+		d.Extra = "init " + strings.TrimSpace(word)
 	}
 	mark, err := s.start(ctx, d, 90*time.Second, managerReady, managerFailed)
 	if err == nil && mark != managerReady {
@@ -155,7 +160,7 @@ func (s *Stack) vtpmDomain(name, uuid, disk string) image.Domain {
 func (s *Stack) Enroll(ctx context.Context, uuid string) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
-	_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr enroll "+uuid)
+	_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" enroll "+uuid)
 	return err
 }
 

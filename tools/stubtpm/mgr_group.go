@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"stubtpm/vtpmmgr/escrow"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// A groupView is a group as JSON tells it.
+type groupView struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Approver string `json:"approver,omitempty"`
+	Escrow   string `json:"escrow,omitempty"`
+	Labels   string `json:"labels,omitempty"`
+}
+
+func groups(m *mgrRun) error {
+	all, err := m.c.Groups()
+	if err != nil {
+		return err
+	}
+	views := []groupView{}
+	var rows [][]any
+	for _, g := range all {
+		v := groupView{ID: fmt.Sprintf("%08x", g.ID), Name: g.Name, Escrow: hex.EncodeToString(g.Escrow), Labels: g.Labels}
+		if g.Approver != [32]byte{} {
+			v.Approver = hex.EncodeToString(g.Approver[:])
+		}
+		views = append(views, v)
+		rows = append(rows, []any{v.ID, v.Name, or(v.Approver, "administrator"), or(v.Escrow, "none"), or(v.Labels, "any")})
+	}
+	return m.print(views, func() { m.table("ID\tNAME\tAPPROVER\tESCROW\tLABELS", rows, "%s\t%s\t%s\t%s\t%s") })
+}
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// group reads what the flags say of a group.
+func (m *mgrRun) group(name string) (*proto.Group, error) {
+	g := &proto.Group{Name: name, Labels: m.o.labels}
+	if len(name) > proto.MaxName || len(g.Labels) > 2*proto.MaxName {
+		return nil, fmt.Errorf("%w: a name has up to %d bytes, labels have %d", errUsage, proto.MaxName, 2*proto.MaxName)
+	}
+	var err error
+	if g.Approver, err = publicKey("approver", m.o.approver); err != nil {
+		return nil, err
+	}
+	if m.o.escrow != "" {
+		k, err := hex32("escrow", m.o.escrow)
+		if err != nil {
+			return nil, err
+		}
+		g.Escrow = k[:]
+	}
+	return g, nil
+}
+
+// A kept group is the file of group-create and escrow-reseal: the group's id,
+// its key sealed, and to whom.
+type kept struct {
+	Group  string `json:"group"`
+	Name   string `json:"name"`
+	To     string `json:"sealed_to"`
+	Sealed string `json:"sealed_key"`
+}
+
+func writeKept(file string, k kept) error {
+	b, err := json.MarshalIndent(k, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeNew(file, append(b, '\n'))
+}
+
+func readKept(file string) (k kept, id uint32, sealed []byte, err error) {
+	b, err := os.ReadFile(file)
+	if err == nil {
+		err = json.Unmarshal(b, &k)
+	}
+	if err == nil {
+		_, err = fmt.Sscanf(k.Group, "%08x", &id)
+	}
+	if err == nil {
+		sealed, err = hex.DecodeString(k.Sealed)
+	}
+	if err != nil {
+		return k, 0, nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return k, id, sealed, nil
+}
+
+func groupCreate(m *mgrRun) error {
+	g, err := m.group(m.args[0])
+	if err != nil {
+		return err
+	}
+	if (len(g.Escrow) != 0) != (m.o.output != "") {
+		return fmt.Errorf("%w: -escrow and -o belong together", errUsage)
+	}
+	if m.o.output != "" {
+		// Rather no group than one whose escrow could not be written.
+		if _, err := os.Lstat(m.o.output); err == nil {
+			return fmt.Errorf("%s: %w", m.o.output, os.ErrExist)
+		}
+	}
+	id, sealed, err := m.c.CreateGroup(g)
+	if err != nil {
+		return err
+	}
+	view := groupView{ID: fmt.Sprintf("%08x", id), Name: g.Name}
+	if len(sealed) != 0 {
+		err = writeKept(m.o.output, kept{Group: view.ID, Name: g.Name, To: hex.EncodeToString(g.Escrow), Sealed: hex.EncodeToString(sealed)})
+		if err != nil {
+			return fmt.Errorf("the group is made, and its escrow is not written: %w; sealed key: %x", err, sealed)
+		}
+	}
+	return m.print(view, func() { fmt.Fprintln(m.out, view.ID) })
+}
+
+func groupAmend(m *mgrRun) error {
+	old, err := m.findGroup(m.args[0])
+	if err != nil {
+		return err
+	}
+	g, err := m.group(or(m.o.name, old.Name))
+	if err != nil {
+		return err
+	}
+	g.ID, g.Escrow = old.ID, old.Escrow
+	return m.c.AmendGroup(g)
+}
+
+func groupImport(m *mgrRun) error {
+	_, id, sealed, err := readKept(m.args[1])
+	if err != nil {
+		return err
+	}
+	g, err := m.group(m.args[0])
+	if err != nil {
+		return err
+	}
+	if g.ID = id; len(g.Escrow) == 0 {
+		return fmt.Errorf("%w: -escrow is missing: a group that was in escrow stays in it", errUsage)
+	}
+	return m.c.ImportGroup(g, sealed)
+}
+
+func escrowReseal(m *mgrRun) error {
+	if m.o.escrowKey == "" || m.o.recovery == "" || m.o.output == "" {
+		return fmt.Errorf("%w: -escrow-key, -recovery and -o are needed", errUsage)
+	}
+	k, id, sealed, err := readKept(m.args[0])
+	if err != nil {
+		return err
+	}
+	private, err := readEscrow(m.o.escrowKey)
+	if err != nil {
+		return err
+	}
+	to, err := hex32("recovery", m.o.recovery)
+	if err != nil {
+		return err
+	}
+	key, err := private.Open(id, sealed)
+	if err != nil {
+		return err
+	}
+	again, err := escrow.Seal(to[:], id, key)
+	if err != nil {
+		return err
+	}
+	k.To, k.Sealed = m.o.recovery, hex.EncodeToString(again)
+	return writeKept(m.o.output, k)
+}

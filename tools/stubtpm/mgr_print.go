@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+
+	"stubtpm/vtpmmgr/proto"
+)
+
+// print prints v as JSON if that was asked for, and else what human prints.
+func (m *mgrRun) print(v any, human func()) error {
+	if !m.o.json {
+		human()
+		return nil
+	}
+	e := json.NewEncoder(m.out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// table prints lines of columns.
+func (m *mgrRun) table(heads string, rows [][]any, format string) {
+	w := tabwriter.NewWriter(m.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, heads)
+	for _, r := range rows {
+		fmt.Fprintf(w, format+"\n", r...)
+	}
+	w.Flush()
+}
+
+// A vtpmView is a vTPM as JSON tells it.
+type vtpmView struct {
+	UUID        string `json:"uuid"`
+	Name        string `json:"name"`
+	Group       string `json:"group"`
+	Epoch       uint32 `json:"epoch"`
+	Sequence    uint64 `json:"sequence"`
+	State       bool   `json:"manufactured"`
+	Connected   bool   `json:"connected"`
+	Suspended   bool   `json:"suspended"`
+	Replace     bool   `json:"replace"`
+	Image       string `json:"image,omitempty"`
+	Clock       uint64 `json:"clock_ms"`
+	ResetCount  uint32 `json:"reset_count"`
+	FailedTries uint32 `json:"failed_tries"`
+}
+
+func (v *vtpmView) state() string {
+	s := "not manufactured"
+	if v.State {
+		s = fmt.Sprintf("state %d", v.Sequence)
+	}
+	if v.Suspended {
+		s += ", suspended"
+	}
+	if v.Connected {
+		s += ", connected"
+	}
+	return s
+}
+
+// views asks for all vTPMs.
+func (m *mgrRun) views() (all []vtpmView, err error) {
+	names, err := m.groupNames()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := m.c.List()
+	if err != nil {
+		return nil, err
+	}
+	all = []vtpmView{}
+	for _, e := range entries {
+		v := vtpmView{UUID: e.UUID.String(), Name: e.Name, Group: names[e.Group], Epoch: e.Epoch, Sequence: e.Sequence, State: e.State,
+			Connected: e.Connected, Suspended: e.Suspended, Replace: e.Replace,
+			Clock: e.Floors.Clock, ResetCount: e.Floors.ResetCount, FailedTries: e.Floors.FailedTries}
+		if e.Image != [32]byte{} {
+			v.Image = hex.EncodeToString(e.Image[:])
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// groupNames asks for the names of groups.
+func (m *mgrRun) groupNames() (map[uint32]string, error) {
+	groups, err := m.c.Groups()
+	names := map[uint32]string{}
+	for _, g := range groups {
+		names[g.ID] = g.Name
+	}
+	return names, err
+}
+
+// findGroup asks for a group by its name, or its id in hexadecimal.
+func (m *mgrRun) findGroup(name string) (*proto.Group, error) {
+	groups, err := m.c.Groups()
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(groups, func(g proto.Group) bool { return g.Name == name || fmt.Sprintf("%08x", g.ID) == name })
+	if i < 0 {
+		return nil, fmt.Errorf("group %q: %w", name, proto.NoGroup)
+	}
+	return &groups[i], nil
+}
