@@ -206,6 +206,16 @@ func (m *Machine) ConnectGuest(ctx context.Context, name string, wait time.Durat
 	if err != nil {
 		return nil, err
 	}
+	// Two that read the same terminal would each get a part of what it says.
+	m.mu.Lock()
+	last := m.guests[name]
+	m.mu.Unlock()
+	if last != nil {
+		last.console.Kill()
+		if _, _, err := last.console.Wait(ctx); err != nil {
+			return nil, err
+		}
+	}
 	pipe := newPipe()
 	p, err := m.Dom0.Open(strings.TrimSpace(out), pipe.put)
 	if err != nil {

@@ -214,7 +214,7 @@ func (l *Life) Reboot(ctx context.Context) error {
 	zero := "9 : 0x" + strings.Repeat("0", 64)
 	check(l.r, "a guest's reboot sets its PCRs back", pcr != zero && pcr2 == zero, "PCR 9 was %q, is %q", pcr, pcr2)
 	check(l.r, "a guest's reboot counts as a reset of its TPM", resets != resets2, "%q, then %q", resets, resets2)
-	return l.startLoad(ctx, g)
+	return g.load.start(g.load.agent(), loadPause)
 }
 
 // What may be destroyed.
