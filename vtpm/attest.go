@@ -40,7 +40,7 @@ func (d *Device) newAttest(o *object, kind tcg.TPMST, extraData []byte) tcg.TPMS
 		return a
 	}
 	a.QualifiedSigner = o.qualifiedName
-	if o.hierarchy != tcg.TPMRHEndorsement && o.hierarchy != tcg.TPMRHPlatform {
+	if b := baseHierarchy(o.hierarchy); b != tcg.TPMRHEndorsement && b != tcg.TPMRHPlatform {
 		d.obfuscate(&a, tcg.TPMRHOwner, o.qualifiedName, o.public.NameAlg)
 	}
 	return a

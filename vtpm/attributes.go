@@ -7,8 +7,8 @@ import "stubtpm/vtpm/tcg"
 
 // checkCreation checks a template for TPM2_Create and its relatives. dataSize
 // is that of the sensitive data which the caller gives. parent is nil for a
-// primary object.
-func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, dataSize int) tcg.TPMRC {
+// primary object, whose parent is its hierarchy.
+func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, hierarchy tcg.TPMHandle, dataSize int) tcg.TPMRC {
 	attrs := p.ObjectAttributes
 	origin := attrs&tcg.TPMAObjectSensitiveDataOrigin != 0
 	if !origin && dataSize == 0 {
@@ -32,17 +32,17 @@ func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, dataSize int) 
 			return tcg.TPMRCAttributes
 		}
 	}
-	parentFixed, parentEncDup := true, false
-	if parent != nil {
-		parentFixed = parent.has(tcg.TPMAObjectFixedTPM)
-		parentEncDup = parent.has(tcg.TPMAObjectEncryptedDuplication)
+	if parent == nil {
+		return d.checkAttributes(p, nil, tcg.TPMAObjectFixedTPM|limits(hierarchy))
 	}
-	return d.checkAttributes(p, parent, parentFixed, parentEncDup)
+	return d.checkAttributes(p, parent, parent.public.ObjectAttributes)
 }
 
 // checkAttributes checks the attributes against each other and the parent's,
-// and the algorithms against the attributes.
-func (d *Device) checkAttributes(p *tcg.TPMTPublic, parent *object, parentFixed, parentEncDup bool) tcg.TPMRC {
+// and the algorithms against the attributes. A storage parent is compared with
+// besides its attributes; parent is nil where there is none.
+func (d *Device) checkAttributes(p *tcg.TPMTPublic, parent *object, of tcg.TPMAObject) tcg.TPMRC {
+	parentFixed, parentEncDup := of&tcg.TPMAObjectFixedTPM != 0, of&tcg.TPMAObjectEncryptedDuplication != 0
 	attrs := p.ObjectAttributes
 	has := func(a tcg.TPMAObject) bool { return attrs&a != 0 }
 	if p.NameAlg == tcg.TPMAlgNull {
@@ -61,12 +61,9 @@ func (d *Device) checkAttributes(p *tcg.TPMTPublic, parent *object, parentFixed,
 	if !parentFixed && has(tcg.TPMAObjectEncryptedDuplication) != parentEncDup {
 		return tcg.TPMRCAttributes
 	}
-	if has(tcg.TPMAObjectFirmwareLimited) || has(tcg.TPMAObjectSVNLimited) {
-		// Limits are inherited from the parent. No hierarchy of this device is
-		// limited, so that none begins.
-		if parent == nil || !parent.has(attrs&(tcg.TPMAObjectFirmwareLimited|tcg.TPMAObjectSVNLimited)) {
-			return tcg.TPMRCAttributes
-		}
+	// A limit begins with a limited hierarchy and is handed down.
+	if limit := attrs & limited; limit&^of != 0 || limit != 0 && !has(tcg.TPMAObjectFixedTPM) {
+		return tcg.TPMRCAttributes
 	}
 	if rc := checkUse(p); rc != tcg.TPMRCSuccess {
 		return rc

@@ -140,7 +140,7 @@ func (d *Device) authValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) boo
 	case tcg.TPMHTPCR:
 		return d.pcrPolicyOf(h) == nil
 	case tcg.TPMHTPermanent:
-		return isAuthHierarchy(h)
+		return isAuthHierarchy(h) || isACT(h) && d.clear.platformEnable
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		o := d.object(h)
 		if o.seq != nil {

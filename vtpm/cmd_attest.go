@@ -9,6 +9,7 @@ var attestationCommands = commandTable{
 	tcg.TPMCCQuote:           (*Device).quote,
 	tcg.TPMCCGetTime:         (*Device).getTime,
 	tcg.TPMCCNVCertify:       (*Device).nvCertify,
+	tcg.TPMCCCertifyX509:     (*Device).certifyX509,
 }
 
 // certify is TPM2_Certify.

@@ -12,6 +12,7 @@ import (
 var capabilityCommands = commandTable{
 	tcg.TPMCCGetCapability: (*Device).getCapability,
 	tcg.TPMCCTestParms:     (*Device).testParms,
+	tcg.TPMCCSetCapability: (*Device).setCapability,
 }
 
 // maxCapBytes is what a capability list may take in a response (Part 2,
@@ -69,8 +70,7 @@ func (d *Device) getCapability(c *call) error {
 	case tcg.TPMCapAuthPolicies:
 		d.listPolicies(&l)
 	case tcg.TPMCapACT:
-		const actDataSize = 12
-		l.begin(actDataSize) // there is none
+		d.listACT(&l)
 	default:
 		return tcg.TPMRCValue.P(1)
 	}
@@ -226,10 +226,23 @@ func (d *Device) sessionHandles(loaded bool) (hs []tcg.TPMHandle) {
 
 // permanentHandles lists the permanent handles that there are.
 func (d *Device) permanentHandles() []tcg.TPMHandle {
-	return []tcg.TPMHandle{
+	hs := []tcg.TPMHandle{
 		tcg.TPMRHOwner, tcg.TPMRHNull, tcg.TPMRSPW, tcg.TPMRHLockout,
 		tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHPlatformNV,
 	}
+	for i := range tcg.TPMHandle(numACT) {
+		hs = append(hs, tcg.TPMRHACT0+i)
+	}
+	// Of the SVN-limited ones version 0 stands for all (Part 3, 30.2).
+	for _, h := range []tcg.TPMHandle{
+		tcg.TPMRHFWOwner, tcg.TPMRHFWEndorsement, tcg.TPMRHFWPlatform, tcg.TPMRHFWNull,
+		tcg.TPMRHSVNOwnerBase, tcg.TPMRHSVNEndorsementBase, tcg.TPMRHSVNPlatformBase, tcg.TPMRHSVNNullBase,
+	} {
+		if d.limitedExists(h) {
+			hs = append(hs, h)
+		}
+	}
+	return hs
 }
 
 func (d *Device) listBanks(l *capList) {
@@ -287,7 +300,11 @@ func (d *Device) listPCRProperties(l *capList) {
 
 func (d *Device) listPolicies(l *capList) {
 	l.begin(4 + 2 + tcg.MaxDigestSize)
-	for _, h := range []tcg.TPMHandle{tcg.TPMRHOwner, tcg.TPMRHLockout, tcg.TPMRHEndorsement, tcg.TPMRHPlatform} {
+	hs := []tcg.TPMHandle{tcg.TPMRHOwner, tcg.TPMRHLockout, tcg.TPMRHEndorsement, tcg.TPMRHPlatform}
+	for i := range tcg.TPMHandle(numACT) {
+		hs = append(hs, tcg.TPMRHACT0+i)
+	}
+	for _, h := range hs {
 		if p := d.entityPolicy(h); p.hash != tcg.TPMAlgNull && l.want(uint32(h)) {
 			l.w.Uint32(uint32(h))
 			l.w.Uint16(uint16(p.hash))
@@ -302,4 +319,18 @@ func (d *Device) testParms(c *call) error {
 	r := c.reader()
 	p.Unmarshal(r.next())
 	return r.end()
+}
+
+// setCapability is TPM2_SetCapability. The specification defines no capability
+// that can be set, and this device has none of its own.
+//
+//	TPM_RC_VALUE  always: not a capability that can be set
+func (d *Device) setCapability(c *call) error {
+	r := c.reader()
+	var data tcg.TPMSSetCapabilityData
+	data.Unmarshal2B(r.next())
+	if err := r.end(); err != nil {
+		return err
+	}
+	return tcg.TPMRCValue.P(1)
 }

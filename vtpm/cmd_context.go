@@ -255,7 +255,7 @@ func (d *Device) evictControl(c *call) error {
 	auth, h := c.handles[0], c.handles[1]
 	target := tcg.TPMHandle(persistent)
 	o := d.object(h)
-	if o.external || o.publicOnly || o.seq != nil || o.hierarchy == tcg.TPMRHNull {
+	if o.external || o.publicOnly || o.seq != nil || o.hierarchy == tcg.TPMRHNull || isLimited(o.hierarchy) {
 		return tcg.TPMRCAttributes.H(2)
 	}
 	if handleType(h) == tcg.TPMHTPersistent {

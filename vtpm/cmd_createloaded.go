@@ -49,15 +49,11 @@ func (d *Device) createLoaded(c *call) error {
 		}
 	case parent != nil:
 		hierarchy = parent.hierarchy
-		if rc := d.checkCreation(&p.public, parent, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		if rc := d.checkCreation(&p.public, parent, hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 			return rc.P(2)
 		}
 	default:
-		var rc tcg.TPMRC
-		if hierarchy, rc = d.primaryHierarchy(h, &p.public); rc != tcg.TPMRCSuccess {
-			return rc
-		}
-		if rc := d.checkCreation(&p.public, nil, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		if rc := d.checkCreation(&p.public, nil, hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 			return rc.P(2)
 		}
 		source = d.primarySource(h, &p)
@@ -89,8 +85,7 @@ func (d *Device) derivedSource(parent *object, p *creationParams, label tcg.TPMS
 	if p.public.ObjectAttributes&tcg.TPMAObjectSensitiveDataOrigin != 0 {
 		return nil, tcg.TPMRCAttributes.P(2)
 	}
-	if rc := d.checkAttributes(&p.public, nil, parent.has(tcg.TPMAObjectFixedTPM),
-		parent.has(tcg.TPMAObjectEncryptedDuplication)); rc != tcg.TPMRCSuccess {
+	if rc := d.checkAttributes(&p.public, nil, parent.public.ObjectAttributes); rc != tcg.TPMRCSuccess {
 		return nil, rc.P(2)
 	}
 	if len(p.sensitive.Data) != 0 {

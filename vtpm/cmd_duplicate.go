@@ -232,8 +232,7 @@ func (d *Device) importObject(c *call) error {
 	if len(trimZeros(o.sensitive.AuthValue)) > hashSize(o.public.NameAlg) {
 		return tcg.TPMRCSize.P(3)
 	}
-	if rc := d.checkAttributes(&o.public, parent, parent.has(tcg.TPMAObjectFixedTPM),
-		parent.has(tcg.TPMAObjectEncryptedDuplication)); rc != tcg.TPMRCSuccess {
+	if rc := d.checkAttributes(&o.public, parent, parent.public.ObjectAttributes&^limited); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	if rc := d.checkBinding(o); rc != tcg.TPMRCSuccess {

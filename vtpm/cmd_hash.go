@@ -27,6 +27,9 @@ func (d *Device) hash(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
+	if rc := d.checkHierarchy(hierarchy); rc != tcg.TPMRCSuccess {
+		return rc.P(3)
+	}
 	v := digest(alg, data)
 	c.out.Sized(v)
 	d.writeHashTicket(c, hierarchy, alg, v, !looksGenerated(data))
@@ -200,6 +203,9 @@ func (d *Device) sequenceComplete(c *call) error {
 	hierarchy := r.next().HandlePlus(tcg.TPMIRHHierarchy)
 	if err := r.end(); err != nil {
 		return err
+	}
+	if rc := d.checkHierarchy(hierarchy); rc != tcg.TPMRCSuccess {
+		return rc.P(2)
 	}
 	s, rc := d.sequenceOf(c.handles[0])
 	if rc != tcg.TPMRCSuccess {

@@ -67,7 +67,6 @@ func (d *Device) hierarchyControl(c *call) error {
 // setPrimaryPolicy is TPM2_SetPrimaryPolicy.
 //
 //	TPM_RC_SIZE   the policy is not of the algorithm's size
-//	TPM_RC_VALUE  a countdown timer, of which there is none
 func (d *Device) setPrimaryPolicy(c *call) error {
 	r := c.reader()
 	policy := r.next().Digest()
@@ -79,6 +78,10 @@ func (d *Device) setPrimaryPolicy(c *call) error {
 		return tcg.TPMRCSize.P(1)
 	}
 	p := authPolicy{hash: alg, digest: bytes.Clone(policy)}
+	if a := d.actOf(c.handles[0]); a != nil {
+		a.policy = p
+		return nil
+	}
 	switch h := c.handles[0]; h {
 	case tcg.TPMRHOwner:
 		d.perm.ownerPolicy = p
@@ -98,7 +101,7 @@ func (d *Device) setPrimaryPolicy(c *call) error {
 func (d *Device) flushAll(h tcg.TPMHandle) {
 	d.flushHierarchy(h)
 	for k, o := range d.perm.objects {
-		if o.hierarchy == h {
+		if baseHierarchy(o.hierarchy) == h {
 			o.wipe()
 			delete(d.perm.objects, k)
 		}

@@ -44,9 +44,9 @@ func TestAbsentCommands(t *testing.T) {
 	}
 }
 
-// TestLimitedHierarchies: the device has none of the firmware-limited
-// hierarchies of version 1.85, and must not take them for another.
-func TestLimitedHierarchies(t *testing.T) {
+// TestNotLimited: a device that was given no secret of its firmware has no
+// limited hierarchies, and must not take them for another.
+func TestNotLimited(t *testing.T) {
 	t.Parallel()
 	d, _, _ := newTestDevice(t)
 	x := rawTPM{t, d}
@@ -89,25 +89,6 @@ func TestLimitedHierarchies(t *testing.T) {
 				t.Errorf("%s with hierarchy %#x: %#x", tcg.CommandByCode(c.cc).Name, uint32(h), uint32(rc))
 			}
 		}
-	}
-}
-
-// TestNoTimers: a countdown timer cannot be given a policy, since there is none.
-func TestNoTimers(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	x.want(tcg.TPMRCValue.H(1), tcg.TPMCCSetPrimaryPolicy, handles(tcg.TPMRHACT0), func(w *tcg.Writer) {
-		w.Sized(nil)
-		w.Uint16(uint16(tcg.TPMAlgNull))
-	})
-	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCGetCapability, nil, func(w *tcg.Writer) {
-		w.Uint32(uint32(tcg.TPMCapACT))
-		w.Uint32(uint32(tcg.TPMRHACT0))
-		w.Uint32(16)
-	})
-	if r.Bytes(5); r.Uint32() != 0 || r.Len() != 0 {
-		t.Fatal("timers are listed")
 	}
 }
 

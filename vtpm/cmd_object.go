@@ -52,7 +52,7 @@ func (d *Device) create(c *call) error {
 	if !parent.isStorageParent() {
 		return tcg.TPMRCType.H(1)
 	}
-	if rc := d.checkCreation(&p.public, parent, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+	if rc := d.checkCreation(&p.public, parent, parent.hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	o, rc := d.createObject(p, nil)
@@ -73,31 +73,23 @@ func (d *Device) createPrimary(c *call) error {
 	if err != nil {
 		return err
 	}
-	hierarchy, rc := d.primaryHierarchy(c.handles[0], &p.public)
-	if rc != tcg.TPMRCSuccess {
-		return rc
-	}
-	if rc := d.checkCreation(&p.public, nil, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+	hierarchy := c.handles[0]
+	if rc := d.checkCreation(&p.public, nil, hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	o, rc := d.createObject(p, d.primarySource(c.handles[0], p))
+	o, rc := d.createObject(p, d.primarySource(hierarchy, p))
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	o.primary = true
 	o.finish(hierarchy, nil)
 	c.outHandle, _ = d.addObject(o)
-	d.writeCreation(c, o, p, nil, c.handles[0])
+	d.writeCreation(c, o, p, nil, hierarchy)
 	c.out.Sized(o.name)
 	return nil
-}
-
-// primaryHierarchy is the hierarchy that an object made under h belongs to.
-func (d *Device) primaryHierarchy(h tcg.TPMHandle, p *tcg.TPMTPublic) (tcg.TPMHandle, tcg.TPMRC) {
-	return h, tcg.TPMRCSuccess
 }
 
 // createObject makes the sensitive area and the unique field. source is nil
@@ -180,8 +172,7 @@ func (d *Device) load(c *call) error {
 	if o.sensitive, rc = d.privateToSensitive(parent, o.name, private); rc != tcg.TPMRCSuccess {
 		return rc.P(1)
 	}
-	if rc := d.checkAttributes(&o.public, parent, parent.has(tcg.TPMAObjectFixedTPM),
-		parent.has(tcg.TPMAObjectEncryptedDuplication)); rc != tcg.TPMRCSuccess {
+	if rc := d.checkAttributes(&o.public, parent, parent.public.ObjectAttributes); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	if rc := d.checkBinding(o); rc != tcg.TPMRCSuccess {
@@ -208,6 +199,9 @@ func (d *Device) loadExternal(c *call) error {
 		return err
 	}
 	h := hierarchy
+	if rc := d.checkHierarchy(h); rc != tcg.TPMRCSuccess {
+		return rc.P(3)
+	}
 	if !d.hierarchyEnabled(h) {
 		return tcg.TPMRCHierarchy.P(3)
 	}
@@ -250,6 +244,9 @@ func (d *Device) checkExternal(o *object) tcg.TPMRC {
 	p := &o.public
 	if n := len(p.AuthPolicy); n != 0 && n != hashSizeOrZero(p.NameAlg) {
 		return tcg.TPMRCSize
+	}
+	if p.ObjectAttributes&limited != 0 {
+		return tcg.TPMRCAttributes
 	}
 	if o.publicOnly && p.NameAlg == tcg.TPMAlgNull {
 		return tcg.TPMRCSuccess

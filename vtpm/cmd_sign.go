@@ -36,7 +36,7 @@ func (d *Device) verifySignature(c *call) error {
 		return rc.P(2)
 	}
 	t := tcg.NullTicket(tcg.TPMSTVerified)
-	if o.hierarchy != tcg.TPMRHNull && len(o.name) != 0 {
+	if baseHierarchy(o.hierarchy) != tcg.TPMRHNull && len(o.name) != 0 {
 		t.Hierarchy = o.hierarchy
 		t.Digest = d.verifiedTicket(o.hierarchy, v, o.name)
 	}

@@ -49,6 +49,7 @@ func (d *Device) startup(c *call) error {
 	d.vol.timeEpoch = be32(d.random(4))
 	d.clockStartup(orderly)
 	d.daStartup()
+	d.actStartup(resume)
 	d.pcrStartup(resume)
 	d.nvStartup(resume, orderly)
 	d.objectStartup(resume)
@@ -114,7 +115,9 @@ func (d *Device) shutdown(c *call) error {
 	d.perm.shutdown = uint16(shutdownType)
 	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil
 	if shutdownType == tcg.TPMSUState {
+		d.actTick()
 		d.perm.savedClear = d.clear.clone()
+		actShutdown(&d.perm.savedClear.acts)
 		d.perm.savedReset = d.reset.clone()
 		d.perm.savedPCR = d.pcrSave()
 	}

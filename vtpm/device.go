@@ -59,6 +59,9 @@ type Config struct {
 	// index.
 	Epoch *Epoch
 
+	// Firmware, if set, gives the device its limited hierarchies.
+	Firmware *Firmware
+
 	// Log, if set, is told of events worth a line: never secrets, never
 	// bodies of commands.
 	Log func(format string, args ...any)

@@ -16,7 +16,7 @@ import (
 
 const (
 	stateMagic   = 0x73545055 // "sTPU"
-	stateVersion = 1
+	stateVersion = 2          // 2: countdown timers
 )
 
 // Errors that Load wraps.
@@ -72,7 +72,7 @@ func (d *Device) encodePermanent() []byte {
 	w.Uint16(uint16(p.auditHash))
 	w.Uint64(p.auditCounter)
 	w.Uint32(p.algorithmSet)
-	w.Uint16(p.firmwareSVN)
+	w.Uint16(0) // reserved
 	w.Uint16(uint16(len(p.nv)))
 	for _, h := range slices.Sorted(maps.Keys(p.nv)) {
 		p.nv[h].encode(&w)
@@ -91,8 +91,9 @@ func (d *Device) decodePermanent(state []byte) error {
 	if r.Uint32() != stateMagic {
 		return errStateMagic
 	}
-	if v := r.Uint16(); v != stateVersion {
-		return fmt.Errorf("%w: %d, newest known %d", errStateVersion, v, stateVersion)
+	version := r.Uint16()
+	if version == 0 || version > stateVersion {
+		return fmt.Errorf("%w: %d, newest known %d", errStateVersion, version, stateVersion)
 	}
 	profile := new(tcg.Profile)
 	var profileErr error
@@ -122,7 +123,7 @@ func (d *Device) decodePermanent(state []byte) error {
 	p.maxNVCounter = r.Uint64()
 	p.shutdown = r.Uint16()
 	if p.shutdown == uint16(tcg.TPMSUState) {
-		p.savedClear.decode(&r)
+		p.savedClear.decode(&r, version)
 		p.savedReset.decode(&r)
 		for range count(&r) {
 			p.savedPCR = append(p.savedPCR, bytes.Clone(r.Sized(tcg.MaxDigestSize)))
@@ -138,7 +139,7 @@ func (d *Device) decodePermanent(state []byte) error {
 	p.auditHash = tcg.TPMAlgID(r.Uint16())
 	p.auditCounter = r.Uint64()
 	p.algorithmSet = r.Uint32()
-	p.firmwareSVN = r.Uint16()
+	r.Uint16() // reserved
 	p.nv = map[tcg.TPMHandle]*nvIndex{}
 	for range count(&r) {
 		x := decodeNVIndex(&r)
@@ -211,9 +212,12 @@ func (s *stateClear) encode(w *tcg.Writer) {
 		w.Uint8(uint8(n))
 		w.Sized(s.pcrAuth[n])
 	}
+	for i := range s.acts {
+		s.acts[i].encode(w)
+	}
 }
 
-func (s *stateClear) decode(r *tcg.Reader) {
+func (s *stateClear) decode(r *tcg.Reader, version uint16) {
 	setFlags(r.Uint16(), &s.started, &s.ownerEnable, &s.endorsementEnable, &s.platformNVEnable, &s.platformEnable, &s.readOnly)
 	s.platformAuth = bytes.Clone(r.Sized(maxBlob))
 	s.platformPolicy.decode(r)
@@ -224,6 +228,12 @@ func (s *stateClear) decode(r *tcg.Reader) {
 		n := int(r.Uint8())
 		s.pcrAuth[n] = bytes.Clone(r.Sized(maxBlob))
 	}
+	for i := range s.acts {
+		s.acts[i].policy.hash = tcg.TPMAlgNull
+		if version >= 2 {
+			s.acts[i].decode(r)
+		}
+	}
 }
 
 // clone returns a copy that shares no memory.
@@ -231,6 +241,9 @@ func (s *stateClear) clone() stateClear {
 	c := *s
 	c.platformAuth = bytes.Clone(s.platformAuth)
 	c.pcrAuth = maps.Clone(s.pcrAuth)
+	for i := range c.acts {
+		c.acts[i].policy = c.acts[i].policy.clone()
+	}
 	return c
 }
 

@@ -32,7 +32,7 @@ func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 			return nil, tcg.TPMRCReferenceH0
 		}
 	case tcg.TPMHTPermanent:
-		if isACT(h) {
+		if isACT(h) && d.actOf(h) == nil || !d.limitedExists(h) {
 			return nil, tcg.TPMRCValue
 		}
 		if !d.hierarchyEnabled(h) {
@@ -66,7 +66,10 @@ func handleBytes(h tcg.TPMHandle) []byte {
 // hierarchyEnabled reports whether entities of the hierarchy h may be used.
 // Permanent handles that are no hierarchy are always usable.
 func (d *Device) hierarchyEnabled(h tcg.TPMHandle) bool {
-	switch h {
+	if !d.limitedExists(h) {
+		return false
+	}
+	switch baseHierarchy(h) {
 	case tcg.TPMRHOwner:
 		return d.clear.ownerEnable
 	case tcg.TPMRHEndorsement:
@@ -80,15 +83,14 @@ func (d *Device) hierarchyEnabled(h tcg.TPMHandle) bool {
 }
 
 func isAuthHierarchy(h tcg.TPMHandle) bool {
-	switch h {
+	switch baseHierarchy(h) {
 	case tcg.TPMRHOwner, tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHLockout, tcg.TPMRHNull:
 		return true
 	}
 	return false
 }
 
-// isACT reports whether h is of an authenticated countdown timer. The device
-// has none: nothing in a domain could act on its signal.
+// isACT reports whether h is of an authenticated countdown timer.
 func isACT(h tcg.TPMHandle) bool { return h >= tcg.TPMRHACT0 && h <= tcg.TPMRHACTF }
 
 // entityAuth returns the authorization value of what h refers to, without
@@ -102,7 +104,10 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 			return x.authValue()
 		}
 	case tcg.TPMHTPermanent:
-		switch h {
+		if isACT(h) {
+			return d.clear.platformAuth // Part 1, 40.2
+		}
+		switch baseHierarchy(h) {
 		case tcg.TPMRHOwner:
 			return d.perm.ownerAuth
 		case tcg.TPMRHEndorsement:
@@ -134,7 +139,10 @@ func (d *Device) entityPolicy(h tcg.TPMHandle) authPolicy {
 			return authPolicy{x.public.NameAlg, x.public.AuthPolicy}
 		}
 	case tcg.TPMHTPermanent:
-		switch h {
+		if a := d.actOf(h); a != nil {
+			return a.policy
+		}
+		switch baseHierarchy(h) {
 		case tcg.TPMRHOwner:
 			return d.perm.ownerPolicy
 		case tcg.TPMRHEndorsement:

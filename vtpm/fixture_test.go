@@ -16,7 +16,10 @@ import (
 
 var update = flag.Bool("update", false, "write the fixture of the present state version anew, if there is none")
 
-const stateV1 = "testdata/state-v1.bin"
+const (
+	stateV1 = "testdata/state-v1.bin"
+	stateV2 = "testdata/state-v2.bin" // with countdown timers
+)
 
 // fixedDevice is a device whose random numbers are always the same ones.
 func fixedDevice(t *testing.T, s Store) *Device {
@@ -74,19 +77,35 @@ func primaryName(t *testing.T, tpm transport.TPM, h tpm2.TPMHandle, p tpm2.TPMTP
 	return hex.EncodeToString(r.Name.Buffer)
 }
 
-// TestStateV1 loads the state that the first version wrote, for ever, and
-// finds in it what was there.
-func TestStateV1(t *testing.T) {
+// stateFiles are what each version wrote, for ever.
+var stateFiles = []struct {
+	file  string
+	timer uint32 // what a countdown timer has left after a resume
+}{
+	{stateV1, 0},
+	{stateV2, 250},
+}
+
+// TestStates loads the states that all versions wrote, and finds in them what
+// was there.
+func TestStates(t *testing.T) {
 	t.Parallel()
-	state, err := os.ReadFile(stateV1)
+	for _, f := range stateFiles {
+		t.Run(f.file, func(t *testing.T) { t.Parallel(); checkState(t, f.file, f.timer) })
+	}
+}
+
+func checkState(t *testing.T, file string, timer uint32) {
+	state, err := os.ReadFile(file)
 	if *update && os.IsNotExist(err) {
 		s := new(memStore)
 		d := fixedDevice(t, s)
 		d.Execute(0, startupClear)
 		scenario(t, client{d})
+		rawTPM{t, d}.setACT(tcg.TPMRCSuccess, tcg.TPMRHACT0, 250)
 		d.Execute(0, shutdownState)
 		state = s.state
-		err = os.WriteFile(stateV1, state, 0o644)
+		err = os.WriteFile(file, state, 0o644)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -97,6 +116,9 @@ func TestStateV1(t *testing.T) {
 	}
 	if r := d.Execute(0, []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 1}); !ok(r) {
 		t.Fatalf("TPM2_Startup(STATE): %x", r)
+	}
+	if got := (rawTPM{t, d}).act(tcg.TPMRHACT0).timeout; got > timer || got+5 < timer {
+		t.Errorf("the countdown timer has %d s left, not %d", got, timer)
 	}
 	tpm := client{d}
 	pub, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(0x01800001)}.Execute(tpm)

@@ -38,6 +38,8 @@ func testDevice(t testing.TB, s Store) *Device {
 var (
 	startupClear  = []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0}
 	shutdownState = []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 1}
+	shutdownClear = []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x45, 0, 0}
+	startupState  = []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 1}
 )
 
 func ok(r []byte) bool { return len(r) >= 10 && be32(r[6:]) == 0 }

@@ -19,7 +19,7 @@ func newHandlerTable() *handlerTable {
 		ephemeralCommands, signingCommands, auditCommands, pcrCommands,
 		policyCommands, newPolicyCommands, hierarchyCommands, dictionaryAttackCommands,
 		managementCommands, contextCommands,
-		clockCommands, capabilityCommands, nvCommands, nv2Commands,
+		clockCommands, capabilityCommands, nvCommands, nv2Commands, timerCommands,
 	} {
 		for code, run := range chapter {
 			t[code-firstCommand] = run

@@ -21,6 +21,9 @@ func (d *Device) hierarchyData(h tcg.TPMHandle) *seedAndProof {
 	case tcg.TPMRHPlatform:
 		return &d.perm.platform
 	}
+	if isLimited(h) {
+		return d.limitedData(h)
+	}
 	return &d.reset.null
 }
 

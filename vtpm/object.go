@@ -108,7 +108,7 @@ func (d *Device) flushObject(h tcg.TPMHandle) {
 // flushHierarchy flushes the transient objects of a hierarchy.
 func (d *Device) flushHierarchy(h tcg.TPMHandle) {
 	for i, o := range d.vol.objects {
-		if o != nil && o.hierarchy == h {
+		if o != nil && baseHierarchy(o.hierarchy) == h {
 			o.wipe()
 			d.vol.objects[i] = nil
 		}

@@ -103,8 +103,8 @@ func (d *Device) fixedProperties() []property {
 		{tcg.TPMPTNVBufferMax, maxNVBuffer},
 		{tcg.TPMPTModes, 0},
 		{tcg.TPMPTMaxCapBuffer, tcg.MaxCapBuffer},
-		{tcg.TPMPTFirmwareSVN, uint32(d.perm.firmwareSVN)},
-		{tcg.TPMPTFirmwareMaxSVN, uint32(d.perm.firmwareSVN)},
+		{tcg.TPMPTFirmwareSVN, uint32(d.svn())},
+		{tcg.TPMPTFirmwareMaxSVN, 0xFFFF},
 	}
 }
 

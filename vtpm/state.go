@@ -50,8 +50,6 @@ type permanent struct {
 
 	nv      map[tcg.TPMHandle]*nvIndex
 	objects map[tcg.TPMHandle]*object // persistent objects
-
-	firmwareSVN uint16
 }
 
 // suNone says that the last power cycle did not end with TPM2_Shutdown.
@@ -85,6 +83,8 @@ type stateClear struct {
 	nvWriteLocked, nvReadLocked map[tcg.TPMHandle]bool
 
 	readOnly bool // TPM2_ReadOnlyControl
+
+	acts [numACT]act
 }
 
 // stateReset is the data that only a TPM Reset sets anew.

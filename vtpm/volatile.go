@@ -15,8 +15,8 @@ import (
 // goes on with its PCRs, sessions and objects.
 
 const (
-	volatileMagic   = 0x7354564F // "sTVO"
-	volatileVersion = 1
+	volatileMagic   = 0x7354564F   // "sTVO"
+	volatileVersion = stateVersion // of what both have
 )
 
 var errVolatile = errors.New("not a volatile state of this TPM")
@@ -37,6 +37,7 @@ func (d *Device) Volatile() ([]byte, error) {
 	// It belongs to one permanent state: with another, counters would lie.
 	w.Sized(digest(contextHash, d.saved))
 	w.Uint16(flags(v.started, v.clockSafe, v.orderly, v.physicalPresence, v.shutdownDone, v.hcrtm, v.drtm != nil))
+	d.actTick()
 	now := d.cfg.Now()
 	for _, t := range []time.Duration{now - v.powerOnAt, now - v.daTime.selfHeal, now - v.daTime.lockout} {
 		w.Uint64(uint64(t))
@@ -96,21 +97,22 @@ func Resume(cfg Config, state, volatile []byte) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.resume(volatile); err != nil {
+	if err := d.resume(digest(contextHash, state), volatile); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
 	return d, nil
 }
 
-func (d *Device) resume(b []byte) error {
+func (d *Device) resume(state, b []byte) error {
 	r := tcg.NewReader(b, d.profile)
 	if r.Uint32() != volatileMagic {
 		return errVolatile
 	}
-	if n := r.Uint16(); n != volatileVersion {
-		return fmt.Errorf("%w: %d, newest known %d", errStateVersion, n, volatileVersion)
+	version := r.Uint16()
+	if version == 0 || version > volatileVersion {
+		return fmt.Errorf("%w: %d, newest known %d", errStateVersion, version, volatileVersion)
 	}
-	if !bytes.Equal(r.Sized(tcg.MaxDigestSize), digest(contextHash, d.saved)) {
+	if !bytes.Equal(r.Sized(tcg.MaxDigestSize), state) {
 		return fmt.Errorf("%w: it was saved with another permanent state", errVolatile)
 	}
 	v := newVolatile()
@@ -125,7 +127,10 @@ func (d *Device) resume(b []byte) error {
 	v.startupLocality = r.Uint8()
 	var clear stateClear
 	var reset stateReset
-	clear.decode(&r)
+	clear.decode(&r, version)
+	for i := range clear.acts {
+		clear.acts[i].setAt = now
+	}
 	reset.decode(&r)
 	for range count(&r) {
 		bank := pcrBank{alg: tcg.TPMAlgID(r.Uint16()), exists: r.Uint32()}

@@ -275,7 +275,7 @@ var commandTable = [TPMCCLast - TPMCCFirst + 1]CommandSpec{
 	},
 	TPMCCCertifyX509 - TPMCCFirst: {
 		Code: TPMCCCertifyX509, Name: "TPM2_CertifyX509", Since: "1.59", Attrs: AttrDeprecated,
-		Handles:  []HandleSpec{{"objectHandle", TPMIDHObject, false, RoleAdmin}, {"signHandle", TPMIDHObject, true, RoleUser}},
+		Handles:  []HandleSpec{{"objectHandle", TPMIDHObject, false, RoleAdmin}, {"signHandle", TPMIDHObject, false, RoleUser}},
 		Params:   []ParamSpec{{"reserved", "TPM2B_DATA"}, {"inScheme", "TPMT_SIG_SCHEME+"}, {"partialCertificate", "TPM2B_MAX_BUFFER"}},
 		Response: []ParamSpec{{"addedToCertificate", "TPM2B_MAX_BUFFER"}, {"tbsDigest", "TPM2B_DIGEST"}, {"signature", "TPMT_SIGNATURE"}},
 	},

@@ -72,8 +72,10 @@ func isBaseHierarchy(h TPMHandle) bool {
 }
 
 // isHierarchy tells whether h is in Table 59, which has the null hierarchy.
-// The firmware- and SVN-limited ones are optional, and not implemented.
-func isHierarchy(h TPMHandle) bool { return isBaseHierarchy(h) || h == TPMRHNull }
+// Which of the firmware- and SVN-limited ones there are is the device's to say.
+func isHierarchy(h TPMHandle) bool {
+	return isBaseHierarchy(h) || h == TPMRHNull || h.IsFW() || h.IsSVN()
+}
 
 // allows tells whether h is a value of type t; null allows what the table
 // marks with "+".

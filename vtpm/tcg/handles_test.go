@@ -21,7 +21,7 @@ func TestHandleTypes(t *testing.T) {
 	}{
 		{TPMHandleAny, "0pqnxmhjsoeflzwvauyt23dcik"},
 		{TPMIDHObject, "t23dZ"},
-		{TPMIDHParent, "t23doefz"},
+		{TPMIDHParent, "t23doefzuy"},
 		{TPMIDHPersistent, "d"},
 		{TPMIDHEntity, "0pnoeflt23dZ"},
 		{TPMIDHPCR, "0pZ"},
@@ -30,7 +30,7 @@ func TestHandleTypes(t *testing.T) {
 		{TPMISHPolicy, "s"},
 		{TPMIDHContext, "hst23"},
 		{TPMIDHSaved, "hst2"},
-		{TPMIRHHierarchy, "oefz"},
+		{TPMIRHHierarchy, "oefzuy"},
 		{TPMIRHEnables, "oefvZ"},
 		{TPMIRHHierarchyAuth, "oeflZ"},
 		{TPMIRHHierarchyPolicy, "oefla"},

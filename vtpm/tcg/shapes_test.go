@@ -190,6 +190,9 @@ func checkHandles(t *testing.T, d *reference, c *tcg.CommandSpec, good map[tcg.H
 					continue // an index of no such kind is refused later
 				}
 			}
+			if c.Code == tcg.TPMCCCertifyX509 && h.Name == "signHandle" && v == tcg.TPMRHNull {
+				continue // Table 109 of v1.85 has no "+" here; libtpms, of 1.59, has
+			}
 			body := cat(head, u32(uint32(v)))
 			for _, later := range c.Handles[i+1:] {
 				body = append(body, good[later.Type]...)
