@@ -51,8 +51,19 @@ const absent = `
   TPM2_Policy_AC_SendSelect): none can be attached; version 1.85 deprecates the
   commands. %s
 
+- The eight commands that version 1.85 added for post-quantum keys
+  (TPM2_VerifySequenceComplete to TPM2_SignSequenceStart, 0x1A3 to 0x1AA) come
+  later; types of keys, signatures and buffers have room for theirs.
+
 A command that is not implemented is answered with TPM_RC_COMMAND_CODE (Part
 3, 5.2.3).
+
+TPM2_SetCapability is implemented and has nothing to set: the specification
+defines no such capability, and this device has none of its own
+(TPM_RC_VALUE). Countdown timers: there are two; what their signal does is left to
+the platform (Part 1, 40.3), and here it is a line in the log, and shown by
+TPM_CAP_ACT. Firmware- and SVN-limited hierarchies are there where who starts the
+device gives it secrets of its firmware; elsewhere their handles are TPM_RC_VALUE.
 
 ## Differences to other TPMs
 

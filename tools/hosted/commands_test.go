@@ -35,7 +35,7 @@ func TestCommandsOverSocket(t *testing.T) {
 	}
 	defer conn.Close()
 	listed := listCommands(t, conn)
-	if len(listed) < 117 {
+	if len(listed) < 120 {
 		t.Errorf("%d commands are listed", len(listed))
 	}
 	for code, attributes := range listed {

@@ -108,7 +108,7 @@ var Differences = []Difference{
 	},
 	{
 		Name:      "capabilities of later revisions",
-		Paragraph: "Part 3, 30.2.1: ACTs, public keys and SPDM sessions are listed, empty as the lists may be",
+		Paragraph: "Part 3, 30.2.1: ACTs are listed",
 		Reason:    "swtpm refuses what its revision does not know",
 		match: func(c *command, r *pair[response]) bool {
 			return c.code == tcg.TPMCCGetCapability && (r[other].rc == 0x1C4 || r[other].rc == 0x2C4)
