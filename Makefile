@@ -60,12 +60,13 @@ bench: deps images ## this device against swtpm, and what manager and vTPM cost 
 
 CAMPAIGN ?= 28
 KILLS ?= 50
+GUESTS ?= 3
 .PHONY: soak
 soak: deps ## an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; and KILLS (50) domains destroyed on Xen; hours
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^TestCampaign' ./stubdom/service
 	$(GO) test -count 1 -timeout 1h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images
-	STUBTPM_XEN=1 STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario
+	STUBTPM_XEN=1 STUBTPM_GUESTS=$(GUESTS) STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

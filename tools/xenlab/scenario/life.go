@@ -91,7 +91,7 @@ func NewLife(ctx context.Context, r Report, s *Stack, guests int, seed uint64) (
 		return nil, err
 	}
 	for _, g := range l.guests {
-		if err := l.log.await(ctx, 120*time.Second, g.vtpm+": ready"); err != nil {
+		if err := l.log.await(ctx, 120*time.Second, 0, g.vtpm+": ready"); err != nil {
 			return nil, fmt.Errorf("%s does not serve: %w\n%s\n%s", g.vtpm, err, l.log.tail(20), s.Since(g.vtpm))
 		}
 		if err := l.startGuest(ctx, g); err != nil {
@@ -224,17 +224,15 @@ const (
 	killGuest   = "guest"
 )
 
-// Kill destroys a domain as a crash does, waits until all guests have answers
-// again, and returns how long that took.
-func (l *Life) Kill(ctx context.Context, kind string) (time.Duration, error) {
-	g := l.guests[l.rand.IntN(len(l.guests))]
-	name := map[string]string{killManager: managerName, killVTPM: g.vtpm, killGuest: g.name}[kind]
-	// At any moment of a round.
-	time.Sleep(time.Duration(l.rand.IntN(1500)) * time.Millisecond)
-	for _, x := range l.guests {
-		x.load.mark()
+// kill destroys a domain as a crash does, and returns how long it took until it,
+// and the guest that it belongs to, if any, was back with all that was answered.
+func (l *Life) kill(ctx context.Context, kind string, g *lifeGuest) (time.Duration, error) {
+	name := managerName
+	if g != nil {
+		name = map[string]string{killVTPM: g.vtpm, killGuest: g.name}[kind]
+		g.load.mark()
 	}
-	l.log.pass()
+	from := l.log.length()
 	l.r.Step("xl destroy %s", name)
 	start := time.Now()
 	if err := l.M.Destroy(ctx, name); err != nil {
@@ -244,19 +242,19 @@ func (l *Life) Kill(ctx context.Context, kind string) (time.Duration, error) {
 		if err := l.startGuest(ctx, g); err != nil {
 			return 0, err
 		}
-	} else {
-		if err := l.log.await(ctx, recoveryLimit, name+": ready"); err != nil {
-			return 0, fmt.Errorf("%s is not started again: %w\n%s", name, err, l.log.tail(20))
-		}
-		// Which guests notice is told by their own words.
-		if kind == killVTPM {
-			if err := g.load.awaitFound(ctx, recoveryLimit); err != nil {
-				return 0, fmt.Errorf("%s after the end of its vTPM: %w\n%s", g.name, err, l.log.tail(20))
-			}
+	} else if err := l.log.await(ctx, recoveryLimit, from, name+": ready"); err != nil {
+		return 0, fmt.Errorf("%s is not started again: %w\n%s", name, err, l.log.tail(20))
+	}
+	if kind == killVTPM {
+		// That the guest noticed is told by its own words.
+		if err := g.load.awaitFound(ctx, recoveryLimit); err != nil {
+			return 0, fmt.Errorf("%s after the end of its vTPM: %w\n%s", g.name, err, l.log.tail(20))
 		}
 	}
-	if err := l.progress(ctx, "after xl destroy "+name, l.guests); err != nil {
-		return 0, err
+	if g != nil {
+		if err := l.progress(ctx, "after xl destroy "+name, []*lifeGuest{g}); err != nil {
+			return 0, err
+		}
 	}
 	took := time.Since(start)
 	for _, x := range l.guests {
@@ -267,23 +265,82 @@ func (l *Life) Kill(ctx context.Context, kind string) (time.Duration, error) {
 	return took, nil
 }
 
-// Campaign destroys domains of every kind in random order, times in all, and
-// claims that nothing that was answered is lost.
-func (l *Life) Campaign(ctx context.Context, times int) error {
-	var kinds []string
-	for i := range times {
-		kinds = append(kinds, []string{killManager, killVTPM, killGuest}[i%3])
+// A lane is a sequence of kills that goes on beside others: one for the manager,
+// and one for each guest and its vTPM.
+type lane struct {
+	guest *lifeGuest
+	kinds []string
+	rand  *rand.Rand
+}
+
+// lanes deals times kills out, a third of each kind.
+func (l *Life) lanes(times int) []lane {
+	all := []lane{{}}
+	for _, g := range l.guests {
+		all = append(all, lane{guest: g})
 	}
-	l.rand.Shuffle(times, func(i, j int) { kinds[i], kinds[j] = kinds[j], kinds[i] })
-	took := map[string][]time.Duration{}
-	for i, kind := range kinds {
-		d, err := l.Kill(ctx, kind)
-		if err != nil {
-			check(l.r, fmt.Sprintf("after %d of %d kills, all come back with what was answered", i+1, times), false, "%v", err)
-			return ErrClaims
+	for i := range times {
+		kind, to := []string{killManager, killVTPM, killGuest}[i%3], 0
+		if kind != killManager {
+			to = 1 + (i/3)%len(l.guests)
 		}
-		took[kind] = append(took[kind], d)
-		l.r.Step("%d of %d: all guests have answers again, %.1f s", i+1, times, d.Seconds())
+		all[to].kinds = append(all[to].kinds, kind)
+	}
+	for i := range all {
+		k := all[i].kinds
+		all[i].rand = rand.New(rand.NewPCG(l.rand.Uint64(), 0))
+		all[i].rand.Shuffle(len(k), func(i, j int) { k[i], k[j] = k[j], k[i] })
+	}
+	return all
+}
+
+// Campaign destroys domains of every kind, times in all, in random order and
+// while others are on their way back, and claims that nothing that was answered
+// is lost.
+func (l *Life) Campaign(ctx context.Context, times int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var mu sync.Mutex
+	took, done := map[string][]time.Duration{}, 0
+	var failed error
+	var wait sync.WaitGroup
+	for _, lane := range l.lanes(times) {
+		wait.Go(func() {
+			for _, kind := range lane.kinds {
+				// At any moment of a round; the manager in the midst of what
+				// goes on after a kill of the others.
+				pause := time.Duration(lane.rand.IntN(1500)) * time.Millisecond
+				if kind == killManager {
+					pause = time.Duration(2000+lane.rand.IntN(20000)) * time.Millisecond
+				}
+				err := sleep(ctx, pause)
+				var d time.Duration
+				if err == nil {
+					d, err = l.kill(ctx, kind, lane.guest)
+				}
+				mu.Lock()
+				if err != nil {
+					if failed == nil {
+						failed = err
+					}
+					mu.Unlock()
+					cancel()
+					return
+				}
+				done++
+				took[kind] = append(took[kind], d)
+				l.r.Step("%d of %d: a %s is back with what was answered, %.1f s", done, times, kind, d.Seconds())
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	if failed == nil {
+		failed = l.progress(ctx, "at the end", l.guests)
+	}
+	if failed != nil {
+		check(l.r, fmt.Sprintf("after %d of %d kills, all come back with what was answered", done, times), false, "%v", failed)
+		return ErrClaims
 	}
 	var answers uint64
 	for _, g := range l.guests {
@@ -294,7 +351,7 @@ func (l *Life) Campaign(ctx context.Context, times int) error {
 		if d := took[kind]; len(d) > 0 {
 			slices.Sort(d)
 			l.r.Show("campaign", fmt.Sprintf("%d times xl destroy %s", len(d), kind),
-				fmt.Sprintf("all guests have answers again after: median %.1f s, least %.1f s, most %.1f s", d[len(d)/2].Seconds(), d[0].Seconds(), d[len(d)-1].Seconds()))
+				fmt.Sprintf("back after: median %.1f s, least %.1f s, most %.1f s", d[len(d)/2].Seconds(), d[0].Seconds(), d[len(d)-1].Seconds()))
 		}
 	}
 	return nil
@@ -311,7 +368,6 @@ func (l *Life) Close() {
 type lineLog struct {
 	mu   sync.Mutex
 	text strings.Builder
-	seen int // what await has passed
 }
 
 func (l *lineLog) add(b []byte) {
@@ -320,30 +376,28 @@ func (l *lineLog) add(b []byte) {
 	l.text.Write(b)
 }
 
-// await waits for a text behind those awaited before.
-func (l *lineLog) await(ctx context.Context, limit time.Duration, text string) error {
+// await waits for a text behind the first from bytes.
+func (l *lineLog) await(ctx context.Context, limit time.Duration, from int, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		l.mu.Lock()
 		all := l.text.String()
 		l.mu.Unlock()
-		if i := strings.Index(all[l.seen:], text); i >= 0 {
+		if strings.Contains(all[from:], text) {
 			return nil
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("stubtpm-host does not say %q: %w", text, ctx.Err())
+		if err := sleep(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("stubtpm-host does not say %q: %w", text, err)
 		}
 	}
 }
 
-// pass lets await look only at what comes from now on.
-func (l *lineLog) pass() {
+// length is how many bytes there are now.
+func (l *lineLog) length() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen = l.text.Len()
+	return l.text.Len()
 }
 
 func (l *lineLog) tail(n int) string {
