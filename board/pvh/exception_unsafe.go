@@ -102,6 +102,14 @@ func Preempt()
 // although the processor had them off. A sound machine shows none.
 func InjectedTwice() uint32
 
+// WaitLate is Wait with an interrupt, of the last vector, that comes between its
+// last look and its sleep. For tests.
+func WaitLate()
+
+// SparedHalts returns how often Wait was about to sleep when an interrupt came,
+// which a sound machine lets come before or after that only.
+func SparedHalts() uint32
+
 // Handle sets the handler of a device vector, 32 to 63. See the package comment
 // for what f may do. Set it before the device may interrupt.
 func Handle(vector uint8, f func()) {

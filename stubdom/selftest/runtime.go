@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/cpu"
+
+	"stubtpm/board/pvh"
 )
 
 func runtimeTests(gc time.Duration) []test {
@@ -27,6 +29,7 @@ func runtimeTests(gc time.Duration) []test {
 		{"time slices", testSlices},
 		{"wall clock", testWallClock},
 		{"interrupt to goroutine", testRelay},
+		{"interrupt before the sleep", testWaitLate},
 		{"vector registers", testVector},
 		{"deep stacks", testDeepStack},
 		{"panic and recover", testPanic},
@@ -232,6 +235,24 @@ func testRelay() error {
 			}
 		}
 		stop.Store(true)
+	}
+	return nil
+}
+
+// testWaitLate has interrupts come just as the processor is about to sleep: it must
+// not. If it does, a time slice of 10 ms wakes it.
+func testWaitLate() error {
+	const n = 50
+	before := pvh.SparedHalts()
+	start := time.Now()
+	for range n {
+		pvh.WaitLate()
+	}
+	if took := time.Since(start); took > n*5*time.Millisecond {
+		return fmt.Errorf("%d waits took %v", n, took)
+	}
+	if got := pvh.SparedHalts() - before; got < n {
+		return fmt.Errorf("%d of %d found", got, n)
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func main() {
 		fmt.Println("xentest: idle for", wait)
 		time.Sleep(wait)
 	}
-	fmt.Printf("xentest: %d tests, %d failed, %d interrupts injected twice\n", len(tests), failed, pvh.InjectedTwice())
+	fmt.Printf("xentest: %d tests, %d failed, %d interrupts injected twice, %d just before a sleep\n", len(tests), failed, pvh.InjectedTwice(), pvh.SparedHalts())
 	os.Exit(min(failed, 1))
 }
 
