@@ -65,6 +65,11 @@ func run() error {
 			return err
 		}
 	}
+	if !c.Dom0 {
+		if err := quiet(); err != nil {
+			return err
+		}
+	}
 	tty, err := openRaw(c.Console)
 	if err != nil {
 		return err

@@ -78,6 +78,18 @@ func loadModule(path string) error {
 	return nil
 }
 
+// quiet keeps the kernel's messages, but for a panic's, off the console. A guest
+// has no other for the protocol, and the kernel writes in the midst of a line:
+// one that is broken is lost. They stay in dmesg.
+func quiet() error {
+	// SYSLOG_ACTION_CONSOLE_LEVEL of syslog(2), which takes the level as length.
+	const consoleLevel, emergencies = 8, 1
+	if _, _, e := unix.Syscall(unix.SYS_SYSLOG, consoleLevel, 0, emergencies); e != 0 {
+		return os.NewSyscallError("syslog", e)
+	}
+	return nil
+}
+
 // loopback brings up the interface lo, which tools use among themselves.
 func loopback() error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)

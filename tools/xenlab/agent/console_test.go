@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"stubtpm/tools/xenlab/lab"
+	"stubtpm/tools/xenlab/wire"
+)
+
+// TestLateAgent has a console as a guest that boots has: at first the terminal
+// echoes what the lab asks, and nobody reads it; the agent's first word is torn by
+// the kernel, which goes on to write lines between the agent's.
+func TestLateAgent(t *testing.T) {
+	t.Parallel()
+	if _, err := os.ReadDir("/root"); err != nil {
+		t.Skipf("the agent runs as root: %v", err)
+	}
+	ours, guest := net.Pipe()
+	t.Cleanup(func() { ours.Close(); guest.Close() })
+	in, toAgent := io.Pipe()
+	fromAgent, out := io.Pipe()
+	go func() {
+		asked := bufio.NewReader(guest)
+		for n := 0; n < 2; {
+			line, err := asked.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if strings.Contains(line, wire.Mark) {
+				n++
+			}
+			io.WriteString(guest, strings.ReplaceAll(line, "\x1e", "^^")+"\r")
+		}
+		io.WriteString(guest, "[   12.3] random: crng ini\n"+wire.Mark+`{"id":0,"op":"he[   12.4] tpm tpm0: A TPM error`+"\n")
+		go serve(in, out)
+		first := true
+		go func() {
+			said := bufio.NewReader(fromAgent)
+			for {
+				line, err := said.ReadString('\n')
+				if err != nil {
+					return
+				}
+				if strings.Contains(line, wire.Mark) && first {
+					first = false // lost: it was torn
+					continue
+				}
+				io.WriteString(guest, "[   22.4] tpm tpm0: A TPM error (30)\r\n"+line)
+			}
+		}()
+		io.Copy(toAgent, asked)
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := lab.NewClient("test", ours, nil)
+	if err := c.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Run(ctx, "echo there"); err != nil || got != "there\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
