@@ -29,6 +29,7 @@ images: ## build the unikernels and the command stubtpm, and measure them
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm ./tools/stubtpm
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/ringabuse ./tools/ringabuse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-host ./tools/stubtpm-host
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/guestbridge ./tools/guestbridge
 	$(GO) run ./tools/image manifest $(BUILD)/images
 
 .PHONY: deps

@@ -100,6 +100,10 @@ func guestArchive(k initramfs.Kernel, agent string, files map[string]string) (*i
 	if err != nil {
 		return nil, err
 	}
+	// For tools/guestbridge: there, but not loaded.
+	if _, err := a.AddModules(k, "tpm_vtpm_proxy"); err != nil {
+		return nil, err
+	}
 	for name, src := range files {
 		if err := a.Copy(name, src); err != nil {
 			return nil, err

@@ -164,7 +164,8 @@ func last(text string, n int) string {
 }
 
 // Reboot has the first guest reboot itself: its TPM is reset as the machine's
-// reset does, and keeps what it keeps.
+// reset does, and keeps what it keeps. While its load rests, it uses its TPM by
+// guestbridge.
 func (l *Life) Reboot(ctx context.Context) error {
 	g := l.guests[0]
 	l.r.Step("%s reboots itself", g.name)
@@ -214,6 +215,9 @@ func (l *Life) Reboot(ctx context.Context) error {
 	zero := "9 : 0x" + strings.Repeat("0", 64)
 	check(l.r, "a guest's reboot sets its PCRs back", pcr != zero && pcr2 == zero, "PCR 9 was %q, is %q", pcr, pcr2)
 	check(l.r, "a guest's reboot counts as a reset of its TPM", resets != resets2, "%q, then %q", resets, resets2)
+	if err := l.bridge(ctx, g); err != nil {
+		return err
+	}
 	return g.load.start(g.load.agent(), loadPause)
 }
 

@@ -20,8 +20,11 @@ const kills = 3
 func TestXenLife(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
-	if _, err := os.Stat(images.Host); err != nil {
-		t.Fatalf("%v (make images builds it)", err)
+	bridge := filepath.Join(repository, "build/guestbridge")
+	for _, f := range []string{images.Host, bridge} {
+		if _, err := os.Stat(f); err != nil {
+			t.Fatalf("%v (make images builds it)", err)
+		}
 	}
 	n := kills
 	if s := os.Getenv("STUBTPM_KILLS"); s != "" {
@@ -45,7 +48,7 @@ func TestXenLife(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Hour)
 	defer cancel()
 	r := &testReport{t}
-	s := NewStack(machine(t, "life", lab.Options{Files: images.Files(), Memory: 2560}))
+	s := NewStack(machine(t, "life", lab.Options{Files: images.Files(), GuestFiles: map[string]string{bridgeCommand: bridge}, Memory: 2560}))
 	l, err := NewLife(ctx, r, s, guests, seed)
 	if err != nil {
 		t.Fatal(err)
