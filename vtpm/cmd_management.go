@@ -60,20 +60,22 @@ func (d *Device) ppCommands(c *call) error {
 }
 
 // setAlgorithmSet is TPM2_SetAlgorithmSet. The number is kept and shown; which
-// algorithms there are is the profile's to say.
+// algorithms there are is the profile's to say. The next TPM2_Startup has to be
+// one that clears.
 func (d *Device) setAlgorithmSet(c *call) error {
 	r := c.reader()
 	set := r.next().Uint32()
 	if err := r.end(); err != nil {
 		return err
 	}
-	d.perm.algorithmSet = set
+	d.perm.algorithmSet, d.perm.algorithmsSet = set, true
 	d.dirty = true
 	return nil
 }
 
 // pcrAllocateCommand is TPM2_PCR_Allocate. Banks that the list does not name
-// stay as they are; the change takes effect at the next _TPM_Init.
+// stay as they are; the change takes effect at the next _TPM_Init, before which
+// no TPM2_Shutdown(STATE) is possible.
 //
 //	TPM_RC_PCR  PCR 0 or a PCR of a dynamic launch would be in no bank
 func (d *Device) pcrAllocateCommand(c *call) error {
@@ -96,7 +98,7 @@ func (d *Device) pcrAllocateCommand(c *call) error {
 			return tcg.TPMRCPCR
 		}
 	}
-	d.perm.pcrBanks = banks
+	d.perm.pcrBanks, d.perm.pcrsAllocated = banks, true
 	d.dirty = true
 	needed := uint32(0)
 	for i := range banks {

@@ -62,13 +62,8 @@ func (d *Device) nvDefine(by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPublic) err
 		return tcg.TPMRCNVSpace
 	}
 	p.AuthPolicy = bytes.Clone(p.AuthPolicy)
-	x := &nvIndex{public: p, auth: bytes.Clone(auth), data: bytes.Repeat([]byte{0xFF}, int(p.DataSize))}
-	if p.Attributes.NT() != tcg.TPMNTOrdinary {
-		clear(x.data)
-	}
-	if x.has(tcg.TPMANVOrderly) {
-		x.saved = bytes.Clone(x.data)
-	}
+	x := &nvIndex{public: p, auth: bytes.Clone(auth), data: make([]byte, p.DataSize)}
+	x.blank()
 	d.perm.nv[p.NVIndex] = x
 	d.dirty = true
 	return nil

@@ -10,8 +10,10 @@ var startupCommands = commandTable{
 
 // startup is TPM2_Startup.
 //
-//	TPM_RC_LOCALITY  not from locality 0 or 3 or after an H-CRTM event
-//	TPM_RC_VALUE     state asked for that no TPM2_Shutdown saved
+//	TPM_RC_LOCALITY  not from locality 0 or 3, or a resume that is started in
+//	                 another way than before
+//	TPM_RC_VALUE     state asked for that no TPM2_Shutdown saved, or that does
+//	                 not fit a change of algorithms
 func (d *Device) startup(c *call) error {
 	r := c.reader()
 	startupType := r.next().SU()
@@ -21,8 +23,14 @@ func (d *Device) startup(c *call) error {
 	if c.locality != 0 && c.locality != 3 {
 		return tcg.TPMRCLocality
 	}
-	if startupType == tcg.TPMSUState && d.perm.shutdown != uint16(tcg.TPMSUState) {
-		return tcg.TPMRCValue.P(1)
+	by := startMethod{c.locality == 3, d.vol.hcrtm}
+	if startupType == tcg.TPMSUState {
+		if d.perm.shutdown != uint16(tcg.TPMSUState) || d.perm.algorithmsSet {
+			return tcg.TPMRCValue.P(1)
+		}
+		if by != d.perm.startedBy {
+			return tcg.TPMRCLocality
+		}
 	}
 	d.need(needAtStartup...)
 	orderly := d.perm.shutdown != suNone
@@ -35,6 +43,7 @@ func (d *Device) startup(c *call) error {
 	case resume:
 		d.clear, d.reset = d.perm.savedClear, d.perm.savedReset
 		d.reset.restartCount++
+		d.clear.platformEnable = true
 	case restart:
 		d.reset = d.perm.savedReset
 		d.reset.restartCount++
@@ -51,13 +60,15 @@ func (d *Device) startup(c *call) error {
 	d.daStartup()
 	d.actStartup(resume)
 	d.pcrStartup(resume)
-	d.nvStartup(resume, orderly)
+	d.nvStartup(resume, !resume && !restart, orderly)
 	d.objectStartup(resume)
 	d.sessionStartup()
 
 	// From here on, until a TPM2_Shutdown, losing power is disorderly.
 	d.perm.shutdown = suNone
 	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil
+	d.perm.startedBy = by
+	d.perm.pcrsAllocated, d.perm.algorithmsSet = false, false
 	d.dirty = true
 	return nil
 }
@@ -101,13 +112,16 @@ func (d *Device) sessionStartup() {
 }
 
 // shutdown is TPM2_Shutdown.
+//
+//	TPM_RC_TYPE  STATE after a TPM2_PCR_Allocate (Part 3, 22.5), or in the
+//	             middle of a measured launch
 func (d *Device) shutdown(c *call) error {
 	r := c.reader()
 	shutdownType := r.next().SU()
 	if err := r.end(); err != nil {
 		return err
 	}
-	if shutdownType == tcg.TPMSUState && d.vol.drtm != nil {
+	if shutdownType == tcg.TPMSUState && (d.vol.drtm != nil || d.perm.pcrsAllocated) {
 		return tcg.TPMRCType.P(1)
 	}
 	d.nvShutdown()

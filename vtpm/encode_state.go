@@ -72,7 +72,7 @@ func (d *Device) encodePermanent() []byte {
 	w.Uint16(uint16(p.auditHash))
 	w.Uint64(p.auditCounter)
 	w.Uint32(p.algorithmSet)
-	w.Uint16(0) // reserved
+	w.Uint16(flags(p.pcrsAllocated, p.algorithmsSet, p.startedBy.locality3, p.startedBy.hcrtm)) // zero in versions before this one
 	w.Uint16(uint16(len(p.nv)))
 	for _, h := range slices.Sorted(maps.Keys(p.nv)) {
 		p.nv[h].encode(&w)
@@ -139,7 +139,7 @@ func (d *Device) decodePermanent(state []byte) error {
 	p.auditHash = tcg.TPMAlgID(r.Uint16())
 	p.auditCounter = r.Uint64()
 	p.algorithmSet = r.Uint32()
-	r.Uint16() // reserved
+	setFlags(r.Uint16(), &p.pcrsAllocated, &p.algorithmsSet, &p.startedBy.locality3, &p.startedBy.hcrtm)
 	p.nv = map[tcg.TPMHandle]*nvIndex{}
 	for range count(&r) {
 		x := decodeNVIndex(&r)

@@ -210,32 +210,44 @@ const (
 )
 
 // nvStartup sets the indices at TPM2_Startup (Part 3, 9.3).
-func (d *Device) nvStartup(resume, orderly bool) {
+func (d *Device) nvStartup(resume, reset, orderly bool) {
 	for _, x := range d.perm.nv {
 		a := x.public.Attributes
+		counter := a.NT() == tcg.TPMNTCounter
+		if a&tcg.TPMANVOrderly != 0 {
+			x.data = append(x.data[:0], x.saved...)
+			if counter && !orderly {
+				// The value may have been counted up to the next save.
+				x.setNumber(x.number() | orderlyCount)
+			}
+		}
+		if !counter && (!resume && a&tcg.TPMANVClearSTClear != 0 || reset && a&tcg.TPMANVOrderly != 0) {
+			a &^= tcg.TPMANVWritten
+			x.blank()
+		}
 		if !resume {
 			a &^= tcg.TPMANVReadLocked
 			if a&tcg.TPMANVWritten == 0 || a&tcg.TPMANVWriteDefine == 0 {
 				a &^= tcg.TPMANVWriteLocked
 			}
-			if a&tcg.TPMANVClearSTClear != 0 {
-				a &^= tcg.TPMANVWritten
-			}
-		}
-		if a&tcg.TPMANVOrderly != 0 {
-			x.data = append(x.data[:0], x.saved...)
-			if !orderly {
-				if a.NT() == tcg.TPMNTCounter {
-					// The value may have been counted up to the next save.
-					x.setNumber(x.number() | orderlyCount)
-				} else {
-					a &^= tcg.TPMANVWritten
-				}
-			}
 		}
 		if a != x.public.Attributes {
 			x.setAttributes(a)
 		}
+	}
+}
+
+// blank gives an index the data of one that was not written, so that none of
+// what it had shows when a part of it is written.
+func (x *nvIndex) blank() {
+	wipe(x.data)
+	if x.kind() == tcg.TPMNTOrdinary {
+		for i := range x.data {
+			x.data[i] = 0xFF
+		}
+	}
+	if x.has(tcg.TPMANVOrderly) {
+		x.saved = append(x.saved[:0], x.data...)
 	}
 }
 

@@ -39,6 +39,11 @@ type permanent struct {
 	savedClear stateClear
 	savedReset stateReset
 	savedPCR   [][]byte // by bank and PCR as pcrs.save orders them
+	startedBy  startMethod
+
+	// What makes TPM2_Startup(CLEAR) necessary: a TPM2_PCR_Allocate or a
+	// TPM2_SetAlgorithmSet since the last one.
+	pcrsAllocated, algorithmsSet bool
 
 	pcrBanks []tcg.TPMSPCRSelection // allocation, from the next _TPM_Init on
 
@@ -54,6 +59,10 @@ type permanent struct {
 
 // suNone says that the last power cycle did not end with TPM2_Shutdown.
 const suNone = 0xFFFF
+
+// A startMethod is what a TPM Resume has to be started by again: from locality
+// 3, or after an H-CRTM event, or neither (Part 3, 9.3).
+type startMethod struct{ locality3, hcrtm bool }
 
 type seedAndProof struct {
 	seed  []byte // 64 bytes
