@@ -58,6 +58,11 @@ func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
 			return rc
 		}
 	}
+	if usesAuth && a.s != nil {
+		if rc := d.checkBoundLockout(a.s); rc != tcg.TPMRCSuccess {
+			return rc
+		}
+	}
 	if isPolicy {
 		if a.s.trial {
 			return tcg.TPMRCAttributes
@@ -100,6 +105,9 @@ func (d *Device) checkPassword(a *authorization) tcg.TPMRC {
 
 func (d *Device) checkHMAC(c *call, i int) tcg.TPMRC {
 	a := &c.sessions[i]
+	if rc := d.checkBoundLockout(a.s); rc != tcg.TPMRCSuccess {
+		return rc
+	}
 	if equal(a.value, d.commandHMAC(c, i)) {
 		if a.forHandle && (a.includeAuth || a.s.policy == nil) {
 			d.authSucceeded(a.handle)

@@ -56,9 +56,24 @@ func (d *Device) daExempt(h tcg.TPMHandle) bool {
 // checkLockout refuses an authorization while the device is locked out.
 // Preconditions: h is not exempt.
 func (d *Device) checkLockout(h tcg.TPMHandle) tcg.TPMRC {
+	return d.checkLockoutOf(h == tcg.TPMRHLockout)
+}
+
+// checkBoundLockout refuses a session while the authorization that it is bound to
+// is locked out: who hears whether its HMAC is right hears whether he guessed
+// that authorization.
+func (d *Device) checkBoundLockout(s *session) tcg.TPMRC {
+	if !s.lockoutBound && !s.daBound {
+		return tcg.TPMRCSuccess
+	}
+	return d.checkLockoutOf(s.lockoutBound)
+}
+
+// checkLockoutOf is checkLockout of lockoutAuth, or of any other authorization.
+func (d *Device) checkLockoutOf(lockoutAuth bool) tcg.TPMRC {
 	d.selfHeal()
 	da := &d.perm.da
-	if h == tcg.TPMRHLockout {
+	if lockoutAuth {
 		if !da.lockoutAuthEnabled {
 			return tcg.TPMRCLockout
 		}
