@@ -1,0 +1,44 @@
+package vtpm
+
+import (
+	"testing"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// TestBoundLockout: a session that is bound to what dictionary attack protects
+// is no way around that (Part 1, 16.8.7): once lockout is on, it tells nobody
+// whether he guessed right.
+func TestBoundLockout(t *testing.T) {
+	t.Parallel()
+	d, _, tpm := newTestDevice(t)
+	if _, err := (tpm2.HierarchyChangeAuth{AuthHandle: tpm2.TPMRHLockout, NewAuth: tpm2.TPM2BAuth{Buffer: []byte("secret")}}).Execute(tpm); err != nil {
+		t.Fatal(err)
+	}
+	// Guessing by the session's HMAC, for a command that lockout does not guard.
+	guess := func(auth string) error {
+		s, done, err := tpm2.HMACSession(tpm, tpm2.TPMAlgSHA256, 16, tpm2.Bound(tpm2.TPMRHLockout, tpm2.TPM2BName{Buffer: handleBytes(tcg.TPMRHLockout)}, []byte(auth)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		_, err = tpm2.PCRReset{PCRHandle: tpm2.AuthHandle{Handle: 16, Auth: s}}.Execute(tpm)
+		return err
+	}
+	if err := guess("secret"); err != nil {
+		t.Fatalf("the right value: %v", err)
+	}
+	if err := guess("wrong"); err == nil {
+		t.Fatal("a wrong value is taken")
+	}
+	if d.perm.da.lockoutAuthEnabled {
+		t.Error("the guess was not counted")
+	}
+	for _, v := range []string{"secret", "wrong"} {
+		if err := guess(v); err == nil || err.Error() != tpm2.TPMRCLockout.Error() {
+			t.Errorf("%s, in lockout: %v", v, err)
+		}
+	}
+}
