@@ -1,6 +1,9 @@
 package stream
 
 import (
+	"bytes"
+	"slices"
+
 	"stubtpm/vtpm/tcg"
 )
 
@@ -11,7 +14,6 @@ type Difference struct {
 	Name      string
 	Paragraph string
 	Reason    string
-	Open      bool // not decided yet
 
 	match func(c *command, r *pair[response]) bool
 }
@@ -191,20 +193,41 @@ var Differences = []Difference{
 		},
 	},
 	{
-		Name:      "WRITTEN of an orderly index after a restart",
-		Paragraph: "Part 1, 37.7.3 (orderly indices)",
-		Open:      true,
+		Name:      "TPM2_PolicyTemplate in a session that another hash restricts",
+		Paragraph: "Part 3, 23.21.1: TPM_RC_CPHASH",
+		Reason:    "swtpm answers TPM_RC_VALUE, as version 1.38 permitted",
 		match: func(c *command, r *pair[response]) bool {
-			return c.code == tcg.TPMCCNVReadPublic && r[ours].rc == 0 && r[other].rc == 0
+			return c.code == tcg.TPMCCPolicyTemplate && r[ours].rc == tcg.TPMRCCPHash && r[other].rc == tcg.TPMRCValue.P(1)
 		},
 	},
 	{
-		Name:      "policy that was restricted before: order",
-		Paragraph: "Part 3, 23.11 and 23.21",
-		Open:      true,
+		Name:      "bytes of an index that were never written",
+		Paragraph: "Part 3, 31.7.1: what is merged with the first data is not said",
+		Reason:    "ones here; zeros there, in indices with TPMA_NV_ORDERLY",
 		match: func(c *command, r *pair[response]) bool {
-			return (c.code == tcg.TPMCCPolicyTemplate || c.code == tcg.TPMCCPolicyCommandCode || c.code == tcg.TPMCCPolicyCpHash || c.code == tcg.TPMCCPolicyNameHash) &&
-				r[ours].rc != 0 && r[other].rc != 0
+			return (c.code == tcg.TPMCCNVRead || c.code == tcg.TPMCCNVCertify) && r[ours].rc == 0 && r[other].rc == 0 &&
+				blankBytes(split(c.code, r[ours].params)[0], split(c.code, r[other].params)[0])
+		},
+	},
+	{
+		Name:      "AES with keys of 192 bits",
+		Paragraph: "Part 2, Table 136 (TPMI_AES_KEY_BITS): the key sizes that are implemented",
+		Reason:    "Debian's libtpms has 128 and 256",
+		match: func(c *command, r *pair[response]) bool {
+			return r[ours].rc != r[other].rc && r[other].rc&^0xF00 == 0xC4 && slices.ContainsFunc(c.params, func(p bytesPair) bool {
+				return bytes.Contains(p[ours], []byte{0, 6, 0, 0xC0})
+			})
+		},
+	},
+	{
+		Name:      "session bound to an entity whose authorization value ends in zeros",
+		Paragraph: "Part 1, 16.6.4 and 16.6.10: zeros at the end are no part of the value, and the bound entity's is left out of the HMAC key",
+		Reason:    "swtpm takes the entity for another than the bound one",
+		match: func(c *command, r *pair[response]) bool {
+			failed := r[other].rc&^0x700 == 0x88E || r[other].rc&^0x700 == 0x8A2
+			return failed && r[ours].rc != r[other].rc && slices.ContainsFunc(c.auths, func(a *auth) bool {
+				return a.session != nil && a.session.bound != nil && bytes.HasSuffix(a.session.boundAuth, []byte{0})
+			})
 		},
 	},
 	{
@@ -242,22 +265,6 @@ var Differences = []Difference{
 		match:     codes(0x1D5, 0x1DF),
 	},
 	{
-		Name:      "tries until lockout after a disorderly restart",
-		Paragraph: "Part 1, 17.8 (dictionary attack protection)",
-		Open:      true,
-		match: func(c *command, r *pair[response]) bool {
-			return r[other].rc == tcg.TPMRCLockout || r[ours].rc == tcg.TPMRCLockout
-		},
-	},
-	{
-		Name:      "content of an index: bytes never written, orderly counters after a restart",
-		Paragraph: "Part 3, 31.2 and 31.7.1",
-		Open:      true,
-		match: func(c *command, r *pair[response]) bool {
-			return (c.code == tcg.TPMCCNVRead || c.code == tcg.TPMCCNVCertify) && r[ours].rc == 0 && r[other].rc == 0
-		},
-	},
-	{
 		Name:      "signed comparison",
 		Paragraph: "Part 2, 6.9 (TPM_EO): two's complement",
 		Reason:    "libtpms 0.9.2 compares some negative operands wrongly; mended in 0.10",
@@ -276,20 +283,6 @@ var Differences = []Difference{
 		Paragraph: "Part 3, 5.6, items 7.2 and 8.4: TPM_RC_POLICY_FAIL if the attribute allows it",
 		Reason:    "swtpm says TPM_RC_AUTH_UNAVAILABLE",
 		match:     codes(0x99D, 0x12F),
-	},
-	{
-		Name:      "bound session, its entity changed meanwhile",
-		Paragraph: "Part 1, 19.6.10 (bound sessions)",
-		Open:      true,
-		match: func(c *command, r *pair[response]) bool {
-			failed := func(rc tcg.TPMRC) bool { return rc&^0x700 == 0x88E || rc&^0x700 == 0x8A2 }
-			for _, a := range c.auths {
-				if a.session != nil && a.session.bound != nil && (failed(r[ours].rc) || failed(r[other].rc)) {
-					return true
-				}
-			}
-			return false
-		},
 	},
 	{
 		Name:      "salt and its key: order",
@@ -318,4 +311,18 @@ var Differences = []Difference{
 // codes matches a pair of response codes.
 func codes(a, b tcg.TPMRC) func(*command, *pair[response]) bool {
 	return func(_ *command, r *pair[response]) bool { return r[ours].rc == a && r[other].rc == b }
+}
+
+// blankBytes reports whether two values differ only where ours has ones and the
+// other zeros.
+func blankBytes(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] && (a[i] != 0xFF || b[i] != 0) {
+			return false
+		}
+	}
+	return true
 }
