@@ -38,12 +38,12 @@ func checkLabel(label []byte) tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-// rsaEncrypt is TPM2_RSA_Encrypt.
+// rsaEncrypt is TPM2_RSA_Encrypt. Attributes of the key do not matter: of a
+// public area alone they could not be believed (Part 3, 14.2.1).
 //
-//	TPM_RC_ATTRIBUTES  the key does not decrypt
-//	TPM_RC_KEY         not an RSA key
-//	TPM_RC_SCHEME      not a scheme of the key
-//	TPM_RC_VALUE       message too large, or label without its final zero
+//	TPM_RC_KEY     not an RSA key
+//	TPM_RC_SCHEME  not a scheme of the key
+//	TPM_RC_VALUE   message too large, or label without its final zero
 func (d *Device) rsaEncrypt(c *call) error {
 	r := c.reader()
 	message := r.next().PublicKeyRSA()
@@ -56,9 +56,6 @@ func (d *Device) rsaEncrypt(c *call) error {
 	o := d.object(c.handles[0])
 	if o.public.Type != tcg.TPMAlgRSA {
 		return tcg.TPMRCKey.H(1)
-	}
-	if !o.has(tcg.TPMAObjectDecrypt) {
-		return tcg.TPMRCAttributes.H(1)
 	}
 	s, rc := rsaScheme(o, asked)
 	if rc != tcg.TPMRCSuccess {
@@ -144,8 +141,7 @@ func (d *Device) rsaDecrypt(c *call) error {
 
 // ecdhKeyGen is TPM2_ECDH_KeyGen.
 //
-//	TPM_RC_ATTRIBUTES  the key is restricted, or does not decrypt
-//	TPM_RC_KEY         not an ECC key
+//	TPM_RC_KEY  not an ECC key
 func (d *Device) ecdhKeyGen(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err

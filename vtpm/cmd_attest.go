@@ -154,9 +154,11 @@ func (d *Device) nvCertify(c *call) error {
 	if size == 0 && offset == 0 {
 		// The digest of all of the index instead of its contents (Part 3,
 		// 31.16).
-		alg := contextHash
-		if key != nil {
-			alg = s.HashAlg
+		alg := s.HashAlg
+		if key == nil {
+			if alg = asked.HashAlg; asked.Scheme == tcg.TPMAlgNull {
+				return tcg.TPMRCScheme.P(2)
+			}
 		}
 		a := d.newAttest(key, tcg.TPMSTAttestNVDigest, data)
 		a.NVDigest = tcg.TPMSNVDigestCertifyInfo{IndexName: x.name(), NVDigest: digest(alg, x.data)}

@@ -21,7 +21,7 @@ const maxCapBytes = 1024 - 4 - 4
 
 // getCapability is TPM2_GetCapability.
 //
-//	TPM_RC_HANDLE  a handle type that has no list
+//	TPM_RC_HANDLE  not a handle type
 //	TPM_RC_VALUE   an unknown capability, or property out of its range
 func (d *Device) getCapability(c *call) error {
 	r := c.reader()
@@ -45,7 +45,8 @@ func (d *Device) getCapability(c *call) error {
 	case tcg.TPMCapCommands:
 		d.listCommands(&l)
 	case tcg.TPMCapPPCommands:
-		l.commands(d.perm.physicalPresence)
+		// TPM2_PP_Commands itself needs it always.
+		l.commands(append(slices.Clone(d.perm.physicalPresence), tcg.TPMCCPPCommands))
 	case tcg.TPMCapAuditCommands:
 		l.commands(d.perm.audited)
 	case tcg.TPMCapPCRs:
@@ -68,9 +69,17 @@ func (d *Device) getCapability(c *call) error {
 			}
 		}
 	case tcg.TPMCapAuthPolicies:
+		if handleType(tcg.TPMHandle(property)) != tcg.TPMHTPermanent {
+			return tcg.TPMRCValue.P(2)
+		}
 		d.listPolicies(&l)
 	case tcg.TPMCapACT:
+		if handleType(tcg.TPMHandle(property)) != tcg.TPMHTPermanent {
+			return tcg.TPMRCValue.P(2)
+		}
 		d.listACT(&l)
+	case tcg.TPMCapPubKeys, tcg.TPMCapSPDMSessionInfo:
+		l.begin(0) // commands do not come by SPDM here
 	default:
 		return tcg.TPMRCValue.P(1)
 	}
@@ -199,6 +208,8 @@ func (d *Device) listHandles(l *capList) tcg.TPMRC {
 		for h := range d.perm.objects {
 			hs = append(hs, h)
 		}
+	case tcg.TPMHTExternalNV, tcg.TPMHTPermanentNV, tcg.TPMHTAC:
+		// There are none of these.
 	default:
 		return tcg.TPMRCHandle.P(2)
 	}

@@ -164,13 +164,12 @@ func (d *Device) rewrap(c *call) error {
 // importObject is TPM2_Import.
 //
 //	TPM_RC_ATTRIBUTES  fixedTPM or fixedParent is SET, or attributes contradict
-//	                   each other or the parent's
+//	                   each other or the parent's, or encryptedDuplication is
+//	                   SET and a wrapper is missing
 //	TPM_RC_BINDING     public and sensitive area do not match
 //	TPM_RC_INTEGRITY   duplicate was not made for this parent and public area
 //	TPM_RC_SIZE        encryptionKey is not of the algorithm's key size, or
 //	                   authValue is too long
-//	TPM_RC_SYMMETRIC, TPM_RC_VALUE  encryptedDuplication is SET, and a wrapper
-//	                   is missing
 //	TPM_RC_TYPE        the parent is not a storage key
 func (d *Device) importObject(c *call) error {
 	r := c.reader()
@@ -197,10 +196,10 @@ func (d *Device) importObject(c *call) error {
 	}
 	if public.ObjectAttributes&tcg.TPMAObjectEncryptedDuplication != 0 {
 		if !inner {
-			return tcg.TPMRCSymmetric.P(5)
+			return tcg.TPMRCAttributes.P(1)
 		}
 		if len(secret) == 0 {
-			return tcg.TPMRCValue.P(4)
+			return tcg.TPMRCAttributes.P(4)
 		}
 	}
 	o := &object{public: public.Clone()}

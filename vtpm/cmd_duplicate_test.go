@@ -127,8 +127,8 @@ func TestDuplicateRewrapImport(t *testing.T) {
 	}
 	wrong := bytes.Repeat([]byte{8}, 16)
 	x.want(tcg.TPMRCIntegrity.P(3), tcg.TPMCCImport, handles(first), imp(key, blob2, seed2, aes128CFB))
-	x.want(tcg.TPMRCSymmetric.P(5), tcg.TPMCCImport, handles(second), imp(nil, blob2, seed2, noSym))
-	x.want(tcg.TPMRCValue.P(4), tcg.TPMCCImport, handles(second), imp(key, blob2, nil, aes128CFB))
+	x.want(tcg.TPMRCAttributes.P(1), tcg.TPMCCImport, handles(second), imp(nil, blob2, seed2, noSym))
+	x.want(tcg.TPMRCAttributes.P(4), tcg.TPMCCImport, handles(second), imp(key, blob2, nil, aes128CFB))
 	x.want(tcg.TPMRCSize.P(1), tcg.TPMCCImport, handles(second), imp(key[1:], blob2, seed2, aes128CFB))
 	if rc, _, _ := x.send(tcg.TPMCCImport, handles(second), imp(wrong, blob2, seed2, aes128CFB)); rc != tcg.TPMRCIntegrity.P(3) &&
 		rc != tcg.TPMRCSize.P(3) && rc != tcg.TPMRCInsufficient.P(3) {

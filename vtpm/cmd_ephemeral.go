@@ -78,11 +78,11 @@ func (d *Device) commit(c *call) error {
 	if !o.has(tcg.TPMAObjectSignEncrypt) {
 		return tcg.TPMRCAttributes.H(1)
 	}
-	if s := o.public.ECC.Scheme.Scheme; s != tcg.TPMAlgECDAA && s != tcg.TPMAlgNull {
+	if o.public.ECC.Scheme.Scheme != tcg.TPMAlgECDAA {
 		return tcg.TPMRCScheme.H(1)
 	}
 	if (len(s2) == 0) != (len(y2) == 0) {
-		return tcg.TPMRCSize.P(2)
+		return tcg.TPMRCSize.P(3)
 	}
 	k, err := o.eccPrivate()
 	if err != nil {

@@ -100,3 +100,27 @@ func TestECCEncryption(t *testing.T) {
 		}
 	}
 }
+
+// TestCommitCodes: TPM2_Commit is for anonymous schemes (Part 3, 19.2).
+func TestCommitCodes(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	ecdaa := tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgECDAA, HashAlg: tcg.TPMAlgSHA256}
+	commit := func(s2, y2 []byte) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			new(tcg.TPMSECCPoint).Marshal2B(w)
+			w.Sized(s2)
+			w.Sized(y2)
+		}
+	}
+	for _, s := range []tcg.TPMTAsymScheme{noScheme, {Scheme: tcg.TPMAlgECDSA, HashAlg: tcg.TPMAlgSHA256}} {
+		h, _, _ := x.eccKey(tcg.TPMAObjectSignEncrypt, s, noSym)
+		x.want(tcg.TPMRCScheme.H(1), tcg.TPMCCCommit, handles(h), commit(nil, nil))
+		x.want(tcg.TPMRCSuccess, tcg.TPMCCFlushContext, nil, func(w *tcg.Writer) { w.Uint32(uint32(h)) })
+	}
+	h, _, _ := x.eccKey(tcg.TPMAObjectSignEncrypt, ecdaa, noSym)
+	x.want(tcg.TPMRCSize.P(3), tcg.TPMCCCommit, handles(h), commit(nil, []byte{1}))
+	x.want(tcg.TPMRCSize.P(3), tcg.TPMCCCommit, handles(h), commit([]byte{1}, nil))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCCommit, handles(h), commit(nil, nil))
+}

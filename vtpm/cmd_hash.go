@@ -254,9 +254,6 @@ func (d *Device) eventSequenceComplete(c *call) error {
 			d.pcrExtend(b, int(h), v)
 		}
 	}
-	if h != tcg.TPMRHNull {
-		d.pcrChanged(int(h))
-	}
 	d.dropSequence(c)
 	return nil
 }

@@ -33,9 +33,6 @@ func (d *Device) pcrExtendCommand(c *call) error {
 			d.pcrExtend(b, n, v.Digest)
 		}
 	}
-	if digests.Len() > 0 {
-		d.pcrChanged(n)
-	}
 	return nil
 }
 
@@ -62,9 +59,6 @@ func (d *Device) pcrEvent(c *call) error {
 		if h != tcg.TPMRHNull {
 			d.pcrExtend(b, n, v)
 		}
-	}
-	if h != tcg.TPMRHNull {
-		d.pcrChanged(n)
 	}
 	return nil
 }

@@ -65,5 +65,4 @@ func (d *Device) HashEnd() {
 			d.pcrExtend(b, pcr, e.h.Sum(nil))
 		}
 	}
-	d.pcrChanged(pcr)
 }

@@ -80,7 +80,8 @@ func (d *Device) defaultBanks() []tcg.TPMSPCRSelection {
 
 func (d *Device) pcrImplemented(h tcg.TPMHandle) bool { return h < numPCR }
 
-// pcrExtend extends PCR n of one bank (Part 1, "Extend of a PCR").
+// pcrExtend extends PCR n of one bank (Part 1, "Extend of a PCR"). The PCR
+// update counter counts each bank (Part 3, 22.1).
 func (d *Device) pcrExtend(b *pcrBank, n int, v []byte) {
 	if !b.has(n) {
 		return
@@ -89,6 +90,7 @@ func (d *Device) pcrExtend(b *pcrBank, n int, v []byte) {
 	h.Write(b.value(n))
 	h.Write(v)
 	h.Sum(b.values[n][:0])
+	d.pcrChanged(n)
 }
 
 func (d *Device) pcrChanged(n int) {

@@ -306,6 +306,14 @@ var Differences = []Difference{
 			return (c.code == tcg.TPMCCMAC || c.code == tcg.TPMCCMACStart) && r[ours].rc == 0x19C && r[other].rc == 0x2C4
 		},
 	},
+	{
+		Name:      "TPM2_RSA_Encrypt with a key that does not decrypt",
+		Paragraph: "Part 3, 14.2.1: the TPM does not check the consistency of the attributes",
+		Reason:    "swtpm says TPM_RC_ATTRIBUTES",
+		match: func(c *command, r *pair[response]) bool {
+			return c.code == tcg.TPMCCRSAEncrypt && r[other].rc == 0x182
+		},
+	},
 }
 
 // codes matches a pair of response codes.
