@@ -15,16 +15,7 @@ func (x rawTPM) policyFor(cc tcg.TPMCC, trial bool) (tcg.TPMHandle, []byte) {
 	if trial {
 		kind = tcg.TPMSETrial
 	}
-	rc, h, _ := x.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, tcg.TPMRHNull), func(w *tcg.Writer) {
-		w.Sized(make([]byte, 16))
-		w.Sized(nil)
-		w.Uint8(uint8(kind))
-		w.Uint16(uint16(tcg.TPMAlgNull))
-		w.Uint16(uint16(tcg.TPMAlgSHA256))
-	})
-	if rc != tcg.TPMRCSuccess {
-		x.t.Fatalf("StartAuthSession: %#x", uint32(rc))
-	}
+	h := x.session(kind)
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCommandCode, handles(h), func(w *tcg.Writer) { w.Uint32(uint32(cc)) })
 	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
 	return h, bytes.Clone(r.Sized(64))

@@ -131,12 +131,12 @@ func (d *Device) policyCommandCode(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	if d.handlerOf(code) == nil {
-		return tcg.TPMRCPolicyCC.P(1)
-	}
 	s := d.session(c.handles[0])
 	if s.policy.commandCode != 0 && s.policy.commandCode != code {
 		return tcg.TPMRCValue.P(1)
+	}
+	if d.handlerOf(code) == nil {
+		return tcg.TPMRCPolicyCC.P(1)
 	}
 	s.policy.update(s.hash, tcg.TPMCCPolicyCommandCode, be(nil, 4, uint32(code)))
 	s.policy.commandCode = code
@@ -169,20 +169,11 @@ func (p *policyState) hashRestricted(own []byte) bool {
 	return n > 0
 }
 
-// setHash makes v the restriction *field. TPM_RC_CPHASH says that another one
-// is set.
-func (p *policyState) setHash(field *[]byte, v []byte) tcg.TPMRC {
-	if p.hashRestricted(*field) || *field != nil && !bytes.Equal(*field, v) {
-		return tcg.TPMRCCPHash
-	}
-	*field = bytes.Clone(v)
-	return tcg.TPMRCSuccess
-}
-
 // policyHash is the common part of the commands that restrict by a hash.
 //
 //	TPM_RC_SIZE    not the size of the session's digest
-//	TPM_RC_CPHASH  restricted by another hash already
+//	TPM_RC_CPHASH  restricted by a hash already; TPM2_PolicyCpHash and
+//	               TPM2_PolicyTemplate may repeat their own
 func (d *Device) policyHash(c *call, field func(p *policyState) *[]byte) error {
 	r := c.reader()
 	v := r.next().Digest()
@@ -190,12 +181,22 @@ func (d *Device) policyHash(c *call, field func(p *policyState) *[]byte) error {
 		return err
 	}
 	s := d.session(c.handles[0])
-	if len(v) != hashSize(s.hash) {
+	own := field(s.policy)
+	again, same := *own != nil, bytes.Equal(*own, v)
+	switch c.spec.Code {
+	case tcg.TPMCCPolicyCpHash, tcg.TPMCCPolicyTemplate: // may be repeated
+	default:
+		same = false
+	}
+	switch {
+	case c.spec.Code == tcg.TPMCCPolicyTemplate && again && !same:
+		return tcg.TPMRCValue.P(1)
+	case s.policy.hashRestricted(*own) || again && !same:
+		return tcg.TPMRCCPHash
+	case len(v) != hashSize(s.hash):
 		return tcg.TPMRCSize.P(1)
 	}
-	if rc := s.policy.setHash(field(s.policy), v); rc != tcg.TPMRCSuccess {
-		return rc
-	}
+	*own = bytes.Clone(v)
 	s.policy.update(s.hash, c.spec.Code, v)
 	return nil
 }
@@ -212,7 +213,7 @@ func (d *Device) policyNameHash(c *call) error {
 }
 
 // policyTemplate is TPM2_PolicyTemplate. Response codes are those of
-// policyHash.
+// policyHash, and TPM_RC_VALUE for another template than before.
 func (d *Device) policyTemplate(c *call) error {
 	return d.policyHash(c, func(p *policyState) *[]byte { return &p.templateHash })
 }
