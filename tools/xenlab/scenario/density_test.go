@@ -25,7 +25,7 @@ func TestXenMeasured(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
-	s := NewStack(machine(t, "measured", lab.Options{Files: images.Files(), Memory: 1536 + 40*n}))
+	s := NewStack(machine(t, "measured", lab.Options{Files: images.Files(), Memory: 1536 + 40*n, Dom0Memory: 640 + 4*n}))
 	if err := s.StartManager(ctx); err != nil {
 		t.Fatal(err)
 	}
