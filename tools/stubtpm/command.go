@@ -28,7 +28,7 @@ func commands() []command {
 	return []command{
 		{"serve", "--state DIR [options]", "serve a TPM on sockets in its state directory", serve},
 		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
-		{"mgr", "[-domain NAME] ORDER", "give the vTPM manager an order, from domain 0", mgr},
+		{"mgr", "ORDER [options]", "give the vTPM manager an order, from domain 0", mgr},
 		{"chardev", "", "not supported", unsupported("chardev", "a character device or the kernel's vtpm proxy")},
 		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
 	}
@@ -55,6 +55,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			return c.run(rest, stdin, stdout, stderr)
 		}
 	}
+	if findOrder(args[1:]) != nil {
+		return mgr(args[1:], stdin, stdout, stderr)
+	}
 	fmt.Fprintf(stderr, "%s: unknown command %q\n", filepath.Base(args[0]), name)
 	usage(stderr)
 	return exitUsage
@@ -65,7 +68,7 @@ func usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-36s %s\n", strings.TrimSpace(c.name+" "+c.syntax), c.help)
 	}
-	fmt.Fprintln(w, "`stubtpm COMMAND --help` tells a command's options.")
+	fmt.Fprintln(w, "`stubtpm COMMAND --help` tells a command's options, `stubtpm mgr help` the orders.")
 }
 
 func unsupported(name, what string) func([]string, io.Reader, io.Writer, io.Writer) int {

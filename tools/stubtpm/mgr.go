@@ -11,21 +11,14 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// Exit codes of `stubtpm mgr`, besides exitOK, exitFail and exitUsage.
-const (
-	exitRefused = 3 // the manager's answer was a refusal; its text is printed
-	exitNoReach = 4 // there is no manager, or it does not answer
-	exitForged  = 5 // what was to be verified is not what it claims to be
-)
-
 // An order is one thing that an administrator does. Help, man pages, shell
 // completion and the dispatcher come from the table of them.
 type order struct {
-	name    string
+	name    string // one word or two
 	args    string // as in a synopsis
 	flags   string // names from flagTable, with blanks between
 	help    string // one line
-	more    string // paragraphs for the man page
+	more    string // a paragraph for the man page
 	offline bool   // needs no manager
 	run     func(m *mgrRun) error
 }
@@ -45,63 +38,78 @@ func (o *order) counts() (least, most int) {
 	return least, most
 }
 
+// flagNames are those that an order takes, and those that all take.
+func (o *order) flagNames() []string { return strings.Fields(commonFlags + " " + o.flags) }
+
+const commonFlags = "domain key json"
+
 // An mgrRun is one order on its way.
 type mgrRun struct {
 	args        []string
 	o           options
+	given       map[string]bool // flags that were on the command line
+	host        host
 	c           *proto.Client
 	stdin       *bufio.Reader
 	out, stderr io.Writer
 }
 
-// errUsage says that an argument is wrong.
-var errUsage = errors.New("wrong usage")
+// A host is what orders need of domain 0.
+type host struct {
+	// reach connects to a manager, by its domain's name or number, and runs
+	// something with it.
+	reach func(domain string, run func(c *proto.Client) error) error
 
-// reach connects to a manager and runs something with it.
-type reach func(domain string, run func(c *proto.Client) error) error
-
-// errReach says that a manager was not reached.
-type errReach struct{ error }
-
-func (e errReach) Unwrap() error { return e.error }
+	// measure returns the number of a domain, and the hash of the image that
+	// lies in its memory; file says where to look.
+	measure func(domain, file string) (id uint16, hash [32]byte, err error)
+}
 
 // mgr is the administrator's front end to the vTPM manager.
 func mgr(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return mgrWith(withManager, args, stdin, stdout, stderr)
+	return mgrWith(host{withManager, measureDomain}, args, stdin, stdout, stderr)
 }
 
-func mgrWith(r reach, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	var o options
-	common := o.flagSet("mgr", "domain key json", stderr)
+func mgrWith(h host, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	m := &mgrRun{host: h, given: map[string]bool{}, stdin: bufio.NewReader(stdin), out: stdout, stderr: stderr}
+	common := m.o.flagSet("mgr", strings.Fields(commonFlags), stderr)
 	if err := common.Parse(args); err != nil || common.NArg() == 0 {
 		mgrUsage(stderr)
 		return helped(err)
 	}
-	name, rest := common.Arg(0), common.Args()[1:]
-	if name == "help" {
+	if common.Arg(0) == "help" {
 		mgrUsage(stdout)
 		return exitOK
 	}
-	for _, order := range orders() {
-		if order.name != name {
-			continue
-		}
-		fs := o.flagSet("mgr "+name, "domain key json "+order.flags, stderr)
-		words, err := parseMixed(fs, rest)
-		least, most := order.counts()
-		if err == nil && (len(words) < least || most >= 0 && len(words) > most) {
-			err = errUsage
-		}
-		if err != nil {
-			fmt.Fprintf(stderr, "usage: stubtpm mgr %s\n", synopsis(&order))
-			return helped(err)
-		}
-		m := &mgrRun{args: words, o: o, stdin: bufio.NewReader(stdin), out: stdout, stderr: stderr}
-		return m.perform(r, &order)
+	o := findOrder(common.Args())
+	if o == nil {
+		fmt.Fprintf(stderr, "stubtpm mgr: unknown order %q\n", common.Arg(0))
+		mgrUsage(stderr)
+		return exitUsage
 	}
-	fmt.Fprintf(stderr, "stubtpm mgr: unknown order %q\n", name)
-	mgrUsage(stderr)
-	return exitUsage
+	fs := m.o.flagSet("mgr "+o.name, o.flagNames(), stderr)
+	fs.Usage = func() { orderUsage(stderr, o, fs) }
+	words, err := parseMixed(fs, common.Args()[len(strings.Fields(o.name)):])
+	if err != nil {
+		return helped(err)
+	}
+	if least, most := o.counts(); len(words) < least || most >= 0 && len(words) > most {
+		fmt.Fprintf(stderr, "usage: stubtpm mgr %s\n", synopsis(o))
+		return exitUsage
+	}
+	m.args = words
+	fs.Visit(func(f *flag.Flag) { m.given[f.Name] = true })
+	return m.report(o, m.perform(o))
+}
+
+// findOrder returns the order that words begin with, or nil.
+func findOrder(words []string) *order {
+	for _, o := range orders() {
+		if name := strings.Fields(o.name); len(words) >= len(name) && strings.Join(words[:len(name)], " ") == o.name {
+			return &o
+		}
+	}
+	return nil
 }
 
 // helped is the exit code of a command line that was not carried out.
@@ -125,38 +133,19 @@ func parseMixed(fs *flag.FlagSet, args []string) (words []string, err error) {
 	}
 }
 
-// perform runs an order and returns the exit code.
-func (m *mgrRun) perform(r reach, o *order) int {
-	var err error
+func (m *mgrRun) perform(o *order) error {
 	if o.offline {
-		err = o.run(m)
-	} else {
-		err = r(m.o.domain, func(c *proto.Client) error {
-			c.Key, err = m.adminKey()
-			if err != nil {
-				return err
-			}
-			m.c = c
-			return o.run(m)
-		})
+		return o.run(m)
 	}
-	if err == nil {
-		return exitOK
+	key, err := m.adminKey()
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(m.stderr, "stubtpm mgr %s: %v\n", o.name, err)
-	var code proto.Code
-	var reached errReach
-	switch {
-	case errors.Is(err, errUsage):
-		return exitUsage
-	case errors.As(err, &code):
-		return exitRefused
-	case errors.As(err, &reached):
-		return exitNoReach
-	case errors.Is(err, proto.ErrAudit):
-		return exitForged
-	}
-	return exitFail
+	return m.host.reach(m.o.domain, func(c *proto.Client) error {
+		c.Key = key
+		m.c = c
+		return o.run(m)
+	})
 }
 
 func synopsis(o *order) string {
@@ -171,9 +160,24 @@ func synopsis(o *order) string {
 }
 
 func mgrUsage(w io.Writer) {
-	fmt.Fprint(w, "usage: stubtpm mgr [-domain NAME|ID] [-key FILE] [-json] ORDER\n\nGives the vTPM manager an order, from domain 0.\n\n")
+	fmt.Fprint(w, "usage: stubtpm mgr [--domain NAME|ID] [--key FILE] [--json] ORDER\n\nGives the vTPM manager an order, from domain 0.\n\n")
 	for _, o := range orders() {
-		fmt.Fprintf(w, "  %-30s %s\n", strings.TrimSpace(o.name+" "+o.args), o.help)
+		fmt.Fprintf(w, "  %-32s %s\n", strings.TrimSpace(o.name+" "+o.args), o.help)
 	}
-	fmt.Fprint(w, "\n`stubtpm mgr ORDER -help` tells an order's flags.\n")
+	fmt.Fprint(w, "\n`stubtpm mgr ORDER --help` tells an order's flags; `stubtpm ORDER` is the same as `stubtpm mgr ORDER`.\n")
+}
+
+func orderUsage(w io.Writer, o *order, fs *flag.FlagSet) {
+	fmt.Fprintf(w, "usage: stubtpm mgr %s\n\n%s%s.\n", synopsis(o), strings.ToUpper(o.help[:1]), o.help[1:])
+	if o.more != "" {
+		fmt.Fprintln(w, o.more)
+	}
+	fmt.Fprintln(w)
+	for _, name := range o.flagNames() {
+		initial := ""
+		if f := fs.Lookup(name); f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+			initial = " (" + f.DefValue + ")"
+		}
+		fmt.Fprintf(w, "  %-26s %s%s\n", flagSynopsis(name), flagTable()[name].help, initial)
+	}
 }

@@ -22,12 +22,12 @@ type approvalFile struct {
 }
 
 func approveSign(m *mgrRun) error {
-	key, err := m.operatorKey()
+	if m.o.operatorKey == "" || m.o.output == "" {
+		return fmt.Errorf("%w: --operator-key and -o are needed", errUsage)
+	}
+	key, err := readOperator(m.o.operatorKey)
 	if err != nil {
 		return err
-	}
-	if m.o.output == "" {
-		return fmt.Errorf("%w: -o FILE is missing", errUsage)
 	}
 	values := map[uint][]byte{}
 	var pcrs []uint
@@ -78,19 +78,16 @@ func approve(m *mgrRun) error {
 	return m.c.Approve(&a)
 }
 
-// restoreWord signs what a manager asks for that found an old disk.
-func restoreWord(m *mgrRun) error {
+// restoreLedger signs what a manager asks for that found an old disk.
+func restoreLedger(m *mgrRun) error {
 	id, err := hex.DecodeString(m.o.manager)
 	if err != nil || len(id) != 16 || m.o.counter == 0 {
-		return fmt.Errorf("%w: -manager and -counter are needed, as the manager's refusal names them", errUsage)
+		return fmt.Errorf("%w: --manager and --counter are needed, as the manager's refusal names them", errUsage)
 	}
-	key, err := m.adminKey()
-	if err == nil && key == nil {
-		err = fmt.Errorf("%s: %w", m.o.key, os.ErrNotExist)
-	}
+	key, err := m.mustKey()
 	if err != nil {
 		return err
 	}
 	word := "restore=" + hex.EncodeToString(ed25519.Sign(key, proto.SignedRestore([16]byte(id), m.o.counter)))
-	return m.print(map[string]any{"word": word}, func() { fmt.Fprintln(m.out, word) })
+	return m.print(wordsView{Words: word}, func() { fmt.Fprintln(m.out, word) })
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,7 +13,7 @@ import (
 )
 
 // An auditFile is an exported log. Raw is what is hashed and signed; the rest
-// of an entry is for readers, and is not looked at by audit-verify.
+// of an entry is for readers, and is not looked at by audit-log verify.
 type auditFile struct {
 	Manager   string       `json:"manager"`
 	Key       string       `json:"audit_key"`
@@ -42,36 +44,57 @@ func viewEntry(b []byte) (auditEntry, error) {
 	return v, nil
 }
 
-func audit(m *mgrRun) error {
+// audit asks for the log, and checks it against what the manager says of
+// itself.
+func (m *mgrRun) audit() (*auditFile, error) {
 	g, err := m.c.Hello()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	h, entries, err := m.c.Audit(m.o.first)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	f := auditFile{Manager: hex.EncodeToString(h.Manager[:]), Key: hex.EncodeToString(g.Audit[:]), Next: h.Next,
+	f := &auditFile{Manager: hex.EncodeToString(h.Manager[:]), Key: hex.EncodeToString(g.Audit[:]), Next: h.Next,
 		Hash: hex.EncodeToString(h.Hash[:]), Signature: hex.EncodeToString(h.Signature[:]), Entries: []auditEntry{}}
 	for _, b := range entries {
 		v, err := viewEntry(b)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		f.Entries = append(f.Entries, v)
 	}
-	if m.o.output != "" {
-		b, err := json.MarshalIndent(f, "", "  ")
-		if err != nil {
-			return err
-		}
-		return writeNew(m.o.output, append(b, '\n'))
+	if len(entries) == 0 && m.o.first >= h.Next {
+		return f, nil // there is nothing after what was asked for
 	}
-	err = m.print(f, func() { m.auditTable(f.Entries) })
-	if err == nil {
-		err = proto.VerifyAudit(g.Audit[:], &h, entries)
+	return f, proto.VerifyAudit(g.Audit[:], &h, entries)
+}
+
+func auditShow(m *mgrRun) error {
+	f, err := m.audit()
+	if err != nil {
+		return err
 	}
-	return err
+	return m.print(f, func() { m.auditTable(f.Entries) })
+}
+
+func auditExport(m *mgrRun) error {
+	f, err := m.audit()
+	if err != nil {
+		return err
+	}
+	if len(f.Entries) == 0 {
+		return fmt.Errorf("there is no entry %d: the next will be %d", m.o.first, f.Next)
+	}
+	b, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	if m.o.output == "" {
+		_, err = m.out.Write(append(b, '\n'))
+		return err
+	}
+	return writeNew(m.o.output, append(b, '\n'))
 }
 
 func (m *mgrRun) auditTable(entries []auditEntry) {
@@ -82,31 +105,75 @@ func (m *mgrRun) auditTable(entries []auditEntry) {
 	m.table("NUMBER\tTIME\tEVENT\tUUID\tDETAIL", rows, "%d\t%s\t%s\t%s\t%s")
 }
 
+// An auditView is what was found of a log, as JSON tells it.
+type auditView struct {
+	Manager  string `json:"manager"`
+	First    uint64 `json:"first"`
+	Next     uint64 `json:"next"`
+	KeyGiven bool   `json:"key_given"`
+}
+
 func auditVerify(m *mgrRun) error {
-	b, err := os.ReadFile(m.args[0])
-	if err != nil {
-		return err
-	}
-	key, entries, h, err := readAudit(b)
-	if err != nil {
-		return fmt.Errorf("%w: %s: %w", proto.ErrAudit, m.args[0], err)
-	}
-	trusted := m.o.auditKey != ""
-	if trusted {
-		if key, err = hex32("audit-key", m.o.auditKey); err != nil {
+	var view auditView
+	var last [][]byte // of the file before
+	for i, name := range m.args {
+		b, err := os.ReadFile(name)
+		if err != nil {
 			return err
 		}
+		key, entries, h, err := readAudit(b)
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", proto.ErrAudit, name, err)
+		}
+		if m.o.auditKey != "" {
+			if key, err = hex32("audit-key", m.o.auditKey); err != nil {
+				return err
+			}
+		}
+		if err := proto.VerifyAudit(key[:], h, entries); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		manager, first := hex.EncodeToString(h.Manager[:]), h.Next-uint64(len(entries))
+		if i == 0 {
+			view = auditView{Manager: manager, First: first, KeyGiven: m.o.auditKey != ""}
+		} else if err := follows(view, last, manager, first, entries); err != nil {
+			return fmt.Errorf("%w: %s: %w", proto.ErrAudit, name, err)
+		}
+		view.Next, last = h.Next, entries
 	}
-	if err := proto.VerifyAudit(key[:], h, entries); err != nil {
-		return err
-	}
-	first := h.Next - uint64(len(entries))
-	return m.print(map[string]any{"manager": hex.EncodeToString(h.Manager[:]), "first": first, "next": h.Next, "key_given": trusted}, func() {
-		fmt.Fprintf(m.out, "entries %d to %d of manager %x are whole\n", first, h.Next-1, h.Manager)
-		if !trusted {
-			fmt.Fprintf(m.out, "by the key that is in the file: give the manager's with -audit-key to know that it is the manager's\n")
+	return m.print(view, func() {
+		fmt.Fprintf(m.out, "entries %d to %d of manager %s are whole\n", view.First, view.Next-1, view.Manager)
+		if !view.KeyGiven {
+			fmt.Fprintf(m.out, "by the key that is in the file: give the manager's with --audit-key to know that it is the manager's\n")
 		}
 	})
+}
+
+// follows says whether a log goes on where the last one ended. Both were checked
+// by themselves.
+func follows(v auditView, last [][]byte, manager string, first uint64, entries [][]byte) error {
+	next := first + uint64(len(entries))
+	switch start := v.Next - uint64(len(last)); {
+	case manager != v.Manager:
+		return fmt.Errorf("it is of manager %s", manager)
+	case first > v.Next:
+		return fmt.Errorf("entries %d to %d are missing before it", v.Next, first-1)
+	case next < v.Next || first < start:
+		return fmt.Errorf("it is older than the file before it")
+	case first < v.Next:
+		// One entry that both have stands for all before it.
+		if !bytes.Equal(entries[v.Next-1-first], last[len(last)-1]) {
+			return fmt.Errorf("its entry %d is not that of the file before it", v.Next-1)
+		}
+		return nil
+	}
+	if len(entries) == 0 || len(last) == 0 {
+		return nil
+	}
+	if e, err := proto.ParseAuditEntry(entries[0]); err != nil || e.Previous != sha256.Sum256(last[len(last)-1]) {
+		return fmt.Errorf("its entry %d does not follow the last one of the file before it", first)
+	}
+	return nil
 }
 
 // readAudit takes a log apart, of which nothing is trusted.

@@ -2,57 +2,159 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
 
-func sortedFlags() []string { return slices.Sorted(maps.Keys(flagTable())) }
-
 // completion prints what a shell reads to complete orders and their flags.
 func completion(m *mgrRun) error {
-	var names []string
-	for _, o := range orders() {
-		names = append(names, o.name)
-	}
-	all := strings.Join(names, " ")
-	flagsOf := func(o order) string {
-		s := ""
-		for _, f := range strings.Fields("domain key json " + o.flags) {
-			s += " -" + f
-		}
-		return strings.TrimSpace(s)
-	}
-	switch m.args[0] {
-	case "bash":
-		fmt.Fprintf(m.out, "_stubtpm() {\n  local word=${COMP_WORDS[COMP_CWORD]} order= w\n")
-		fmt.Fprintf(m.out, "  [ \"$COMP_CWORD\" = 1 ] && { COMPREPLY=($(compgen -W 'serve socket mgr help version' -- \"$word\")); return; }\n")
-		fmt.Fprintf(m.out, "  [ \"${COMP_WORDS[1]}\" = mgr ] || return\n")
-		fmt.Fprintf(m.out, "  for w in \"${COMP_WORDS[@]:2:COMP_CWORD-2}\"; do case \" %s \" in *\" $w \"*) order=$w; break;; esac; done\n", all)
-		fmt.Fprintf(m.out, "  case \"$order\" in\n  '') COMPREPLY=($(compgen -W '-domain -key -json %s' -- \"$word\"));;\n", all)
-		for _, o := range orders() {
-			fmt.Fprintf(m.out, "  %s) COMPREPLY=($(compgen -f -W '%s' -- \"$word\"));;\n", o.name, flagsOf(o))
-		}
-		fmt.Fprintf(m.out, "  esac\n}\ncomplete -F _stubtpm stubtpm\n")
-	case "zsh":
-		fmt.Fprintf(m.out, "#compdef stubtpm\nif (( CURRENT == 2 )); then\n  compadd serve socket mgr help version\n  return\nfi\n[[ $words[2] == mgr ]] || return\n")
-		fmt.Fprintf(m.out, "local order=${words[(r)(%s)]}\ncase \"$order\" in\n", strings.Join(names, "|"))
-		fmt.Fprintf(m.out, "'') compadd -- -domain -key -json %s;;\n", all)
-		for _, o := range orders() {
-			fmt.Fprintf(m.out, "%s) compadd -- %s; _files;;\n", o.name, flagsOf(o))
-		}
-		fmt.Fprintf(m.out, "esac\n")
-	case "fish":
-		fmt.Fprintf(m.out, "complete -c stubtpm -n __fish_use_subcommand -a 'serve socket mgr help version'\n")
-		for _, o := range orders() {
-			fmt.Fprintf(m.out, "complete -c stubtpm -f -n '__fish_seen_subcommand_from mgr; and not __fish_seen_subcommand_from %s' -a %s -d '%s'\n",
-				all, o.name, strings.ReplaceAll(o.help, "'", `\'`))
-			for _, f := range strings.Fields(o.flags) {
-				fmt.Fprintf(m.out, "complete -c stubtpm -n '__fish_seen_subcommand_from %s' -o %s -d '%s'\n", o.name, f, strings.ReplaceAll(flagTable()[f].help, "'", `\'`))
-			}
-		}
-	default:
+	script, known := map[string]func() string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[m.args[0]]
+	if !known {
 		return fmt.Errorf("%w: shells are bash, zsh and fish", errUsage)
 	}
-	return nil
+	_, err := fmt.Fprint(m.out, script())
+	return err
+}
+
+// firstWords are those that an order's name may begin with.
+func firstWords() (words []string) {
+	for _, o := range orders() {
+		first, _, _ := strings.Cut(o.name, " ")
+		if !slices.Contains(words, first) {
+			words = append(words, first)
+		}
+	}
+	return words
+}
+
+// secondWords returns what may follow a first word; none if it is an order.
+func secondWords(first string) (words []string) {
+	for _, o := range orders() {
+		if second, ok := strings.CutPrefix(o.name, first+" "); ok {
+			words = append(words, second)
+		}
+	}
+	return words
+}
+
+func commandNames() string {
+	s := "help version"
+	for _, c := range commands() {
+		s += " " + c.name
+	}
+	return s
+}
+
+func dashedAll(names []string) string {
+	var s []string
+	for _, n := range names {
+		s = append(s, dashed(n))
+	}
+	return strings.Join(s, " ")
+}
+
+// valued are the flags that a value follows.
+func valued() string {
+	var s []string
+	for _, name := range sortedFlags() {
+		if flagTable()[name].value != "" {
+			s = append(s, "-"+name, "--"+name)
+		}
+	}
+	return strings.Join(s, "|")
+}
+
+// cases prints a branch for each place on a command line: its pattern, what to
+// offer, and whether files belong there too.
+func cases(branch func(pattern, offer string, files bool) string) string {
+	var b strings.Builder
+	first := strings.Join(firstWords(), " ")
+	b.WriteString(branch("''", commandNames()+" "+first, false))
+	b.WriteString(branch("mgr", "help "+dashedAll(strings.Fields(commonFlags))+" "+first, false))
+	for _, w := range firstWords() {
+		if second := secondWords(w); second != nil {
+			b.WriteString(branch(w+"|'mgr "+w+"'", strings.Join(second, " "), false))
+		}
+	}
+	for _, o := range orders() {
+		p := strings.ReplaceAll(o.name, " ", `\ `)
+		offer := dashedAll(o.flagNames())
+		if o.name == "completion" {
+			offer = "bash zsh fish " + offer
+		}
+		b.WriteString(branch(fmt.Sprintf(`%s|%[1]s\ *|mgr\ %[1]s|mgr\ %[1]s\ *`, p), offer, true))
+	}
+	return b.String()
+}
+
+// wordsBefore collects in `words` what stands before the cursor, without flags
+// and their values; in bash and zsh alike.
+const wordsBefore = `  local w skip= words=
+  for w in %s; do
+    if [ -n "$skip" ]; then skip=; continue; fi
+    case "$w" in
+    %s) skip=1;;
+    -*) ;;
+    *) words="$words${words:+ }$w";;
+    esac
+  done
+`
+
+func bashCompletion() string {
+	return "_stubtpm() {\n  local word=${COMP_WORDS[COMP_CWORD]}\n" +
+		fmt.Sprintf(wordsBefore, `"${COMP_WORDS[@]:1:COMP_CWORD-1}"`, valued()) +
+		"  if [ -n \"$skip\" ]; then COMPREPLY=($(compgen -f -- \"$word\")); return; fi\n  case \"$words\" in\n" +
+		cases(func(pattern, offer string, files bool) string {
+			f := ""
+			if files {
+				f = "-f "
+			}
+			return fmt.Sprintf("  %s) COMPREPLY=($(compgen %s-W '%s' -- \"$word\"));;\n", pattern, f, offer)
+		}) + "  esac\n}\ncomplete -F _stubtpm stubtpm\n"
+}
+
+func zshCompletion() string {
+	return "#compdef stubtpm\n_stubtpm() {\n  local -a before\n  before=(\"${(@)words[2,CURRENT-1]}\")\n" +
+		fmt.Sprintf(wordsBefore, `"${before[@]}"`, valued()) +
+		"  if [ -n \"$skip\" ]; then _files; return; fi\n  case \"$words\" in\n" +
+		cases(func(pattern, offer string, files bool) string {
+			f := ""
+			if files {
+				f = "; _files"
+			}
+			return fmt.Sprintf("  %s) compadd -- %s%s;;\n", pattern, offer, f)
+		}) + "  esac\n}\nif [ \"$funcstack[1]\" = _stubtpm ]; then _stubtpm \"$@\"; else compdef _stubtpm stubtpm; fi\n"
+}
+
+func fishCompletion() string {
+	var b strings.Builder
+	line := func(when, format string, args ...any) {
+		fmt.Fprintf(&b, "complete -c stubtpm -n '%s' "+format+"\n", append([]any{when}, args...)...)
+	}
+	quote := func(s string) string { return strings.ReplaceAll(strings.ReplaceAll(s, `\`, `\\`), "'", `\'`) }
+	first := strings.Join(firstWords(), " ")
+	line("not __fish_seen_subcommand_from "+commandNames()+" "+first, "-f -a '%s'", commandNames())
+	for _, o := range orders() {
+		name, second, two := strings.Cut(o.name, " ")
+		seen := "__fish_seen_subcommand_from " + name
+		if !two {
+			line("not __fish_seen_subcommand_from "+first, "-f -a %s -d '%s'", name, quote(o.help))
+		} else {
+			line("not __fish_seen_subcommand_from "+first, "-f -a %s", name)
+			line(seen+"; and not __fish_seen_subcommand_from "+strings.Join(secondWords(name), " "), "-f -a %s -d '%s'", second, quote(o.help))
+			seen += "; and __fish_seen_subcommand_from " + second
+		}
+		for _, f := range o.flagNames() {
+			kind := "-l"
+			if len(f) == 1 {
+				kind = "-s"
+			}
+			value := ""
+			if flagTable()[f].value != "" {
+				value = " -r"
+			}
+			line(seen, "%s %s%s -d '%s'", kind, f, value, quote(flagTable()[f].help))
+		}
+	}
+	return b.String()
 }

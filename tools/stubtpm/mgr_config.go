@@ -6,18 +6,23 @@ import (
 	"stubtpm/image"
 )
 
+// A filesView names files that were written, as JSON tells them.
+type filesView struct {
+	Written []string `json:"written"`
+}
+
 // xlConfig writes the configurations that a host needs for one guest's TPM.
 func xlConfig(m *mgrRun) error {
 	if m.o.managerDisk == "" || m.o.vtpmDisk == "" {
-		return fmt.Errorf("%w: -manager-disk and -vtpm-disk are needed", errUsage)
+		return fmt.Errorf("%w: --manager-disk and --vtpm-disk are needed", errUsage)
 	}
 	s := image.Set{Guest: m.args[0], UUID: m.args[1], ManagerDisk: m.o.managerDisk, VTPMDisk: m.o.vtpmDisk,
-		ManagerName: m.o.domain, ManagerExtra: m.o.words}
+		ManagerName: m.o.domain, ManagerExtra: m.o.words, VTPMExtra: m.o.vtpmWords, IOMem: m.o.iomem}
 	files, err := s.Write(or(m.o.output, image.ConfigDir))
 	if err != nil {
 		return err
 	}
-	return m.print(map[string]any{"written": append([]string{}, files...)}, func() {
+	return m.print(filesView{append([]string{}, files...)}, func() {
 		for _, f := range files {
 			fmt.Fprintln(m.out, f)
 		}

@@ -2,8 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"time"
 
 	"stubtpm/drivers/tpmif"
@@ -17,13 +22,24 @@ import (
 // administrator by its domain and its signature, not by this.
 const adminUUID = "00000000-0000-0000-0000-000000000000"
 
+// mgrTimeout is for all of an order, the wait for another's end included.
 const mgrTimeout = 60 * time.Second
+
+// lockFile is held while an order connects: domain 0 has one device.
+const lockFile = "/run/stubtpm/admin.lock"
 
 // withManager connects to the manager as any front end does, and leaves no
 // trace in xenstore.
 func withManager(name string, f func(c *proto.Client) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), mgrTimeout)
 	defer cancel()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	lock, err := lockAt(ctx, lockFile)
+	if err != nil {
+		return errReach{err}
+	}
+	defer lock.Close()
 	host, err := devxen.Open()
 	if err != nil {
 		return errReach{err}
@@ -34,7 +50,10 @@ func withManager(name string, f func(c *proto.Client) error) error {
 	if err != nil {
 		return errReach{err}
 	}
-	device := tpmif.Device{Front: 0, Back: manager, UUID: adminUUID}
+	device, err := freeDevice(ctx, domain.Store, manager)
+	if err != nil {
+		return errReach{err}
+	}
 	path, err := tpmif.Attach(ctx, domain.Store, device)
 	if err != nil {
 		return errReach{err}
@@ -52,6 +71,79 @@ func withManager(name string, f func(c *proto.Client) error) error {
 		}
 		return answer, nil
 	}})
+}
+
+// maxDevices bounds how many devices of domain 0 are looked at.
+const maxDevices = 16
+
+// freeDevice removes what an order that was killed has left, and returns a
+// device of another number: the manager may still be at the old one. The lock
+// has to be held.
+func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID) (d tpmif.Device, err error) {
+	left, err := store.Directory(ctx, "/local/domain/0/device/vtpm")
+	if errors.Is(err, xenstore.ErrNotExist) {
+		left, err = nil, nil
+	}
+	if err != nil {
+		return d, err
+	}
+	taken := map[int]bool{}
+	for _, s := range left {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			continue
+		}
+		taken[n] = true
+		// What the toolstack made it has nodes of its own for.
+		if _, err := store.Read(ctx, "/libxl/0/device/vtpm/"+s); !errors.Is(err, xenstore.ErrNotExist) {
+			continue
+		}
+		back, err := store.Read(ctx, "/local/domain/0/device/vtpm/"+s+"/backend-id")
+		if err != nil {
+			continue
+		}
+		id, err := strconv.ParseUint(back, 10, 16)
+		if err != nil {
+			continue
+		}
+		old := tpmif.Device{Back: xen.DomID(id), ID: n, UUID: adminUUID}
+		if err := tpmif.Detach(ctx, store, old); err != nil {
+			return d, err
+		}
+	}
+	for n := range maxDevices {
+		if !taken[n] {
+			return tpmif.Device{Front: 0, Back: manager, ID: n, UUID: adminUUID}, nil
+		}
+	}
+	return d, fmt.Errorf("domain 0 has %d devices already", maxDevices)
+}
+
+// lockAt waits for a lock that ends with this process.
+func lockAt(ctx context.Context, name string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			f.Close()
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("another order is under way: %w", ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // findDomain returns the domain of a name, or of a number.

@@ -2,9 +2,7 @@ package main
 
 import (
 	"flag"
-	"fmt"
 	"io"
-	"strings"
 )
 
 // options are the values of all flags of all orders.
@@ -18,7 +16,11 @@ type options struct {
 	recovery, operatorKey string
 	manager, auditKey     string
 	managerDisk, vtpmDisk string
-	words                 string
+	words, vtpmWords      string
+	pcrs, operator, host  string
+	guard, iomem          string
+	purpose, hash         string
+	check                 bool
 	counter, first        uint64
 }
 
@@ -58,8 +60,8 @@ func flagTable() map[string]flagRow {
 		"replace":      {"", "a new TPM may be written over another's image", truth(func(o *options) *bool { return &o.replace })},
 		"group":        {"NAME|ID", "group of the vTPM", text(func(o *options) *string { return &o.group }, "default")},
 		"name":         {"TEXT", "name for people", text(func(o *options) *string { return &o.name }, "")},
-		"image":        {"HASH|FILE", "image that the domain has to be measured with: its SHA-256, or an ELF file", text(func(o *options) *string { return &o.image }, "")},
-		"approver":     {"KEY", "public key, or file of a key, that decides about the group's vTPMs", text(func(o *options) *string { return &o.approver }, "")},
+		"image":        {"HASH|FILE", "image that the domain has to be measured with: its hash, an ELF file, or a manifest that lists vtpm.elf; any for any", text(func(o *options) *string { return &o.image }, "")},
+		"approver":     {"KEY", "public key, or file of a key, that decides about the group's vTPMs; none for the administrator's", text(func(o *options) *string { return &o.approver }, "")},
 		"escrow":       {"KEY", "public escrow key that the group's key is sealed to", text(func(o *options) *string { return &o.escrow }, "")},
 		"labels":       {"LIST", "security labels, with commas between, that the domains of its vTPMs may have", text(func(o *options) *string { return &o.labels }, "")},
 		"o":            {"FILE", "file to write", text(func(o *options) *string { return &o.output }, "")},
@@ -70,6 +72,15 @@ func flagTable() map[string]flagRow {
 		"manager-disk": {"DEVICE", "block device of the manager", text(func(o *options) *string { return &o.managerDisk }, "")},
 		"vtpm-disk":    {"DEVICE", "block device of the vTPM", text(func(o *options) *string { return &o.vtpmDisk }, "")},
 		"words":        {"TEXT", "command line of the manager's domain, such as init admin=...", text(func(o *options) *string { return &o.words }, "")},
+		"vtpm-words":   {"TEXT", "command line of the vTPM's domain", text(func(o *options) *string { return &o.vtpmWords }, "")},
+		"iomem":        {"PAGE,N", "registers of the hardware TPM, in hexadecimal, if they are not at fed40,5", text(func(o *options) *string { return &o.iomem }, "")},
+		"pcrs":         {"LIST", "PCRs of the hardware TPM that the root key is sealed to, such as 0,2,4,7", text(func(o *options) *string { return &o.pcrs }, "")},
+		"operator":     {"KEY", "public key (65 bytes in hexadecimal), or file of a key, that may approve other PCRs", text(func(o *options) *string { return &o.operator }, "")},
+		"host":         {"KEY", "public key, or file of a key, that may tell which image a domain runs", text(func(o *options) *string { return &o.host }, "")},
+		"guard":        {"MODE", "strict: each commit is tied to the hardware TPM before it is answered; or a time, such as 5s, after which it is at most", text(func(o *options) *string { return &o.guard }, "")},
+		"for":          {"PURPOSE", "admin, host, approver (Ed25519) or operator (P-256)", text(func(o *options) *string { return &o.purpose }, "admin")},
+		"hash":         {"HASH", "tell this, and do not measure", text(func(o *options) *string { return &o.hash }, "")},
+		"check":        {"", "end with code 6 if the hardware TPM or a record is not well", truth(func(o *options) *bool { return &o.check })},
 		"counter":      {"N", "value of the hardware TPM's counter", number(func(o *options) *uint64 { return &o.counter })},
 		"from":         {"N", "first entry", number(func(o *options) *uint64 { return &o.first })},
 		"audit-key":    {"KEY", "key that signs the manager's audit log (status tells it)", text(func(o *options) *string { return &o.auditKey }, "")},
@@ -77,24 +88,28 @@ func flagTable() map[string]flagRow {
 }
 
 // flagSet defines flags by their names.
-func (o *options) flagSet(name, flags string, stderr io.Writer) *flag.FlagSet {
+func (o *options) flagSet(name string, flags []string, stderr io.Writer) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	table := flagTable()
-	for _, f := range strings.Fields(flags) {
-		row := table[f]
-		help := row.help
-		if row.value != "" {
-			help = "`" + row.value + "`: " + help
-		}
-		row.define(fs, o, f, help)
+	for _, f := range flags {
+		table[f].define(fs, o, f, table[f].help)
 	}
 	return fs
 }
 
 func flagSynopsis(name string) string {
+	dash := dashed(name)
 	if v := flagTable()[name].value; v != "" {
-		return fmt.Sprintf("-%s %s", name, v)
+		return dash + " " + v
 	}
-	return "-" + name
+	return dash
+}
+
+// dashed is a flag as it is written; package flag takes one dash or two.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }

@@ -14,12 +14,12 @@ import (
 type groupView struct {
 	ID       string `json:"id"`
 	Name     string `json:"name"`
-	Approver string `json:"approver,omitempty"`
-	Escrow   string `json:"escrow,omitempty"`
-	Labels   string `json:"labels,omitempty"`
+	Approver string `json:"approver"`
+	Escrow   string `json:"escrow"`
+	Labels   string `json:"labels"`
 }
 
-func groups(m *mgrRun) error {
+func groupList(m *mgrRun) error {
 	all, err := m.c.Groups()
 	if err != nil {
 		return err
@@ -27,7 +27,7 @@ func groups(m *mgrRun) error {
 	views := []groupView{}
 	var rows [][]any
 	for _, g := range all {
-		v := groupView{ID: fmt.Sprintf("%08x", g.ID), Name: g.Name, Escrow: hex.EncodeToString(g.Escrow), Labels: g.Labels}
+		v := groupView{ID: groupID(g.ID), Name: g.Name, Escrow: hex.EncodeToString(g.Escrow), Labels: g.Labels}
 		if g.Approver != [32]byte{} {
 			v.Approver = hex.EncodeToString(g.Approver[:])
 		}
@@ -64,7 +64,7 @@ func (m *mgrRun) group(name string) (*proto.Group, error) {
 	return g, nil
 }
 
-// A kept group is the file of group-create and escrow-reseal: the group's id,
+// A kept group is the file of group create and escrow reseal: the group's id,
 // its key sealed, and to whom.
 type kept struct {
 	Group  string `json:"group"`
@@ -104,7 +104,7 @@ func groupCreate(m *mgrRun) error {
 		return err
 	}
 	if (len(g.Escrow) != 0) != (m.o.output != "") {
-		return fmt.Errorf("%w: -escrow and -o belong together", errUsage)
+		return fmt.Errorf("%w: --escrow and -o belong together", errUsage)
 	}
 	if m.o.output != "" {
 		// Rather no group than one whose escrow could not be written.
@@ -116,7 +116,7 @@ func groupCreate(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	view := groupView{ID: fmt.Sprintf("%08x", id), Name: g.Name}
+	view := groupView{ID: groupID(id), Name: g.Name}
 	if len(sealed) != 0 {
 		err = writeKept(m.o.output, kept{Group: view.ID, Name: g.Name, To: hex.EncodeToString(g.Escrow), Sealed: hex.EncodeToString(sealed)})
 		if err != nil {
@@ -131,12 +131,19 @@ func groupAmend(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	g, err := m.group(or(m.o.name, old.Name))
+	told, err := m.group(or(m.o.name, old.Name))
 	if err != nil {
 		return err
 	}
-	g.ID, g.Escrow = old.ID, old.Escrow
-	return m.c.AmendGroup(g)
+	// What was not told stays.
+	old.Name = told.Name
+	if m.given["approver"] {
+		old.Approver = told.Approver
+	}
+	if m.given["labels"] {
+		old.Labels = told.Labels
+	}
+	return m.c.AmendGroup(old)
 }
 
 func groupImport(m *mgrRun) error {
@@ -149,31 +156,52 @@ func groupImport(m *mgrRun) error {
 		return err
 	}
 	if g.ID = id; len(g.Escrow) == 0 {
-		return fmt.Errorf("%w: -escrow is missing: a group that was in escrow stays in it", errUsage)
+		return fmt.Errorf("%w: --escrow is missing: a group that was in escrow stays in it", errUsage)
 	}
 	return m.c.ImportGroup(g, sealed)
 }
 
-func escrowReseal(m *mgrRun) error {
-	if m.o.escrowKey == "" || m.o.recovery == "" || m.o.output == "" {
-		return fmt.Errorf("%w: -escrow-key, -recovery and -o are needed", errUsage)
-	}
+// openKept opens a group's key with the escrow key.
+func (m *mgrRun) openKept() (k kept, id uint32, key []byte, err error) {
 	k, id, sealed, err := readKept(m.args[0])
 	if err != nil {
-		return err
+		return k, 0, nil, err
 	}
 	private, err := readEscrow(m.o.escrowKey)
 	if err != nil {
+		return k, 0, nil, err
+	}
+	key, err = private.Open(id, sealed)
+	return k, id, key, err
+}
+
+func escrowOpen(m *mgrRun) error {
+	if m.o.escrowKey == "" {
+		return fmt.Errorf("%w: --escrow-key is missing", errUsage)
+	}
+	k, _, key, err := m.openKept()
+	if err != nil {
 		return err
+	}
+	clear(key)
+	return m.print(groupView{ID: k.Group, Name: k.Name, Escrow: k.To}, func() {
+		fmt.Fprintf(m.out, "the key of group %s (%s) opens\n", k.Name, k.Group)
+	})
+}
+
+func escrowReseal(m *mgrRun) error {
+	if m.o.escrowKey == "" || m.o.recovery == "" || m.o.output == "" {
+		return fmt.Errorf("%w: --escrow-key, --recovery and -o are needed", errUsage)
 	}
 	to, err := hex32("recovery", m.o.recovery)
 	if err != nil {
 		return err
 	}
-	key, err := private.Open(id, sealed)
+	k, id, key, err := m.openKept()
 	if err != nil {
 		return err
 	}
+	defer clear(key)
 	again, err := escrow.Seal(to[:], id, key)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
@@ -26,9 +27,26 @@ func writeNew(name string, b []byte) error {
 }
 
 func keygen(m *mgrRun) error {
-	public, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
+	var private any
+	var public []byte
+	switch m.o.purpose {
+	case "admin", "host", "approver":
+		pub, priv, err := ed25519.GenerateKey(rand.Reader)
+		if err != nil {
+			return err
+		}
+		private, public = priv, pub
+	case "operator":
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		private = k
+		if public, err = k.PublicKey.Bytes(); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%w: --for %s: want admin, host, approver or operator", errUsage, m.o.purpose)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
@@ -37,9 +55,19 @@ func keygen(m *mgrRun) error {
 	if err := writeNew(m.args[0], pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})); err != nil {
 		return err
 	}
-	return m.print(map[string]any{"public": hex.EncodeToString(public), "word": "admin=" + hex.EncodeToString(public)}, func() {
-		fmt.Fprintf(m.out, "admin=%x\n", public)
-	})
+	view := keyView{Public: hex.EncodeToString(public)}
+	line := view.Public
+	if m.o.purpose != "approver" {
+		view.Word = m.o.purpose + "=" + view.Public
+		line = view.Word
+	}
+	return m.print(view, func() { fmt.Fprintln(m.out, line) })
+}
+
+// A keyView is a new key as JSON tells it.
+type keyView struct {
+	Public string `json:"public"`
+	Word   string `json:"word,omitempty"` // of the manager's command line
 }
 
 // readPEM returns the private key of a PEM file.
@@ -61,16 +89,31 @@ func readPEM(name string) (any, error) {
 // adminKey reads the key that signs orders. Without -key, there need be none:
 // what needs no signature goes on.
 func (m *mgrRun) adminKey() (ed25519.PrivateKey, error) {
-	k, err := readPEM(m.o.key)
+	k, err := readSigner(m.o.key)
 	if errors.Is(err, os.ErrNotExist) && m.o.key == defaultKey {
 		return nil, nil
 	}
+	return k, err
+}
+
+// mustKey is adminKey for what cannot go on without it.
+func (m *mgrRun) mustKey() (ed25519.PrivateKey, error) {
+	k, err := m.adminKey()
+	if err == nil && k == nil {
+		err = fmt.Errorf("%s: %w; keygen makes a key", m.o.key, os.ErrNotExist)
+	}
+	return k, err
+}
+
+// readSigner reads an Ed25519 key.
+func readSigner(name string) (ed25519.PrivateKey, error) {
+	k, err := readPEM(name)
 	if err != nil {
 		return nil, err
 	}
 	key, ok := k.(ed25519.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s is not an Ed25519 key", m.o.key)
+		return nil, fmt.Errorf("%s is not an Ed25519 key", name)
 	}
 	return key, nil
 }
@@ -86,19 +129,17 @@ func hex32(what, s string) (out [32]byte, err error) {
 
 // publicKey reads an Ed25519 key: hexadecimal, or a file of keygen's.
 func publicKey(what, s string) (out [32]byte, err error) {
-	if s == "" {
+	if s == "" || s == "none" {
 		return out, nil
 	}
 	if len(s) == 64 {
-		return hex32(what, s)
+		if k, err := hex32(what, s); err == nil {
+			return k, nil
+		}
 	}
-	k, err := readPEM(s)
+	key, err := readSigner(s)
 	if err != nil {
-		return out, err
-	}
-	key, ok := k.(ed25519.PrivateKey)
-	if !ok {
-		return out, fmt.Errorf("%s is not an Ed25519 key", s)
+		return out, fmt.Errorf("%s: %w", what, err)
 	}
 	return [32]byte(key.Public().(ed25519.PublicKey)), nil
 }
@@ -128,21 +169,18 @@ func escrowKeygen(m *mgrRun) error {
 	if err := writeNew(m.args[0], []byte(hex.EncodeToString(b)+"\n")); err != nil {
 		return err
 	}
-	return m.print(map[string]any{"public": hex.EncodeToString(k.Public())}, func() { fmt.Fprintf(m.out, "%x\n", k.Public()) })
+	return m.print(keyView{Public: hex.EncodeToString(k.Public())}, func() { fmt.Fprintf(m.out, "%x\n", k.Public()) })
 }
 
-// operatorKey reads the operator's key.
-func (m *mgrRun) operatorKey() (*ecdsa.PrivateKey, error) {
-	if m.o.operatorKey == "" {
-		return nil, fmt.Errorf("%w: -operator-key is missing", errUsage)
-	}
-	k, err := readPEM(m.o.operatorKey)
+// readOperator reads an operator's private key.
+func readOperator(name string) (*ecdsa.PrivateKey, error) {
+	k, err := readPEM(name)
 	if err != nil {
 		return nil, err
 	}
 	key, ok := k.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, fmt.Errorf("%s is not a key of P-256", m.o.operatorKey)
+	if !ok || key.Curve != elliptic.P256() {
+		return nil, fmt.Errorf("%s is not a key of P-256", name)
 	}
 	return key, nil
 }

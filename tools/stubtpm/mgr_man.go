@@ -3,10 +3,17 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
+
+func sortedFlags() []string { return slices.Sorted(maps.Keys(flagTable())) }
+
+// changed is the day of the last change that a reader of the pages would note.
+const changed = "2026-11-23"
 
 // roff makes text safe in a manual page.
 func roff(s string) string {
@@ -18,50 +25,94 @@ func roff(s string) string {
 	return s
 }
 
-// manPage is the manual page of `stubtpm mgr`, from the tables.
-func manPage() []byte {
-	var b bytes.Buffer
-	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	p(`.TH STUBTPM\-MGR 8 "" "stubtpm %s" "System administration"`, version)
-	p(".SH NAME\nstubtpm\\-mgr \\- give the vTPM manager an order")
-	p(".SH SYNOPSIS\n.B stubtpm mgr\n[\\fB\\-domain\\fR \\fINAME|ID\\fR] [\\fB\\-key\\fR \\fIFILE\\fR] [\\fB\\-json\\fR]\n.I ORDER\n[\\fIflags\\fR] [\\fIarguments\\fR]")
-	p(".SH DESCRIPTION\nRuns in domain 0 and connects to the manager's domain over a ring of its own. Orders are signed; the private key is read from a file.")
-	p(".SH ORDERS")
-	for _, o := range orders() {
-		p(".TP\n\\fB%s\\fR %s", roff(o.name), roff(strings.TrimPrefix(synopsis(&o), o.name)))
-		p("%s%s.", roff(strings.ToUpper(o.help[:1])), roff(o.help[1:]))
-		if o.more != "" {
-			p("%s", roff(o.more))
-		}
-		if o.offline {
-			p("Needs no manager.")
-		}
+// A page is a manual page under way.
+type page struct{ bytes.Buffer }
+
+func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+
+// exits are the exit codes that a page tells.
+func (p *page) exits(codes []exitCode) {
+	p.line(".SH EXIT STATUS")
+	for _, e := range codes {
+		p.line(".TP\n.B %d\n%s", e.code, roff(e.meaning))
 	}
-	p(".SH FLAGS")
-	for _, name := range sortedFlags() {
-		p(".TP\n\\fB%s\\fR\n%s.", roff(flagSynopsis(name)), roff(flagTable()[name].help))
-	}
-	p(".SH EXIT STATUS")
-	for _, e := range exitCodes() {
-		p(".TP\n.B %d\n%s", e.code, roff(e.meaning))
-	}
-	p(".SH FILES\n.TP\n.I %s\nprivate key of the administrator: PEM, PKCS #8, Ed25519", roff(defaultKey))
-	return b.Bytes()
 }
 
-func exitCodes() []struct {
-	code    int
-	meaning string
-} {
-	return []struct {
-		code    int
-		meaning string
-	}{
-		{exitOK, "done"}, {exitFail, "failed"}, {exitUsage, "wrong usage"}, {exitRefused, "the manager refused; its reason is printed"},
-		{exitNoReach, "there is no manager, or it does not answer"}, {exitForged, "an audit log is not what its manager signed"},
+// mgrPage is the manual page of `stubtpm mgr`, from the tables.
+func mgrPage() []byte {
+	p := &page{}
+	p.line(`.TH STUBTPM\-MGR 8 "%s" "stubtpm %s" "System administration"`, changed, version)
+	p.line(".SH NAME\nstubtpm\\-mgr \\- give the vTPM manager an order")
+	p.line(".SH SYNOPSIS\n.B stubtpm mgr\n[\\fB\\-\\-domain\\fR \\fINAME|ID\\fR] [\\fB\\-\\-key\\fR \\fIFILE\\fR] [\\fB\\-\\-json\\fR]\n.I ORDER\n[\\fIflags\\fR] [\\fIarguments\\fR]")
+	p.line(".SH DESCRIPTION\nRuns in domain 0 as root, and connects to the manager's domain over a ring of its own. Orders are signed; the private key is read from a file.\n" +
+		"Flags may stand before, between and after arguments. The word\n.B mgr\nmay be left out.")
+	p.line(".SH ORDERS")
+	for _, o := range orders() {
+		p.line(".TP\n\\fB%s\\fR%s", roff(o.name), roff(strings.TrimPrefix(synopsis(&o), o.name)))
+		p.line("%s%s.", roff(strings.ToUpper(o.help[:1])), roff(o.help[1:]))
+		if o.more != "" {
+			p.line("%s", roff(o.more))
+		}
+		if o.offline {
+			p.line("Needs no manager.")
+		}
 	}
+	p.line(".SH FLAGS")
+	for _, name := range sortedFlags() {
+		p.line(".TP\n\\fB%s\\fR\n%s.", roff(flagSynopsis(name)), roff(flagTable()[name].help))
+	}
+	p.exits(exitCodes())
+	p.line(".SH OUTPUT\nTables are for people, and may change. With \\fB\\-\\-json\\fR each order that tells something prints one JSON value, whose fields docs/admin.md lists;\nan error is then one line of JSON on standard error: order, error, hint, status (of the manager's answer), exit.")
+	p.line(".SH FILES\n.TP\n.I %s\nprivate key of the administrator: PEM, PKCS #8, Ed25519", roff(defaultKey))
+	p.line(".TP\n.I %s\nheld while an order connects: one at a time", roff(lockFile))
+	p.line(".SH EXAMPLES\n.nf")
+	for _, e := range examples() {
+		p.line("%s", roff(e))
+	}
+	p.line(".fi\n.SH SEE ALSO\n.BR stubtpm (1),\n.BR xl (1)")
+	return p.Bytes()
+}
+
+// examples are lines that TestExamples gives to the dispatcher.
+func examples() []string {
+	return []string{
+		"stubtpm mgr keygen /etc/stubtpm/admin.key",
+		`xl create /etc/stubtpm/vtpmmgr.cfg "extra='$(stubtpm mgr init)'"`,
+		"stubtpm mgr enroll --name mail 6f3b2a10-0000-4000-8000-000000000001",
+		"stubtpm mgr --json list",
+		"stubtpm mgr audit-log export -o audit.json",
+	}
+}
+
+// mainPage is the manual page of the program.
+func mainPage() []byte {
+	p := &page{}
+	p.line(`.TH STUBTPM 1 "%s" "stubtpm %s" "User commands"`, changed, version)
+	p.line(".SH NAME\nstubtpm \\- virtual TPM 2.0 as a process, and orders to the manager of those in Xen domains")
+	p.line(".SH SYNOPSIS\n.B stubtpm\n.I COMMAND\n[\\fIoptions\\fR]")
+	p.line(".SH COMMANDS")
+	for _, c := range commands() {
+		p.line(".TP\n\\fB%s\\fR %s\n%s%s.", roff(c.name), roff(c.syntax), roff(strings.ToUpper(c.help[:1])), roff(c.help[1:]))
+	}
+	p.line(".TP\n.B help\nTell the commands.\n.TP\n.B version\nTell the version.")
+	p.line(".PP\n.B stubtpm\n.I COMMAND\n.B \\-\\-help\ntells the options of a command. Orders of\n.B mgr\nare in\n.BR stubtpm\\-mgr (8).")
+	p.exits(exitCodes()[:3])
+	p.line(".SH SEE ALSO\n.BR stubtpm\\-mgr (8),\n.BR swtpm (8)")
+	return p.Bytes()
 }
 
 func writeMan(m *mgrRun) error {
-	return os.WriteFile(filepath.Join(m.args[0], "stubtpm-mgr.8"), manPage(), 0o644)
+	for _, f := range []struct {
+		name string
+		text []byte
+	}{{"man1/stubtpm.1", mainPage()}, {"man8/stubtpm-mgr.8", mgrPage()}} {
+		name := filepath.Join(m.args[0], f.name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, f.text, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }

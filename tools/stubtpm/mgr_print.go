@@ -36,13 +36,15 @@ type vtpmView struct {
 	UUID        string `json:"uuid"`
 	Name        string `json:"name"`
 	Group       string `json:"group"`
+	GroupID     string `json:"group_id"`
 	Epoch       uint32 `json:"epoch"`
 	Sequence    uint64 `json:"sequence"`
 	State       bool   `json:"manufactured"`
 	Connected   bool   `json:"connected"`
 	Suspended   bool   `json:"suspended"`
 	Replace     bool   `json:"replace"`
-	Image       string `json:"image,omitempty"`
+	Damaged     bool   `json:"damaged"`
+	Image       string `json:"image"`
 	Clock       uint64 `json:"clock_ms"`
 	ResetCount  uint32 `json:"reset_count"`
 	FailedTries uint32 `json:"failed_tries"`
@@ -50,6 +52,9 @@ type vtpmView struct {
 
 func (v *vtpmView) state() string {
 	s := "not manufactured"
+	if v.Damaged {
+		return "damaged"
+	}
 	if v.State {
 		s = fmt.Sprintf("state %d", v.Sequence)
 	}
@@ -74,8 +79,8 @@ func (m *mgrRun) views() (all []vtpmView, err error) {
 	}
 	all = []vtpmView{}
 	for _, e := range entries {
-		v := vtpmView{UUID: e.UUID.String(), Name: e.Name, Group: names[e.Group], Epoch: e.Epoch, Sequence: e.Sequence, State: e.State,
-			Connected: e.Connected, Suspended: e.Suspended, Replace: e.Replace,
+		v := vtpmView{UUID: e.UUID.String(), Name: e.Name, Group: names[e.Group], GroupID: groupID(e.Group), Epoch: e.Epoch, Sequence: e.Sequence, State: e.State,
+			Connected: e.Connected, Suspended: e.Suspended, Replace: e.Replace, Damaged: e.Damaged,
 			Clock: e.Floors.Clock, ResetCount: e.Floors.ResetCount, FailedTries: e.Floors.FailedTries}
 		if e.Image != [32]byte{} {
 			v.Image = hex.EncodeToString(e.Image[:])
@@ -84,6 +89,8 @@ func (m *mgrRun) views() (all []vtpmView, err error) {
 	}
 	return all, nil
 }
+
+func groupID(id uint32) string { return fmt.Sprintf("%08x", id) }
 
 // groupNames asks for the names of groups.
 func (m *mgrRun) groupNames() (map[uint32]string, error) {
@@ -101,7 +108,7 @@ func (m *mgrRun) findGroup(name string) (*proto.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(groups, func(g proto.Group) bool { return g.Name == name || fmt.Sprintf("%08x", g.ID) == name })
+	i := slices.IndexFunc(groups, func(g proto.Group) bool { return g.Name == name || groupID(g.ID) == name })
 	if i < 0 {
 		return nil, fmt.Errorf("group %q: %w", name, proto.NoGroup)
 	}

@@ -5,21 +5,18 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"stubtpm/drivers/block"
+	"stubtpm/image"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/ledger"
@@ -34,26 +31,28 @@ type noStore struct{}
 
 func (noStore) Save([]byte) error { return nil }
 
-// A host has a manager, and an administrator at a shell.
-type host struct {
+// A site has a manager, and an administrator at a shell.
+type site struct {
 	t    *testing.T
 	cfg  vtpmmgr.Config
 	m    *vtpmmgr.Manager
 	dir  string
 	gone bool // the manager is not reached
+
+	image [32]byte // in the memory of domain 5, vtpm-mail
 }
 
 const testUUID = "6f3b2a10-0000-4000-8000-000000000001"
 
-// newHost sets a manager up with a key of keygen's.
-func newHost(t *testing.T, operator *ecdsa.PublicKey) *host {
+// newSite sets a manager up with a key of keygen's.
+func newSite(t *testing.T, operator *ecdsa.PublicKey) *site {
 	t.Helper()
 	d, err := vtpm.Manufacture(vtpm.Config{Store: noStore{}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.Execute(0, []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, 0})
-	h := &host{t: t, dir: t.TempDir(), cfg: vtpmmgr.Config{TPM: hardware{d}, Disk: block.NewMem(256 << 10), Log: t.Logf}}
+	h := &site{t: t, dir: t.TempDir(), cfg: vtpmmgr.Config{TPM: hardware{d}, Disk: block.NewMem(256 << 10), Log: t.Logf}}
 	word := h.do("keygen", h.file("admin"))
 	key, err := hex.DecodeString(strings.TrimPrefix(strings.TrimSpace(word), "admin="))
 	if err != nil {
@@ -65,10 +64,10 @@ func newHost(t *testing.T, operator *ecdsa.PublicKey) *host {
 	return h
 }
 
-func (h *host) file(name string) string { return filepath.Join(h.dir, name) }
+func (h *site) file(name string) string { return filepath.Join(h.dir, name) }
 
 // run runs an order and returns its exit code and what it printed.
-func (h *host) run(stdin string, args ...string) (code int, out, errs string) {
+func (h *site) run(stdin string, args ...string) (code int, out, errs string) {
 	var o, e bytes.Buffer
 	reach := func(domain string, run func(c *proto.Client) error) error {
 		if h.gone {
@@ -81,12 +80,18 @@ func (h *host) run(stdin string, args ...string) (code int, out, errs string) {
 		defer s.Close()
 		return run(&proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }})
 	}
-	code = mgrWith(reach, args, strings.NewReader(stdin), &o, &e)
+	measure := func(domain, file string) (uint16, [32]byte, error) {
+		if domain != "vtpm-mail" || file != "vtpm.elf" {
+			return 0, [32]byte{}, errors.New("no such domain")
+		}
+		return 5, h.image, nil
+	}
+	code = mgrWith(host{reach, measure}, args, strings.NewReader(stdin), &o, &e)
 	return code, o.String(), e.String()
 }
 
 // do runs an order, with the administrator's key, that has to be carried out.
-func (h *host) do(args ...string) string {
+func (h *site) do(args ...string) string {
 	h.t.Helper()
 	code, out, errs := h.run("", append([]string{"-key", h.file("admin")}, args...)...)
 	if code != exitOK {
@@ -96,7 +101,7 @@ func (h *host) do(args ...string) string {
 }
 
 // refused runs an order that must end with a code, and say why.
-func (h *host) refused(want int, why string, args ...string) {
+func (h *site) refused(want int, why string, args ...string) {
 	h.t.Helper()
 	code, _, errs := h.run("", append([]string{"-key", h.file("admin")}, args...)...)
 	if code != want || !strings.Contains(errs, why) {
@@ -104,7 +109,7 @@ func (h *host) refused(want int, why string, args ...string) {
 	}
 }
 
-func (h *host) json(v any, args ...string) {
+func (h *site) json(v any, args ...string) {
 	h.t.Helper()
 	if err := json.Unmarshal([]byte(h.do(append([]string{"-json"}, args...)...)), v); err != nil {
 		h.t.Fatalf("%v: %v", args, err)
@@ -112,7 +117,7 @@ func (h *host) json(v any, args ...string) {
 }
 
 // commit is what a vTPM's domain does.
-func (h *host) commit(states uint64) {
+func (h *site) commit(states uint64) {
 	h.t.Helper()
 	u, _ := proto.ParseUUID(testUUID)
 	s, err := h.m.Open(vtpmmgr.Peer{Domain: 5, UUID: u})
@@ -132,7 +137,7 @@ func (h *host) commit(states uint64) {
 
 func TestOrders(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, nil)
+	h := newSite(t, nil)
 	h.do("enroll", testUUID, "-name", "mail", "-replace")
 	h.refused(exitRefused, "exists already", "enroll", testUUID)
 	h.refused(exitUsage, "UUID", "enroll", "nonsense")
@@ -144,7 +149,7 @@ func TestOrders(t *testing.T) {
 	h.commit(2)
 	var all []vtpmView
 	h.json(&all, "list")
-	want := vtpmView{UUID: testUUID, Name: "mail", Group: "default", Sequence: 2, State: true, Replace: true}
+	want := vtpmView{UUID: testUUID, Name: "mail", Group: "default", GroupID: "00000000", Sequence: 2, State: true, Replace: true}
 	if len(all) != 1 || all[0] != want {
 		t.Errorf("list: %+v", all)
 	}
@@ -157,23 +162,42 @@ func TestOrders(t *testing.T) {
 	}
 	h.do("resume", testUUID)
 	image := strings.Repeat("ab", 32)
-	h.do("amend", testUUID, "-image", image, "-name", "mail 2")
+	h.do("amend", testUUID, "-image", image, "--replace=false")
+	h.do("amend", testUUID, "--name", "mail 2")
 	var v vtpmView
 	h.json(&v, "show", testUUID)
 	if v.Image != image || v.Name != "mail 2" || v.Replace || v.Suspended {
 		t.Errorf("show: %+v", v)
 	}
-	h.do("measured", "5", image)
-	h.commit(1)
-
-	var s map[string]string
-	h.json(&s, "status")
-	if s["vtpms"] != "1" || s["tpm"] != "ok" || len(s["audit-key"]) != 64 {
-		t.Errorf("status: %v", s)
+	h.refused(exitFail, "no such domain", "measured", "nobody", "vtpm.elf")
+	h.refused(exitUsage, "or --hash", "measured", "5")
+	var told measuredView
+	h.image = [32]byte{1}
+	h.json(&told, "measured", "vtpm-mail", "vtpm.elf")
+	if told.Domain != 5 || !strings.HasPrefix(told.Image, "0100") {
+		t.Errorf("measured: %+v", told)
 	}
-	h.do("audit", "-o", h.file("log"))
-	if out := h.do("audit-verify", "-audit-key", s["audit-key"], h.file("log")); !strings.Contains(out, "whole") {
-		t.Errorf("audit-verify: %s", out)
+	if _, err := h.m.Open(vtpmmgr.Peer{Domain: 5, UUID: proto.UUID{0x6f, 0x3b, 0x2a, 0x10, 6: 0x40, 8: 0x80, 15: 1}}); !errors.Is(err, proto.WrongImage) {
+		t.Errorf("connection from another image: %v", err)
+	}
+	h.do("measured", "5", "--hash", image)
+	h.commit(1)
+	h.do("amend", testUUID, "--image", "any")
+	if h.json(&v, "show", testUUID); v.Image != "" || v.Name != "mail 2" {
+		t.Errorf("show: %+v", v)
+	}
+
+	var s statusView
+	h.json(&s, "status", "--check")
+	if s.VTPMs != 1 || s.Connected != 0 || s.TPM != "ok" || s.Anchor != "ok" || s.Guard == "" || len(s.AuditKey) != 64 || s.Refused["13"] != 1 {
+		t.Errorf("status: %+v", s)
+	}
+	if out := h.do("status"); !strings.Contains(out, "1: domain runs another image") || !strings.Contains(out, s.Recovery) {
+		t.Errorf("status:\n%s", out)
+	}
+	h.do("audit-log", "export", "-o", h.file("log"))
+	if out := h.do("audit-log", "verify", "-audit-key", s.AuditKey, h.file("log")); !strings.Contains(out, "whole") {
+		t.Errorf("audit-log verify: %s", out)
 	}
 	log, err := os.ReadFile(h.file("log"))
 	if err != nil {
@@ -190,9 +214,35 @@ func TestOrders(t *testing.T) {
 		if err := os.WriteFile(h.file(name), bad, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h.refused(exitForged, "audit log", "audit-verify", h.file(name))
+		h.refused(exitForged, "audit log", "audit-log", "verify", h.file(name))
 	}
-	h.refused(exitForged, "signature", "audit-verify", "-audit-key", image, h.file("log"))
+	h.refused(exitForged, "signature", "audit-log", "verify", "-audit-key", image, h.file("log"))
+	if out := h.do("audit-log", "show"); !strings.Contains(out, "suspend") || !strings.Contains(out, testUUID) {
+		t.Errorf("audit-log show:\n%s", out)
+	}
+
+	// Logs that follow each other, overlap, have a gap, are in the wrong order.
+	var v1 auditView
+	h.json(&v1, "audit-log", "verify", h.file("log"))
+	from := fmt.Sprint(v1.Next)
+	h.refused(exitFail, "the next will be", "audit-log", "export", "--from", from)
+	h.do("suspend", testUUID)
+	h.do("resume", testUUID)
+	h.do("audit-log", "export", "--from", from, "-o", h.file("log2"))
+	h.do("audit-log", "export", "--from", fmt.Sprint(v1.Next-1), "-o", h.file("overlap"))
+	h.do("audit-log", "export", "--from", fmt.Sprint(v1.Next+1), "-o", h.file("gap"))
+	for _, name := range []string{"log2", "overlap"} {
+		v2 := auditView{}
+		h.json(&v2, "audit-log", "verify", h.file("log"), h.file(name))
+		if v2.First != v1.First || v2.Next != v1.Next+2 {
+			t.Errorf("%s: %+v after %+v", name, v2, v1)
+		}
+	}
+	h.refused(exitForged, "missing", "audit-log", "verify", h.file("log"), h.file("gap"))
+	h.refused(exitForged, "older", "audit-log", "verify", h.file("log2"), h.file("log"))
+	other := newSite(t, nil)
+	other.do("audit-log", "export", "-o", h.file("other"))
+	h.refused(exitForged, "of manager", "audit-log", "verify", h.file("other"), h.file("log"))
 
 	// Confirmation, by a human or by a flag.
 	if code, _, errs := h.run("no\n", "-key", h.file("admin"), "destroy", testUUID); code != exitFail || !strings.Contains(errs, "not confirmed") {
@@ -212,6 +262,12 @@ func TestOrders(t *testing.T) {
 	h.refused(exitRefused, "signature", "-key", h.file("stranger"), "list")
 	h.refused(exitFail, "no such file", "-key", h.file("nothing"), "list")
 	h.refused(exitFail, "not a PEM file", "-key", h.file("log"), "list")
+	code, _, errs := h.run("", "-json", "-key", h.file("stranger"), "suspend", testUUID)
+	var f failure
+	if err := json.Unmarshal([]byte(errs), &f); err != nil || code != exitRefused || f.Status != uint32(proto.Unsigned) ||
+		f.Exit != exitRefused || f.Order != "suspend" || f.Hint == "" {
+		t.Errorf("error as JSON: code %d, %v, %s", code, err, errs)
+	}
 	h.gone = true
 	h.refused(exitNoReach, "no domain", "status")
 }
@@ -219,13 +275,13 @@ func TestOrders(t *testing.T) {
 // TestRescue follows docs/admin.md: backup and restore, an old disk, a lost host.
 func TestRescue(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, nil)
-	escrowPublic := strings.TrimSpace(h.do("escrow-keygen", h.file("escrow")))
-	h.refused(exitUsage, "-escrow and -o", "group-create", "kept", "-escrow", escrowPublic)
-	id := strings.TrimSpace(h.do("group-create", "kept", "-escrow", escrowPublic, "-o", h.file("kept")))
+	h := newSite(t, nil)
+	escrowPublic := strings.TrimSpace(h.do("escrow", "keygen", h.file("escrow")))
+	h.refused(exitUsage, "--escrow and -o", "group", "create", "kept", "-escrow", escrowPublic)
+	id := strings.TrimSpace(h.do("group", "create", "kept", "-escrow", escrowPublic, "-o", h.file("kept")))
 	h.do("enroll", testUUID, "-group", "kept")
 	h.commit(3)
-	h.refused(exitUsage, "-o FILE", "backup", testUUID)
+	h.refused(exitUsage, "-o is missing", "backup", testUUID)
 	h.do("backup", testUUID, "-o", h.file("backup"))
 	h.refused(exitFail, "exists", "backup", testUUID, "-o", h.file("backup"))
 	h.commit(2)
@@ -248,7 +304,7 @@ func TestRescue(t *testing.T) {
 	if _, err := fmt.Sscanf(text[strings.Index(text, "manager "):], "manager %32s counter %s", &manager, &counter); err != nil {
 		manager, counter, _ = strings.Cut(text[strings.Index(text, "manager ")+8:], ", counter ")
 	}
-	word := strings.TrimSpace(h.do("restore-word", "-manager", manager, "-counter", counter))
+	word := strings.TrimSpace(h.do("restore-ledger", "--manager", manager, "-counter", counter))
 	sig, err := hex.DecodeString(strings.TrimPrefix(word, "restore="))
 	if err != nil {
 		t.Fatal(err)
@@ -256,18 +312,23 @@ func TestRescue(t *testing.T) {
 	if h.m, err = vtpmmgr.OpenRestored(h.cfg, sig); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
-	h.refused(exitUsage, "-manager", "restore-word")
+	h.refused(exitUsage, "--manager", "restore-ledger")
 
 	// Another host.
-	h2 := newHost(t, nil)
-	var s map[string]string
+	h2 := newSite(t, nil)
+	var s statusView
 	h2.json(&s, "status")
 	h2.refused(exitRefused, "no such group", "restore", h.file("backup"))
-	h.do("escrow-reseal", h.file("kept"), "-escrow-key", h.file("escrow"), "-recovery", s["recovery-key"], "-o", h.file("resealed"))
-	h2.refused(exitRefused, "not of this manager", "group-import", "kept", h.file("kept"), "-escrow", escrowPublic)
-	h2.do("group-import", "kept", h.file("resealed"), "-escrow", escrowPublic)
+	if out := h.do("escrow", "open", h.file("kept"), "--escrow-key", h.file("escrow")); !strings.Contains(out, "opens") {
+		t.Errorf("escrow open: %s", out)
+	}
+	h.do("escrow", "keygen", h.file("another"))
+	h.refused(exitFail, "not sealed to this key", "escrow", "open", h.file("kept"), "--escrow-key", h.file("another"))
+	h.do("escrow", "reseal", h.file("kept"), "-escrow-key", h.file("escrow"), "-recovery", s.Recovery, "-o", h.file("resealed"))
+	h2.refused(exitRefused, "not of this manager", "group", "import", "kept", h.file("kept"), "-escrow", escrowPublic)
+	h2.do("group", "import", "kept", h.file("resealed"), "-escrow", escrowPublic)
 	var g []groupView
-	h2.json(&g, "groups")
+	h2.json(&g, "group", "list")
 	if len(g) != 2 || g[1] != (groupView{ID: id, Name: "kept", Escrow: escrowPublic}) {
 		t.Errorf("groups: %+v", g)
 	}
@@ -275,105 +336,137 @@ func TestRescue(t *testing.T) {
 	if out := h2.do("list"); !strings.Contains(out, "state 3") {
 		t.Errorf("list:\n%s", out)
 	}
-	h2.do("group-amend", "kept", "-name", "moved", "-labels", "a,b")
-	if out := h2.do("groups"); !strings.Contains(out, "moved") || !strings.Contains(out, "a,b") {
-		t.Errorf("groups:\n%s", out)
+	h2.do("group", "amend", "kept", "-name", "moved", "-labels", "a,b")
+	h2.do("group", "amend", "moved", "--name", "moved 2")
+	if h2.json(&g, "group", "list"); g[1].Name != "moved 2" || g[1].Labels != "a,b" || g[1].Escrow != escrowPublic {
+		t.Errorf("groups: %+v", g)
 	}
 }
 
 func TestApproveFile(t *testing.T) {
 	t.Parallel()
-	operator, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "operator")
+	out := (&site{t: t, dir: dir}).do("keygen", "--for", "operator", file)
+	operator, err := operatorPublic(strings.TrimPrefix(strings.TrimSpace(out), "operator="))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := newHost(t, &operator.PublicKey)
-	der, err := x509.MarshalECPrivateKey(operator)
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), operator)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(h.file("operator"), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	h := newSite(t, key)
 	value := sha256.Sum256(nil)
-	h.do("approve-sign", fmt.Sprintf("7=%x", value), "-operator-key", h.file("operator"), "-o", h.file("approval"))
-	h.refused(exitUsage, "want a PCR", "approve-sign", "7=12", "-operator-key", h.file("operator"), "-o", h.file("x"))
-	h.do("approve", h.file("approval"))
-	other := newHost(t, nil)
-	other.refused(exitRefused, "approval is not", "approve", h.file("approval"))
+	h.do("approve-pcrs", "sign", fmt.Sprintf("7=%x", value), "-operator-key", file, "-o", h.file("approval"))
+	h.refused(exitUsage, "want a PCR", "approve-pcrs", "sign", "7=12", "-operator-key", file, "-o", h.file("x"))
+	h.refused(exitFail, "not a key of P-256", "approve-pcrs", "sign", fmt.Sprintf("7=%x", value), "-operator-key", h.file("admin"), "-o", h.file("x"))
+	h.do("approve-pcrs", "send", h.file("approval"))
+	other := newSite(t, nil)
+	other.refused(exitRefused, "approval is not", "approve-pcrs", "send", h.file("approval"))
+}
+
+// TestInit holds the words of a first start against the keys they are of.
+func TestInit(t *testing.T) {
+	t.Parallel()
+	h := &site{t: t, dir: t.TempDir()}
+	h.refused(exitFail, "keygen makes a key", "-key", defaultKey, "init")
+	admin := strings.TrimSpace(h.do("keygen", h.file("admin")))
+	operator := strings.TrimSpace(h.do("keygen", "--for", "operator", h.file("operator")))
+	host := strings.TrimSpace(h.do("keygen", "--for", "host", h.file("host")))
+	var v wordsView
+	h.json(&v, "init", "--operator", h.file("operator"), "--host", h.file("host"), "--pcrs", "0,7", "--guard", "5s")
+	if want := "init " + admin + " " + host + " " + operator + " pcrs=0,7 guard=5s"; v.Words != want || v.Later != "guard=5s" {
+		t.Errorf("init: %+v, want %s", v, want)
+	}
+	out := h.do("init", "--operator", strings.TrimPrefix(operator, "operator="), "--host", strings.TrimPrefix(host, "host="))
+	if want := "init " + admin + " " + host + " " + operator + "\n"; out != want {
+		t.Errorf("init: %s, want %s", out, want)
+	}
+	for _, args := range [][]string{{"--pcrs", "24"}, {"--pcrs", "0,x"}, {"--guard", "soon"}, {"--guard", "-1s"}} {
+		h.refused(exitUsage, args[0]+" "+args[1], append([]string{"init"}, args...)...)
+	}
+	h.refused(exitFail, "not an Ed25519 key", "init", "--host", h.file("operator"))
+	h.refused(exitFail, "not a key of P-256", "init", "--operator", h.file("admin"))
+	h.refused(exitUsage, "want admin", "keygen", "--for", "nobody", h.file("nobody"))
+	if info, err := os.Stat(h.file("admin")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("key file: %v, %v", info, err)
+	}
 }
 
 // TestApprover has a group's approver give orders, who is not the
 // administrator.
 func TestApprover(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, nil)
+	h := newSite(t, nil)
 	h.do("keygen", h.file("tenant"))
-	id := strings.TrimSpace(h.do("group-create", "tenant", "-approver", h.file("tenant")))
+	id := strings.TrimSpace(h.do("group", "create", "tenant", "-approver", h.file("tenant")))
 	h.refused(exitRefused, "signature", "enroll", testUUID, "-group", "tenant")
 	h.do("-key", h.file("tenant"), "enroll", testUUID, "-group", id)
 	h.refused(exitRefused, "signature", "destroy", "-yes", testUUID)
 	h.do("-key", h.file("tenant"), "destroy", "-yes", testUUID)
 }
 
-// TestTables holds what comes from the tables against them, and against a
-// shell.
-func TestTables(t *testing.T) {
+// TestMessages wants another message for each refusal, and another exit code
+// for each kind of end.
+func TestMessages(t *testing.T) {
 	t.Parallel()
-	flags := flagTable()
-	h := &host{t: t, dir: t.TempDir()}
-	code, help, _ := h.run("", "help")
-	if code != exitOK {
-		t.Errorf("help: %d", code)
-	}
-	man := string(manPage())
-	for _, o := range orders() {
-		for _, f := range strings.Fields(o.flags) {
-			if _, ok := flags[f]; !ok {
-				t.Errorf("%s: no flag %s", o.name, f)
-			}
+	seen := map[string]proto.Code{}
+	for c := proto.BadMessage; c <= proto.BadApproval; c++ {
+		if other, twice := seen[c.Error()]; twice || strings.Contains(c.Error(), "status") {
+			t.Errorf("status %d: %q, as %d", c, c, other)
 		}
-		if !strings.Contains(help, "  "+o.name) {
-			t.Errorf("%s is not in the help", o.name)
-		}
-		if !strings.Contains(man, `\fB`+roff(o.name)+`\fR`) {
-			t.Errorf("%s is not in the manual page", o.name)
-		}
-		if code, _, errs := h.run("", o.name, "-help"); code != exitOK || !strings.Contains(errs, "usage: stubtpm mgr "+o.name) {
-			t.Errorf("%s -help: %d, %s", o.name, code, errs)
+		seen[c.Error()] = c
+		if got := exitOf(fmt.Errorf("of an order: %w", c)); got != exitRefused {
+			t.Errorf("%v: exit code %d", c, got)
 		}
 	}
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		code, out, errs := h.run("", "completion", shell)
-		if code != exitOK || !strings.Contains(out, "group-create") || !strings.Contains(out, "escrow-key") {
-			t.Errorf("%s: %d, %s%s", shell, code, out, errs)
-		}
-		if shell != "bash" {
-			continue
-		}
-		script := out + `
-try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _stubtpm; echo "${COMPREPLY[@]}"; }
-try stubtpm mg
-try stubtpm mgr enr
-try stubtpm mgr -json enroll -rep
-`
-		b, err := exec.Command("bash", "-c", script).CombinedOutput()
-		if err != nil || string(b) != "mgr\nenroll\n-replace\n" {
-			t.Errorf("bash completes %q, %v", b, err)
+	for c := range hints() {
+		if c == proto.OK || c > proto.BadApproval {
+			t.Errorf("a hint for status %d", c)
 		}
 	}
-	if code, _, _ := h.run("", "completion", "tcsh"); code != exitUsage {
-		t.Errorf("completion for tcsh: %d", code)
+	codes := map[int]bool{}
+	for i, e := range exitCodes() {
+		if e.code != i || codes[e.code] {
+			t.Errorf("exit code %d at place %d", e.code, i)
+		}
+		codes[e.code] = true
 	}
-	if code, _, errs := h.run("", "man", h.dir); code != exitOK {
-		t.Errorf("man: %d, %s", code, errs)
+}
+
+// TestImageHash takes a hash from all that tells one.
+func TestImageHash(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want := strings.Repeat("ab", 32)
+	manifest := image.Manifest{Version: 1, Images: []image.Entry{
+		{Name: "vtpm.elf", Measurement: image.Measurement{SHA256: strings.Repeat("00", 32), Loaded: want}},
+		{Name: "vtpmmgr.elf", Measurement: image.Measurement{SHA256: strings.Repeat("00", 32), Loaded: strings.Repeat("cd", 32)}},
+	}}
+	b, err := manifest.Encode()
+	if err != nil {
+		t.Fatal(err)
 	}
-	config := []string{"xl-config", "mail", testUUID, "-manager-disk", "/dev/vg/mgr", "-vtpm-disk", "/dev/vg/mail", "-o", h.dir}
-	if code, out, errs := h.run("", config...); code != exitOK || strings.Count(out, "\n") != 3 {
-		t.Errorf("xl-config: %d, %s%s", code, out, errs)
+	file := filepath.Join(dir, "manifest.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if code, _, errs := h.run("", append(config, "-words", "init")...); code != exitFail || !strings.Contains(errs, "differs") {
-		t.Errorf("xl-config over another: %d, %s", code, errs)
+	for _, s := range []string{file, want} {
+		if got, err := imageHash(s); err != nil || hex.EncodeToString(got[:]) != want {
+			t.Errorf("%s: %x, %v", s, got, err)
+		}
+	}
+	if got, err := imageHash("any"); err != nil || got != [32]byte{} {
+		t.Errorf("any: %x, %v", got, err)
+	}
+	if err := os.WriteFile(file, []byte("no image"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{file, filepath.Join(dir, "nothing"), want[2:]} {
+		if _, err := imageHash(s); err == nil {
+			t.Errorf("%s: no error", s)
+		}
 	}
 }
 

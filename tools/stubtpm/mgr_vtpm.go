@@ -1,9 +1,9 @@
 package main
 
 import (
-	"encoding/hex"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,15 +21,27 @@ func (m *mgrRun) uuid() (proto.UUID, error) {
 }
 
 // imageHash reads the hash of an image as a domain's memory has it, or takes
-// it of a file.
+// it of a file: an image, or a manifest that lists vtpm.elf.
 func imageHash(s string) (hash [32]byte, err error) {
-	if s == "" {
+	if s == "" || s == "any" {
 		return hash, nil
 	}
 	if len(s) == 64 {
 		if h, err := hex32("image", s); err == nil {
 			return h, nil
 		}
+	}
+	b, err := os.ReadFile(s)
+	if err != nil {
+		return hash, err
+	}
+	if manifest, err := image.DecodeManifest(b); err == nil {
+		for _, e := range manifest.Images {
+			if e.Name == path.Base(image.VTPMImage) {
+				return hex32(s, e.Loaded)
+			}
+		}
+		return hash, fmt.Errorf("%s: no image of the name %s", s, path.Base(image.VTPMImage))
 	}
 	measured, err := image.Measure(s)
 	if err != nil {
@@ -72,6 +84,7 @@ func enroll(m *mgrRun) error {
 	return m.c.Enroll(e)
 }
 
+// amend changes what was told; the rest stays.
 func amend(m *mgrRun) error {
 	e, err := m.enrolment()
 	if err != nil {
@@ -85,7 +98,17 @@ func amend(m *mgrRun) error {
 	if i < 0 {
 		return proto.NotEnrolled
 	}
-	e.Group = entries[i].Group
+	old := entries[i]
+	e.Group = old.Group
+	if !m.given["image"] {
+		e.Image = old.Image
+	}
+	if !m.given["name"] {
+		e.Name = old.Name
+	}
+	if !m.given["replace"] {
+		e.Replace = old.Replace
+	}
 	return m.c.Amend(e)
 }
 
@@ -152,52 +175,10 @@ func show(m *mgrRun) error {
 			wanted = v.Image
 		}
 		m.table("UUID\t"+v.UUID, [][]any{
-			{"Name", v.Name}, {"Group", v.Group}, {"State", v.state()}, {"Epoch", v.Epoch}, {"Image", wanted}, {"Replace", v.Replace},
+			{"Name", v.Name}, {"Group", fmt.Sprintf("%s (%s)", v.Group, v.GroupID)}, {"State", v.state()}, {"Epoch", v.Epoch}, {"Image", wanted}, {"Replace", v.Replace},
 			{"Clock", fmt.Sprintf("%d ms", v.Clock)}, {"Reset count", v.ResetCount}, {"Failed tries", v.FailedTries},
 		}, "%v\t%v")
 	})
-}
-
-func status(m *mgrRun) error {
-	s, err := m.c.Status()
-	if err != nil {
-		return err
-	}
-	g, err := m.c.Hello()
-	if err != nil {
-		return err
-	}
-	s["counter"] = strconv.FormatUint(g.Counter, 10)
-	s["recovery-key"], s["audit-key"] = hex.EncodeToString(g.Recovery[:]), hex.EncodeToString(g.Audit[:])
-	for name, value := range s {
-		// Refusals are counted by the number of their status.
-		if number, ok := strings.CutPrefix(name, "refused-"); ok {
-			if n, err := strconv.ParseUint(number, 10, 32); err == nil {
-				delete(s, name)
-				s["refused: "+strings.TrimPrefix(proto.Code(n).Error(), "vtpmmgr: ")] = value
-			}
-		}
-	}
-	return m.print(s, func() {
-		var rows [][]any
-		for name, value := range s {
-			rows = append(rows, []any{name, value})
-		}
-		slices.SortFunc(rows, func(a, b []any) int { return strings.Compare(a[0].(string), b[0].(string)) })
-		m.table("WHAT\tVALUE", rows, "%s\t%s")
-	})
-}
-
-func measured(m *mgrRun) error {
-	id, err := strconv.ParseUint(m.args[0], 10, 16)
-	if err != nil {
-		return fmt.Errorf("%w: %q is not the number of a domain", errUsage, m.args[0])
-	}
-	h, err := imageHash(m.args[1])
-	if err != nil {
-		return err
-	}
-	return m.c.Measured(uint16(id), h)
 }
 
 func backup(m *mgrRun) error {
@@ -206,13 +187,19 @@ func backup(m *mgrRun) error {
 		return err
 	}
 	if m.o.output == "" {
-		return fmt.Errorf("%w: -o FILE is missing", errUsage)
+		return fmt.Errorf("%w: -o is missing", errUsage)
 	}
 	b, err := m.c.Backup(u)
 	if err != nil {
 		return err
 	}
 	return writeNew(m.o.output, b)
+}
+
+// A restoreView is a restored vTPM as JSON tells it.
+type restoreView struct {
+	UUID  string `json:"uuid"`
+	Epoch uint32 `json:"epoch"`
 }
 
 func restore(m *mgrRun) error {
@@ -227,5 +214,5 @@ func restore(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	return m.print(map[string]any{"uuid": u.String(), "epoch": epoch}, func() { fmt.Fprintf(m.out, "%v is in epoch %d\n", u, epoch) })
+	return m.print(restoreView{u.String(), epoch}, func() { fmt.Fprintf(m.out, "%v is in epoch %d\n", u, epoch) })
 }

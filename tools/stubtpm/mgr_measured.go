@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"stubtpm/drivers/xen/devxen"
+	"stubtpm/tools/xenlife"
+)
+
+// A measuredView is a domain and its image, as JSON tells them.
+type measuredView struct {
+	Domain uint16 `json:"domain"`
+	Image  string `json:"image"`
+}
+
+func measured(m *mgrRun) error {
+	var v measuredView
+	var hash [32]byte
+	if (m.o.hash != "") == (len(m.args) == 2) {
+		return fmt.Errorf("%w: want an image that says where to look, or --hash", errUsage)
+	}
+	if m.o.hash != "" {
+		id, err := strconv.ParseUint(m.args[0], 10, 16)
+		if err != nil {
+			return fmt.Errorf("%w: %q: with --hash, a domain goes by its number", errUsage, m.args[0])
+		}
+		if hash, err = hex32("hash", m.o.hash); err != nil {
+			return err
+		}
+		v.Domain = uint16(id)
+	} else {
+		var err error
+		if v.Domain, hash, err = m.host.measure(m.args[0], m.args[1]); err != nil {
+			return err
+		}
+	}
+	v.Image = hex.EncodeToString(hash[:])
+	if err := m.c.Measured(v.Domain, hash); err != nil {
+		return err
+	}
+	return m.print(v, func() { fmt.Fprintf(m.out, "domain %d has the image %s\n", v.Domain, v.Image) })
+}
+
+// measureTimeout is for some megabytes of a domain's memory.
+const measureTimeout = 60 * time.Second
+
+// measureDomain looks into a domain's memory.
+func measureDomain(domain, file string) (id uint16, hash [32]byte, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), measureTimeout)
+	defer cancel()
+	dom0, err := devxen.Open()
+	if err != nil {
+		return 0, hash, err
+	}
+	defer dom0.Close()
+	store := dom0.Domain().Store
+	// By its number from here on: a name may pass to another domain.
+	number, err := findDomain(ctx, store, domain)
+	if err != nil {
+		return 0, hash, err
+	}
+	h := xenlife.Host{Store: store, XL: xenlife.XL}
+	s, err := h.Measure(ctx, strconv.Itoa(int(number)), file)
+	if err != nil {
+		return 0, hash, err
+	}
+	hash, err = hex32("measurement", s)
+	return uint16(number), hash, err
+}

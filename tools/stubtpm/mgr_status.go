@@ -1,0 +1,90 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"stubtpm/vtpmmgr/proto"
+)
+
+// A statusView is a manager as JSON tells it.
+type statusView struct {
+	Manager   string `json:"manager"`
+	Epoch     uint64 `json:"epoch"`  // of its ledger: above 0, an old disk was restored
+	Ledger    uint64 `json:"ledger"` // commits
+	Guard     string `json:"guard"`  // strict, or bounded and how long
+	VTPMs     uint64 `json:"vtpms"`  // enrolled
+	Connected uint64 `json:"connected"`
+	Groups    uint64 `json:"groups"`
+	Room      uint64 `json:"room"`    // for items of the ledger
+	Damaged   uint64 `json:"damaged"` // items
+	Audit     uint64 `json:"audit"`   // number of the log's next entry
+	XSM       string `json:"xsm"`
+	TPM       string `json:"tpm"`    // ok, or why not
+	Anchor    string `json:"anchor"` // of the ledger in the hardware TPM: ok, or why not
+	Counter   uint64 `json:"counter"`
+	Recovery  string `json:"recovery_key"`
+	AuditKey  string `json:"audit_key"`
+
+	// Refused counts refusals since the manager's start, by their status.
+	Refused map[string]uint64 `json:"refused"`
+}
+
+// statusOf takes a manager's lines; one that is unknown or missing is no error,
+// so that managers of other versions can be asked.
+func statusOf(s map[string]string, g *proto.Greeting) *statusView {
+	number := func(name string) uint64 { n, _ := strconv.ParseUint(s[name], 10, 64); return n }
+	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
+		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"),
+		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Counter: g.Counter,
+		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), Refused: map[string]uint64{}}
+	for name := range s {
+		if code, ok := strings.CutPrefix(name, "refused-"); ok {
+			v.Refused[code] = number(name)
+		}
+	}
+	return v
+}
+
+func status(m *mgrRun) error {
+	s, err := m.c.Status()
+	if err != nil {
+		return err
+	}
+	g, err := m.c.Hello()
+	if err != nil {
+		return err
+	}
+	v := statusOf(s, &g)
+	err = m.print(v, func() { m.statusTable(v) })
+	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Damaged != 0) {
+		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; damaged items: %d", errDegraded, v.TPM, v.Anchor, v.Damaged)
+	}
+	return err
+}
+
+func (m *mgrRun) statusTable(v *statusView) {
+	rows := [][]any{
+		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Guard", v.Guard}, {"Counter", v.Counter},
+		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)}, {"Groups", v.Groups},
+		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
+		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},
+		{"Audit log", fmt.Sprintf("%d entries so far", v.Audit)}, {"XSM", v.XSM},
+		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey},
+	}
+	var codes []uint64
+	for name := range v.Refused {
+		if n, err := strconv.ParseUint(name, 10, 32); err == nil {
+			codes = append(codes, n)
+		}
+	}
+	slices.Sort(codes)
+	for _, n := range codes {
+		why := strings.TrimPrefix(proto.Code(n).Error(), "vtpmmgr: ")
+		rows = append(rows, []any{"Refused", fmt.Sprintf("%d: %s", v.Refused[strconv.FormatUint(n, 10)], why)})
+	}
+	m.table("Manager\t"+v.Manager, rows, "%v\t%v")
+}
