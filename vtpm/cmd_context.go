@@ -206,7 +206,8 @@ func (d *Device) contextLoad(c *call) error {
 	return nil
 }
 
-// flushContext is TPM2_FlushContext.
+// flushContext is TPM2_FlushContext. Of a session's handle the type does not
+// matter.
 //
 //	TPM_RC_HANDLE  nothing is loaded or saved with that handle
 func (d *Device) flushContext(c *call) error {
@@ -222,9 +223,6 @@ func (d *Device) flushContext(c *call) error {
 			return tcg.TPMRCHandle.P(1)
 		}
 		if s := d.vol.sessions[slot]; s != nil {
-			if s.handle != handle {
-				return tcg.TPMRCHandle.P(1)
-			}
 			d.flushSession(s)
 		} else {
 			d.reset.contexts[slot] = 0

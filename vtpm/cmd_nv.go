@@ -243,7 +243,7 @@ func (d *Device) nvIncrement(c *call) error {
 	v := x.number()
 	first := !x.written()
 	if first {
-		v = d.highestCounter()
+		v = d.perm.maxNVCounter // of those that were deleted (Part 3, 31.2)
 	}
 	v++
 	x.setNumber(v)
@@ -253,17 +253,6 @@ func (d *Device) nvIncrement(c *call) error {
 		d.dirty = true
 	}
 	return nil
-}
-
-// highestCounter is the highest value that any counter has or had.
-func (d *Device) highestCounter() uint64 {
-	v := d.perm.maxNVCounter
-	for _, x := range d.perm.nv {
-		if x.kind() == tcg.TPMNTCounter && x.written() {
-			v = max(v, x.number())
-		}
-	}
-	return v
 }
 
 // nvExtend is TPM2_NV_Extend. Response codes are those of nvIncrement.

@@ -78,10 +78,10 @@ func (d *Device) applyAuthorization(s *session, code tcg.TPMCC, name, ref, cpHas
 }
 
 // writeAuthTicket writes timeout and policyTicket. A negative expiration asks
-// for a ticket; else both are empty.
+// for a ticket; else, or with none, both are empty.
 func (d *Device) writeAuthTicket(c *call, tag tcg.TPMST, hierarchy tcg.TPMHandle, p *authorizationParams,
-	timeout uint64, name []byte, trial bool) {
-	if p.expiration >= 0 || trial {
+	timeout uint64, name []byte, none bool) {
+	if p.expiration >= 0 || none {
 		c.out.Sized(nil)
 		t := tcg.TPMTTk{Tag: tag, Hierarchy: tcg.TPMRHNull}
 		t.Marshal(&c.out)
@@ -164,7 +164,11 @@ func (d *Device) policySecret(c *call) error {
 	}
 	name := c.names[0]
 	d.applyAuthorization(s, tcg.TPMCCPolicySecret, name, p.policyRef, p.cpHashA, timeout)
-	d.writeAuthTicket(c, tcg.TPMSTAuthSecret, d.entityHierarchy(c.handles[0]), &p, timeout, name, s.trial)
+	// A ticket would be a use that a PIN Pass index does not count (Part 1,
+	// 34.2.8.3).
+	x := d.perm.nv[c.handles[0]]
+	none := s.trial || x != nil && x.kind() == tcg.TPMNTPinPass
+	d.writeAuthTicket(c, tcg.TPMSTAuthSecret, d.entityHierarchy(c.handles[0]), &p, timeout, name, none)
 	return nil
 }
 

@@ -62,3 +62,54 @@ func TestPolicyHashes(t *testing.T) {
 		x.want(tcg.TPMRCCPHash, code, handles(s), hash(1, 32))
 	}
 }
+
+// TestPINTicket: TPM2_PolicySecret gives no ticket for a PIN Pass index (Part 1,
+// 34.2.8.3), and does for others.
+func TestPINTicket(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	ticket := func(h tcg.TPMHandle) int {
+		s := x.session(tcg.TPMSEPolicy)
+		r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicySecret, handles(h, s), func(w *tcg.Writer) {
+			w.Sized(nil)
+			w.Sized(nil)
+			w.Sized(nil)
+			w.Uint32(0xFFFFFF00) // 256 seconds, with a ticket
+		})
+		n := len(r.Sized(8))
+		if tag := tcg.TPMST(r.Uint16()); tag != tcg.TPMSTAuthSecret {
+			t.Errorf("%#x: ticket of tag %#x", uint32(h), uint16(tag))
+		}
+		r.Uint32()
+		return n + len(r.Sized(64))
+	}
+	const pass, fail = 0x01800001, 0x01800002
+	for h, kind := range map[tcg.TPMHandle]tcg.TPMANV{
+		pass: tcg.TPMANV(tcg.TPMNTPinPass) << 4, fail: tcg.TPMANV(tcg.TPMNTPinFail) << 4,
+	} {
+		x.define(h, 8, kind|tcg.TPMANVAuthRead)
+		x.write(tcg.TPMRCSuccess, h, []byte{0, 0, 0, 0, 0, 0, 0, 5})
+		rc, _, _ := x.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, h), func(w *tcg.Writer) {
+			w.Sized(make([]byte, 16))
+			w.Sized(nil)
+			w.Uint8(uint8(tcg.TPMSEHMAC))
+			w.Uint16(uint16(tcg.TPMAlgNull))
+			w.Uint16(uint16(tcg.TPMAlgSHA256))
+		})
+		if rc != tcg.TPMRCHandle.H(2) {
+			t.Errorf("a session bound to a PIN index: %#x", uint32(rc))
+		}
+	}
+	if n := ticket(pass); n != 0 {
+		t.Errorf("a PIN Pass index gives a ticket, %d bytes with its timeout", n)
+	}
+	if got := x.read(tcg.TPMRCSuccess, pass, 8); got[3] != 1 {
+		t.Errorf("pinCount and pinLimit are %x", got)
+	}
+	for _, h := range []tcg.TPMHandle{fail, tcg.TPMRHOwner} {
+		if ticket(h) == 0 {
+			t.Errorf("%#x: no ticket", uint32(h))
+		}
+	}
+}

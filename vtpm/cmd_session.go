@@ -18,11 +18,13 @@ const minNonce = 16
 // startAuthSession is TPM2_StartAuthSession.
 //
 //	TPM_RC_ATTRIBUTES        tpmKey is not a decryption key
-//	TPM_RC_HANDLE            tpmKey has no private part loaded
+//	TPM_RC_HANDLE            tpmKey or bind has no private part loaded, or bind is
+//	                         a PIN index
 //	TPM_RC_KEY               tpmKey is not of an asymmetric type
 //	TPM_RC_SIZE              nonceCaller is shorter than 16 bytes or longer than
 //	                         the digest of authHash; or encryptedSalt without key
-//	TPM_RC_VALUE             the salt does not decrypt
+//	TPM_RC_VALUE             the salt does not decrypt, or tpmKey is for another
+//	                         scheme than OAEP
 //	TPM_RC_SESSION_HANDLES   all sessions are active
 //	TPM_RC_SESSION_MEMORY    all session slots are loaded
 //	TPM_RC_CONTEXT_GAP       a saved session is too old to allow another
@@ -41,6 +43,9 @@ func (d *Device) startAuthSession(c *call) error {
 	key, bind := c.handles[0], c.handles[1]
 	if x := d.perm.nv[bind]; x != nil && x.isPIN() {
 		return tcg.TPMRCHandle.H(2) // a session would outlive the limit of tries
+	}
+	if o := d.objectOrNil(bind); o != nil && o.publicOnly {
+		return tcg.TPMRCHandle.H(2)
 	}
 	if len(nonce) < minNonce || len(nonce) > hashSize(alg) {
 		return tcg.TPMRCSize.P(1)
@@ -65,8 +70,15 @@ func (d *Device) startAuthSession(c *call) error {
 		if !o.has(tcg.TPMAObjectDecrypt) {
 			return tcg.TPMRCAttributes.H(1)
 		}
+		if s := o.public.RSA.Scheme.Scheme; o.public.Type == tcg.TPMAlgRSA && s != tcg.TPMAlgNull && s != tcg.TPMAlgOAEP {
+			return tcg.TPMRCValue.H(1)
+		}
 		var rc tcg.TPMRC
-		if secret, rc = d.decryptSecret(o, salt, "SECRET"); rc != tcg.TPMRCSuccess {
+		switch secret, rc = d.decryptSecret(o, salt, "SECRET"); rc {
+		case tcg.TPMRCSuccess:
+		case tcg.TPMRCSize, tcg.TPMRCInsufficient, tcg.TPMRCECCPoint:
+			return tcg.TPMRCValue.P(2)
+		default:
 			return rc.P(2)
 		}
 		defer wipe(secret)
