@@ -19,6 +19,14 @@ type groupView struct {
 	Labels   string `json:"labels"`
 }
 
+func viewGroup(g *proto.Group) groupView {
+	v := groupView{ID: groupID(g.ID), Name: g.Name, Escrow: hex.EncodeToString(g.Escrow), Labels: g.Labels}
+	if g.Approver != [32]byte{} {
+		v.Approver = hex.EncodeToString(g.Approver[:])
+	}
+	return v
+}
+
 func groupList(m *mgrRun) error {
 	all, err := m.c.Groups()
 	if err != nil {
@@ -27,10 +35,7 @@ func groupList(m *mgrRun) error {
 	views := []groupView{}
 	var rows [][]any
 	for _, g := range all {
-		v := groupView{ID: groupID(g.ID), Name: g.Name, Escrow: hex.EncodeToString(g.Escrow), Labels: g.Labels}
-		if g.Approver != [32]byte{} {
-			v.Approver = hex.EncodeToString(g.Approver[:])
-		}
+		v := viewGroup(&g)
 		views = append(views, v)
 		rows = append(rows, []any{v.ID, v.Name, or(v.Approver, "administrator"), or(v.Escrow, "none"), or(v.Labels, "any")})
 	}
@@ -116,7 +121,8 @@ func groupCreate(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	view := groupView{ID: groupID(id), Name: g.Name}
+	g.ID = id
+	view := viewGroup(g)
 	if len(sealed) != 0 {
 		err = writeKept(m.o.output, kept{Group: view.ID, Name: g.Name, To: hex.EncodeToString(g.Escrow), Sealed: hex.EncodeToString(sealed)})
 		if err != nil {
