@@ -56,14 +56,25 @@ func (d *Device) obfuscate(a *tcg.TPMSAttest, h tcg.TPMHandle, name []byte, alg 
 	a.ClockInfo.RestartCount += be32(k[12:])
 }
 
-// signAttest writes the attestation structure and its signature.
+// signAttest writes the attestation structure and its signature. With an
+// anonymous scheme the structure does not name the key, and the caller's data are
+// hashed with it instead of being in it (Part 1, 44.3.3.3).
 func (d *Device) signAttest(c *call, o *object, s tcg.TPMTSigScheme, a *tcg.TPMSAttest) error {
+	anonymous := o != nil && s.Scheme == tcg.TPMAlgECDAA
+	data := a.ExtraData
+	if anonymous {
+		a.QualifiedSigner, a.ExtraData = nil, nil
+	}
 	at := len(c.out.B)
 	a.Marshal2B(&c.out)
 	sig := tcg.TPMTSignature{SigAlg: tcg.TPMAlgNull}
 	if o != nil {
+		v := digest(s.HashAlg, c.out.B[at+2:])
+		if anonymous {
+			v = digest(s.HashAlg, data, v)
+		}
 		var rc tcg.TPMRC
-		if sig, rc = d.sign(o, s, digest(s.HashAlg, c.out.B[at+2:])); rc != tcg.TPMRCSuccess {
+		if sig, rc = d.sign(o, s, v); rc != tcg.TPMRCSuccess {
 			return rc
 		}
 	}

@@ -33,19 +33,27 @@ func (d *Device) commitNext() (count uint64) {
 	return count
 }
 
-// commitFind returns the whole counter that low are the last 16 bits of, if
-// that value is still good for one use.
-func (d *Device) commitFind(low uint16) (uint64, bool) {
+// commitFind returns the whole counter that low are the last 16 bits of (Part
+// 1, 44.2.5).
+//
+//	TPM_RC_RANGE  not one of the last values
+//	TPM_RC_VALUE  it was used
+func (d *Device) commitFind(low uint16) (uint64, tcg.TPMRC) {
 	now := d.reset.commitCounter
 	count := now&^0xFFFF | uint64(low)
 	if count >= now {
 		if count < 1<<16 {
-			return 0, false
+			return 0, tcg.TPMRCRange
 		}
 		count -= 1 << 16
 	}
-	good := now-count <= commitSlots && d.reset.commitArray[count%commitSlots/8]&(1<<(count%8)) != 0
-	return count, good
+	if now-count >= commitSlots {
+		return 0, tcg.TPMRCRange
+	}
+	if d.reset.commitArray[count%commitSlots/8]&(1<<(count%8)) == 0 {
+		return 0, tcg.TPMRCValue
+	}
+	return count, tcg.TPMRCSuccess
 }
 
 // commitUsed says that a value is used up.
@@ -108,11 +116,11 @@ func (d *Device) commit(c *call) error {
 
 // signECDAA signs with the secret of an earlier TPM2_Commit, and uses it up.
 //
-//	TPM_RC_VALUE  the counter in the scheme is of no open commit
+//	TPM_RC_RANGE, TPM_RC_VALUE  the counter in the scheme is of no open commit
 func (d *Device) signECDAA(o *object, k *tpmcrypto.ECCPrivate, s tcg.TPMTSigScheme, v []byte) (sig tcg.TPMTSignature, rc tcg.TPMRC) {
-	count, good := d.commitFind(s.Count)
-	if !good {
-		return sig, tcg.TPMRCValue
+	count, rc := d.commitFind(s.Count)
+	if rc != tcg.TPMRCSuccess {
+		return sig, rc
 	}
 	secret, err := d.commitSecret(k.Curve, o.public.NameAlg, o.name, count)
 	if err != nil {
@@ -160,7 +168,7 @@ func (d *Device) ecEphemeral(c *call) error {
 //	TPM_RC_ECC_POINT   a point is not on the curve
 //	TPM_RC_KEY         not an ECC key
 //	TPM_RC_SCHEME      not the key's scheme, or not one for this
-//	TPM_RC_VALUE       counter is of no open ephemeral key
+//	TPM_RC_RANGE, TPM_RC_VALUE  counter is of no open ephemeral key
 func (d *Device) zgen2Phase(c *call) error {
 	r := c.reader()
 	var qs, qe tcg.TPMSECCPoint
@@ -190,9 +198,9 @@ func (d *Device) zgen2Phase(c *call) error {
 			return tcg.TPMRCECCPoint.P(i + 1)
 		}
 	}
-	count, good := d.commitFind(counter)
-	if !good {
-		return tcg.TPMRCValue.P(4)
+	count, rc := d.commitFind(counter)
+	if rc != tcg.TPMRCSuccess {
+		return rc.P(4)
 	}
 	secret, err := d.commitSecret(k.Curve, contextHash, nil, count)
 	if err != nil {

@@ -2,6 +2,8 @@ package vtpm
 
 import (
 	"bytes"
+	"crypto/elliptic"
+	"math/big"
 	"testing"
 
 	"stubtpm/vtpm/tcg"
@@ -46,7 +48,7 @@ func TestTwoPhaseExchange(t *testing.T) {
 	a.x.want(tcg.TPMRCECCPoint.P(2), tcg.TPMCCZGen2Phase, handles(a.key), exchange(a, &spoiled))
 	late := *a
 	late.counter++
-	a.x.want(tcg.TPMRCValue.P(4), tcg.TPMCCZGen2Phase, handles(a.key), exchange(&late, b))
+	a.x.want(tcg.TPMRCRange.P(4), tcg.TPMCCZGen2Phase, handles(a.key), exchange(&late, b))
 
 	ra := a.x.want(tcg.TPMRCSuccess, tcg.TPMCCZGen2Phase, handles(a.key), exchange(a, b))
 	rb := b.x.want(tcg.TPMRCSuccess, tcg.TPMCCZGen2Phase, handles(b.key), exchange(b, a))
@@ -123,4 +125,58 @@ func TestCommitCodes(t *testing.T) {
 	x.want(tcg.TPMRCSize.P(3), tcg.TPMCCCommit, handles(h), commit(nil, []byte{1}))
 	x.want(tcg.TPMRCSize.P(3), tcg.TPMCCCommit, handles(h), commit([]byte{1}, nil))
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCCommit, handles(h), commit(nil, nil))
+}
+
+// TestAnonymousAttestation: what an anonymous key signs does not name it, and
+// the caller's data are in what is signed only (Part 1, 44.3.3.3). The signature
+// (k, s) is checked with the public point: [s]G = E + [H(k || P)]Q.
+func TestAnonymousAttestation(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	h, public, name := x.eccKey(tcg.TPMAObjectSignEncrypt, tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgECDAA, HashAlg: tcg.TPMAlgSHA256}, noSym)
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCCommit, handles(h), func(w *tcg.Writer) {
+		new(tcg.TPMSECCPoint).Marshal2B(w)
+		w.Sized(nil)
+		w.Sized(nil)
+	})
+	var k, l, e tcg.TPMSECCPoint
+	k.Unmarshal2B(&r)
+	l.Unmarshal2B(&r)
+	e.Unmarshal2B(&r)
+	ex, ey := new(big.Int).SetBytes(e.X), new(big.Int).SetBytes(e.Y)
+	counter := r.Uint16()
+
+	data := []byte("the verifier's nonce")
+	quote := func(counter uint16) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			w.Sized(data)
+			w.Uint16(uint16(tcg.TPMAlgECDAA))
+			w.Uint16(uint16(tcg.TPMAlgSHA256))
+			w.Uint16(counter)
+			w.Uint32(0)
+		}
+	}
+	x.want(tcg.TPMRCRange, tcg.TPMCCQuote, handles(h), quote(counter+1))
+	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCQuote, handles(h), quote(counter))
+	attest := bytes.Clone(r.Sized(1024))
+	if bytes.Contains(attest, data) || bytes.Contains(attest, d.object(h).qualifiedName) || bytes.Contains(attest, name) {
+		t.Errorf("the attestation tells who signed it, or the data: %x", attest)
+	}
+	if alg := tcg.TPMAlgID(r.Uint16()); alg != tcg.TPMAlgECDAA {
+		t.Fatalf("signature of scheme %#x", uint16(alg))
+	}
+	r.Uint16()
+	sk, ss := bytes.Clone(r.Sized(66)), bytes.Clone(r.Sized(66))
+	p := digest(tcg.TPMAlgSHA256, data, digest(tcg.TPMAlgSHA256, attest))
+	c := elliptic.P256()
+	n := c.Params().N
+	h2 := new(big.Int).SetBytes(digest(tcg.TPMAlgSHA256, sk, p))
+	h2.Mod(h2, n)
+	gx, gy := c.ScalarBaseMult(ss)
+	qx, qy := c.ScalarMult(new(big.Int).SetBytes(public.UniqueECC.X), new(big.Int).SetBytes(public.UniqueECC.Y), h2.Bytes())
+	if wx, wy := c.Add(ex, ey, qx, qy); gx.Cmp(wx) != 0 || gy.Cmp(wy) != 0 {
+		t.Error("the signature is not one over the data and the attestation")
+	}
+	x.want(tcg.TPMRCValue, tcg.TPMCCQuote, handles(h), quote(counter)) // used up
 }
