@@ -3,16 +3,19 @@
 //
 // Synopsis:
 //
-//	stubtpm-host run [-restart] [-measure MANIFEST] FILE ...
+//	stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ...
 //	                                start the domains of xl configurations and keep them connected
-//	stubtpm-host reattach NAME      give what an earlier NAME served a device of the present one
+//	stubtpm-host reattach [-tell KEY] NAME
+//	                                give what an earlier NAME served a device of the present one
 //	stubtpm-host measure DOMAIN IMAGE
 //	                                hash of the image in the memory of a domain made by xl create -p;
 //	                                an error if it is not IMAGE
 //
 // Run starts each domain, waits until it says that it serves, gives each domain
 // that an earlier incarnation served a device of this one, and ends when the
-// domain has ended; with -restart, it starts the domain again. SIGTERM shuts the
+// domain has ended; with -restart, it starts the domain again. With -measure it
+// starts only images that a manifest lists, and with -tell tells the manager
+// which one it was, signed with a key of `stubtpm mgr keygen`. SIGTERM shuts the
 // domains down. Under systemd (Type=notify) it says when the domain serves.
 //
 // It runs in domain 0 as root. The exit code is 0 for success, 1 for an error,
@@ -27,10 +30,15 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
+	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/image"
 	"stubtpm/tools/xenlife"
@@ -51,7 +59,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST] FILE ... | reattach NAME | measure DOMAIN IMAGE")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -62,10 +70,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	f.SetOutput(stderr)
-	restart, manifest := false, ""
+	restart, manifest, key := false, "", ""
 	if args[0] == "run" {
 		f.StringVar(&manifest, "measure", "", "`file` of image manifest: start only what it lists, as it lies in the domain's memory")
 		f.BoolVar(&restart, "restart", false, "start a domain again when it has ended")
+	}
+	if args[0] != "measure" {
+		f.StringVar(&key, "tell", "", "`file` of the key that signs what the manager is told of the image")
 	}
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -74,6 +85,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errUsage
 	}
 	switch n := f.NArg(); {
+	case key != "" && manifest == "" && args[0] == "run":
+		return errUsage
 	case args[0] == "run" && (n == 1 || n > 1 && restart), args[0] == "reattach" && n == 1, args[0] == "measure" && n == 2:
 	default:
 		return errUsage
@@ -93,6 +106,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			defer mu.Unlock()
 			fmt.Fprintf(stdout, format+"\n", args...)
 		},
+	}
+	if key != "" {
+		h.Tell = func(ctx context.Context, manager string, id xen.DomID, hash string) error {
+			return tell(ctx, key, manager, id, hash)
+		}
 	}
 	switch args[0] {
 	case "reattach":
@@ -116,6 +134,24 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		wait.Go(func() { h.Restart(ctx, file) })
 	}
 	wait.Wait()
+	return nil
+}
+
+// tell has stubtpm tell the manager: that beside this program, or in the path.
+func tell(ctx context.Context, key, manager string, id xen.DomID, hash string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	program := filepath.Join(filepath.Dir(self), "stubtpm")
+	if _, err := os.Stat(program); err != nil {
+		program = "stubtpm"
+	}
+	out, err := exec.CommandContext(ctx, program, "mgr", "-domain", manager, "-key", key,
+		"measured", strconv.Itoa(int(id)), "-hash", hash).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
 	return nil
 }
 

@@ -103,6 +103,9 @@ const xlTimeout = 60 * time.Second
 func (h *Host) pay(ctx context.Context, d debt, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), xlTimeout)
 	defer cancel()
+	if err := h.tellAgain(ctx, name, d.domain); err != nil {
+		return err
+	}
 	_, err := h.XL(ctx, "vtpm-attach", strconv.Itoa(int(d.domain)), "backend="+name, "uuid="+d.uuid)
 	if err != nil {
 		if gone, _ := h.gone(ctx, d.domain); !gone {

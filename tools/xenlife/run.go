@@ -137,6 +137,9 @@ func (h *Host) create(ctx context.Context, name, file string, config []byte) (xe
 	if err == nil {
 		err = h.Expect(ctx, number, kernel, hash)
 	}
+	if err == nil {
+		err = h.tellMeasured(ctx, config, id, hash)
+	}
 	if err != nil {
 		_, undone := h.XL(context.WithoutCancel(ctx), "destroy", number)
 		return 0, fmt.Errorf("%s: %w", name, errors.Join(err, undone))

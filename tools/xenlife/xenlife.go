@@ -35,7 +35,11 @@ type Host struct {
 	// Manifest, if not empty, is a file that lists images (image.Manifest):
 	// what Run starts has to be among them, as it lies in memory.
 	Manifest string
-	Log      func(format string, args ...any)
+	// Tell, if not nil, tells a manager which image a domain has, whose vTPM may
+	// connect then: before the domain runs, and again after the manager's
+	// restart.
+	Tell func(ctx context.Context, manager string, id xen.DomID, hash string) error
+	Log  func(format string, args ...any)
 
 	mu sync.Mutex // held while a file of debts changes
 }

@@ -94,6 +94,48 @@ func TestReattach(t *testing.T) {
 	}
 }
 
+// TestTell: a manager is told of an image before the domain of it may connect,
+// and its successor again.
+func TestTell(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	fail := false
+	f.Tell = func(ctx context.Context, manager string, id xen.DomID, hash string) error {
+		if fail {
+			return errors.New("no")
+		}
+		_, err := f.xl(ctx, "tell", manager, fmt.Sprint(id), hash)
+		return err
+	}
+	config := []byte("name = \"vtpm-a\"\nvtpm = [\"backend=mgr,uuid=u1\"]\n")
+	f.xen.Store.Set(map[string]string{"/local/domain/5/name": "vtpm-a"})
+	if err := f.tellMeasured(t.Context(), config, 4, "00"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.tellMeasured(t.Context(), config, 5, "ab"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.tellMeasured(t.Context(), []byte("name = \"mgr\"\n"), 6, "cd"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f.orders(), "tell mgr 4 00; tell mgr 5 ab"; got != want {
+		t.Errorf("orders: %s\nwant: %s", got, want)
+	}
+	f.front(t.Context(), 5, 2)
+	f.front(t.Context(), 4, 2) // gone meanwhile, and its number is another's
+	fail = true
+	if err := f.Reattach(t.Context(), "mgr", []xen.DomID{2}); err == nil || strings.Contains(f.orders(), "attach 5") {
+		t.Errorf("a manager that was not told: %v", err)
+	}
+	fail = false
+	if err := f.Reattach(t.Context(), "mgr", []xen.DomID{2}); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := f.orders(), "tell mgr 5 ab; vtpm-attach 5 backend=mgr uuid=u1"; !strings.Contains(got, want) || strings.Contains(got, "tell mgr 4") {
+		t.Errorf("orders: %s\nwant: %s", got, want)
+	}
+}
+
 // TestDebt: a device that was taken away and could not be given back is given
 // back by the next incarnation.
 func TestDebt(t *testing.T) {
