@@ -22,7 +22,7 @@ test-unit: ## the tests that need nothing but Go, in seconds
 	$(GO) test -short ./...
 
 .PHONY: images
-images: ## build the unikernels and the command stubtpm, and measure them
+images: ## build the unikernels, the command stubtpm and its manual pages, and measure them
 	@mkdir -p $(BUILD)/images
 	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpmmgr.elf ./stubdom/vtpmmgr
 	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpm.elf ./stubdom/vtpm
@@ -31,6 +31,7 @@ images: ## build the unikernels and the command stubtpm, and measure them
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-host ./tools/stubtpm-host
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/guestbridge ./tools/guestbridge
 	$(GO) run ./tools/image manifest $(BUILD)/images
+	$(BUILD)/stubtpm man $(BUILD)/man
 
 .PHONY: deps
 deps: ## get the Debian packages that are missing (root or sudo)

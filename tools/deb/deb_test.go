@@ -48,6 +48,14 @@ func TestPackages(t *testing.T) {
 				t.Errorf("%s: %s is not in:\n%s", p.name, name, list)
 			}
 		}
+		for name := range p.printed {
+			if !strings.Contains(string(list), "./"+name+"\n") {
+				t.Errorf("%s: %s is not in:\n%s", p.name, name, list)
+			}
+		}
+		if p.pages != "" && (!strings.Contains(string(list), "./usr/share/man/man8/stubtpm-mgr.8\n") || !strings.Contains(string(list), "./"+p.manifest+"\n")) {
+			t.Errorf("%s: manual pages or manifest are not in:\n%s", p.name, list)
+		}
 		for name := range p.files {
 			if !strings.Contains(string(list), "./"+name+"\n") {
 				t.Errorf("%s: %s is not in:\n%s", p.name, name, list)

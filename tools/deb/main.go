@@ -26,6 +26,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"stubtpm/image"
 )
 
 // version is that of all packages.
@@ -38,6 +40,13 @@ type debian struct {
 	programs map[string]string
 	// images are unikernels by the file that they become.
 	images map[string]string
+	// printed are what its own programs print, by the file that it becomes: the
+	// program and its arguments.
+	printed map[string][]string
+	// pages is the program that writes the manual pages, if one does.
+	pages string
+	// manifest is the file that lists the images' measurements, if one does.
+	manifest string
 	// files are those of this directory, by where they go.
 	files map[string]string
 	// units are enabled and started when the package is installed.
@@ -65,6 +74,13 @@ var packages = []debian{{
 		"usr/lib/stubtpm/vtpmmgr.elf": "stubtpm/stubdom/vtpmmgr",
 		"usr/lib/stubtpm/vtpm.elf":    "stubtpm/stubdom/vtpm",
 	},
+	printed: map[string][]string{
+		"usr/share/bash-completion/completions/stubtpm":    {"usr/sbin/stubtpm", "completion", "bash"},
+		"usr/share/zsh/vendor-completions/_stubtpm":        {"usr/sbin/stubtpm", "completion", "zsh"},
+		"usr/share/fish/vendor_completions.d/stubtpm.fish": {"usr/sbin/stubtpm", "completion", "fish"},
+	},
+	pages:    "usr/sbin/stubtpm",
+	manifest: "usr/lib/stubtpm/manifest.json",
 	files: map[string]string{
 		"lib/systemd/system/stubtpm-manager.service": "host/stubtpm-manager.service",
 		"lib/systemd/system/stubtpm-vtpm@.service":   "host/stubtpm-vtpm@.service",
@@ -130,6 +146,9 @@ func (p *debian) build(dir string) (string, error) {
 			return "", fmt.Errorf("baremetal build %s: %w\n%s", pkg, err, b)
 		}
 	}
+	if err := p.derive(tree); err != nil {
+		return "", err
+	}
 	for to, from := range p.files {
 		b, err := files.ReadFile(from)
 		if err != nil {
@@ -161,6 +180,40 @@ func (p *debian) build(dir string) (string, error) {
 		return "", fmt.Errorf("dpkg-deb: %w\n%s", err, b)
 	}
 	return file, nil
+}
+
+// derive writes what comes from the programs and images that are in the tree.
+func (p *debian) derive(tree string) error {
+	for to, words := range p.printed {
+		b, err := exec.Command(filepath.Join(tree, words[0]), words[1:]...).Output()
+		if err != nil {
+			return fmt.Errorf("%s: %w", strings.Join(words, " "), err)
+		}
+		if err := write(filepath.Join(tree, to), b, 0o644); err != nil {
+			return err
+		}
+	}
+	if p.pages != "" {
+		if b, err := exec.Command(filepath.Join(tree, p.pages), "man", filepath.Join(tree, "usr/share/man")).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s man: %w\n%s", p.pages, err, b)
+		}
+	}
+	if p.manifest == "" {
+		return nil
+	}
+	var list []string
+	for to := range p.images {
+		list = append(list, filepath.Join(tree, to))
+	}
+	m, err := image.NewManifest(list...)
+	if err != nil {
+		return err
+	}
+	b, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	return write(filepath.Join(tree, p.manifest), b, 0o644)
 }
 
 // control returns the files of the package's control area.
