@@ -115,13 +115,13 @@ func (d *Device) checkHMAC(c *call, i int) tcg.TPMRC {
 		return tcg.TPMRCSuccess
 	}
 	// A session bound to what dictionary attack protects tests that secret,
-	// whatever it is used for.
-	bound := (a.s.lockoutBound || a.s.daBound) && a.forHandle && d.daExempt(a.handle)
-	if a.forHandle && !bound && (a.includeAuth || a.s.policy == nil) {
-		return d.authFailed(a.handle)
-	}
+	// whatever it is used for (Part 1, 16.8.7).
 	if a.s.lockoutBound {
 		return d.authFailed(tcg.TPMRHLockout)
+	}
+	bound := a.s.daBound && a.forHandle && d.daExempt(a.handle)
+	if a.forHandle && !bound && (a.includeAuth || a.s.policy == nil) {
+		return d.authFailed(a.handle)
 	}
 	if a.s.daBound {
 		d.countFailure()

@@ -31,6 +31,7 @@ func (d *Device) audit(c *call) {
 	s := a.s
 	if !s.audited || a.attrs&tcg.TPMASessionAuditReset != 0 {
 		s.audited = true
+		s.bindName, s.bindAuth = nil, nil // the bind value is lost (Part 1, 17.1)
 		s.auditDigest = make([]byte, hashSize(s.hash))
 		d.vol.exclusive = s.handle
 	}

@@ -88,6 +88,8 @@ type command struct {
 
 	whole   bool   // must not be spoiled: the model could not follow
 	spoiled string // how it was spoiled, for the log
+
+	restarted bool // the TPMs were, before it
 }
 
 func (c *command) String() string {

@@ -99,6 +99,8 @@ type runner struct {
 	step int
 	ext  []external
 	lost bool // the sides are no longer in the same state
+
+	restarted bool
 }
 
 func episode(o *Options, res *Result, ext []external, seed uint64) error {
@@ -186,6 +188,7 @@ func (x *runner) send(s int, cmd []byte) ([]byte, error) {
 
 func (x *runner) run(c *command) error {
 	x.step++
+	c.restarted = x.restarted
 	var r pair[response]
 	var sent pair[[]byte]
 	var wrong string
@@ -325,6 +328,7 @@ func (x *runner) reboot() error {
 			return err
 		}
 	}
+	x.restarted = true
 	for _, t := range x.tpms {
 		if err := t.Reset(); err != nil {
 			return err

@@ -272,6 +272,9 @@ func (w *world) after(c *command) {
 		if a.attrs&attrContinue == 0 {
 			w.sessions = without(w.sessions, s)
 		}
+		if a.attrs&attrAudit != 0 {
+			s.bound = nil // Part 1, 17.1
+		}
 		if s.isPolicy() { // used up
 			s.authValue, s.password, s.tainted = false, false, false
 		}
