@@ -48,7 +48,8 @@ type Config struct {
 	Now func() time.Duration
 
 	// Profile is used by Manufacture and stored; Load reads it from the
-	// state. tcg.DefaultProfile() if nil.
+	// state. tcg.DefaultProfile() if nil. Manufacture refuses one that is
+	// contradictory or has what this build has not.
 	Profile *tcg.Profile
 
 	// Floors lift what Load finds in the state: for one that is older than
@@ -109,7 +110,8 @@ func newDevice(cfg Config) (*Device, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
 	}
-	return &Device{cfg: cfg, profile: cfg.Profile, handlers: newHandlerTable()}, nil
+	profile := *cfg.Profile
+	return &Device{cfg: cfg, profile: &profile, handlers: newHandlerTable()}, nil
 }
 
 // Manufacture makes a new TPM with fresh seeds, saves it, and returns it
@@ -118,6 +120,9 @@ func Manufacture(cfg Config) (*Device, error) {
 	d, err := newDevice(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if err := errors.Join(d.profile.Check(), checkProfile(d.profile)); err != nil {
+		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
 	}
 	if err := d.manufacture(); err != nil {
 		return nil, fmt.Errorf("vtpm: manufacture: %w", err)

@@ -101,6 +101,9 @@ func (d *Device) decodePermanent(state []byte) error {
 	if profileErr != nil {
 		return fmt.Errorf("profile: %w", profileErr)
 	}
+	if err := checkProfile(profile); err != nil {
+		return err
+	}
 	var p permanent
 	for _, s := range []*seedAndProof{&p.endorsement, &p.storage, &p.platform} {
 		s.decode(&r)

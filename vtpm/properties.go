@@ -88,7 +88,7 @@ func (d *Device) fixedProperties() []property {
 		{tcg.TPMPTOrderlyCount, orderlyCount},
 		{tcg.TPMPTMaxCommandSize, MaxCommandSize},
 		{tcg.TPMPTMaxResponseSize, MaxResponseSize},
-		{tcg.TPMPTMaxDigest, tcg.MaxDigestSize},
+		{tcg.TPMPTMaxDigest, d.largestDigest()},
 		{tcg.TPMPTMaxObjectContext, maxObjectContext},
 		{tcg.TPMPTMaxSessionContext, maxSessionContext},
 		{tcg.TPMPTPSFamilyIndicator, 1}, // PC Client

@@ -1,0 +1,91 @@
+package tcg
+
+import "strings"
+
+// A word is a name in the text form of a profile and what it stands for.
+type word[T any] struct {
+	name  string
+	value T
+}
+
+// algWords are the algorithms that a profile can name, in the order of Table 8
+// of Part 2 by kind; the sizes of keys and the curves have lines of their own.
+var algWords = [...]word[TPMAlgID]{
+	{"rsa", TPMAlgRSA}, {"ecc", TPMAlgECC}, {"keyedhash", TPMAlgKeyedHash}, {"symcipher", TPMAlgSymCipher},
+	{"sha1", TPMAlgSHA1}, {"sha256", TPMAlgSHA256}, {"sha384", TPMAlgSHA384}, {"sha512", TPMAlgSHA512},
+	{"sha3-256", TPMAlgSHA3256}, {"sha3-384", TPMAlgSHA3384}, {"sha3-512", TPMAlgSHA3512}, {"sm3", TPMAlgSM3256},
+	{"aes", TPMAlgAES}, {"camellia", TPMAlgCamellia}, {"tdes", TPMAlgTDES}, {"sm4", TPMAlgSM4},
+	{"ctr", TPMAlgCTR}, {"ofb", TPMAlgOFB}, {"cbc", TPMAlgCBC}, {"cfb", TPMAlgCFB}, {"ecb", TPMAlgECB},
+	{"hmac", TPMAlgHMAC}, {"cmac", TPMAlgCMAC}, {"xor", TPMAlgXOR},
+	{"mgf1", TPMAlgMGF1}, {"kdf1-sp800-56a", TPMAlgKDF1SP80056A}, {"kdf2", TPMAlgKDF2}, {"kdf1-sp800-108", TPMAlgKDF1SP800108},
+	{"rsassa", TPMAlgRSASSA}, {"rsaes", TPMAlgRSAES}, {"rsapss", TPMAlgRSAPSS}, {"oaep", TPMAlgOAEP},
+	{"ecdsa", TPMAlgECDSA}, {"ecdh", TPMAlgECDH}, {"ecdaa", TPMAlgECDAA}, {"sm2", TPMAlgSM2},
+	{"ecschnorr", TPMAlgECSchnorr}, {"ecmqv", TPMAlgECMQV},
+}
+
+// curveWords are the curves that a profile can name (Part 2, Table 9).
+var curveWords = [...]word[TPMECCCurve]{
+	{"p192", TPMECCNistP192}, {"p224", TPMECCNistP224}, {"p256", TPMECCNistP256},
+	{"p384", TPMECCNistP384}, {"p521", TPMECCNistP521},
+	{"bn256", TPMECCBNP256}, {"bn638", TPMECCBNP638}, {"sm2-p256", TPMECCSM2P256},
+}
+
+// find returns what a name stands for.
+func find[T any](words []word[T], name string) (v T, ok bool) {
+	for _, w := range words {
+		if w.name == name {
+			return w.value, true
+		}
+	}
+	return v, false
+}
+
+// commandPrefix begins the name of each command; profiles leave it out.
+const commandPrefix = "TPM2_"
+
+// commandByName returns the command of a name with or without its prefix.
+func commandByName(name string) (TPMCC, bool) {
+	name = strings.TrimPrefix(name, commandPrefix)
+	for cc := TPMCCFirst; cc <= TPMCCLast; cc++ {
+		if s := CommandByCode(cc); s != nil && s.Name[len(commandPrefix):] == name {
+			return cc, true
+		}
+	}
+	return 0, false
+}
+
+// ProfileNames lists the names that NamedProfile knows, the default first.
+func ProfileNames() []string { return []string{"pc-client", "full", "sm"} }
+
+// NamedProfile returns a profile by its name, or nil:
+//
+//	pc-client  DefaultProfile
+//	full       all algorithms, sizes and curves there are, but for SM2, SM3 and SM4
+//	sm         pc-client with SM2, SM3 and SM4
+func NamedProfile(name string) *Profile {
+	p := DefaultProfile()
+	switch name {
+	case "pc-client":
+	case "full":
+		for _, a := range [...]TPMAlgID{TPMAlgSHA3256, TPMAlgSHA3384, TPMAlgSHA3512, TPMAlgCamellia, TPMAlgTDES} {
+			p.SetAlg(a, true)
+		}
+		for _, n := range symSizes {
+			p.SetSymBits(TPMAlgCamellia, int(n), true)
+			p.SetSymBits(TPMAlgTDES, int(n), true)
+		}
+		p.SetCurve(TPMECCNistP192, true)
+		p.SetCurve(TPMECCBNP638, true)
+		p.SetPCRBanks(append(p.PCRBanks(), TPMAlgSHA3256, TPMAlgSHA3384, TPMAlgSHA3512)...)
+	case "sm":
+		for _, a := range [...]TPMAlgID{TPMAlgSM2, TPMAlgSM3256, TPMAlgSM4} {
+			p.SetAlg(a, true)
+		}
+		p.SetSymBits(TPMAlgSM4, 128, true)
+		p.SetCurve(TPMECCSM2P256, true)
+		p.SetPCRBanks(append(p.PCRBanks(), TPMAlgSM3256)...)
+	default:
+		return nil
+	}
+	return p
+}
