@@ -124,7 +124,7 @@ func (d *Device) checkScheme(p *tcg.TPMTPublic) tcg.TPMRC {
 	restricted := attrs&tcg.TPMAObjectRestricted != 0
 	switch p.Type {
 	case tcg.TPMAlgSymCipher:
-		if restricted && p.Sym.Mode != tcg.TPMAlgCFB {
+		if restricted && p.Sym.Mode == tcg.TPMAlgCMAC {
 			return tcg.TPMRCMode
 		}
 		return tcg.TPMRCSuccess
@@ -142,11 +142,10 @@ func (d *Device) checkScheme(p *tcg.TPMTPublic) tcg.TPMRC {
 		}
 	}
 	if restricted && decrypt {
-		if sym.Algorithm == tcg.TPMAlgNull {
+		// Children are protected with CFB, whatever mode is said here (Part 3,
+		// 12.1.1).
+		if sym.Algorithm == tcg.TPMAlgNull || sym.Mode == tcg.TPMAlgCMAC {
 			return tcg.TPMRCSymmetric
-		}
-		if sym.Mode != tcg.TPMAlgCFB {
-			return tcg.TPMRCMode
 		}
 		if scheme != tcg.TPMAlgNull {
 			return tcg.TPMRCScheme
