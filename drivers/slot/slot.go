@@ -174,16 +174,28 @@ func (s *Store) Load(key []byte, want *Version) ([]byte, Version, error) {
 	var bestVersion Version
 	found := -1
 	var why error = ErrBlank
+	stale := func(v Version) error {
+		return fmt.Errorf("%w: found number %d, acknowledged was %d", ErrStale, v.Sequence, want.Sequence)
+	}
+	torn := false // the state that was acknowledged, by its number
 	for slot := range 2 {
 		state, v, err := s.read(slot, key)
 		switch {
+		case errors.Is(err, ErrCorrupt) && want != nil && v.Sequence < want.Sequence:
+			// Each state may have a key of its own, so an old image does not open. Its
+			// number is not authentic then, and serves to say what seems to be wrong.
+			why = worse(why, stale(v))
 		case err != nil:
+			torn = torn || errors.Is(err, ErrCorrupt)
 			why = worse(why, err)
 		case want != nil && v != *want:
-			why = worse(why, fmt.Errorf("%w: found number %d, acknowledged was %d", ErrStale, v.Sequence, want.Sequence))
+			why = worse(why, stale(v))
 		case found < 0 || v.Sequence > bestVersion.Sequence:
 			best, bestVersion, found = state, v, slot
 		}
+	}
+	if found < 0 && torn {
+		return nil, Version{}, ErrCorrupt // beside it is always an older one
 	}
 	if found < 0 {
 		return nil, Version{}, why

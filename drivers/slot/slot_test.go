@@ -105,6 +105,46 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestKeyForEach has a key for each state, as a vTPM does: an old image is said
+// to be old, and one whose newest state is torn to be torn.
+func TestKeyForEach(t *testing.T) {
+	t.Parallel()
+	d := block.NewMem(MinDisk)
+	s := open(t, d, testID)
+	var v Version
+	var old []byte
+	key := func(n uint64) []byte { return bytes.Repeat([]byte{byte(n)}, KeySize) }
+	for n := uint64(1); n <= 4; n++ {
+		old = bytes.Clone(d.Data)
+		var err error
+		if v, err = s.Save(key(n), n, []byte("a state")); err != nil {
+			t.Fatal(err)
+		}
+		s.Confirm()
+	}
+	load := func() error {
+		_, _, err := open(t, d, testID).Load(key(4), &v)
+		return err
+	}
+	if err := load(); err != nil {
+		t.Fatal(err)
+	}
+	newest := bytes.Clone(d.Data)
+	copy(d.Data, old)
+	if err := load(); !errors.Is(err, ErrStale) {
+		t.Errorf("old image: %v", err)
+	}
+	copy(d.Data, newest)
+	at := 0
+	for d.Data[at] == old[at] {
+		at++ // into the slot of the newest
+	}
+	d.Data[at/(MinDisk/2)*(MinDisk/2)+headerSize] ^= 1
+	if err := load(); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("torn image: %v", err)
+	}
+}
+
 // TestEveryBit flips each bit that was written: never is it taken for the
 // state that was acknowledged.
 func TestEveryBit(t *testing.T) {
