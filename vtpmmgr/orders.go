@@ -472,25 +472,43 @@ func (o *order) approve() (proto.Code, []byte) {
 	return code, nil
 }
 
-// first reads the number of the first entry that is wanted.
-func (o *order) first() (n uint32, code proto.Code) {
-	switch {
-	case len(o.args) != 4:
-		return 0, proto.BadMessage
-	case !o.byAdmin():
-		return 0, proto.Unsigned
+// listed reads the number of the first entry that is wanted, and tells which
+// groups the signer may see: all for the administrator, else those whose approver
+// it is.
+func (o *order) listed() (first uint32, sees func(group uint32) bool, code proto.Code) {
+	if len(o.args) != 4 {
+		return 0, nil, proto.BadMessage
 	}
-	return binary.BigEndian.Uint32(o.args), proto.OK
+	first = binary.BigEndian.Uint32(o.args)
+	if o.byAdmin() {
+		return first, func(uint32) bool { return true }, proto.OK
+	}
+	o.mu.Lock()
+	groups := maps.Clone(o.groups)
+	o.mu.Unlock()
+	signed, own := map[[32]byte]bool{}, map[uint32]bool{}
+	for id, g := range groups {
+		if _, known := signed[g.Approver]; !known {
+			signed[g.Approver] = o.signed(g.Approver)
+		}
+		if signed[g.Approver] {
+			own[id] = true
+		}
+	}
+	if len(own) == 0 {
+		return 0, nil, proto.Unsigned
+	}
+	return first, func(group uint32) bool { return own[group] }, proto.OK
 }
 
 func (o *order) list() (proto.Code, []byte) {
-	n, code := o.first()
+	n, sees, code := o.listed()
 	if code != proto.OK {
 		return code, nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	uuids := o.uuids()
+	uuids := slices.DeleteFunc(o.uuids(), func(u UUID) bool { return !sees(o.records[u].group) })
 	return proto.OK, part(n, len(uuids), func(b []byte, i int) []byte {
 		r := o.records[uuids[i]]
 		e := proto.Entry{UUID: r.uuid, Group: r.group, Epoch: r.epoch, Sequence: r.state.Sequence, Floors: r.state.Floors,
@@ -501,13 +519,13 @@ func (o *order) list() (proto.Code, []byte) {
 }
 
 func (o *order) listGroups() (proto.Code, []byte) {
-	n, code := o.first()
+	n, sees, code := o.listed()
 	if code != proto.OK {
 		return code, nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ids := slices.Sorted(maps.Keys(o.groups))
+	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(o.groups)), func(id uint32) bool { return !sees(id) })
 	return proto.OK, part(n, len(ids), func(b []byte, i int) []byte { return o.groups[ids[i]].Append(b) })
 }
 

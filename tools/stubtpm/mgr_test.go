@@ -404,6 +404,15 @@ func TestApprover(t *testing.T) {
 	h.refused(exitRefused, "signature", "enroll", testUUID, "-group", "tenant")
 	h.do("-key", h.file("tenant"), "enroll", testUUID, "-group", id)
 	h.refused(exitRefused, "signature", "destroy", "-yes", testUUID)
+	// It sees its own group, and can give it away.
+	h.do("enroll", "6f3b2a10-0000-4000-8000-000000000002")
+	h.do("-key", h.file("tenant"), "amend", testUUID, "--name", "mine")
+	var all []vtpmView
+	if h.json(&all, "-key", h.file("tenant"), "list"); len(all) != 1 || all[0].Name != "mine" || all[0].Group != "tenant" {
+		t.Errorf("list for a tenant: %+v", all)
+	}
+	h.do("-key", h.file("tenant"), "group", "amend", "tenant", "--labels", "l")
+	h.refused(exitRefused, "no such group", "-key", h.file("tenant"), "group", "amend", "default", "--labels", "l")
 	h.do("-key", h.file("tenant"), "destroy", "-yes", testUUID)
 }
 

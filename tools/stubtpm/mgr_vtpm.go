@@ -71,7 +71,7 @@ func enroll(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	// An approver may enroll without the right to list groups, by the id.
+	// An id needs no question about groups.
 	if id, err := strconv.ParseUint(m.o.group, 16, 32); err == nil && len(m.o.group) == 8 {
 		e.Group = uint32(id)
 	} else if m.o.group != "default" {
