@@ -114,11 +114,16 @@ func (l *lab) enroll(uuid string) {
 // vtpm starts the vTPM's domain.
 func (l *lab) vtpm(id xen.DomID, disk block.Device) (stop func() error) {
 	l.t.Helper()
+	return l.vtpmWith(id, disk, "")
+}
+
+func (l *lab) vtpmWith(id xen.DomID, disk block.Device, cmdline string) (stop func() error) {
+	l.t.Helper()
 	dom0 := l.host.Domain(0)
 	if _, err := tpmif.Attach(l.ctx, dom0.Store, tpmif.Device{Front: id, Back: managerID, UUID: testUUID}); err != nil {
 		l.t.Fatal(err)
 	}
-	e := l.environment(id, disk, "")
+	e := l.environment(id, disk, cmdline)
 	return l.run(id, func(ctx context.Context) error {
 		err := VTPM(ctx, e)
 		// A domain that ended is gone from the store.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
 	"stubtpm/vtpm"
+	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -24,6 +26,7 @@ const managerTimeout = 60 * time.Second
 // of the command line:
 //
 //	ping=200     measure so many round trips to the manager and say their median
+//	profile=full what a TPM that is manufactured now offers, by a name of docs/profiles.md
 func VTPM(ctx context.Context, e *Environment) error {
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -95,6 +98,11 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 			}
 			e.Log("the TPM on this disk is replaced: %v", err)
 		}
+		if name, ok := e.option("profile"); ok {
+			if cfg.Profile = tcg.NamedProfile(name); cfg.Profile == nil {
+				return nil, fmt.Errorf("manufacture: profile=%s is none of %s", name, strings.Join(tcg.ProfileNames(), ", "))
+			}
+		}
 		e.Log("manufacturing a new TPM")
 		return vtpm.Manufacture(cfg)
 	}
@@ -102,7 +110,13 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	return vtpm.Load(cfg, state)
+	device, err := vtpm.Load(cfg, state)
+	if name, ok := e.option("profile"); ok && err == nil {
+		if p := tcg.NamedProfile(name); p == nil || *p != device.Profile() {
+			e.Log("the TPM keeps the profile with which it was made, which is not %s", name)
+		}
+	}
+	return device, err
 }
 
 // A committed store is an image whose newest version the manager knows: a

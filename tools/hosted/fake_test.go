@@ -174,7 +174,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("HOSTED_TEST_MAIN") == "" || len(args) == 0 {
 		os.Exit(m.Run())
 	}
-	open := func(Logger) Open { return openFake }
+	open := func(Logger, string) (Open, error) { return openFake, nil }
 	var err error
 	switch args[0] {
 	case "socket":

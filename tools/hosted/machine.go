@@ -46,6 +46,10 @@ type Snapshotter interface {
 // resumes as if it had never stopped.
 type Open func(store Store, permanent, volatile []byte) (TPM, error)
 
+// A Factory returns the Open of a device. The profile, if it is not "", is what
+// --profile says of TPMs that are manufactured.
+type Factory func(log Logger, profile string) (Open, error)
+
 // A Store keeps the permanent state; it has the method of vtpm.Store.
 type Store interface {
 	Save(state []byte) error

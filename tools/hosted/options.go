@@ -23,6 +23,7 @@ type Options struct {
 
 	NotNeedInit bool
 	Startup     Startup
+	Profile     string // name or file
 
 	RejectLocality4  bool
 	AllowSetLocality bool
@@ -323,6 +324,15 @@ func (o *Options) set(a *argList) error {
 		return with(func(p *spec) { o.Control = p.endpoint() })
 	case "--flags":
 		return with(func(p *spec) { p.flags(o) })
+	case "--profile":
+		v := a.value()
+		if k, w, ok := strings.Cut(v, "="); ok && (k == "name" || k == "file") {
+			v = w
+		}
+		if v == "" && a.err == nil {
+			return errors.New("--profile: a name or a file is meant")
+		}
+		o.Profile = v
 	case "--locality":
 		return with(func(p *spec) {
 			o.RejectLocality4, o.AllowSetLocality = p.flag("reject-locality-4"), p.flag("allow-set-locality")

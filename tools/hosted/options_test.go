@@ -13,6 +13,7 @@ func TestParseOptions(t *testing.T) {
 		"--tpm2 --server type=tcp,port=2321 --ctrl type=tcp,port=2322 --flags not-need-init,startup-clear --tpmstate dir=/x --seccomp action=none",
 		"--tpm2 -p 2321 --tpmstate=dir=/x -d -t",
 		"--tpm2 --tpmstate backend-uri=dir:///x --server type=unixio,path=/x/s,mode=0700 --locality reject-locality-4,allow-set-locality",
+		"--tpm2 --tpmstate dir=/x --server port=1 --profile full",
 	} {
 		o, err := ParseOptions(strings.Fields(line))
 		if err == nil {
@@ -37,6 +38,7 @@ func TestParseOptions(t *testing.T) {
 		"--ctrl type=unixio,fd=3,clientfd=4":                "exclude",
 		"--tpmstate backend-uri=file:///x":                  "only dir://",
 		"--key format=hex":                                  "exactly one",
+		"--profile name=":                                   "a name or a file",
 		"--frobnicate":                                      "unknown option",
 	} {
 		o, err := ParseOptions(strings.Fields(line))
@@ -45,6 +47,15 @@ func TestParseOptions(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", line, err, want)
+		}
+	}
+}
+
+func TestProfileOption(t *testing.T) {
+	t.Parallel()
+	for _, line := range []string{"--profile full", "--profile=full", "--profile name=full", "--profile file=full"} {
+		if o, err := ParseOptions(strings.Fields(line)); err != nil || o.Profile != "full" {
+			t.Errorf("%s: %+v, %v", line, o, err)
 		}
 	}
 }

@@ -31,12 +31,13 @@ type serveOptions struct {
 	noSync   bool
 	existing bool
 	key, pwd string
+	profile  string
 	tcpSwtpm int
 }
 
 // RunServe is `stubtpm serve`: one TPM with unix sockets in its state
 // directory, and on request TCP. It returns nil after SIGTERM or SIGINT.
-func RunServe(args []string, open func(Logger) Open, stdout, stderr io.Writer) error {
+func RunServe(args []string, open Factory, stdout, stderr io.Writer) error {
 	var o serveOptions
 	fs := flag.NewFlagSet("stubtpm serve", flag.ContinueOnError)
 	fs.SetOutput(stderr)
@@ -51,6 +52,7 @@ func RunServe(args []string, open func(Logger) Open, stdout, stderr io.Writer) e
 	fs.BoolVar(&o.existing, "existing", false, "fail if the directory holds no TPM, instead of manufacturing one")
 	fs.StringVar(&o.key, "key", "", "file with an AES key in hexadecimal digits that encrypts the state")
 	fs.StringVar(&o.pwd, "pwdfile", "", "file with a passphrase that encrypts the state")
+	fs.StringVar(&o.profile, "profile", "", "what a new TPM offers: the name of a profile, or a file (docs/profiles.md)")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -93,7 +95,7 @@ func (o *serveOptions) readKey() (*Key, error) {
 	return k.Read()
 }
 
-func (o *serveOptions) run(open func(Logger) Open, stdout, stderr io.Writer) error {
+func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 	startup, err := o.check()
 	if err != nil {
 		return err
@@ -109,6 +111,10 @@ func (o *serveOptions) run(open func(Logger) Open, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
+	device, err := open(log, o.profile)
+	if err != nil {
+		return err
+	}
 	files, err := OpenStateDir(o.state, StateOptions{Mode: 0o600, NoSync: o.noSync, Key: key})
 	if err != nil {
 		return err
@@ -119,7 +125,7 @@ func (o *serveOptions) run(open func(Logger) Open, stdout, stderr io.Writer) err
 			return fmt.Errorf("%s holds no TPM that opens, and -existing was given", o.state)
 		}
 	}
-	m := NewMachine(open(log), files, log)
+	m := NewMachine(device, files, log)
 	m.startup, m.procs = startup, oneProcessor()
 	srv := NewServer()
 	defer srv.Wait()

@@ -16,7 +16,7 @@ import (
 // RunSocket is `swtpm socket` with another TPM behind it. It returns when the
 // process should end: nil after SIGTERM, SIGINT, CMD_SHUTDOWN or, with
 // --terminate, when the client left. The state is saved by then.
-func RunSocket(args []string, open func(Logger) Open, version string, stdout, stderr io.Writer) error {
+func RunSocket(args []string, open Factory, version string, stdout, stderr io.Writer) error {
 	o, err := ParseOptions(args)
 	if err != nil {
 		return err
@@ -46,7 +46,11 @@ func RunSocket(args []string, open func(Logger) Open, version string, stdout, st
 	if err != nil {
 		return err
 	}
-	return serveSocket(o, open(log), log)
+	device, err := open(log, o.Profile)
+	if err != nil {
+		return fmt.Errorf("--profile: %w", err)
+	}
+	return serveSocket(o, device, log)
 }
 
 // serveSocket runs the channels until the end.
@@ -281,6 +285,7 @@ The options are those of swtpm(8), "swtpm socket":
   --log file=F|fd=N[,prefix=][,truncate]; --pid file=F|fd=N; -r, --runas USER
   --seccomp action=...      accepted, without effect
   --print-capabilities, --print-states, --version, --help
+  --profile NAME|FILE       what a new TPM offers, also as name=NAME or file=FILE
 and one more:
   --no-sync                 do not flush the state to the disk at each change (swtpm never does)
 `
