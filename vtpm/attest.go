@@ -16,9 +16,6 @@ func (d *Device) checkAttestKey(h tcg.TPMHandle, n, param int, asked tcg.TPMTSig
 	if o.seq != nil || !o.has(tcg.TPMAObjectSignEncrypt) || o.public.Type == tcg.TPMAlgSymCipher {
 		return nil, asked, tcg.TPMRCKey.H(n)
 	}
-	if o.has(tcg.TPMAObjectX509Sign) {
-		return nil, asked, tcg.TPMRCAttributes.H(n)
-	}
 	s, rc := signScheme(o, asked)
 	if rc != tcg.TPMRCSuccess {
 		return nil, s, rc.P(param)

@@ -257,3 +257,25 @@ func FuzzPartialCertificate(f *testing.F) {
 		}
 	})
 }
+
+// TestX509SignCertifies: x509sign keeps a key from TPM2_Sign, and from nothing
+// else (Part 2, 8.3.3.15).
+func TestX509SignCertifies(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	key, _ := x.create(tcg.TPMRCSuccess, tcg.TPMRHOwner, eccTemplate(fixed|tcg.TPMAObjectSignEncrypt|tcg.TPMAObjectX509Sign, false))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCCertify, handles(key, key), func(w *tcg.Writer) {
+		w.Sized(nil)
+		w.Uint16(uint16(tcg.TPMAlgECDSA))
+		w.Uint16(uint16(tcg.TPMAlgSHA256))
+	})
+	x.want(tcg.TPMRCAttributes.H(1), tcg.TPMCCSign, handles(key), func(w *tcg.Writer) {
+		w.Sized(make([]byte, 32))
+		w.Uint16(uint16(tcg.TPMAlgECDSA))
+		w.Uint16(uint16(tcg.TPMAlgSHA256))
+		w.Uint16(uint16(tcg.TPMSTHashCheck))
+		w.Uint32(uint32(tcg.TPMRHNull))
+		w.Sized(nil)
+	})
+}

@@ -232,6 +232,10 @@ func (x *runner) run(c *command) error {
 		x.lost = true
 		return nil
 	}
+	if good && c.spoiled != "" && c.code == tcg.TPMCCFlushContext {
+		x.lost = true // something else went than the model thinks
+		return nil
+	}
 	if good {
 		x.after(c)
 		if c.done != nil {

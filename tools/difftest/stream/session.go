@@ -17,6 +17,7 @@ const (
 	attrExclusive = 1 << 1
 	attrDecrypt   = 1 << 5
 	attrEncrypt   = 1 << 6
+	attrReset     = 1 << 2 // auditReset: CLEAR in a response, which not every TPM does
 	attrAudit     = 1 << 7
 )
 
@@ -201,7 +202,7 @@ func (c *command) checkAuths(side int, r *response) error {
 			}
 			continue
 		}
-		if attrs&^attrExclusive != a.attrs&^attrExclusive {
+		if same := ^byte(attrExclusive | attrReset); attrs&same != a.attrs&same {
 			return fmt.Errorf("session attributes %#x, were %#x", attrs, a.attrs)
 		}
 		s.nonceTPM[side] = nonce
