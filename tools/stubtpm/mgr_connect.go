@@ -14,6 +14,7 @@ import (
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
+	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/drivers/xen/xenstore"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -45,7 +46,11 @@ func withManager(name string, f func(c *proto.Client) error) error {
 		return errReach{err}
 	}
 	defer host.Close()
-	domain := host.Domain()
+	return connect(ctx, host.Domain(), name, f)
+}
+
+// connect is withManager on domain 0's interfaces. The lock has to be held.
+func connect(ctx context.Context, domain xenbus.Domain, name string, f func(c *proto.Client) error) error {
 	manager, err := findDomain(ctx, domain.Store, name)
 	if err != nil {
 		return errReach{err}
