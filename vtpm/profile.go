@@ -24,7 +24,10 @@ func checkProfile(p *tcg.Profile) error {
 		}
 	}
 	for c := tcg.TPMECCCurve(0); c < 128; c++ {
-		if p.HasCurve(c) && tpmcrypto.CurveByID(c) == nil {
+		if !p.HasCurve(c) {
+			continue
+		}
+		if k := tpmcrypto.CurveByID(c); k == nil || k.Size > tcg.MaxECCKeyBytes {
 			return fmt.Errorf("profile: curve %#04x is not in this build", uint16(c))
 		}
 	}

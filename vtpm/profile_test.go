@@ -125,6 +125,7 @@ func TestProfileRefused(t *testing.T) {
 		"no CFB":    func(p *tcg.Profile) { p.SetAlg(tcg.TPMAlgCFB, false) },
 		"ML-DSA":    func(p *tcg.Profile) { p.SetAlg(tcg.TPMAlgMLDSA, true) },
 		"Curve448":  func(p *tcg.Profile) { p.SetCurve(tcg.TPMECCCurve448, true) },
+		"BN-638":    func(p *tcg.Profile) { p.SetCurve(tcg.TPMECCBNP638, true) },
 		"Brainpool": func(p *tcg.Profile) { p.SetCurve(tcg.TPMECCBrainpoolP256R1, true) },
 	} {
 		p := tcg.DefaultProfile()

@@ -23,11 +23,12 @@ var algWords = [...]word[TPMAlgID]{
 	{"ecschnorr", TPMAlgECSchnorr}, {"ecmqv", TPMAlgECMQV},
 }
 
-// curveWords are the curves that a profile can name (Part 2, Table 9).
+// curveWords are the curves that a profile can name (Part 2, Table 9). The
+// numbers of TPM_ECC_BN_P638 are longer than MaxECCKeyBytes.
 var curveWords = [...]word[TPMECCCurve]{
 	{"p192", TPMECCNistP192}, {"p224", TPMECCNistP224}, {"p256", TPMECCNistP256},
 	{"p384", TPMECCNistP384}, {"p521", TPMECCNistP521},
-	{"bn256", TPMECCBNP256}, {"bn638", TPMECCBNP638}, {"sm2-p256", TPMECCSM2P256},
+	{"bn256", TPMECCBNP256}, {"sm2-p256", TPMECCSM2P256},
 }
 
 // find returns what a name stands for.
@@ -75,7 +76,6 @@ func NamedProfile(name string) *Profile {
 			p.SetSymBits(TPMAlgTDES, int(n), true)
 		}
 		p.SetCurve(TPMECCNistP192, true)
-		p.SetCurve(TPMECCBNP638, true)
 		p.SetPCRBanks(append(p.PCRBanks(), TPMAlgSHA3256, TPMAlgSHA3384, TPMAlgSHA3512)...)
 	case "sm":
 		for _, a := range [...]TPMAlgID{TPMAlgSM2, TPMAlgSM3256, TPMAlgSM4} {
