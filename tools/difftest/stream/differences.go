@@ -190,7 +190,8 @@ var Differences = []Difference{
 		Paragraph: "Part 3, 5.8.2 and each command's own text: no order among them",
 		Reason:    "both codes are errors, and the command was spoiled on purpose",
 		match: func(c *command, r *pair[response]) bool {
-			return c.spoiled != "" && r[ours].rc != 0 && r[other].rc != 0
+			// Lockout is no matter of order: it comes of what was before.
+			return c.spoiled != "" && r[ours].rc != 0 && r[other].rc != 0 && r[ours].rc != tcg.TPMRCLockout && r[other].rc != tcg.TPMRCLockout
 		},
 	},
 	{
