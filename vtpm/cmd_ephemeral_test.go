@@ -158,6 +158,12 @@ func TestAnonymousAttestation(t *testing.T) {
 		}
 	}
 	x.want(tcg.TPMRCRange, tcg.TPMCCQuote, handles(h), quote(counter+1))
+	// The key's scheme has no counter: the caller gives it (Part 3, 20.5.1).
+	x.want(tcg.TPMRCScheme.P(2), tcg.TPMCCQuote, handles(h), func(w *tcg.Writer) {
+		w.Sized(data)
+		w.Uint16(uint16(tcg.TPMAlgNull))
+		w.Uint32(0)
+	})
 	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCQuote, handles(h), quote(counter))
 	attest := bytes.Clone(r.Sized(1024))
 	if bytes.Contains(attest, data) || bytes.Contains(attest, d.object(h).qualifiedName) || bytes.Contains(attest, name) {

@@ -33,7 +33,8 @@ var policyCommands = commandTable{
 
 // policyOR is TPM2_PolicyOR.
 //
-//	TPM_RC_VALUE  the session's digest is not in the list, or not of 2 to 8
+//	TPM_RC_SIZE   not a list of 2 to 8
+//	TPM_RC_VALUE  the session's digest is not in the list
 func (d *Device) policyOR(c *call) error {
 	r := c.reader()
 	var list tcg.TPMLDigest
@@ -42,9 +43,6 @@ func (d *Device) policyOR(c *call) error {
 		return err
 	}
 	s := d.session(c.handles[0])
-	if list.Len() < 2 {
-		return tcg.TPMRCValue.P(1)
-	}
 	found := s.trial
 	for _, v := range list.All() {
 		found = found || bytes.Equal(v, s.policy.digest)
@@ -70,13 +68,12 @@ func (d *Device) policyPCR(c *call) error {
 		return err
 	}
 	s := d.session(c.handles[0])
-	sel = d.pcrFilter(&sel)
-	have := d.pcrDigest(s.hash, &sel)
-	if s.trial {
-		if len(want) != 0 {
-			have = want // a trial may state PCRs as they will be
-		}
-	} else {
+	there := d.pcrFilter(&sel)
+	have := d.pcrDigest(s.hash, &there)
+	if s.trial && len(want) != 0 {
+		// A trial may state PCRs as they will be, and of another TPM.
+		have, there = want, sel
+	} else if !s.trial {
 		if s.policy.pcrChecked && s.policy.pcrCounter != d.reset.pcrUpdateCounter {
 			return tcg.TPMRCPCRChanged
 		}
@@ -86,7 +83,7 @@ func (d *Device) policyPCR(c *call) error {
 		s.policy.pcrChecked = true
 		s.policy.pcrCounter = d.reset.pcrUpdateCounter
 	}
-	s.policy.update(s.hash, tcg.TPMCCPolicyPCR, tcg.Marshal(&sel), have)
+	s.policy.update(s.hash, tcg.TPMCCPolicyPCR, tcg.Marshal(&there), have)
 	return nil
 }
 
@@ -220,8 +217,8 @@ func (d *Device) policyTemplate(c *call) error {
 
 // policyDuplicationSelect is TPM2_PolicyDuplicationSelect.
 //
-//	TPM_RC_COMMAND_CODE  the session is bound to a command
-//	TPM_RC_CPHASH        restricted by a hash already
+//	TPM_RC_CPHASH     restricted by a hash already
+//	TPM_RC_POLICY_CC  the session is bound to another command
 func (d *Device) policyDuplicationSelect(c *call) error {
 	r := c.reader()
 	objectName := r.next().Name()
@@ -234,8 +231,8 @@ func (d *Device) policyDuplicationSelect(c *call) error {
 	if s.policy.hashRestricted(nil) {
 		return tcg.TPMRCCPHash
 	}
-	if s.policy.commandCode != 0 {
-		return tcg.TPMRCCommandCode
+	if cc := s.policy.commandCode; cc != 0 && cc != tcg.TPMCCDuplicate {
+		return tcg.TPMRCPolicyCC
 	}
 	// The hash that TPM2_Duplicate has to meet covers both names; the digest
 	// covers the object's only where the caller wants it to.
@@ -325,35 +322,64 @@ func (o *operands) args(alg tcg.TPMAlgID) []byte {
 	return digest(alg, o.b, be(nil, 2, uint32(o.offset)), be(nil, 2, uint32(o.operation)))
 }
 
-// policyCounterTimer is TPM2_PolicyCounterTimer.
+// policyCounterTimer is TPM2_PolicyCounterTimer. That Time be less than a number
+// is a limit of the session, in seconds from its start, since version 1.83.
 //
-//	TPM_RC_POLICY  the comparison fails
-//	TPM_RC_RANGE   offset and size reach beyond TPMS_TIME_INFO
+//	TPM_RC_EXPIRED  the session's limit has passed
+//	TPM_RC_POLICY   the comparison fails
+//	TPM_RC_RANGE    offset and size reach beyond TPMS_TIME_INFO
+//	TPM_RC_VALUE    offset beyond it, or a limit of more than 68 years
 func (d *Device) policyCounterTimer(c *call) error {
 	o, err := c.readOperands()
 	if err != nil {
 		return err
 	}
 	s := d.session(c.handles[0])
-	info := d.timeInfo()
-	data := tcg.Marshal(&info)
-	if int(o.offset) > len(data) {
-		return tcg.TPMRCValue.P(2)
-	}
-	if len(o.b) > len(data)-int(o.offset) {
-		return tcg.TPMRCRange
-	}
-	if !s.trial && !compare(data[o.offset:][:len(o.b)], o.b, o.operation) {
-		return tcg.TPMRCPolicy
+	if !s.trial {
+		rc := d.compareTime(&o)
+		if o.offset == 0 && len(o.b) == 8 && o.operation == tcg.TPMEOUnsignedLT {
+			rc = d.limitSession(s, uint64(be32(o.b))<<32|uint64(be32(o.b[4:])))
+		}
+		if rc != tcg.TPMRCSuccess {
+			return rc
+		}
 	}
 	s.policy.update(s.hash, tcg.TPMCCPolicyCounterTimer, o.args(s.hash))
 	return nil
 }
 
+func (d *Device) compareTime(o *operands) tcg.TPMRC {
+	info := d.timeInfo()
+	data := tcg.Marshal(&info)
+	switch {
+	case int(o.offset) > len(data):
+		return tcg.TPMRCValue.P(2)
+	case len(o.b) > len(data)-int(o.offset):
+		return tcg.TPMRCRange
+	case !compare(data[o.offset:][:len(o.b)], o.b, o.operation):
+		return tcg.TPMRCPolicy
+	}
+	return tcg.TPMRCSuccess
+}
+
+// limitSession lets a policy session end so many seconds after its start.
+func (d *Device) limitSession(s *session, seconds uint64) tcg.TPMRC {
+	if seconds > 1<<31-1 {
+		return tcg.TPMRCValue.P(1)
+	}
+	start, ok := d.sessionStart(s)
+	limit := start + 1000*seconds
+	if !ok || limit < d.timeNow() {
+		return tcg.TPMRCExpired.P(1)
+	}
+	s.policy.limit(limit, d.vol.timeEpoch)
+	return tcg.TPMRCSuccess
+}
+
 // policyNV is TPM2_PolicyNV.
 //
 //	TPM_RC_POLICY            the comparison fails
-//	TPM_RC_SIZE              offset and size reach beyond the index's data
+//	TPM_RC_NV_RANGE          offset and size reach beyond the index's data
 //	TPM_RC_NV_LOCKED, TPM_RC_NV_UNINITIALIZED, TPM_RC_NV_AUTHORIZATION
 //	                         the index cannot be read
 func (d *Device) policyNV(c *call) error {
@@ -371,7 +397,7 @@ func (d *Device) policyNV(c *call) error {
 			return tcg.TPMRCValue.P(2)
 		}
 		if len(o.b) > len(x.data)-int(o.offset) {
-			return tcg.TPMRCSize.P(1)
+			return tcg.TPMRCNVRange
 		}
 		if !compare(x.data[o.offset:][:len(o.b)], o.b, o.operation) {
 			return tcg.TPMRCPolicy

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"time"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -33,19 +34,19 @@ func (d *Device) checkAuthorization(s *session, p *authorizationParams) (uint64,
 		return 0, tcg.TPMRCSuccess
 	}
 	if len(p.nonceTPM) != 0 && !bytes.Equal(p.nonceTPM, s.nonceTPM) {
-		return 0, tcg.TPMRCNonce.P(1)
+		return 0, tcg.TPMRCValue.P(1)
 	}
 	var timeout uint64
 	if p.expiration != 0 {
 		seconds := uint64(max(int64(p.expiration), -int64(p.expiration)))
 		// With the session's nonce, the time counts from the session's start;
-		// without, from now (Part 3, 23.2.2 "Policy Parameters").
-		base := d.timeNow()
+		// without, it is a value of Time (Part 3, 23.2.2).
+		base, ok := uint64(0), true
 		if len(p.nonceTPM) != 0 {
-			base = d.sessionStart(s)
+			base, ok = d.sessionStart(s)
 		}
 		timeout = base + 1000*seconds
-		if timeout < d.timeNow() {
+		if !ok || timeout < d.timeNow() {
 			return 0, tcg.TPMRCExpired.P(4)
 		}
 	}
@@ -61,9 +62,15 @@ func (d *Device) checkAuthorization(s *session, p *authorizationParams) (uint64,
 	return timeout, tcg.TPMRCSuccess
 }
 
-// sessionStart is the value of Time when the session started.
-func (d *Device) sessionStart(s *session) uint64 {
-	return d.timeNow() - uint64((d.cfg.Now()-s.policy.started)/1e6)
+// sessionStart is the value of Time when the session started. A session that
+// was saved before the TPM was started anew has none.
+func (d *Device) sessionStart(s *session) (ms uint64, ok bool) {
+	now := d.cfg.Now()
+	elapsed := now - s.policy.started
+	if elapsed < 0 || elapsed > now-d.vol.powerOnAt {
+		return 0, false
+	}
+	return d.timeNow() - uint64(elapsed/time.Millisecond), true
 }
 
 // applyAuthorization records in the session what was proven.
@@ -72,8 +79,8 @@ func (d *Device) applyAuthorization(s *session, code tcg.TPMCC, name, ref, cpHas
 	if len(cpHash) != 0 {
 		s.policy.cpHash = bytes.Clone(cpHash)
 	}
-	if timeout != 0 && (s.policy.timeout == 0 || timeout < s.policy.timeout) {
-		s.policy.timeout, s.policy.epoch = timeout, d.vol.timeEpoch
+	if timeout != 0 {
+		s.policy.limit(timeout, d.vol.timeEpoch)
 	}
 }
 
@@ -114,11 +121,12 @@ func (d *Device) authTicket(h tcg.TPMHandle, tag tcg.TPMST, timeout, cpHash, ref
 
 // policySigned is TPM2_PolicySigned.
 //
-//	TPM_RC_CPHASH     another cpHash restricts the session
-//	TPM_RC_EXPIRED    expiration has passed
-//	TPM_RC_NONCE      nonceTPM is not the session's
-//	TPM_RC_SIGNATURE  the signature is not the authority's
-//	TPM_RC_SCHEME     the signature's scheme is not that of a key of this type
+//	TPM_RC_CPHASH       another cpHash restricts the session
+//	TPM_RC_EXPIRED      expiration has passed
+//	TPM_RC_POLICY_FAIL  the signature is not the authority's
+//	TPM_RC_SCHEME       the signature's scheme is not that of a key of this type
+//	TPM_RC_SIZE         cpHashA is not of the session's algorithm
+//	TPM_RC_VALUE        nonceTPM is not the session's
 func (d *Device) policySigned(c *call) error {
 	var p authorizationParams
 	var sig tcg.TPMTSignature
@@ -136,7 +144,11 @@ func (d *Device) policySigned(c *call) error {
 	if !s.trial {
 		// aHash covers what the authority agreed to.
 		aHash := digest(signatureHash(&sig), p.nonceTPM, be(nil, 4, uint32(p.expiration)), p.cpHashA, p.policyRef)
-		if rc := d.verify(o, aHash, &sig); rc != tcg.TPMRCSuccess {
+		switch rc := d.verify(o, aHash, &sig); rc {
+		case tcg.TPMRCSuccess:
+		case tcg.TPMRCSignature:
+			return tcg.TPMRCPolicyFail
+		default:
 			return rc.P(5)
 		}
 	}
@@ -149,7 +161,8 @@ func (d *Device) policySigned(c *call) error {
 //
 //	TPM_RC_CPHASH   another cpHash restricts the session
 //	TPM_RC_EXPIRED  expiration has passed
-//	TPM_RC_NONCE    nonceTPM is not the session's
+//	TPM_RC_SIZE     cpHashA is not of the session's algorithm
+//	TPM_RC_VALUE    nonceTPM is not the session's
 func (d *Device) policySecret(c *call) error {
 	var p authorizationParams
 	r := c.reader()
@@ -246,10 +259,10 @@ func (d *Device) policyTicket(c *call) error {
 
 // policyAuthorize is TPM2_PolicyAuthorize.
 //
-//	TPM_RC_HASH   the name's algorithm is not implemented
-//	TPM_RC_SIZE   the name is not of its algorithm's size
-//	TPM_RC_VALUE  approvedPolicy is not the session's digest, or the ticket is
-//	              not one for it
+//	TPM_RC_HASH    the name's algorithm is not implemented
+//	TPM_RC_POLICY  the ticket is not one for approvedPolicy and the key
+//	TPM_RC_SIZE    the name is not of its algorithm's size
+//	TPM_RC_VALUE   approvedPolicy is not the session's digest
 func (d *Device) policyAuthorize(c *call) error {
 	r := c.reader()
 	approved := r.next().Digest()
@@ -279,7 +292,7 @@ func (d *Device) policyAuthorize(c *call) error {
 		aHash := digest(alg, approved, ref)
 		if !d.hierarchyEnabled(ticket.Hierarchy) ||
 			!equal(ticket.Digest, d.verifiedTicket(ticket.Hierarchy, aHash, keySign)) {
-			return tcg.TPMRCValue.P(4)
+			return tcg.TPMRCPolicy
 		}
 	}
 	s.policy.reset0()

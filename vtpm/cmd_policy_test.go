@@ -3,6 +3,7 @@ package vtpm
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -111,5 +112,181 @@ func TestPINTicket(t *testing.T) {
 		if ticket(h) == 0 {
 			t.Errorf("%#x: no ticket", uint32(h))
 		}
+	}
+}
+
+// TestPolicyCodes: response codes of the policy commands that their text names
+// (Part 3, 23.2.2, 23.3, 23.4, 23.6, 23.9, 23.15 and 23.16).
+func TestPolicyCodes(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	s := x.session(tcg.TPMSEPolicy)
+
+	// The nonce of another session, a signature of another message.
+	secret := func(nonce []byte, cpHash int) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			w.Sized(nonce)
+			w.Sized(make([]byte, cpHash))
+			w.Sized(nil)
+			w.Uint32(0)
+		}
+	}
+	owner := handles(tcg.TPMRHOwner, s)
+	x.want(tcg.TPMRCValue.P(1), tcg.TPMCCPolicySecret, owner, secret(make([]byte, 16), 0))
+	x.want(tcg.TPMRCSize.P(2), tcg.TPMCCPolicySecret, owner, secret(nil, 31))
+	key, _, name := x.eccKey(tcg.TPMAObjectSignEncrypt, noScheme, noSym)
+	x.want(tcg.TPMRCPolicyFail, tcg.TPMCCPolicySigned, handles(key, s), func(w *tcg.Writer) {
+		secret(nil, 0)(w)
+		sig := tcg.TPMTSignature{SigAlg: tcg.TPMAlgECDSA, Hash: tcg.TPMAlgSHA256, R: []byte{1}, S: []byte{1}}
+		sig.Marshal(w)
+	})
+
+	authorize := func(approved []byte) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			w.Sized(approved)
+			w.Sized(nil)
+			w.Sized(name)
+			ticket := tcg.NullTicket(tcg.TPMSTVerified)
+			ticket.Marshal(w)
+		}
+	}
+	x.want(tcg.TPMRCValue.P(1), tcg.TPMCCPolicyAuthorize, handles(s), authorize(bytes.Repeat([]byte{1}, 32)))
+	x.want(tcg.TPMRCPolicy, tcg.TPMCCPolicyAuthorize, handles(s), authorize(make([]byte, 32)))
+
+	x.want(tcg.TPMRCSize.P(1), tcg.TPMCCPolicyOR, handles(s), func(w *tcg.Writer) { w.Uint32(1); w.Sized(make([]byte, 32)) })
+	x.want(tcg.TPMRCValue.P(1), tcg.TPMCCPolicyOR, handles(s), func(w *tcg.Writer) { w.Uint32(2); w.Sized([]byte{1}); w.Sized(nil) })
+
+	const index = 0x01800001
+	x.define(index, 4, 0)
+	nv := func(size int, offset uint16) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			w.Sized(make([]byte, size))
+			w.Uint16(offset)
+			w.Uint16(uint16(tcg.TPMEOUnsignedGE))
+		}
+	}
+	nvIn := handles(tcg.TPMRHOwner, index, s)
+	x.want(tcg.TPMRCNVUninitialized, tcg.TPMCCPolicyNV, nvIn, nv(4, 0))
+	x.write(tcg.TPMRCSuccess, index, []byte("data"))
+	x.want(tcg.TPMRCNVRange, tcg.TPMCCPolicyNV, nvIn, nv(4, 1))
+	x.want(tcg.TPMRCValue.P(2), tcg.TPMCCPolicyNV, nvIn, nv(0, 5))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyNV, nvIn, nv(4, 0))
+
+	duplication := func(w *tcg.Writer) { w.Sized(name); w.Sized(name); w.YesNo(false) }
+	for cc, rc := range map[tcg.TPMCC]tcg.TPMRC{tcg.TPMCCUnseal: tcg.TPMRCPolicyCC, tcg.TPMCCDuplicate: tcg.TPMRCSuccess} {
+		h, _ := x.policyFor(cc, false)
+		x.want(rc, tcg.TPMCCPolicyDuplicationSelect, handles(h), duplication)
+	}
+}
+
+// TestPolicyPCRTrial: a trial takes PCRs as they are stated, also such as this
+// TPM has not (Part 3, 23.7.1).
+func TestPolicyPCRTrial(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	s := x.session(tcg.TPMSETrial)
+	sel := []byte{0, 0, 0, 1, 0, byte(tcg.TPMAlgSHA256), 4, 1, 0, 0, 1} // PCRs 0 and 24
+	if tcg.PCRSelectMax < 4 {
+		sel = []byte{0, 0, 0, 1, 0, byte(tcg.TPMAlgSHA256), 3, 1, 0, 0}
+		d.vol.pcrs.banks = nil // none there
+	}
+	value := bytes.Repeat([]byte{7}, 32)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyPCR, handles(s), func(w *tcg.Writer) { w.Sized(value); w.Bytes(sel) })
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(s), nil)
+	want := digest(tcg.TPMAlgSHA256, make([]byte, 32), be(nil, 4, uint32(tcg.TPMCCPolicyPCR)), sel, value)
+	if got := r.Sized(64); !bytes.Equal(got, want) {
+		t.Errorf("policy %x, not %x", got, want)
+	}
+}
+
+// TestPolicyTime: how long an authorization holds (Part 3, 23.2.2 and 23.10).
+func TestPolicyTime(t *testing.T) {
+	t.Parallel()
+	d, _, _, now := timedDevice(t)
+	x := rawTPM{t, d}
+	*now = 100 * time.Second
+	s := x.session(tcg.TPMSEPolicy)
+	nonce := bytes.Clone(d.session(s).nonceTPM)
+	secret := func(rc tcg.TPMRC, nonce []byte, seconds uint32) {
+		t.Helper()
+		x.want(rc, tcg.TPMCCPolicySecret, handles(tcg.TPMRHOwner, s), func(w *tcg.Writer) {
+			w.Sized(nonce)
+			w.Sized(nil)
+			w.Sized(nil)
+			w.Uint32(seconds)
+		})
+	}
+	*now = 200 * time.Second
+	// Without a nonce expiration is a value of Time, with one it counts from the
+	// session's start.
+	secret(tcg.TPMRCExpired.P(4), nil, 199)
+	secret(tcg.TPMRCExpired.P(4), nonce, 99)
+	secret(tcg.TPMRCSuccess, nil, 300)
+	if got := d.session(s).policy.timeout; got != 300_000 {
+		t.Errorf("the session ends at %d", got)
+	}
+	secret(tcg.TPMRCSuccess, nonce, 150)
+	if got := d.session(s).policy.timeout; got != 250_000 {
+		t.Errorf("the session ends at %d", got)
+	}
+	limit := func(rc tcg.TPMRC, seconds uint64, op tcg.TPMEO) {
+		t.Helper()
+		x.want(rc, tcg.TPMCCPolicyCounterTimer, handles(s), func(w *tcg.Writer) {
+			w.Sized(be(be(nil, 4, uint32(seconds>>32)), 4, uint32(seconds)))
+			w.Uint16(0)
+			w.Uint16(uint16(op))
+		})
+	}
+	limit(tcg.TPMRCExpired.P(1), 99, tcg.TPMEOUnsignedLT)
+	limit(tcg.TPMRCValue.P(1), 1<<31, tcg.TPMEOUnsignedLT)
+	limit(tcg.TPMRCSuccess, 200_000, tcg.TPMEOUnsignedGE) // Time in ms, as ever
+	limit(tcg.TPMRCPolicy, 200_001, tcg.TPMEOUnsignedGE)
+	limit(tcg.TPMRCSuccess, 120, tcg.TPMEOUnsignedLT)
+	if got := d.session(s).policy.timeout; got != 220_000 {
+		t.Errorf("the session ends at %d", got)
+	}
+	// A trial does no comparison at all.
+	s = x.session(tcg.TPMSETrial)
+	limit(tcg.TPMRCSuccess, 99, tcg.TPMEOUnsignedLT)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCounterTimer, handles(s), func(w *tcg.Writer) {
+		w.Sized(make([]byte, 8))
+		w.Uint16(999)
+		w.Uint16(0)
+	})
+}
+
+// TestPolicySecretBySession: a policy that does not ask for the secret does not
+// prove it (Part 3, 23.4.1).
+func TestPolicySecretBySession(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	trial, code := x.session(tcg.TPMSETrial), func(h tcg.TPMHandle) {
+		x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCommandCode, handles(h), func(w *tcg.Writer) { w.Uint32(uint32(tcg.TPMCCPolicySecret)) })
+	}
+	code(trial)
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(trial), nil)
+	policy := bytes.Clone(r.Sized(64))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCSetPrimaryPolicy, handles(tcg.TPMRHOwner), func(w *tcg.Writer) {
+		w.Sized(policy)
+		w.Uint16(uint16(tcg.TPMAlgSHA256))
+	})
+	s, to := x.session(tcg.TPMSEPolicy), x.session(tcg.TPMSEPolicy)
+	code(s)
+	var w tcg.Writer
+	w.Uint16(uint16(tcg.TPMSTSessions))
+	w.Uint32(0)
+	w.Uint32(uint32(tcg.TPMCCPolicySecret))
+	w.Uint32(uint32(tcg.TPMRHOwner))
+	w.Uint32(uint32(to))
+	w.Uint32(9)
+	w.Uint32(uint32(s))
+	w.Bytes(make([]byte, 5))
+	w.Bytes(make([]byte, 2+2+2+4))
+	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
+	if rc := tcg.TPMRC(be32(d.Execute(0, w.B)[6:])); rc != tcg.TPMRCMode.S(1) {
+		t.Errorf("TPM2_PolicySecret: %#x", uint32(rc))
 	}
 }

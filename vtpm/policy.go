@@ -42,6 +42,13 @@ func newPolicyState(hash tcg.TPMAlgID, now time.Duration) *policyState {
 // restart forgets what has been gathered, as TPM2_PolicyRestart does.
 func (p *policyState) restart(hash tcg.TPMAlgID) { *p = *newPolicyState(hash, p.started) }
 
+// limit lets the session end at a value of Time, if it does not end before.
+func (p *policyState) limit(timeout uint64, epoch uint32) {
+	if p.timeout == 0 || timeout < p.timeout {
+		p.timeout, p.epoch = timeout, epoch
+	}
+}
+
 // update makes the digest H(digest || code || parts...) (Part 1, "Policy
 // Digest").
 func (p *policyState) update(hash tcg.TPMAlgID, code tcg.TPMCC, parts ...[]byte) {
@@ -120,6 +127,9 @@ func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 		if x == nil || x.written() != p.nvWritten {
 			return tcg.TPMRCPolicyFail
 		}
+	}
+	if c.spec.Code == tcg.TPMCCPolicySecret && !p.authNeeded && !p.passwordNeeded {
+		return tcg.TPMRCMode // the secret has to be proven (Part 3, 23.4.1)
 	}
 	return tcg.TPMRCSuccess
 }

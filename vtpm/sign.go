@@ -29,7 +29,7 @@ func signScheme(o *object, asked tcg.TPMTSigScheme) (tcg.TPMTSigScheme, tcg.TPMR
 	s := o.keyScheme()
 	if s.Scheme == tcg.TPMAlgNull {
 		s = asked
-	} else if asked.Scheme != tcg.TPMAlgNull {
+	} else if asked.Scheme != tcg.TPMAlgNull || s.Scheme == tcg.TPMAlgECDAA { // which needs its counter
 		if asked.Scheme != s.Scheme || asked.HashAlg != s.HashAlg {
 			return s, tcg.TPMRCScheme
 		}

@@ -363,6 +363,52 @@ var Differences = []Difference{
 			return c.code == tcg.TPMCCRSAEncrypt && r[other].rc == 0x182
 		},
 	},
+	{
+		Name:      "codes of policy commands",
+		Paragraph: "Part 3, 23.2.2 (nonceTPM: TPM_RC_VALUE), 23.2.4 (commandCode: TPM_RC_POLICY_CC), 23.3.1 (TPM_RC_POLICY_FAIL), 23.9.1 (TPM_RC_NV_RANGE), 23.16.1 (TPM_RC_POLICY)",
+		Reason:    "swtpm says TPM_RC_NONCE, TPM_RC_COMMAND_CODE, TPM_RC_SIGNATURE, TPM_RC_SIZE, TPM_RC_VALUE of the ticket",
+		match: func(c *command, r *pair[response]) bool {
+			type codes struct {
+				code        tcg.TPMCC
+				ours, other tcg.TPMRC
+			}
+			switch (codes{c.code, r[ours].rc, r[other].rc}) {
+			case codes{tcg.TPMCCPolicySecret, tcg.TPMRCValue.P(1), tcg.TPMRCNonce.P(1)},
+				codes{tcg.TPMCCPolicySigned, tcg.TPMRCValue.P(1), tcg.TPMRCNonce.P(1)},
+				codes{tcg.TPMCCPolicySigned, tcg.TPMRCPolicyFail, tcg.TPMRCSignature.P(5)},
+				codes{tcg.TPMCCPolicyDuplicationSelect, tcg.TPMRCPolicyCC, tcg.TPMRCCommandCode},
+				codes{tcg.TPMCCPolicyNV, tcg.TPMRCNVRange, tcg.TPMRCSize.P(1)},
+				codes{tcg.TPMCCPolicyAuthorize, tcg.TPMRCPolicy, tcg.TPMRCValue.P(4)}:
+				return true
+			}
+			return false
+		},
+	},
+	{
+		Name:      "Time in TPM2_PolicyCounterTimer",
+		Paragraph: "Part 3, 23.10.1: nothing is checked in a trial; TPM_EO_UNSIGNED_LT of Time limits the session",
+		Reason:    "swtpm checks offset and size in a trial too, and compares Time as any other number (before version 1.83)",
+		match: func(c *command, r *pair[response]) bool {
+			return c.code == tcg.TPMCCPolicyCounterTimer && (r[ours].rc == 0 || r[ours].rc&^0xF40 == tcg.TPMRCExpired || r[ours].rc == tcg.TPMRCValue.P(1))
+		},
+	},
+	{
+		Name:      "session flushed by the other kind of handle",
+		Paragraph: "Part 3, 28.4.1: the upper byte of a session's handle is ignored",
+		Reason:    "swtpm says TPM_RC_HANDLE",
+		match: func(c *command, r *pair[response]) bool {
+			return c.code == tcg.TPMCCFlushContext && r[ours].rc == 0 && r[other].rc == 0x1CB
+		},
+	},
+	{
+		Name:      "counter of no open commit",
+		Paragraph: "Part 1, 44.2.5, step 2: TPM_RC_RANGE",
+		Reason:    "swtpm says TPM_RC_VALUE",
+		match: func(c *command, r *pair[response]) bool {
+			return (c.code == tcg.TPMCCZGen2Phase || c.code == tcg.TPMCCSign) &&
+				r[ours].rc&0xBF == tcg.TPMRCRange && r[other].rc&0xBF == tcg.TPMRCValue
+		},
+	},
 }
 
 // codes matches a pair of response codes.
