@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"stubtpm/drivers/xen"
@@ -73,6 +74,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("tpmif: %w", err)
 	}
 	running := map[string]context.CancelFunc{}
+	said := sayings{last: map[string]string{}}
 	ended := make(chan string)
 	defer func() {
 		for _, cancel := range running {
@@ -83,20 +85,21 @@ func (s *Server) Run(ctx context.Context) error {
 		}
 	}()
 	for {
-		devices, err := s.scan(ctx)
+		devices, err := s.scan(ctx, func(path string) bool { return running[path] != nil })
 		if err != nil {
 			return fmt.Errorf("tpmif: %w", err)
 		}
 		for path, p := range devices {
-			if running[path] != nil {
-				continue
-			}
 			dctx, cancel := context.WithCancel(ctx)
 			running[path] = cancel
 			go func() {
 				b := &backend{Server: s, base: path, peer: p}
-				if err := b.run(dctx); err != nil && ctx.Err() == nil {
-					s.Log("tpmif: %v: %v", p, err)
+				if err := b.run(dctx); err == nil {
+					said.forget(path)
+				} else if ctx.Err() == nil {
+					if text := hint(err).Error(); said.news(path, text) {
+						s.Log("tpmif: %v: %s", p, text)
+					}
 					// The device is still listed and will be taken up again:
 					// not at once, for what failed may fail each time.
 					select {
@@ -121,8 +124,43 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 }
 
-// scan lists the devices that the toolstack made.
-func (s *Server) scan(ctx context.Context) (map[string]Peer, error) {
+// sayings are the last words on each device: one that fails again each second
+// is told of once.
+type sayings struct {
+	mu   sync.Mutex
+	last map[string]string // by path
+}
+
+func (s *sayings) news(path, text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.last[path]
+	s.last[path] = text
+	return old != text
+}
+
+func (s *sayings) forget(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.last, path)
+}
+
+// hint says what an administrator can do about a store that refuses more of what
+// each device needs. xenstored gives a domain 1000 nodes and 128 watches where it
+// is not told otherwise.
+func hint(err error) error {
+	switch {
+	case errors.Is(err, xenstore.ErrNoSpace):
+		return fmt.Errorf("%w: this domain's quota of nodes is used up (xenstored --entry-nb)", err)
+	case errors.Is(err, xenstore.ErrTooBig):
+		return fmt.Errorf("%w: this domain's quota of watches is used up (xenstored --watch-nb)", err)
+	}
+	return err
+}
+
+// scan lists the devices that the toolstack made, but those that run: with
+// hundreds of them, each change of one would ask for all.
+func (s *Server) scan(ctx context.Context, runs func(path string) bool) (map[string]Peer, error) {
 	store := s.Domain.Store
 	devices := map[string]Peer{}
 	domains, err := store.Directory(ctx, directory)
@@ -147,6 +185,9 @@ func (s *Server) scan(ctx context.Context) (map[string]Peer, error) {
 				continue
 			}
 			path := directory + "/" + d + "/" + h
+			if runs(path) {
+				continue
+			}
 			// A device without a state is not ready yet, or being removed.
 			if st, err := xenbus.ReadState(ctx, store, path+"/state"); err != nil || st == xenbus.Gone {
 				continue

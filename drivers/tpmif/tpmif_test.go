@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -89,6 +91,15 @@ type setup struct {
 	ctx    context.Context
 	device *device
 	dom0   *xenstore.Client
+
+	mu  sync.Mutex
+	log []string
+}
+
+func (s *setup) said() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.log)
 }
 
 func start(t *testing.T, d *device) *setup {
@@ -96,7 +107,12 @@ func start(t *testing.T, d *device) *setup {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	s := &setup{Host: xentest.NewHost(), t: t, ctx: ctx, device: d}
 	s.dom0 = s.client(0).Store
-	server := &Server{Domain: s.client(backDomain), Handler: d, Log: t.Logf}
+	server := &Server{Domain: s.client(backDomain), Handler: d, Log: func(format string, args ...any) {
+		s.mu.Lock()
+		s.log = append(s.log, fmt.Sprintf(format, args...))
+		s.mu.Unlock()
+		t.Logf(format, args...)
+	}}
 	done := make(chan error)
 	go func() { done <- server.Run(ctx) }()
 	t.Cleanup(func() {
@@ -444,6 +460,35 @@ func TestBadNodes(t *testing.T) {
 		}
 		s.echo(f, 0, 10)
 		s.echo(good, 0, 10)
+	}
+}
+
+// TestQuota has a store that allows no further nodes: those that run go on, the
+// others are told of once, and are served as soon as there is room. Devices that
+// run are not asked for when another changes.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	s := start(t, &device{})
+	good := s.connect(6)
+	const uuid = "/local/domain/2/backend/vtpm/6/0/uuid"
+	read := s.Store.Reads(uuid)
+	s.Store.Full(true)
+	s.attach(7)
+	time.Sleep(2*retryDelay + retryDelay/2)
+	s.echo(good, 0, 10)
+	lines := 0
+	for _, l := range s.said() {
+		if strings.Contains(l, "quota of nodes is used up") {
+			lines++
+		}
+	}
+	if lines != 1 {
+		t.Errorf("said %d times: %q", lines, s.said())
+	}
+	s.Store.Full(false)
+	s.echo(s.connect(7), 0, 10)
+	if n := s.Store.Reads(uuid) - read; n != 0 {
+		t.Errorf("a device that runs was asked for %d times", n)
 	}
 }
 

@@ -23,7 +23,8 @@ const (
 	ErrExist    = Error("EEXIST")
 	ErrAgain    = Error("EAGAIN") // a transaction conflicted with another writer
 	ErrAccess   = Error("EACCES")
-	ErrTooBig   = Error("E2BIG")
+	ErrTooBig   = Error("E2BIG")  // also: the domain's quota of watches is used up
+	ErrNoSpace  = Error("ENOSPC") // the domain's quota of nodes is used up
 )
 
 // ErrClosed says that the connection to the store has ended.

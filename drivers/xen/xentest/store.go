@@ -24,12 +24,15 @@ type Store struct {
 	gen   uint64 // counts writes
 	lists int    // size in bytes of the largest DIRECTORY answer
 
+	full  bool // domains other than 0 make no further nodes
+	reads map[string]int
+
 	// Conflicts is how many commits of transactions fail first.
 	Conflicts int
 }
 
 func newStore() *Store {
-	return &Store{nodes: map[string]string{"": ""}, perms: map[string]string{}, conns: map[*conn]bool{}, lists: 4096}
+	return &Store{nodes: map[string]string{"": ""}, perms: map[string]string{}, reads: map[string]int{}, conns: map[*conn]bool{}, lists: 4096}
 }
 
 // Connect returns a connection of a domain.
@@ -51,6 +54,20 @@ func (s *Store) Get(path string) (string, bool) {
 	defer s.mu.Unlock()
 	v, ok := s.nodes[path]
 	return v, ok
+}
+
+// Full sets whether the quotas of nodes of all domains but 0 are used up.
+func (s *Store) Full(full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = full
+}
+
+// Reads returns how often a node was read.
+func (s *Store) Reads(path string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads[path]
 }
 
 // Set writes nodes as the toolstack would, all at once; "" removes.
@@ -255,6 +272,7 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 		generation := strconv.FormatUint(s.gen, 10) + "\x00"
 		return generation + list[at:min(len(list), at+s.lists-len(generation))], "", nil
 	case 2: // READ
+		s.reads[path]++
 		if !exists {
 			return "", "ENOENT", nil
 		}
@@ -304,6 +322,9 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 			}
 		}
 	case 11: // WRITE
+		if !exists && s.full && c.domain != 0 {
+			return "", "ENOSPC", nil
+		}
 		s.set(nodes, path, body[len(args[0])+1:])
 		if t != nil {
 			t.gen++
