@@ -116,7 +116,7 @@ func startXen(c wire.Config) error {
 			return err
 		}
 	}
-	if err := command(c, "xenstored", "--pid-file", "/run/xenstored.pid"); err != nil {
+	if err := command(c, "xenstored", append([]string{"--pid-file", "/run/xenstored.pid"}, c.Xenstored...)...); err != nil {
 		return err
 	}
 	if err := waitFor("/run/xenstored/socket", 20*time.Second); err != nil {

@@ -38,7 +38,7 @@ const controlTTY = "/dev/ttyS1"
 
 // dom0Archive builds dom0's root file system. files maps names in it to files
 // of the host.
-func dom0Archive(k initramfs.Kernel, agent string, files map[string]string) (*initramfs.Archive, error) {
+func dom0Archive(k initramfs.Kernel, agent string, files map[string]string, xenstored []string) (*initramfs.Archive, error) {
 	a := initramfs.New()
 	if err := a.Busybox(applets...); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func dom0Archive(k initramfs.Kernel, agent string, files map[string]string) (*in
 	if err != nil {
 		return nil, err
 	}
-	c := wire.Config{Dom0: true, XenDir: xenDir, Modules: mods, Console: controlTTY, Hostname: "dom0"}
+	c := wire.Config{Dom0: true, XenDir: xenDir, Modules: mods, Console: controlTTY, Hostname: "dom0", Xenstored: xenstored}
 	if err := addAgent(a, agent, c); err != nil {
 		return nil, err
 	}

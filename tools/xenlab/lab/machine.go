@@ -40,6 +40,8 @@ type Options struct {
 	CPUs int
 	// Files are host files to be had in dom0, by their path there.
 	Files map[string]string
+	// Xenstored are further options of xenstored.
+	Xenstored []string
 	// LinuxGuest says that a Linux guest will be started: its kernel and
 	// initramfs are then put into dom0 at GuestKernel and GuestInitrd.
 	LinuxGuest bool
@@ -163,7 +165,7 @@ func (m *Machine) build(ctx context.Context) error {
 		}
 		files[GuestKernel], files[GuestInitrd] = k.Image, m.path("guest.cpio")
 	}
-	a, err := dom0Archive(k, agent, files)
+	a, err := dom0Archive(k, agent, files, m.opt.Xenstored)
 	if err != nil {
 		return err
 	}

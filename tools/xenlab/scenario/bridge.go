@@ -17,8 +17,8 @@ const bridgeScript = `set -e
 test ! -e /dev/tpmrm0
 insmod MODULE
 guestbridge 2>/tmp/bridge.log & bridge=$!
-for i in $(seq 100); do [ -e /dev/tpmrm0 ] && break; usleep 200000; done
-[ -e /dev/tpmrm0 ] || { cat /tmp/bridge.log; exit 1; }
+for i in $(seq 600); do [ -e /dev/tpmrm0 ] && break; usleep 200000; done
+[ -e /dev/tpmrm0 ] || { echo 'no device in two minutes'; cat /tmp/bridge.log; exit 1; }
 echo "version $(cat /sys/class/tpm/tpm1/tpm_version_major), $(readlink /dev/tpmrm0)"
 if tpm2_getrandom 8 -T device:/dev/tpm0 >/dev/null 2>&1; then echo 'tpm0 is not held'; exit 1; fi
 export TPM2TOOLS_TCTI=device:/dev/tpmrm0
@@ -35,7 +35,7 @@ done
 wait $pids
 kill $bridge
 wait $bridge && echo 'the bridge ended well'
-for i in $(seq 50); do [ -e /dev/tpm1 ] || break; usleep 200000; done
+for i in $(seq 150); do [ -e /dev/tpm1 ] || break; usleep 200000; done
 test ! -e /dev/tpm1 && test ! -e /dev/tpmrm0
 tpm2_getrandom 8 -T device:/dev/tpm0 --hex > /dev/null
 echo 'tpm0 is free again'
@@ -48,7 +48,7 @@ func (l *Life) bridge(ctx context.Context, g *lifeGuest) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 6*time.Minute)
 	defer cancel()
 	out, err := g.load.agent().Run(ctx, "PATH=$PATH:/usr/sbin\n"+strings.Replace(bridgeScript, "MODULE", module.Path, 1))
 	holds := err == nil

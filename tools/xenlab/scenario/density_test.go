@@ -12,7 +12,8 @@ import (
 )
 
 // TestXenMeasured measures a domain before it runs, and then starts as many
-// vTPMs as STUBTPM_VTPMS says (none if it says nothing).
+// vTPMs as STUBTPM_VTPMS says (none if it says nothing). For more than some 100,
+// xenstored has to allow their manager more nodes and watches.
 func TestXenMeasured(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
@@ -25,7 +26,11 @@ func TestXenMeasured(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
-	s := NewStack(machine(t, "measured", lab.Options{Files: images.Files(), Memory: 1536 + 40*n, Dom0Memory: 640 + 4*n}))
+	opt := lab.Options{Files: images.Files(), Memory: 1536 + 40*n, Dom0Memory: 640 + 4*n}
+	if n > 80 {
+		opt.Xenstored = []string{"--entry-nb", "100000", "--watch-nb", "10000"}
+	}
+	s := NewStack(machine(t, "measured", opt))
 	if err := s.StartManager(ctx); err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,9 @@ import (
 // connects those that they serve.
 const hostCommand = "/usr/sbin/stubtpm-host"
 
+// imageManifest is what make images writes, in dom0.
+const imageManifest = "/images/manifest.json"
+
 // A Life is a host as it is meant to be run: a manager and vTPMs that are kept
 // alive, and their guests, whose TPMs are under load all the time.
 type Life struct {
@@ -36,7 +39,8 @@ type lifeGuest struct {
 }
 
 // NewLife starts manager and vTPMs on a new stack, hands them to stubtpm-host,
-// and starts the guests and their load.
+// and starts the guests and their load. The manager admits only vTPMs whose
+// memory was measured before they ran.
 func NewLife(ctx context.Context, r Report, s *Stack, guests int, seed uint64) (*Life, error) {
 	l := &Life{Stack: s, r: r, rand: rand.New(rand.NewPCG(seed, 0)), log: &lineLog{}}
 	r.Step("manager, for the first time")
@@ -60,7 +64,7 @@ func NewLife(ctx context.Context, r Report, s *Stack, guests int, seed uint64) (
 			uuid: fmt.Sprintf("5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1f%02x", i+1),
 		}
 		l.guests = append(l.guests, g)
-		if err := s.Enroll(ctx, g.uuid); err != nil {
+		if err := s.Enroll(ctx, g.uuid, "--image", vtpmImage); err != nil {
 			return nil, err
 		}
 	}
@@ -85,8 +89,8 @@ func NewLife(ctx context.Context, r Report, s *Stack, guests int, seed uint64) (
 			return nil, err
 		}
 	}
-	r.Step("stubtpm-host starts manager and %d vTPMs and keeps them", guests)
-	l.hostd, err = s.M.Dom0.Start(false, l.log.add, append([]string{hostCommand, "run", "-restart"}, configs...)...)
+	r.Step("stubtpm-host measures and starts manager and %d vTPMs, and keeps them", guests)
+	l.hostd, err = s.M.Dom0.Start(false, l.log.add, append([]string{hostCommand, "run", "-restart", "-measure", imageManifest, "-tell", hostKey}, configs...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -129,8 +133,12 @@ func (l *Life) startGuest(ctx context.Context, g *lifeGuest) error {
 // commands.
 const loadPause = 300 * time.Millisecond
 
+// bootLimit is for a guest that boots beside others on a busy host, which took
+// a minute and a half once; alone it takes ten seconds.
+const bootLimit = 240 * time.Second
+
 func (l *Life) startLoad(ctx context.Context, g *lifeGuest) error {
-	a, err := l.M.ConnectGuest(ctx, g.name, 120*time.Second)
+	a, err := l.M.ConnectGuest(ctx, g.name, bootLimit)
 	if err != nil {
 		return err
 	}

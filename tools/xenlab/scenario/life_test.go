@@ -21,7 +21,9 @@ func TestXenLife(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
 	bridge := filepath.Join(repository, "build/guestbridge")
-	for _, f := range []string{images.Host, bridge} {
+	manifest := filepath.Join(repository, "build/images/manifest.json")
+	images.Extra = map[string]string{imageManifest: manifest}
+	for _, f := range []string{images.Host, bridge, manifest} {
 		if _, err := os.Stat(f); err != nil {
 			t.Fatalf("%v (make images builds it)", err)
 		}

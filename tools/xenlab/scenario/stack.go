@@ -24,6 +24,7 @@ const (
 	vtpmImage    = "/images/vtpm.elf"
 	adminCommand = "/usr/bin/stubtpm"
 	adminKey     = "/admin.key"
+	hostKey      = "/host.key" // may tell the manager which image a domain runs
 )
 
 // Images are host files that a Stack needs in dom0.
@@ -125,11 +126,11 @@ func (s *Stack) StartManager(ctx context.Context) error {
 	}
 	d := s.managerDomain(disk)
 	if first {
-		word, err := s.M.Dom0.Run(ctx, adminCommand+" mgr keygen "+adminKey)
+		words, err := s.M.Dom0.Run(ctx, adminCommand+" mgr keygen "+adminKey+"; "+adminCommand+" mgr keygen --for host "+hostKey)
 		if err != nil {
 			return err
 		}
-		d.Extra = "init " + strings.TrimSpace(word)
+		d.Extra = "init " + strings.Join(strings.Fields(words), " ")
 	}
 	mark, err := s.start(ctx, d, 90*time.Second, managerReady, managerFailed)
 	if err == nil && mark != managerReady {
@@ -156,11 +157,11 @@ func (s *Stack) vtpmDomain(name, uuid, disk string) image.Domain {
 	return d
 }
 
-// Enroll orders the manager to take a new vTPM.
-func (s *Stack) Enroll(ctx context.Context, uuid string) error {
+// Enroll orders the manager to take a new vTPM. Options are those of stubtpm.
+func (s *Stack) Enroll(ctx context.Context, uuid string, options ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
-	_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" enroll "+uuid)
+	_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" enroll "+strings.Join(append([]string{uuid}, options...), " "))
 	return err
 }
 

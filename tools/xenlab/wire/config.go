@@ -10,4 +10,6 @@ type Config struct {
 	Modules  []string `json:"modules"`  // kernel modules, in order
 	Console  string   `json:"console"`  // terminal that carries the protocol
 	Hostname string   `json:"hostname"` // shown by the shell's prompt
+
+	Xenstored []string `json:"xenstored,omitempty"` // further options of xenstored
 }
