@@ -256,10 +256,19 @@ func (d *Device) permanentHandles() []tcg.TPMHandle {
 	return hs
 }
 
+// listBanks lists the present allocation of PCRs; a new one takes its place at
+// the next _TPM_Init.
 func (d *Device) listBanks(l *capList) {
 	l.begin(6)
-	for i := range d.perm.pcrBanks {
-		s := &d.perm.pcrBanks[i]
+	for _, s := range d.perm.pcrBanks {
+		if d.vol.started {
+			b := d.pcrBank(s.Hash)
+			for n := range numPCR {
+				if s.Clear(n); b != nil && b.has(n) {
+					s.Set(n)
+				}
+			}
+		}
 		if uint32(l.n) < l.limit {
 			l.n++
 			s.Marshal(l.w)

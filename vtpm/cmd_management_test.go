@@ -159,10 +159,30 @@ func TestPCRAllocate(t *testing.T) {
 	if read() != 1 {
 		t.Fatal("the bank changed at once")
 	}
+	// TPM2_GetCapability tells what is, not what will be (Part 3, 30.2.1).
+	banks := func() (all int) {
+		_, n, r := x.capability(tcg.TPMRCSuccess, tcg.TPMCapPCRs, 0, 1)
+		for range n {
+			var s tcg.TPMSPCRSelection
+			s.Unmarshal(&r)
+			for p := range numPCR {
+				if s.Hash == tcg.TPMAlgSHA256 && s.Has(p) {
+					all++
+				}
+			}
+		}
+		return all
+	}
+	if n := banks(); n != numPCR {
+		t.Fatalf("%d PCRs of SHA-256 are told before the reset", n)
+	}
 	d.Init()
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCStartup, nil, func(w *tcg.Writer) { w.Uint16(uint16(tcg.TPMSUClear)) })
 	if read() != 0 {
 		t.Fatal("the bank is still there after a reset")
+	}
+	if n := banks(); n != 0 {
+		t.Fatalf("%d PCRs of SHA-256 are told after it", n)
 	}
 }
 

@@ -106,7 +106,7 @@ func (d *Device) readSessions(c *call, r *tcg.Reader) tcg.TPMRC {
 	for area.Len() > 0 {
 		i := c.nSessions
 		if i == maxSessions {
-			return tcg.TPMRCSize
+			return tcg.TPMRCAuthSize
 		}
 		a, rc := d.readSession(c, &area)
 		if rc != tcg.TPMRCSuccess {
