@@ -73,13 +73,15 @@ func mgr(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 func mgrWith(h host, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	m := &mgrRun{host: h, given: map[string]bool{}, stdin: bufio.NewReader(stdin), out: stdout, stderr: stderr}
 	common := m.o.flagSet("mgr", strings.Fields(commonFlags), stderr)
-	if err := common.Parse(args); err != nil || common.NArg() == 0 {
-		mgrUsage(stderr)
-		return helped(err)
-	}
-	if common.Arg(0) == "help" {
+	common.Usage = func() {}
+	err := common.Parse(args)
+	if errors.Is(err, flag.ErrHelp) || err == nil && common.NArg() == 1 && common.Arg(0) == "help" {
 		mgrUsage(stdout)
 		return exitOK
+	}
+	if err != nil || common.NArg() == 0 {
+		mgrUsage(stderr)
+		return exitUsage
 	}
 	o := findOrder(common.Args())
 	if o == nil {
@@ -88,12 +90,13 @@ func mgrWith(h host, args []string, stdin io.Reader, stdout, stderr io.Writer) i
 		return exitUsage
 	}
 	fs := m.o.flagSet("mgr "+o.name, o.flagNames(), stderr)
-	fs.Usage = func() { orderUsage(stderr, o, fs) }
+	fs.Usage = func() {}
 	words, err := parseMixed(fs, common.Args()[len(strings.Fields(o.name)):])
-	if err != nil {
-		return helped(err)
+	if errors.Is(err, flag.ErrHelp) {
+		orderUsage(stdout, o, fs)
+		return exitOK
 	}
-	if least, most := o.counts(); len(words) < least || most >= 0 && len(words) > most {
+	if least, most := o.counts(); err != nil || len(words) < least || most >= 0 && len(words) > most {
 		fmt.Fprintf(stderr, "usage: stubtpm mgr %s\n", synopsis(o))
 		return exitUsage
 	}
@@ -110,14 +113,6 @@ func findOrder(words []string) *order {
 		}
 	}
 	return nil
-}
-
-// helped is the exit code of a command line that was not carried out.
-func helped(err error) int {
-	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	}
-	return exitUsage
 }
 
 // parseMixed takes flags before, between and after the arguments.

@@ -15,7 +15,7 @@ func orders() []order {
 		{name: "enroll", args: "UUID", flags: "group name image replace", help: "let a vTPM be manufactured at its next start", run: enroll,
 			more: "With --image, the vTPM may connect only from a domain that was measured with that image before it ran. With --replace, its disk may hold another TPM, which is lost: for a cloned guest."},
 		{name: "amend", args: "UUID", flags: "name image replace", help: "change what enroll said", run: amend,
-			more: "A flag that is not given changes nothing; --image any lets it run in any domain, --replace=false takes that leave back. Use it before an update of the vTPM's image."},
+			more: "A flag that is not given changes nothing; --image any lets any image connect, --replace=false ends what --replace allowed. Use it before an update of the vTPM's image."},
 		{name: "suspend", args: "UUID", help: "keep a vTPM from starting and from writing", run: uuidOrder(suspend)},
 		{name: "resume", args: "UUID", help: "end a suspend", run: uuidOrder(resume)},
 		{name: "destroy", args: "UUID", flags: "yes", help: "erase the key of a vTPM: its state is lost for ever", run: destroy},

@@ -36,13 +36,13 @@ func TestTables(t *testing.T) {
 		if !strings.Contains(man, `\fB`+roff(o.name)+`\fR`) {
 			t.Errorf("%s is not in the manual page", o.name)
 		}
-		code, _, errs := h.run("", append(strings.Fields(o.name), "--help")...)
-		if code != exitOK || !strings.Contains(errs, "usage: stubtpm mgr "+o.name) {
-			t.Errorf("%s --help: %d, %s", o.name, code, errs)
+		code, text, _ := h.run("", append(strings.Fields(o.name), "--help")...)
+		if code != exitOK || !strings.Contains(text, "usage: stubtpm mgr "+o.name) {
+			t.Errorf("%s --help: %d, %s", o.name, code, text)
 		}
 		for _, f := range o.flagNames() {
-			if !strings.Contains(errs, "  "+flagSynopsis(f)) {
-				t.Errorf("%s --help does not tell %s:\n%s", o.name, f, errs)
+			if !strings.Contains(text, "  "+flagSynopsis(f)) {
+				t.Errorf("%s --help does not tell %s:\n%s", o.name, f, text)
 			}
 		}
 		if found := findOrder(append(strings.Fields(o.name), "x")); found == nil || found.name != o.name {
