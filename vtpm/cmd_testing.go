@@ -23,7 +23,7 @@ func (d *Device) selfTest(c *call) error {
 }
 
 // incrementalSelfTest is TPM2_IncrementalSelfTest. All that is asked for is
-// tested before the answer, so that nothing is left to do.
+// tested before the answer, which has what was not tested yet.
 func (d *Device) incrementalSelfTest(c *call) error {
 	var algs tcg.TPMLAlg
 	r := c.reader()
@@ -31,14 +31,28 @@ func (d *Device) incrementalSelfTest(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	if err := d.runSelfTests(false, algs); err != nil {
-		return err
+	if len(algs) != 0 {
+		if err := d.runSelfTests(false, algs); err != nil {
+			return err
+		}
 	}
-	tcg.TPMLAlg(nil).Marshal(&c.out)
+	tcg.TPMLAlg(d.untested()).Marshal(&c.out)
 	return nil
 }
 
-// getTestResult is TPM2_GetTestResult. In failure mode it tells what failed.
+// untested lists the algorithms of the profile whose known answers were not
+// computed yet.
+func (d *Device) untested() (algs []tcg.TPMAlgID) {
+	for _, a := range d.tests.ToDo() {
+		if d.profile.HasAlg(a) {
+			algs = append(algs, a)
+		}
+	}
+	return algs
+}
+
+// getTestResult is TPM2_GetTestResult. In failure mode it tells what failed;
+// before TPM2_SelfTest, that not all was needed yet (TPM_RC_NEEDS_TEST).
 func (d *Device) getTestResult(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
@@ -49,7 +63,11 @@ func (d *Device) getTestResult(c *call) error {
 		c.out.Uint32(uint32(tcg.TPMRCFailure))
 		return nil
 	}
+	result := tcg.TPMRCSuccess
+	if len(d.untested()) != 0 {
+		result = tcg.TPMRCNeedsTest
+	}
 	c.out.Sized(nil)
-	c.out.Uint32(uint32(tcg.TPMRCSuccess))
+	c.out.Uint32(uint32(result))
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+
+	"stubtpm/vtpm/tcg"
 )
 
 // TestFailureMode: an algorithm whose known answer is not met puts the device
@@ -56,5 +58,43 @@ func TestSelfTestPasses(t *testing.T) {
 	}
 	if what, rc := testResult(d); what != "" || rc != 0 {
 		t.Fatalf("GetTestResult: %q, %#x", what, rc)
+	}
+}
+
+// TestIncrementalSelfTest: an algorithm is tested when it is asked for, and what
+// was not is told, until TPM2_SelfTest (Part 3, 10.3 and 10.4).
+func TestIncrementalSelfTest(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	left := func(algs ...tcg.TPMAlgID) map[tcg.TPMAlgID]bool {
+		r := x.want(tcg.TPMRCSuccess, tcg.TPMCCIncrementalSelfTest, nil, func(w *tcg.Writer) { tcg.TPMLAlg(algs).Marshal(w) })
+		m := map[tcg.TPMAlgID]bool{}
+		for n := r.Uint32(); n > 0; n-- {
+			m[tcg.TPMAlgID(r.Uint16())] = true
+		}
+		return m
+	}
+	first := left()
+	if !first[tcg.TPMAlgECDSA] || !first[tcg.TPMAlgRSA] || first[tcg.TPMAlgSHA256] || len(left()) != len(first) {
+		t.Fatalf("at first to do: %v", first)
+	}
+	for a := range first {
+		if !d.profile.HasAlg(a) {
+			t.Errorf("algorithm %#x is not in the profile", uint16(a))
+		}
+	}
+	if _, rc := testResult(d); tcg.TPMRC(rc) != tcg.TPMRCNeedsTest {
+		t.Errorf("GetTestResult: %#x", rc)
+	}
+	if then := left(tcg.TPMAlgECDSA); then[tcg.TPMAlgECDSA] || len(then) != len(first)-1 {
+		t.Errorf("after the test of one algorithm: %v", then)
+	}
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCSelfTest, nil, func(w *tcg.Writer) { w.YesNo(false) })
+	if last := left(); len(last) != 0 {
+		t.Errorf("after TPM2_SelfTest: %v", last)
+	}
+	if _, rc := testResult(d); rc != 0 {
+		t.Errorf("GetTestResult: %#x", rc)
 	}
 }
