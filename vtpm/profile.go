@@ -14,7 +14,7 @@ func checkProfile(p *tcg.Profile) error {
 		if !p.HasAlg(a) || a == tcg.TPMAlgNull {
 			continue
 		}
-		if algAttributes(a) == 0 || a.IsHash() && !tpmcrypto.HasHash(a) {
+		if algAttributes(a) == 0 || a.IsHash() && !tpmcrypto.HasHash(a) || a == tcg.TPMAlgSM2 && !tpmcrypto.HasSM {
 			return fmt.Errorf("profile: algorithm %#04x is not in this build", uint16(a))
 		}
 		for _, n := range []int{128, 192, 256} {

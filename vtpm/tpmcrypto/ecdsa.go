@@ -84,6 +84,9 @@ func (k *ECCPrivate) SignECDSADeterministic(alg tcg.TPMAlgID, digest []byte) (si
 	if err := digestOK(alg, digest); err != nil {
 		return sig, err
 	}
+	if cryptoHash(alg) == 0 {
+		return sig, ErrHash
+	}
 	std := k.standard()
 	if std == nil {
 		return sig, ErrFault

@@ -37,6 +37,9 @@ func (k *ECCPrivate) ZGen2Phase(scheme tcg.TPMAlgID, r []byte, qs, qe Point) (z1
 		sum := c.add(qe, c.mul(qs, c.avf(qe, 0).Bytes(c.order)))
 		return c.mulOrInfinity(sum, t), Point{}, nil
 	case tcg.TPMAlgSM2:
+		if !HasSM {
+			break
+		}
 		own := c.baseMul(r)
 		// t = d + r*avf(own); Z = [t](qs + [avf(qe)]qe)
 		t := c.avf(own, 1).Mul(rn, c.order).Add(k.nat(), c.order)

@@ -52,6 +52,9 @@ func TestZGen2Phase(t *testing.T) {
 	for _, id := range Curves() {
 		a, b, ea, eb := newKey(t, id), newKey(t, id), newKey(t, id), newKey(t, id)
 		for _, scheme := range []tcg.TPMAlgID{tcg.TPMAlgECDH, tcg.TPMAlgECMQV, tcg.TPMAlgSM2} {
+			if scheme == tcg.TPMAlgSM2 && !HasSM {
+				continue
+			}
 			z1, z2, err := a.ZGen2Phase(scheme, ea.Scalar(), b.Q, eb.Q)
 			if err != nil {
 				t.Fatal(err)
@@ -93,7 +96,7 @@ func TestZGen2Phase(t *testing.T) {
 			t.Errorf("%#x: MQV with infinity: %x, %v", id, z, err)
 		}
 		f--
-		if z, _, err := a.ZGen2Phase(tcg.TPMAlgSM2, ea.Scalar(), static(new(big.Int).Neg(e.Mul(e, avf(eb.Q)))), eb.Q); err != ErrInfinity || !z.Infinity() {
+		if z, _, err := a.ZGen2Phase(tcg.TPMAlgSM2, ea.Scalar(), static(new(big.Int).Neg(e.Mul(e, avf(eb.Q)))), eb.Q); HasSM && (err != ErrInfinity || !z.Infinity()) {
 			t.Errorf("%#x: SM2 with infinity: %x, %v", id, z, err)
 		}
 		if _, _, err := a.ZGen2Phase(tcg.TPMAlgECDAA, ea.Scalar(), b.Q, eb.Q); err != ErrScheme {

@@ -21,14 +21,15 @@ const (
 
 // Hashes lists the supported hash algorithms, in the order of their ids.
 func Hashes() []tcg.TPMAlgID {
-	return []tcg.TPMAlgID{
-		tcg.TPMAlgSHA1, tcg.TPMAlgSHA256, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512,
-		tcg.TPMAlgSHA3256, tcg.TPMAlgSHA3384, tcg.TPMAlgSHA3512,
+	all := []tcg.TPMAlgID{tcg.TPMAlgSHA1, tcg.TPMAlgSHA256, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512}
+	if HasSM {
+		all = append(all, tcg.TPMAlgSM3256)
 	}
+	return append(all, tcg.TPMAlgSHA3256, tcg.TPMAlgSHA3384, tcg.TPMAlgSHA3512)
 }
 
 // HasHash tells whether alg is a hash algorithm that this package computes.
-func HasHash(alg tcg.TPMAlgID) bool { return cryptoHash(alg) != 0 }
+func HasHash(alg tcg.TPMAlgID) bool { return DigestSize(alg) != 0 }
 
 // DigestSize returns the size in bytes of alg's digest, and 0 if alg is no
 // supported hash algorithm.
@@ -42,6 +43,10 @@ func DigestSize(alg tcg.TPMAlgID) int {
 		return 48
 	case tcg.TPMAlgSHA512, tcg.TPMAlgSHA3512:
 		return 64
+	case tcg.TPMAlgSM3256:
+		if HasSM {
+			return 32
+		}
 	}
 	return 0
 }
@@ -60,6 +65,10 @@ func BlockSize(alg tcg.TPMAlgID) int {
 		return 104
 	case tcg.TPMAlgSHA3512:
 		return 72
+	case tcg.TPMAlgSM3256:
+		if HasSM {
+			return 64
+		}
 	}
 	return 0
 }
@@ -81,6 +90,8 @@ func NewHash(alg tcg.TPMAlgID) hash.Hash {
 		return sha3.New384()
 	case tcg.TPMAlgSHA3512:
 		return sha3.New512()
+	case tcg.TPMAlgSM3256:
+		return newSM3()
 	}
 	return nil
 }
@@ -140,6 +151,8 @@ func sumOne(dst []byte, alg tcg.TPMAlgID, b []byte) []byte {
 	case tcg.TPMAlgSHA3512:
 		d := sha3.Sum512(b)
 		return append(dst, d[:]...)
+	case tcg.TPMAlgSM3256:
+		return sumSM3(dst, b)
 	}
 	return nil
 }
@@ -176,7 +189,8 @@ func RestoreHash(alg tcg.TPMAlgID, state []byte) (hash.Hash, error) {
 	return h, nil
 }
 
-// cryptoHash names alg as the standard library does, or returns 0.
+// cryptoHash names alg as the standard library does, or returns 0 for what it
+// has not.
 func cryptoHash(alg tcg.TPMAlgID) crypto.Hash {
 	switch alg {
 	case tcg.TPMAlgSHA1:

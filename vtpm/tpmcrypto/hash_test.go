@@ -20,7 +20,7 @@ func unhex(t testing.TB, s string) []byte {
 
 func TestHashes(t *testing.T) {
 	t.Parallel()
-	if len(katDigests) != len(Hashes()) {
+	if n := len(Hashes()); len(katDigests) != n && HasSM {
 		t.Fatalf("%d vectors for %d hashes", len(katDigests), len(Hashes()))
 	}
 	long := bytes.Repeat([]byte("0123456789abcdef"), 100)
@@ -45,7 +45,7 @@ func TestHashes(t *testing.T) {
 			t.Errorf("%#x: Sum of long parts differs", alg)
 		}
 	}
-	if Sum(nil, tcg.TPMAlgNull, nil) != nil || NewHash(tcg.TPMAlgSM3256) != nil ||
+	if Sum(nil, tcg.TPMAlgNull, nil) != nil || NewHash(tcg.TPMAlgSHA256192) != nil ||
 		DigestSize(tcg.TPMAlgAES) != 0 || HasHash(tcg.TPMAlgNull) {
 		t.Error("an unsupported hash was accepted")
 	}

@@ -3,12 +3,13 @@ package tpmcrypto
 import "stubtpm/vtpm/tcg"
 
 // katDigests are the digests of "abc" in the examples of FIPS 180-4 and FIPS
-// 202 that NIST publishes.
+// 202 that NIST publishes, and of GB/T 32905-2016, annex A.
 var katDigests = map[tcg.TPMAlgID]string{
 	tcg.TPMAlgSHA1:    "a9993e364706816aba3e25717850c26c9cd0d89d",
 	tcg.TPMAlgSHA256:  "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
 	tcg.TPMAlgSHA384:  "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7",
 	tcg.TPMAlgSHA512:  "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+	tcg.TPMAlgSM3256:  "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0",
 	tcg.TPMAlgSHA3256: "3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532",
 	tcg.TPMAlgSHA3384: "ec01498288516fc926459f58e2c6ad8df9b473cb0fc08c2596da7cf0e49be4b298d88cea927ac7f539f1edf228376d25",
 	tcg.TPMAlgSHA3512: "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0",

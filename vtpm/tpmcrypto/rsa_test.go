@@ -60,6 +60,9 @@ func TestRSAAgainstStandard(t *testing.T) {
 		for _, alg := range Hashes() {
 			digest := Sum(nil, alg, []byte("message"))
 			h := cryptoHash(alg)
+			if h == 0 { // SM3: TestRSASM3
+				continue
+			}
 			s, err := k.SignPKCS1v15(alg, digest)
 			if err != nil {
 				t.Fatalf("%d %#x: %v", nbits, alg, err)

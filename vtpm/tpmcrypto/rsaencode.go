@@ -7,7 +7,7 @@ import (
 )
 
 // digestInfo returns the DER in front of a digest in RSASSA-PKCS1-v1_5 (RFC
-// 8017, 9.2, note 1; FIPS 202 for SHA-3), or nil for an algorithm without one.
+// 8017, 9.2, note 1; FIPS 202 for SHA-3, GM/T 0006 for SM3), or nil for an algorithm without one.
 func digestInfo(alg tcg.TPMAlgID) []byte {
 	id := map[tcg.TPMAlgID]byte{
 		tcg.TPMAlgSHA256: 1, tcg.TPMAlgSHA384: 2, tcg.TPMAlgSHA512: 3,
@@ -15,6 +15,8 @@ func digestInfo(alg tcg.TPMAlgID) []byte {
 	}[alg]
 	n := byte(DigestSize(alg))
 	switch {
+	case alg == tcg.TPMAlgSM3256: // 1.2.156.10197.1.401
+		return []byte{0x30, 0x30, 0x30, 12, 6, 8, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 1, 0x83, 0x11, 5, 0, 4, 32}
 	case alg == tcg.TPMAlgSHA1:
 		return []byte{0x30, 0x21, 0x30, 9, 6, 5, 0x2b, 0x0e, 3, 2, 0x1a, 5, 0, 4, 20}
 	case id == 0:
@@ -63,6 +65,24 @@ func encodePSS(alg tcg.TPMAlgID, digest, salt []byte, size int) ([]byte, error) 
 	copy(em[dbLen:], h)
 	em[size-1] = 0xbc
 	return em, nil
+}
+
+// saltPSS finds the salt in an encoding of encodePSS, which is spoiled. It
+// checks only what it needs to: whoever has the salt encodes again.
+func saltPSS(alg tcg.TPMAlgID, em []byte) ([]byte, error) {
+	dbLen := len(em) - DigestSize(alg) - 1
+	if dbLen < 1 {
+		return nil, ErrSignature
+	}
+	db := em[:dbLen]
+	subtle.XORBytes(db, db, MGF1(alg, em[dbLen:len(em)-1], dbLen))
+	db[0] &= 0x7f
+	for i, b := range db {
+		if b == 1 {
+			return db[i+1:], nil
+		}
+	}
+	return nil, ErrSignature
 }
 
 // decodeOAEP reverses EME-OAEP (RFC 8017, 7.1.2, step 3), in constant time but

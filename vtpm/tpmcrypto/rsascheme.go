@@ -1,6 +1,7 @@
 package tpmcrypto
 
 import (
+	"bytes"
 	"crypto/rsa"
 	"io"
 
@@ -81,8 +82,31 @@ func (k *RSAPublic) VerifyPSS(alg tcg.TPMAlgID, digest, sig []byte) error {
 	if err := digestOK(alg, digest); err != nil {
 		return err
 	}
+	if cryptoHash(alg) == 0 {
+		return k.ownVerifyPSS(alg, digest, sig)
+	}
 	opts := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthAuto}
 	if rsa.VerifyPSS(&k.std, cryptoHash(alg), digest, sig, opts) != nil {
+		return ErrSignature
+	}
+	return nil
+}
+
+// ownVerifyPSS is VerifyPSS for a hash algorithm that crypto/rsa does not know.
+func (k *RSAPublic) ownVerifyPSS(alg tcg.TPMAlgID, digest, sig []byte) error {
+	if len(sig) != k.Size() {
+		return ErrSignature
+	}
+	em, err := k.Raw(sig)
+	if err != nil {
+		return ErrSignature
+	}
+	salt, err := saltPSS(alg, bytes.Clone(em))
+	if err != nil {
+		return err
+	}
+	want, err := encodePSS(alg, digest, salt, k.Size())
+	if err != nil || !Equal(want, em) {
 		return ErrSignature
 	}
 	return nil

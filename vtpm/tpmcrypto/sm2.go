@@ -1,3 +1,5 @@
+//go:build !nosm
+
 package tpmcrypto
 
 import (

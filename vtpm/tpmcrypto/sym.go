@@ -23,13 +23,15 @@ func CipherBlockSize(alg tcg.TPMAlgID, keyBits int) int {
 		return camellia.BlockSize
 	case alg == tcg.TPMAlgTDES && (keyBits == 128 || keyBits == 192):
 		return des.BlockSize
+	case HasSM && alg == tcg.TPMAlgSM4 && keyBits == 128:
+		return 16
 	}
 	return 0
 }
 
 // NewCipher returns the block cipher alg under key. The length of the key
 // decides its variant: AES and Camellia with 16, 24 or 32 octets; TDES with
-// 16 (two keys) or 24. ErrSymmetric for anything else.
+// 16 (two keys) or 24; SM4 with 16. ErrSymmetric for anything else.
 func NewCipher(alg tcg.TPMAlgID, key []byte) (cipher.Block, error) {
 	if CipherBlockSize(alg, len(key)*8) == 0 {
 		return nil, ErrSymmetric
@@ -39,6 +41,8 @@ func NewCipher(alg tcg.TPMAlgID, key []byte) (cipher.Block, error) {
 		return aes.NewCipher(key)
 	case tcg.TPMAlgCamellia:
 		return camellia.New(key)
+	case tcg.TPMAlgSM4:
+		return newSM4(key)
 	case tcg.TPMAlgTDES:
 		if len(key) == 16 {
 			var k [24]byte
