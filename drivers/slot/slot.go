@@ -181,8 +181,8 @@ func (s *Store) Load(key []byte, want *Version) ([]byte, Version, error) {
 	for slot := range 2 {
 		state, v, err := s.read(slot, key)
 		switch {
-		case errors.Is(err, ErrCorrupt) && want != nil && v.Sequence < want.Sequence:
-			// Each state may have a key of its own, so an old image does not open. Its
+		case errors.Is(err, ErrCorrupt) && want != nil && v.Sequence != want.Sequence:
+			// Each state may have a key of its own, so another image does not open. Its
 			// number is not authentic then, and serves to say what seems to be wrong.
 			why = worse(why, stale(v))
 		case err != nil:
