@@ -290,3 +290,53 @@ func TestPolicySecretBySession(t *testing.T) {
 		t.Errorf("TPM2_PolicySecret: %#x", uint32(rc))
 	}
 }
+
+// TestPolicyCheckOrder: of several faults of a policy session the first in the
+// order of Part 3, 5.6, item 8, is told.
+func TestPolicyCheckOrder(t *testing.T) {
+	t.Parallel()
+	d, _, _, now := timedDevice(t)
+	x := rawTPM{t, d}
+	*now = 10 * time.Second
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCSetPrimaryPolicy, handles(tcg.TPMRHOwner), func(w *tcg.Writer) {
+		w.Sized(make([]byte, 32)) // that of a session to which nothing was added
+		w.Uint16(uint16(tcg.TPMAlgSHA256))
+	})
+	s := x.session(tcg.TPMSEPolicy)
+	var w tcg.Writer
+	w.Uint16(uint16(tcg.TPMSTSessions))
+	w.Uint32(0)
+	w.Uint32(uint32(tcg.TPMCCClockRateAdjust))
+	w.Uint32(uint32(tcg.TPMRHOwner))
+	w.Uint32(9)
+	w.Uint32(uint32(s))
+	w.Bytes([]byte{0, 0, byte(tcg.TPMASessionContinueSession), 0, 0})
+	w.Uint8(0)
+	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
+	p := d.session(s).policy
+	// Each fault goes away when its code was told.
+	faults := []struct {
+		set, mend func()
+		want      tcg.TPMRC
+	}{
+		{func() { p.timeout, p.epoch = 1, d.vol.timeEpoch }, func() { p.timeout = 0 }, tcg.TPMRCExpired.S(1)},
+		{func() { p.cpHash = make([]byte, 32) }, func() { p.cpHash = nil }, tcg.TPMRCPolicyFail.S(1)},
+		{func() { p.commandCode = tcg.TPMCCClear }, func() { p.commandCode = 0 }, tcg.TPMRCPolicyCC.S(1)},
+		{func() { p.digest[0] = 1 }, func() { p.digest[0] = 0 }, tcg.TPMRCPolicyFail.S(1)},
+		{func() { p.pcrChecked, p.pcrCounter = true, d.reset.pcrUpdateCounter+1 }, func() { p.pcrChecked = false }, tcg.TPMRCPCRChanged},
+		{func() { p.locality = 2 }, func() { p.locality = 0 }, tcg.TPMRCLocality},
+		{func() { p.presenceNeeded = true }, func() { p.presenceNeeded = false }, tcg.TPMRCPP.S(1)},
+	}
+	for _, c := range faults {
+		c.set()
+	}
+	for _, c := range faults {
+		if got := tcg.TPMRC(be32(d.Execute(0, w.B)[6:])); got != c.want {
+			t.Errorf("%#x, not %#x", uint32(got), uint32(c.want))
+		}
+		c.mend()
+	}
+	if r := d.Execute(0, w.B); !ok(r) {
+		t.Errorf("without a fault: %x", r)
+	}
+}

@@ -76,57 +76,48 @@ func (p *policyState) updateRef(hash tcg.TPMAlgID, code tcg.TPMCC, name, ref []b
 func (p *policyState) reset0() { clear(p.digest) }
 
 // checkPolicy checks session i, a policy session, against the entity that it
-// authorizes (Part 1, "Policy Session Usage").
+// authorizes, in the order of Part 3, 5.6, items 6 and 8.
 func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 	a := &c.sessions[i]
 	p := a.s.policy
-	entity := d.entityPolicy(a.handle)
-	if entity.hash != a.s.hash || !equal(entity.digest, p.digest) {
+	if role := c.spec.Handles[i].Role; p.commandCode == 0 && role != tcg.RoleUser && handleType(a.handle) != tcg.TPMHTPermanent {
+		return tcg.TPMRCPolicyFail // ADMIN and DUP need a policy that names the command
+	}
+	if p.timeout != 0 && (p.epoch != d.vol.timeEpoch || p.timeout < d.timeNow()) {
+		return tcg.TPMRCExpired
+	}
+	for _, h := range []struct {
+		want []byte
+		have func(tcg.TPMAlgID) []byte
+	}{{p.cpHash, c.cpHash}, {p.nameHash, c.nameHash}, {p.parametersHash, c.parametersHash}} {
+		if h.want != nil && !equal(h.want, h.have(a.s.hash)) {
+			return tcg.TPMRCPolicyFail
+		}
+	}
+	if p.commandCode != 0 && p.commandCode != c.spec.Code {
+		return tcg.TPMRCPolicyCC
+	}
+	if entity := d.entityPolicy(a.handle); entity.hash != a.s.hash || !equal(entity.digest, p.digest) {
 		return tcg.TPMRCPolicyFail
 	}
 	if p.pcrChecked && p.pcrCounter != d.reset.pcrUpdateCounter {
 		return tcg.TPMRCPCRChanged
 	}
-	if p.timeout != 0 && (p.epoch != d.vol.timeEpoch || p.timeout < d.timeNow()) {
-		return tcg.TPMRCExpired
+	if p.locality != 0 && !localityIn(p.locality, c.locality) {
+		return tcg.TPMRCLocality
 	}
-	if p.commandCode != 0 {
-		if p.commandCode != c.spec.Code {
-			return tcg.TPMRCPolicyCC
-		}
-	} else if role := c.spec.Handles[i].Role; role == tcg.RoleAdmin || role == tcg.RoleDup {
-		// These roles need a policy that names the command; for NV indices
-		// and objects alike (Part 1, "Admin Role", "Dup Role").
-		if handleType(a.handle) != tcg.TPMHTPermanent {
-			return tcg.TPMRCPolicyFail
-		}
+	if p.templateHash != nil && !equal(p.templateHash, c.templateHash(a.s.hash)) {
+		return tcg.TPMRCPolicyFail
 	}
+	// Without a place in that order.
 	if p.transport != nil {
 		return tcg.TPMRCChannel // commands do not come by SPDM here
 	}
 	if p.presenceNeeded && !d.vol.physicalPresence {
 		return tcg.TPMRCPP
 	}
-	if p.locality != 0 && !localityIn(p.locality, c.locality) {
-		return tcg.TPMRCLocality
-	}
-	if p.cpHash != nil && !equal(p.cpHash, c.cpHash(a.s.hash)) {
+	if x := d.perm.nv[a.handle]; p.nvWrittenChecked && (x == nil || x.written() != p.nvWritten) {
 		return tcg.TPMRCPolicyFail
-	}
-	if p.nameHash != nil && !equal(p.nameHash, c.nameHash(a.s.hash)) {
-		return tcg.TPMRCPolicyFail
-	}
-	if p.parametersHash != nil && !equal(p.parametersHash, c.parametersHash(a.s.hash)) {
-		return tcg.TPMRCPolicyFail
-	}
-	if p.templateHash != nil && !equal(p.templateHash, c.templateHash(a.s.hash)) {
-		return tcg.TPMRCPolicyFail
-	}
-	if p.nvWrittenChecked {
-		x := d.perm.nv[a.handle]
-		if x == nil || x.written() != p.nvWritten {
-			return tcg.TPMRCPolicyFail
-		}
 	}
 	if c.spec.Code == tcg.TPMCCPolicySecret && !p.authNeeded && !p.passwordNeeded {
 		return tcg.TPMRCMode // the secret has to be proven (Part 3, 23.4.1)
