@@ -236,9 +236,10 @@ func (d *Device) flushContext(c *call) error {
 	return nil
 }
 
-// evictControl is TPM2_EvictControl.
+// evictControl is TPM2_EvictControl. Since version 1.85 an object may be
+// persistent of which only the public part is loaded.
 //
-//	TPM_RC_ATTRIBUTES   temporary, external or stClear object, or public part only
+//	TPM_RC_ATTRIBUTES   stClear object, or one of the null or a limited hierarchy
 //	TPM_RC_HIERARCHY    the object is of a hierarchy that auth does not control
 //	TPM_RC_HANDLE       a persistent object to be removed has another handle
 //	TPM_RC_RANGE        the handle is outside the range of the hierarchy
@@ -253,7 +254,7 @@ func (d *Device) evictControl(c *call) error {
 	auth, h := c.handles[0], c.handles[1]
 	target := tcg.TPMHandle(persistent)
 	o := d.object(h)
-	if o.external || o.publicOnly || o.seq != nil || o.hierarchy == tcg.TPMRHNull || isLimited(o.hierarchy) {
+	if o.seq != nil || o.hierarchy == tcg.TPMRHNull || isLimited(o.hierarchy) {
 		return tcg.TPMRCAttributes.H(2)
 	}
 	if handleType(h) == tcg.TPMHTPersistent {

@@ -61,3 +61,59 @@ func TestStorageKeyMode(t *testing.T) {
 	x.create(tcg.TPMRCMode.P(2), tcg.TPMRHOwner, symmetric(tcg.TPMAlgCMAC))
 	x.create(tcg.TPMRCSymmetric.P(2), tcg.TPMRHOwner, asymmetric(tcg.TPMAlgCMAC))
 }
+
+// TestPersistentPublicKey: a public key of a hierarchy may be made persistent
+// (Part 3, 28.5.1, since version 1.85); it verifies after a restart, and has
+// nothing to be authorized with.
+func TestPersistentPublicKey(t *testing.T) {
+	t.Parallel()
+	d, s, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	signer, public, _ := x.eccKey(tcg.TPMAObjectSignEncrypt, noScheme, noSym)
+	load := func(h tcg.TPMHandle) tcg.TPMHandle {
+		rc, key, _ := x.send(tcg.TPMCCLoadExternal, nil, func(w *tcg.Writer) {
+			w.Sized(nil)
+			public.Marshal2B(w)
+			w.Uint32(uint32(h))
+		})
+		if rc != tcg.TPMRCSuccess {
+			t.Fatalf("TPM2_LoadExternal: %#x", uint32(rc))
+		}
+		return key
+	}
+	const persistent = 0x81000123
+	evict := func(rc tcg.TPMRC, key tcg.TPMHandle) {
+		t.Helper()
+		x.want(rc, tcg.TPMCCEvictControl, handles(tcg.TPMRHOwner, key), func(w *tcg.Writer) { w.Uint32(persistent) })
+	}
+	scheme := func(w *tcg.Writer) {
+		w.Uint16(uint16(tcg.TPMAlgECDSA))
+		w.Uint16(uint16(tcg.TPMAlgSHA256))
+	}
+	ticket := tcg.NullTicket(tcg.TPMSTHashCheck)
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCSign, handles(signer), func(w *tcg.Writer) {
+		w.Sized(make([]byte, 32))
+		scheme(w)
+		ticket.Marshal(w)
+	})
+	signature := bytes.Clone(r.Rest())
+	evict(tcg.TPMRCAttributes.H(2), load(tcg.TPMRHNull))
+	evict(tcg.TPMRCSuccess, load(tcg.TPMRHOwner))
+	d, err := Load(Config{Store: s}, s.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Execute(0, startupClear)
+	x.d = d
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCVerifySignature, handles(persistent), func(w *tcg.Writer) {
+		w.Sized(make([]byte, 32))
+		w.Bytes(signature)
+	})
+	x.want(tcg.TPMRCAuthUnavailable, tcg.TPMCCSign, handles(persistent), func(w *tcg.Writer) {
+		w.Sized(make([]byte, 32))
+		scheme(w)
+		ticket.Marshal(w)
+	})
+	evict(tcg.TPMRCSuccess, persistent)
+	x.want(tcg.TPMRCHandle.H(1), tcg.TPMCCReadPublic, handles(persistent), nil)
+}

@@ -409,6 +409,29 @@ var Differences = []Difference{
 				r[ours].rc&0xBF == tcg.TPMRCRange && r[other].rc&0xBF == tcg.TPMRCValue
 		},
 	},
+	{
+		Name:      "policy session wrong in two ways",
+		Paragraph: "Part 3, 5.6, item 8: expiry, cpHash, command code, digest, PCRs, locality, in this order",
+		Reason:    "swtpm looks at the digest before the command code",
+		match: func(c *command, r *pair[response]) bool {
+			fault := func(rc tcg.TPMRC) bool {
+				switch rc &^ 0xF00 {
+				case tcg.TPMRCExpired, tcg.TPMRCPolicyFail, tcg.TPMRCPolicyCC, tcg.TPMRCPP:
+					return rc&0x800 != 0
+				}
+				return rc == tcg.TPMRCPCRChanged || rc == tcg.TPMRCLocality
+			}
+			return fault(r[ours].rc) && fault(r[other].rc)
+		},
+	},
+	{
+		Name:      "public keys made persistent",
+		Paragraph: "Part 3, 28.5.1: allowed since version 1.85",
+		Reason:    "swtpm refuses objects without a private part (TPM_RC_ATTRIBUTES)",
+		match: func(c *command, r *pair[response]) bool {
+			return c.code == tcg.TPMCCEvictControl && r[other].rc == 0x282
+		},
+	},
 }
 
 // codes matches a pair of response codes.
