@@ -5,10 +5,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto/weierstrass"
 )
 
-// otherCurves are the curves that the standard library lacks. None of the
-// packages looked at (golang.org/x/crypto/bn256, cloudflare/circl,
-// consensys/gnark-crypto) has TPM_ECC_BN_P256: their BN curves have other
-// primes.
+// otherCurves are the curves that the standard library lacks. The doc comment
+// of package weierstrass tells why none comes from a library.
 var otherCurves = map[tcg.TPMECCCurve]hexCurve{
 	// FIPS 186-4, D.1.2.1.
 	tcg.TPMECCNistP192: {

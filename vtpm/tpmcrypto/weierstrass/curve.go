@@ -7,6 +7,24 @@
 // all operations take the same time whatever the scalar and the points are.
 package weierstrass
 
+// Why TPM_ECC_BN_P256 has no library. These were looked at:
+//
+//   - golang.org/x/crypto/bn256 has the BN curve of another u (1868033^3) and so
+//     another prime; it is deprecated, and says of itself that it is not constant
+//     time, and that cloudflare/bn256 has the same curve.
+//   - cloudflare/circl v1.6.5 has no BN curve, consensys/gnark-crypto that of
+//     254 bits which Ethereum uses, and emmansun/gmsm v0.30.0 that of SM9.
+//   - hyperledger/fabric-amcl has this very curve, as FP256BN: 14,600
+//     generated lines for pairings, which ECDAA on the side of the TPM does not
+//     need, without a tagged version, last published in June 2023; its G1mul
+//     branches on what the scalar is. It is good as a witness: the tests
+//     compare points that it computed.
+//
+// A TPM needs of the curve what it needs of any other: multiples and sums of
+// points. So this package has one generic arithmetic for all the curves that
+// the standard library lacks, small enough to be read, and tested on the curves
+// that the library has.
+
 import "errors"
 
 // Params describe a curve, with big-endian numbers of equal length, the first
