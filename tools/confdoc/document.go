@@ -18,8 +18,11 @@ Trusted Platform Module 2.0 Library, version 1.85.
 
 ## Commands
 
-%d of %d commands of version 1.85 are implemented. "Since" is the revision that
-brought the command. Suites: those of the next section, by number, in which the
+%d of %d commands of version 1.85 are implemented. Of the %d up to version 1.84 those that
+are not belong to parts that a TPM may be without (see below):
+%s.
+
+"Since" is the revision that brought the command. Suites: those of the next section, by number, in which the
 device carried the command out at least once. Tested by: E, each implemented
 command is sent once and known to the device (tools/confdoc, and over the socket in
 tools/hosted); D, generated with valid parameters and compared with swtpm
@@ -48,8 +51,8 @@ const absent = `
   TPM2_FirmwareRead: the device's program is replaced from outside, as a file,
   and measured by whoever starts it. It has no firmware to hand out. %s
 - Attached components (TPM2_AC_GetCapability, TPM2_AC_Send,
-  TPM2_Policy_AC_SendSelect): none can be attached; version 1.85 deprecates the
-  commands. %s
+  TPM2_Policy_AC_SendSelect): none can be attached; the commands are deprecated
+  since version 1.84. Their handle type is an empty list for TPM2_GetCapability. %s
 
 - The eight commands that version 1.85 added for post-quantum keys
   (TPM2_VerifySequenceComplete to TPM2_SignSequenceStart, 0x1A3 to 0x1AA) come
@@ -64,6 +67,16 @@ defines no such capability, and this device has none of its own
 the platform (Part 1, 40.3), and here it is a line in the log, and shown by
 TPM_CAP_ACT. Firmware- and SVN-limited hierarchies are there where who starts the
 device gives it secrets of its firmware; elsewhere their handles are TPM_RC_VALUE.
+
+## Where the text is not followed
+
+- No userWithAuth, or adminWithPolicy, and a password or HMAC: TPM_RC_AUTH_UNAVAILABLE,
+  as other TPMs say and as Part 2, Table 18 describes the code; Part 3, 5.6, items 5.1
+  and 7.1 name TPM_RC_AUTH_TYPE and TPM_RC_POLICY_FAIL.
+- A session's handle that is none of a session: TPM_RC_VALUE, of TPMI_SH_AUTH_SESSION
+  (Part 2); Part 3, 5.5, item 4.1 names TPM_RC_HANDLE.
+- TPMA_PERMANENT (Part 2, 8.6): ownerAuthSet and the others tell that the value is not
+  empty, not that it was set.
 
 ## Differences to other TPMs
 
@@ -86,14 +99,21 @@ func document() ([]byte, error) {
 		return nil, err
 	}
 	all := commands()
-	n := 0
+	n, before := 0, 0
+	var without []string
 	for _, s := range all {
 		if have[s.Code] {
 			n++
 		}
+		if s.Since == "1.85" {
+			continue
+		}
+		if before++; !have[s.Code] {
+			without = append(without, strings.TrimPrefix(s.Name, "TPM2_"))
+		}
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, head, n, len(all))
+	fmt.Fprintf(&b, head, n, len(all), before, strings.Join(without, ", "))
 	generated := stream.Generated()
 	res, err := readResults(resultsFile)
 	if err != nil {
