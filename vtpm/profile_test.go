@@ -257,3 +257,121 @@ func TestProfileBounds(t *testing.T) {
 		full.d.Execute(0, startupClear)
 	}
 }
+
+// TestProfileBoundsObjects is TestProfileBounds for commands with objects and
+// sessions.
+func TestProfileBoundsObjects(t *testing.T) {
+	t.Parallel()
+	small, _ := profiled(t, restrained)
+	full, _ := profiled(t, "base = full")
+	type world struct{ sign, exchange, storage, cipher, policy tcg.TPMHandle }
+	// What a command needs, of what both TPMs have.
+	prepare := func(x rawTPM, what string) (w world) {
+		ecc := func(attrs tcg.TPMAObject, sym tcg.TPMTSymDefObject) tcg.TPMHandle {
+			h, _, _ := x.eccKey(attrs, noScheme, sym)
+			return h
+		}
+		switch what {
+		case "sign":
+			w.sign = ecc(tcg.TPMAObjectSignEncrypt, noSym)
+		case "exchange":
+			w.exchange = ecc(tcg.TPMAObjectDecrypt, noSym)
+		case "storage":
+			w.storage = ecc(tcg.TPMAObjectDecrypt|tcg.TPMAObjectRestricted, aes128CFB)
+		case "cipher":
+			w.cipher, _ = x.primary(tcg.TPMTPublic{Type: tcg.TPMAlgSymCipher, ObjectAttributes: tcg.TPMAObjectSignEncrypt,
+				Sym: tcg.TPMTSymDefObject{Algorithm: tcg.TPMAlgAES, KeyBits: 128, Mode: tcg.TPMAlgNull}}, nil)
+		case "policy":
+			_, w.policy, _ = x.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, tcg.TPMRHNull), func(w *tcg.Writer) {
+				w.Sized(bytes.Repeat([]byte{1}, 16))
+				w.Sized(nil)
+				w.Uint8(uint8(tcg.TPMSETrial))
+				w.Uint16(uint16(tcg.TPMAlgNull))
+				w.Uint16(uint16(tcg.TPMAlgSHA256))
+			})
+		}
+		return w
+	}
+	sha1 := tcg.TPMAlgSHA1
+	ticket := func(w *tcg.Writer) {
+		w.Uint16(uint16(tcg.TPMSTHashCheck))
+		w.Uint32(uint32(tcg.TPMRHNull))
+		w.Sized(nil)
+	}
+	scheme := func(a ...tcg.TPMAlgID) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			for _, a := range a {
+				w.Alg(a)
+			}
+		}
+	}
+	selection := func(w *tcg.Writer) { w.Uint32(1); w.Alg(sha1); w.Bytes([]byte{3, 1, 0, 0}) }
+	sized := func(b ...byte) func(w *tcg.Writer) { return func(w *tcg.Writer) { w.Sized(b) } }
+	public := func(name, keyScheme tcg.TPMAlgID, curve tcg.TPMECCCurve) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			p := tcg.TPMTPublic{Type: tcg.TPMAlgECC, NameAlg: name, ObjectAttributes: tcg.TPMAObjectUserWithAuth | tcg.TPMAObjectSignEncrypt}
+			p.ECC = tcg.TPMSECCParms{Symmetric: noSym, Scheme: tcg.TPMTAsymScheme{Scheme: keyScheme, HashAlg: tcg.TPMAlgSHA256}, CurveID: curve, KDF: noScheme}
+			p.Marshal2B(w)
+		}
+	}
+	digest := sized(bytes.Repeat([]byte{7}, 32)...)
+	null := scheme(tcg.TPMAlgNull)
+	for _, c := range []struct {
+		name   string
+		cc     tcg.TPMCC
+		needs  string
+		of     func(w world) []tcg.TPMHandle
+		params []func(w *tcg.Writer)
+		want   tcg.TPMRC
+	}{
+		{"hash", tcg.TPMCCSign, "sign", func(w world) []tcg.TPMHandle { return handles(w.sign) },
+			[]func(*tcg.Writer){digest, scheme(tcg.TPMAlgECDSA, sha1), ticket}, tcg.TPMRCHash.P(2)},
+		{"scheme", tcg.TPMCCSign, "sign", func(w world) []tcg.TPMHandle { return handles(w.sign) },
+			[]func(*tcg.Writer){digest, scheme(tcg.TPMAlgECDAA, tcg.TPMAlgSHA256, 0), ticket}, tcg.TPMRCScheme.P(2)},
+		{"hash", tcg.TPMCCVerifySignature, "sign", func(w world) []tcg.TPMHandle { return handles(w.sign) },
+			[]func(*tcg.Writer){digest, scheme(tcg.TPMAlgECDSA, sha1), sized(1), sized(1)}, tcg.TPMRCHash.P(2)},
+		{"scheme's hash", tcg.TPMCCQuote, "sign", func(w world) []tcg.TPMHandle { return handles(w.sign) },
+			[]func(*tcg.Writer){sized(), scheme(tcg.TPMAlgECDSA, sha1), func(w *tcg.Writer) { w.Uint32(0) }}, tcg.TPMRCHash.P(2)},
+		{"bank", tcg.TPMCCQuote, "sign", func(w world) []tcg.TPMHandle { return handles(w.sign) },
+			[]func(*tcg.Writer){sized(), null, selection}, tcg.TPMRCHash.P(3)},
+		{"scheme", tcg.TPMCCCertify, "sign", func(w world) []tcg.TPMHandle { return handles(w.sign, w.sign) },
+			[]func(*tcg.Writer){sized(), scheme(tcg.TPMAlgECDAA, tcg.TPMAlgSHA256, 0)}, tcg.TPMRCScheme.P(2)},
+		{"exchange", tcg.TPMCCZGen2Phase, "exchange", func(w world) []tcg.TPMHandle { return handles(w.exchange) },
+			[]func(*tcg.Writer){sized(0, 0, 0, 0), sized(0, 0, 0, 0), scheme(tcg.TPMAlgECMQV, 0)}, tcg.TPMRCScheme.P(3)},
+		{"KDF", tcg.TPMCCECCEncrypt, "exchange", func(w world) []tcg.TPMHandle { return handles(w.exchange) },
+			[]func(*tcg.Writer){sized(1), scheme(tcg.TPMAlgKDF2, tcg.TPMAlgSHA256)}, tcg.TPMRCKDF.P(2)},
+		{"mode", tcg.TPMCCEncryptDecrypt2, "cipher", func(w world) []tcg.TPMHandle { return handles(w.cipher) },
+			[]func(*tcg.Writer){digest, func(w *tcg.Writer) { w.YesNo(false) }, scheme(tcg.TPMAlgCBC), sized(bytes.Repeat([]byte{0}, 16)...)}, tcg.TPMRCMode.P(3)},
+		{"curve", tcg.TPMCCCreate, "storage", func(w world) []tcg.TPMHandle { return handles(w.storage) },
+			[]func(*tcg.Writer){sized(0, 0, 0, 0), public(tcg.TPMAlgSHA256, tcg.TPMAlgNull, tcg.TPMECCNistP384), sized(), func(w *tcg.Writer) { w.Uint32(0) }}, tcg.TPMRCCurve.P(2)},
+		{"bank", tcg.TPMCCCreate, "storage", func(w world) []tcg.TPMHandle { return handles(w.storage) },
+			[]func(*tcg.Writer){sized(0, 0, 0, 0), public(tcg.TPMAlgSHA256, tcg.TPMAlgNull, tcg.TPMECCNistP256), sized(), selection}, tcg.TPMRCHash.P(4)},
+		{"name", tcg.TPMCCLoadExternal, "", func(w world) []tcg.TPMHandle { return nil },
+			[]func(*tcg.Writer){sized(), public(sha1, tcg.TPMAlgNull, tcg.TPMECCNistP256), func(w *tcg.Writer) { w.Uint32(uint32(tcg.TPMRHNull)) }}, tcg.TPMRCHash.P(2)},
+		{"curve", tcg.TPMCCLoadExternal, "", func(w world) []tcg.TPMHandle { return nil },
+			[]func(*tcg.Writer){sized(), public(tcg.TPMAlgSHA256, tcg.TPMAlgNull, tcg.TPMECCBNP256), func(w *tcg.Writer) { w.Uint32(uint32(tcg.TPMRHNull)) }}, tcg.TPMRCCurve.P(2)},
+		{"scheme", tcg.TPMCCLoadExternal, "", func(w world) []tcg.TPMHandle { return nil },
+			[]func(*tcg.Writer){sized(), public(tcg.TPMAlgSHA256, tcg.TPMAlgECDAA, tcg.TPMECCNistP256), func(w *tcg.Writer) { w.Uint32(uint32(tcg.TPMRHNull)) }}, tcg.TPMRCScheme.P(2)},
+		{"inner wrapper", tcg.TPMCCImport, "storage", func(w world) []tcg.TPMHandle { return handles(w.storage) },
+			[]func(*tcg.Writer){sized(), public(tcg.TPMAlgSHA256, tcg.TPMAlgNull, tcg.TPMECCNistP256), sized(), sized(), scheme(tcg.TPMAlgAES, 256, tcg.TPMAlgCFB)}, tcg.TPMRCValue.P(5)},
+		{"bank", tcg.TPMCCPolicyPCR, "policy", func(w world) []tcg.TPMHandle { return handles(w.policy) },
+			[]func(*tcg.Writer){sized(), selection}, tcg.TPMRCHash.P(2)},
+	} {
+		params := func(w *tcg.Writer) {
+			for _, f := range c.params {
+				f(w)
+			}
+		}
+		for _, x := range []rawTPM{small, full} {
+			rc, _, _ := x.send(c.cc, c.of(prepare(x, c.needs)), params)
+			if x == small && rc != c.want {
+				t.Errorf("%v, %s: %#x, want %#x", c.cc, c.name, uint32(rc), uint32(c.want))
+			}
+			if x == full && rc == c.want {
+				t.Errorf("%v, %s, in full: %#x too", c.cc, c.name, uint32(rc))
+			}
+			x.d.Init()
+			x.d.Execute(0, startupClear)
+		}
+	}
+}
