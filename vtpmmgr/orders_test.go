@@ -238,6 +238,27 @@ func TestAdmission(t *testing.T) {
 			s.Close()
 		}
 	}
+	// The secrets of its limited hierarchies are the image's, and the vTPM's.
+	secrets := func(domain uint16, u UUID) (firmware, svn [32]byte) {
+		t.Helper()
+		s, err := m.Open(Peer{Domain: domain, UUID: u})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		g, err := (&proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }}).Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g.Firmware, g.SVN
+	}
+	one, svn := secrets(20, UUID{3})
+	same, _ := secrets(20, UUID{3})
+	image2, svn2 := secrets(21, UUID{3})
+	other, svn3 := secrets(20, UUID{2})
+	if none, _ := secrets(6, UUID{3}); none != [32]byte{} || one == none || one != same || one == image2 || one == other || svn != svn2 || svn == svn3 {
+		t.Error("secrets of the firmware")
+	}
 	c, end := live(t, m, Peer{Domain: 6, UUID: UUID{3}}, 1)
 	if err := admin.Suspend(UUID{3}); err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package vtpmmgr
 
 import (
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -152,6 +153,23 @@ func (g *group) wrap(u UUID, key [proto.KeySize]byte) wrappedKey {
 
 func (g *group) unwrap(r *record) ([proto.KeySize]byte, error) {
 	return unwrap(g.key[:], r.key, "state", r.uuid[:])
+}
+
+// firmwareSecrets are what a vTPM's limited hierarchies are made of (TPM 2.0
+// Part 1, clause 41): one that only this image has on this vTPM, and one of
+// security version 0, which all images have.
+func (g *group) firmwareSecrets(r *record, image [32]byte) (firmware, svn [proto.KeySize]byte) {
+	for _, s := range []struct {
+		to      *[proto.KeySize]byte
+		purpose string
+	}{{&firmware, "firmware " + string(image[:])}, {&svn, "svn 0"}} {
+		b, err := hkdf.Key(sha256.New, g.key[:], r.salt[:], "stubtpm manager "+s.purpose, proto.KeySize)
+		if err != nil {
+			panic(err) // only for a length that cannot be
+		}
+		copy(s.to[:], b)
+	}
+	return firmware, svn
 }
 
 // A config is what the manager keeps of itself. It is written with each order,

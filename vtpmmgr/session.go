@@ -214,6 +214,9 @@ func (s *Session) load(r *record) (proto.Code, []byte) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if image, ok := m.measured[s.peer.Domain]; ok {
+		grant.Firmware, grant.SVN = g.firmwareSecrets(r, image)
+	}
 	s.loaded = true
 	return proto.OK, grant.Append(nil)
 }

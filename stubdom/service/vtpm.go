@@ -87,6 +87,9 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 	store := &committed{image: image, manager: manager, sequence: last.Sequence}
 	cfg := vtpm.Config{Store: store, Log: e.Log, Floors: vtpm.Floors(last.Floors),
 		Epoch: &vtpm.Epoch{Ledger: grant.Ledger, Restores: grant.Epoch}}
+	if grant.Firmware != [proto.KeySize]byte{} {
+		cfg.Firmware = &vtpm.Firmware{Secret: grant.Firmware[:], SVNSecret: grant.SVN[:]}
+	}
 	if grant.Manufacture {
 		// Another TPM's image is never written over, unless that is what the
 		// record says. One of this uuid can be there only from a manufacture that

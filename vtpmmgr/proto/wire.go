@@ -127,6 +127,11 @@ type Grant struct {
 
 	State   State
 	Entropy [SeedSize]byte // from the hardware TPM
+
+	// Firmware and SVN are the secrets of the vTPM's limited hierarchies: of
+	// the image that its domain was measured with, and of security version 0.
+	// Zeros if the domain was not measured.
+	Firmware, SVN [KeySize]byte
 }
 
 // Append appends the wire form of g.
@@ -136,7 +141,9 @@ func (g *Grant) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, g.Epoch)
 	b = binary.BigEndian.AppendUint32(b, g.Ledger)
 	b = g.State.Append(b)
-	return append(b, g.Entropy[:]...)
+	b = append(b, g.Entropy[:]...)
+	b = append(b, g.Firmware[:]...)
+	return append(b, g.SVN[:]...)
 }
 
 func parseGrant(b []byte) (g Grant, err error) {
@@ -147,6 +154,7 @@ func parseGrant(b []byte) (g Grant, err error) {
 	g.Epoch, g.Ledger = r.u32(), r.u32()
 	g.State = r.state()
 	g.Entropy = [SeedSize]byte(r.take(SeedSize))
+	g.Firmware, g.SVN = [KeySize]byte(r.take(KeySize)), [KeySize]byte(r.take(KeySize))
 	if flags > 3 {
 		return g, errMessage
 	}
