@@ -56,7 +56,7 @@ const cutIndex = tcg.TPMHandle(0x01800020)
 func (c *cutter) next() []byte {
 	n := c.IntN(len(c.kinds))
 	index := cutIndex + tcg.TPMHandle(n)
-	switch c.IntN(16) {
+	switch c.IntN(18) {
 	case 0, 1:
 		kinds := []tcg.TPMNT{tcg.TPMNTOrdinary, tcg.TPMNTCounter, tcg.TPMNTExtend, tcg.TPMNTBits}
 		c.kinds[n] = kinds[c.IntN(len(kinds))]
@@ -120,6 +120,20 @@ func (c *cutter) next() []byte {
 			return shutdownState
 		}
 		return command(tcg.TPMCCClear, 1, nil, nil, tcg.TPMRHLockout)
+	case 15: // what TPM2_Shutdown(STATE) saves, or must not
+		act := tcg.TPMRHACT0 + tcg.TPMHandle(c.IntN(numACT))
+		if c.IntN(2) == 0 {
+			return command(tcg.TPMCCACTSetTimeout, 1, nil, be(nil, 4, uint32(c.IntN(100))), act)
+		}
+		return command(tcg.TPMCCSetPrimaryPolicy, 1, nil, parameters(func(w *tcg.Writer) {
+			w.Sized(bytes.Repeat([]byte{byte(c.IntN(256))}, 32))
+			w.Uint16(uint16(tcg.TPMAlgSHA256))
+		}), act)
+	case 16:
+		if c.IntN(2) == 0 {
+			return command(tcg.TPMCCSetAlgorithmSet, 1, nil, be(nil, 4, uint32(c.IntN(3))), tcg.TPMRHPlatform)
+		}
+		return command(tcg.TPMCCPCRAllocate, 1, nil, be(nil, 4, 0), tcg.TPMRHPlatform)
 	}
 	if c.IntN(4) != 0 {
 		return command(tcg.TPMCCDictionaryAttackLockReset, 1, nil, nil, tcg.TPMRHLockout)
@@ -193,6 +207,8 @@ func cutStream(t *testing.T, seed uint64, cuts map[tcg.TPMCC]int) {
 		cmd := startupClear
 		if started {
 			cmd = c.next()
+		} else if c.IntN(2) == 0 {
+			cmd = startupState
 		}
 		s.n, s.at, s.late = 0, 0, false
 		if c.IntN(8) == 0 {
