@@ -13,7 +13,7 @@ import (
 // A statusView is a manager as JSON tells it.
 type statusView struct {
 	Manager   string `json:"manager"`
-	Epoch     uint64 `json:"epoch"`  // of its ledger: above 0, an old disk was restored
+	Epoch     uint64 `json:"epoch"`  // of its ledger: 1, or the counter at the last restore of an old disk
 	Ledger    uint64 `json:"ledger"` // commits
 	Guard     string `json:"guard"`  // strict, or bounded and how long
 	VTPMs     uint64 `json:"vtpms"`  // enrolled
