@@ -53,9 +53,6 @@ func (d *Device) contextSave(c *call) error {
 		s.encode(&plain)
 		s.wipe()
 		d.vol.sessions[slot] = nil
-		if d.vol.exclusive == h {
-			d.vol.exclusive = 0
-		}
 	} else {
 		o := d.object(h)
 		d.reset.objectContextID++
@@ -226,6 +223,9 @@ func (d *Device) flushContext(c *call) error {
 			d.flushSession(s)
 		} else {
 			d.reset.contexts[slot] = 0
+			if d.vol.exclusive == handle {
+				d.vol.exclusive = 0
+			}
 		}
 		return nil
 	}

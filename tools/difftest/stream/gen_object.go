@@ -2,6 +2,7 @@ package stream
 
 import (
 	"crypto/sha256"
+	"slices"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -139,6 +140,9 @@ func (w *world) loadBlob(b *blob) *command {
 		if o := pick(w, w.objects); o != nil {
 			parent = o
 		}
+	}
+	if !slices.Contains(w.objects, parent) {
+		return nil // its handle may be another object's by now, on one side only
 	}
 	c := &command{code: tcg.TPMCCLoad, handles: []*entity{&parent.entity}, handleInResponse: true,
 		params: []bytesPair{own2B(b.priv), own2B(b.pub)}}
