@@ -248,7 +248,13 @@ func (c *computer) cut(how block.Loss, seed uint64) *snapshot {
 // tpm takes the power from the TPM, once, and returns what it keeps.
 func (c *computer) tpm() []byte {
 	if c.kept == nil {
+		c.plan.mu.Lock()
+		c.plan.off = true
+		c.plan.mu.Unlock()
 		c.kept = c.chip.d.cut()
+		if m, ok := c.manager.(*realManager); ok {
+			m.Close() // fails without power, and ends its timer, which holds all of it
+		}
 	}
 	return c.kept
 }
