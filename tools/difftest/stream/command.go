@@ -90,6 +90,7 @@ type command struct {
 	spoiled string // how it was spoiled, for the log
 
 	restarted bool // the TPMs were, before it
+	counted   bool // resetCount began at the same number on both sides
 }
 
 func (c *command) String() string {

@@ -78,6 +78,9 @@ func mask(typ string, b []byte, c *command) []byte {
 		return cat(size, b[:n])
 	case "TPMS_TIME_INFO":
 		if len(b) == 25 {
+			if !c.counted {
+				return b[24:]
+			}
 			return cat(b[16:20], b[24:])
 		}
 	case "TPMS_CAPABILITY_DATA":

@@ -17,7 +17,7 @@ type Options struct {
 	Episode  int // commands in an episode; 250 if 0
 	Open     func() (ours, other TPM, close func(), err error)
 	Log      func(format string, args ...any) // a line for each command, if set
-	NoReboot bool                             // leave out what resets the TPMs
+	NoReboot bool                             // leave out what resets the TPMs, and how often they were
 	Stop     int                              // end after so many divergences; 0: never
 }
 
@@ -188,7 +188,7 @@ func (x *runner) send(s int, cmd []byte) ([]byte, error) {
 
 func (x *runner) run(c *command) error {
 	x.step++
-	c.restarted = x.restarted
+	c.restarted, c.counted = x.restarted, !x.o.NoReboot
 	var r pair[response]
 	var sent pair[[]byte]
 	var wrong string
