@@ -383,7 +383,8 @@ func (w *world) testParms() *command {
 
 func (w *world) makeCredential() *command {
 	o := w.object(func(o *object) bool { return o.attrs&attrDecryptKey != 0 })
-	k := pick(w, w.objects)
+	// In the reference, a sequence has the name of what had its slot before.
+	k := w.object(func(o *object) bool { return !o.sequence })
 	if o == nil {
 		return nil
 	}
