@@ -86,7 +86,10 @@ type Device struct {
 	vol   volatile   // lost at _TPM_Init
 
 	saved []byte // perm as last saved, for undoing a command whose save failed
-	dirty bool   // perm has to be saved before the present command is answered
+
+	orderly      map[tcg.TPMHandle]orderlyData // of the state between two commands
+	orderlyKnown bool                          // orderly needs not be made again
+	dirty        bool                          // perm has to be saved before the present command is answered
 }
 
 // ErrState is wrapped by the errors that Load returns for a state it cannot
@@ -197,6 +200,7 @@ func (d *Device) save() error {
 		return err
 	}
 	d.saved = state
+	d.orderlyKnown = false
 	return nil
 }
 
@@ -210,6 +214,7 @@ func (d *Device) undo() {
 	if err := d.decodePermanent(d.saved); err != nil {
 		panic("vtpm: internal error: own state does not decode: " + err.Error())
 	}
+	d.nvRecall()
 }
 
 // random returns n bytes from the device's random source.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"stubtpm/vtpm/tcg"
 )
 
 // memStore keeps the last state saved; fail makes the next saves fail.
@@ -128,5 +130,69 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 	s.fail = nil
 	if _, err := define.Execute(tpm); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What an orderly index was given since the last save was answered, so that a
+// later command that cannot be saved does not take it back.
+func TestFailedSaveKeepsOrderly(t *testing.T) {
+	t.Parallel()
+	d, s, tpm := newTestDevice(t)
+	const index = tpm2.TPMHandle(0x01800002)
+	define := func(h tpm2.TPMHandle, orderly bool) error {
+		_, err := tpm2.NVDefineSpace{AuthHandle: tpm2.TPMRHOwner, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
+			NVIndex: h, NameAlg: tpm2.TPMAlgSHA256, DataSize: 8,
+			Attributes: tpm2.TPMANV{OwnerWrite: true, OwnerRead: true, NT: tpm2.TPMNTCounter, Orderly: orderly, NoDA: true},
+		})}.Execute(tpm)
+		return err
+	}
+	named := func() tpm2.NamedHandle {
+		t.Helper()
+		r, err := tpm2.NVReadPublic{NVIndex: index}.Execute(tpm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tpm2.NamedHandle{Handle: index, Name: r.NVName}
+	}
+	increment := func() error {
+		_, err := tpm2.NVIncrement{AuthHandle: tpm2.TPMRHOwner, NVIndex: named()}.Execute(tpm)
+		return err
+	}
+	value := func() uint64 { return d.perm.nv[tcg.TPMHandle(index)].number() }
+	if err := define(index, true); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if err := increment(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	saves, was := s.saves, value()
+	s.fail = errors.New("disk is gone")
+	if err := increment(); err != nil || s.saves != saves {
+		t.Fatalf("an orderly counter was saved: %v", err)
+	}
+	if err := define(index+1, false); !errors.Is(err, tpm2.TPMRCNVUnavailable) {
+		t.Fatalf("define with a failing store: %v", err)
+	}
+	if err := define(index+1, false); !errors.Is(err, tpm2.TPMRCNVUnavailable) {
+		t.Fatalf("and again: %v", err)
+	}
+	if value() != was+1 || !d.perm.nv[tcg.TPMHandle(index)].written() {
+		t.Fatalf("counter %d, written %v; %d was answered", value(), d.perm.nv[tcg.TPMHandle(index)].written(), was+1)
+	}
+	// The increment that has to be saved itself is undone alone.
+	for value()&orderlyCount != orderlyCount {
+		if err := increment(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	was = value()
+	if err := increment(); !errors.Is(err, tpm2.TPMRCNVUnavailable) || value() != was {
+		t.Fatalf("counter %d after %v, was %d", value(), err, was)
+	}
+	s.fail = nil
+	if err := increment(); err != nil || value() != was+1 {
+		t.Fatalf("counter %d after %v, was %d", value(), err, was)
 	}
 }

@@ -134,6 +134,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	if resp := probe12(command); resp != nil {
 		return resp, nil
 	}
+	d.nvRemember()
 	c, r, rc := d.header(locality, command)
 	if rc != tcg.TPMRCSuccess {
 		return nil, rc
