@@ -104,10 +104,9 @@ func TestCommandAudit(t *testing.T) {
 	}
 }
 
-func TestSessionAuditNeedsAudit(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
+// startSession starts an HMAC session that is neither salted nor bound.
+func (x rawTPM) startSession() tcg.TPMHandle {
+	x.t.Helper()
 	rc, h, _ := x.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, tcg.TPMRHNull), func(w *tcg.Writer) {
 		w.Sized(make([]byte, 16))
 		w.Sized(nil)
@@ -116,8 +115,16 @@ func TestSessionAuditNeedsAudit(t *testing.T) {
 		w.Uint16(uint16(tcg.TPMAlgSHA256))
 	})
 	if rc != tcg.TPMRCSuccess {
-		t.Fatalf("StartAuthSession: %#x", uint32(rc))
+		x.t.Fatalf("StartAuthSession: %#x", uint32(rc))
 	}
+	return h
+}
+
+func TestSessionAuditNeedsAudit(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	h := x.startSession()
 	x.want(tcg.TPMRCType.H(3), tcg.TPMCCGetSessionAuditDigest, handles(tcg.TPMRHEndorsement, tcg.TPMRHNull, h), func(w *tcg.Writer) {
 		w.Sized(nil)
 		w.Uint16(uint16(tcg.TPMAlgNull))
@@ -131,21 +138,7 @@ func TestExclusiveSaved(t *testing.T) {
 	t.Parallel()
 	d, _, _ := newTestDevice(t)
 	x := rawTPM{t, d}
-	start := func() tcg.TPMHandle {
-		t.Helper()
-		rc, h, _ := x.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, tcg.TPMRHNull), func(w *tcg.Writer) {
-			w.Sized(make([]byte, 16))
-			w.Sized(nil)
-			w.Uint8(uint8(tcg.TPMSEHMAC))
-			w.Uint16(uint16(tcg.TPMAlgNull))
-			w.Uint16(uint16(tcg.TPMAlgSHA256))
-		})
-		if rc != tcg.TPMRCSuccess {
-			t.Fatalf("StartAuthSession: %#x", uint32(rc))
-		}
-		return h
-	}
-	h := start()
+	h := x.startSession()
 	d.vol.exclusive = h
 	rc, _, saved := x.send(tcg.TPMCCContextSave, handles(h), nil)
 	if rc != tcg.TPMRCSuccess {
@@ -159,7 +152,7 @@ func TestExclusiveSaved(t *testing.T) {
 	}
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCContextSave, handles(h), nil)
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCFlushContext, nil, func(w *tcg.Writer) { w.Uint32(uint32(h)) })
-	if d.vol.exclusive != 0 || start() != h || d.vol.exclusive != 0 {
+	if d.vol.exclusive != 0 || x.startSession() != h || d.vol.exclusive != 0 {
 		t.Error("another session of its handle is exclusive")
 	}
 }
