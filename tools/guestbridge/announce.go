@@ -23,7 +23,7 @@ func announce(ctx context.Context, d *device, link string, log io.Writer) error 
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 	if link != "" && link != node {

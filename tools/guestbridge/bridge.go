@@ -37,7 +37,12 @@ func bridge(kernel io.ReadWriter, b *backend) error {
 		if err != nil {
 			return fmt.Errorf("proxy: %w", err)
 		}
-		if _, err := kernel.Write(answer(buf[:n], b.transact)); err != nil {
+		_, err = kernel.Write(answer(buf[:n], b.transact))
+		if errors.Is(err, unix.EIO) {
+			// The kernel does not wait for this answer any more: of the next
+			// command it has not been read.
+			fmt.Fprintln(os.Stderr, "guestbridge: an answer came too late for the kernel")
+		} else if err != nil {
 			return fmt.Errorf("proxy: %w", err)
 		}
 	}

@@ -2,13 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -114,6 +117,71 @@ func TestBridge(t *testing.T) {
 	kernel.Close()
 	if err := <-done; err == nil {
 		t.Error("the bridge ended without an error")
+	}
+}
+
+// A proxy is a kernel's side of which the test says what becomes of it.
+type proxy struct {
+	commands [][]byte
+	writes   []error
+}
+
+func (p *proxy) Read(b []byte) (int, error) {
+	if len(p.commands) == 0 {
+		return 0, unix.EPIPE
+	}
+	n := copy(b, p.commands[0])
+	p.commands = p.commands[1:]
+	return n, nil
+}
+
+func (p *proxy) Write(b []byte) (int, error) {
+	err := p.writes[0]
+	p.writes = p.writes[1:]
+	return len(b), err
+}
+
+// TestLateAnswer: one that the kernel does not wait for any more is dropped, and
+// the bridge goes on.
+func TestLateAnswer(t *testing.T) {
+	t.Parallel()
+	locality := command(ccSetLocality, 0)
+	p := &proxy{commands: [][]byte{locality, locality, locality}, writes: []error{nil, unix.EIO, nil}}
+	if err := bridge(p, nil); !errors.Is(err, unix.EPIPE) || len(p.commands) != 0 || len(p.writes) != 0 {
+		t.Errorf("%v, %d commands and %d answers are left", err, len(p.commands), len(p.writes))
+	}
+}
+
+// TestGivenUp: the kernel gives the first devices up before they are there.
+func TestGivenUp(t *testing.T) {
+	t.Parallel()
+	tpm := filepath.Join(t.TempDir(), "tpm")
+	if err := os.WriteFile(tpm, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	made := 0
+	newDevice := func() (*device, error) {
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			return nil, err
+		}
+		if made++; made < 3 {
+			unix.Close(fds[1])
+		} else {
+			// This one would be served for ever.
+			t.Cleanup(func() { unix.Close(fds[1]) })
+			time.AfterFunc(50*time.Millisecond, cancel)
+		}
+		return &device{1 << 31, os.NewFile(uintptr(fds[0]), "server")}, nil
+	}
+	var log bytes.Buffer
+	if err := serve(ctx, tpm, "", newDevice, &log); err != nil || made != 3 {
+		t.Errorf("%d devices, %v\n%s", made, err, log.String())
+	}
+	if strings.Count(log.String(), "once more in") != 2 {
+		t.Errorf("it said:\n%s", log.String())
 	}
 }
 

@@ -22,12 +22,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
@@ -42,24 +44,54 @@ func run(args []string, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := serve(ctx, *tpm, *link, stderr); err != nil {
+	if err := serve(ctx, *tpm, *link, newDevice, stderr); err != nil {
 		fmt.Fprintf(stderr, "guestbridge: %v\n", err)
 		return 1
 	}
 	return 0
 }
 
-// serve runs until ctx ends or the kernel takes the device away.
-func serve(ctx context.Context, tpm, link string, log io.Writer) error {
+// serve runs until ctx ends or the kernel takes the device away. The kernel
+// gives a device up before it is there when one of its first commands takes longer
+// than 0.75 s, or 2 s for the self-test (drivers/char/tpm/tpm2-cmd.c): on a busy
+// host it does, and serve begins again.
+func serve(ctx context.Context, tpm, link string, newDevice func() (*device, error), log io.Writer) error {
 	b := &backend{path: tpm}
 	if err := b.open(); err != nil {
 		return err
 	}
 	defer b.close()
+	for pause := time.Second; ; pause = min(2*pause, maxPause) {
+		err := serveDevice(ctx, b, link, newDevice, log)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, errGivenUp) {
+			return err
+		}
+		fmt.Fprintf(log, "guestbridge: %v: once more in %v\n", err, pause)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// maxPause lies between two attempts to make a device.
+const maxPause = 30 * time.Second
+
+// errGivenUp says that the kernel gave a device up before it was there.
+var errGivenUp = errors.New("the kernel did not wait for the TPM's first answers")
+
+// serveDevice makes one device and serves it until it ends.
+func serveDevice(ctx context.Context, b *backend, link string, newDevice func() (*device, error), log io.Writer) error {
 	d, err := newDevice()
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	// Closing the server's side is what ends the device and a read of it.
 	stop := context.AfterFunc(ctx, func() { d.server.Close() })
 	defer func() {
@@ -70,14 +102,14 @@ func serve(ctx context.Context, tpm, link string, log io.Writer) error {
 	ready := make(chan error, 1)
 	go func() { ready <- announce(ctx, d, link, log) }()
 	err = bridge(server{d.server}, b)
-	if ctx.Err() != nil {
-		err = nil
-	}
-	// A link that points to nothing helps nobody.
-	if e := <-ready; e == nil {
-		unlink(d, link)
-	} else if err == nil && ctx.Err() == nil {
-		err = e
+	cancel()
+	switch e := <-ready; {
+	case e == nil:
+		unlink(d, link) // one that points to nothing helps nobody
+	case errors.Is(e, context.Canceled):
+		err = fmt.Errorf("%w (%w)", errGivenUp, err)
+	default:
+		err = errors.Join(err, e)
 	}
 	return err
 }
