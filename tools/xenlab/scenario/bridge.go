@@ -18,7 +18,11 @@ test ! -e /dev/tpmrm0
 insmod MODULE
 guestbridge 2>/tmp/bridge.log & bridge=$!
 for i in $(seq 600); do [ -e /dev/tpmrm0 ] && break; usleep 200000; done
-[ -e /dev/tpmrm0 ] || { echo 'no device in two minutes'; cat /tmp/bridge.log; exit 1; }
+[ -e /dev/tpmrm0 ] || {
+	echo 'no device in two minutes'; ls -l /dev/tpm* /sys/class/tpm /sys/class/tpmrm; dmesg | tail -n 20
+	for t in /proc/$bridge/task/*; do cat $t/stat $t/wchan $t/stack; done
+	kill -QUIT $bridge; sleep 2; cat /tmp/bridge.log; exit 1
+}
 echo "version $(cat /sys/class/tpm/tpm1/tpm_version_major), $(readlink /dev/tpmrm0)"
 if tpm2_getrandom 8 -T device:/dev/tpm0 >/dev/null 2>&1; then echo 'tpm0 is not held'; exit 1; fi
 export TPM2TOOLS_TCTI=device:/dev/tpmrm0

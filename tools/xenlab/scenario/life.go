@@ -166,6 +166,20 @@ func (l *Life) progress(ctx context.Context, when string, guests []*lifeGuest) e
 	return nil
 }
 
+// Situation tells what the host looks like, for the message of a failure: who
+// took the processor's time within three seconds, and what there is in dom0.
+func (l *Life) Situation(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 60*time.Second)
+	defer cancel()
+	out, err := l.M.Dom0.Run(ctx, `xl vcpu-list; sleep 3; xl vcpu-list; xl info | grep free_memory; free -m; df -m; ps
+dmesg | tail -n 15; xl dmesg | tail -n 15; tail -n 30 /var/log/xen/xl-*.log
+for f in /var/log/xen/console/guest-guest*.log; do echo "$f"; tail -n 5 $f; done; xenstore-ls -f | grep -e console -e vtpm`)
+	if err != nil {
+		out += err.Error()
+	}
+	return out + "\nstubtpm-host:\n" + l.log.tail(20)
+}
+
 func last(text string, n int) string {
 	lines := strings.Split(text, "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")

@@ -57,10 +57,10 @@ func TestXenLife(t *testing.T) {
 	}
 	defer l.Close()
 	if err := l.Reboot(ctx); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, l.Situation(ctx))
 	}
 	if err := l.Campaign(ctx, n); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, l.Situation(ctx))
 	}
 }
 
