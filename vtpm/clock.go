@@ -18,6 +18,9 @@ func (d *Device) timeNow() uint64 {
 // clockNow is Clock: milliseconds that the TPM has been powered in all (Part
 // 1, "Clock").
 func (d *Device) clockNow() uint64 {
+	if d.vol.clockHeld {
+		return d.vol.clockBase
+	}
 	return d.vol.clockBase + uint64((d.cfg.Now()-d.vol.clockAt)/time.Millisecond)
 }
 
@@ -31,11 +34,31 @@ func (d *Device) clockStartup(orderly bool) {
 	d.vol.clockSafe = orderly && d.perm.clockSafe
 }
 
-// clockTick saves Clock when it is due, and says that it is safe again.
+// setClock makes Clock v, from where it runs.
+func (d *Device) setClock(v uint64) {
+	d.vol.clockBase, d.vol.clockAt, d.vol.clockHeld = v, d.cfg.Now(), false
+}
+
+// clockDue is the value of Clock before which it has to be saved again.
+func (d *Device) clockDue() uint64 { return (d.perm.clock/clockSaveInterval + 1) * clockSaveInterval }
+
+// clockTick has Clock saved where it is due, and says that it is safe again.
 func (d *Device) clockTick() {
-	if now := d.clockNow(); now/clockSaveInterval != d.perm.clock/clockSaveInterval {
+	if d.vol.clockHeld {
+		d.setClock(d.clockDue())
+	}
+	if d.clockNow() >= d.clockDue() {
 		d.dirty = true
 		d.vol.clockSafe = true
+	}
+}
+
+// clockHold lets Clock stand still before a value that could not be saved: what
+// was read of it must not be read again after a loss of power.
+func (d *Device) clockHold() {
+	if due := d.clockDue(); d.clockNow() >= due {
+		d.setClock(due - 1)
+		d.vol.clockHeld = true
 	}
 }
 

@@ -114,17 +114,26 @@ func (d *Device) setCommandCodeAuditStatus(c *call) error {
 	return nil
 }
 
-// auditCommand extends the command audit digest, if the command is one that is
-// audited (Part 1, "Command Audit").
-func (d *Device) auditCommand(c *call) {
-	if c.notAudited || !slices.Contains(d.perm.audited, c.spec.Code) {
-		return
-	}
-	alg := d.perm.auditHash
-	if len(d.reset.auditDigest) == 0 {
-		d.reset.auditDigest = make([]byte, hashSize(alg))
+// beginAudit begins the command audit digest if the command, which succeeded, is
+// the first of it (Part 1, "Command Audit").
+func (d *Device) beginAudit(c *call) {
+	if d.audits(c) && len(d.reset.auditDigest) == 0 {
+		d.reset.auditDigest = make([]byte, hashSize(d.perm.auditHash))
 		d.perm.auditCounter++
 		d.dirty = true
 	}
+}
+
+func (d *Device) audits(c *call) bool {
+	return !c.notAudited && slices.Contains(d.perm.audited, c.spec.Code)
+}
+
+// auditCommand extends the command audit digest, if the command is one that is
+// audited.
+func (d *Device) auditCommand(c *call) {
+	if !d.audits(c) {
+		return
+	}
+	alg := d.perm.auditHash
 	d.reset.auditDigest = digest(alg, d.reset.auditDigest, c.cpHash(alg), c.rpHash(alg))
 }

@@ -34,7 +34,7 @@ func (d *Device) clockSet(c *call) error {
 	if v > maxClock || v < d.clockNow() {
 		return tcg.TPMRCValue.P(1)
 	}
-	d.vol.clockBase, d.vol.clockAt = v, d.cfg.Now()
+	d.setClock(v)
 	d.dirty = true
 	return nil
 }

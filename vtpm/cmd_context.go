@@ -51,7 +51,7 @@ func (d *Device) contextSave(c *call) error {
 		ctx.Sequence = d.reset.contexts[slot]
 		ctx.SavedHandle, ctx.Hierarchy = h, tcg.TPMRHNull
 		s.encode(&plain)
-		s.wipe()
+		d.flushed = append(d.flushed, s)
 		d.vol.sessions[slot] = nil
 	} else {
 		o := d.object(h)

@@ -163,7 +163,8 @@ func (d *Device) clearCommand(c *call) error {
 	d.perm.resetCount = 0
 	d.reset.restartCount = 0
 	d.perm.clearCount++
-	d.vol.clockBase, d.vol.clockAt, d.vol.clockSafe = 0, d.cfg.Now(), true
+	d.setClock(0)
+	d.vol.clockSafe = true
 	d.pcrChanged(0) // policies over PCRs have to be evaluated anew
 	d.dirty = true
 	return nil

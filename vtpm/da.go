@@ -71,7 +71,6 @@ func (d *Device) checkBoundLockout(s *session) tcg.TPMRC {
 
 // checkLockoutOf is checkLockout of lockoutAuth, or of any other authorization.
 func (d *Device) checkLockoutOf(lockoutAuth bool) tcg.TPMRC {
-	d.selfHeal()
 	da := &d.perm.da
 	if lockoutAuth {
 		if !da.lockoutAuthEnabled {

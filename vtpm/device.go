@@ -87,9 +87,9 @@ type Device struct {
 
 	saved []byte // perm as last saved, for undoing a command whose save failed
 
-	orderly      map[tcg.TPMHandle]orderlyData // of the state between two commands
-	orderlyKnown bool                          // orderly needs not be made again
-	dirty        bool                          // perm has to be saved before the present command is answered
+	before  checkpoint            // what undo goes back to besides saved
+	flushed []interface{ wipe() } // by the present command
+	dirty   bool                  // perm has to be saved before the present command is answered
 }
 
 // ErrState is wrapped by the errors that Load returns for a state it cannot
@@ -186,7 +186,8 @@ func (d *Device) powerOn() {
 }
 
 // save makes the permanent state durable if a command changed it. Where that
-// fails the change is undone, so that memory and disk tell the same story.
+// fails all that the command changed is undone, so that memory and disk tell the
+// same story.
 func (d *Device) save() error {
 	if !d.dirty {
 		return nil
@@ -200,21 +201,8 @@ func (d *Device) save() error {
 		return err
 	}
 	d.saved = state
-	d.orderlyKnown = false
+	d.before.orderlyKnown = false
 	return nil
-}
-
-// undo makes the permanent state what was last saved, so that nothing a
-// command did before it failed in the middle is saved with a later one.
-func (d *Device) undo() {
-	d.dirty = false
-	if d.saved == nil {
-		return // being manufactured
-	}
-	if err := d.decodePermanent(d.saved); err != nil {
-		panic("vtpm: internal error: own state does not decode: " + err.Error())
-	}
-	d.nvRecall()
 }
 
 // random returns n bytes from the device's random source.

@@ -110,29 +110,6 @@ func must1[T any](v *T, err error) T {
 	return *v
 }
 
-func TestFailedSaveChangesNothing(t *testing.T) {
-	t.Parallel()
-	d, s, tpm := newTestDevice(t)
-	define := tpm2.NVDefineSpace{
-		AuthHandle: tpm2.TPMRHOwner,
-		PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{
-			NVIndex: 0x01800001, NameAlg: tpm2.TPMAlgSHA256, DataSize: 8,
-			Attributes: tpm2.TPMANV{OwnerWrite: true, OwnerRead: true, NT: tpm2.TPMNTCounter, NoDA: true},
-		}),
-	}
-	s.fail = errors.New("disk is gone")
-	if _, err := define.Execute(tpm); !errors.Is(err, tpm2.TPMRCNVUnavailable) {
-		t.Fatalf("define with a failing store: %v", err)
-	}
-	if len(d.perm.nv) != 0 {
-		t.Fatal("the index is there although it was not saved")
-	}
-	s.fail = nil
-	if _, err := define.Execute(tpm); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // What an orderly index was given since the last save was answered, so that a
 // later command that cannot be saved does not take it back.
 func TestFailedSaveKeepsOrderly(t *testing.T) {

@@ -86,6 +86,7 @@ func (d *Device) Execute(locality uint8, command []byte) []byte {
 	defer d.mu.Unlock()
 	d.cancelled.Store(false)
 	resp, err := d.execute(locality, command)
+	d.forget()
 	if err != nil {
 		return d.errorResponse(err)
 	}
@@ -134,7 +135,8 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	if resp := probe12(command); resp != nil {
 		return resp, nil
 	}
-	d.nvRemember()
+	d.mark()
+	d.keepHouse()
 	c, r, rc := d.header(locality, command)
 	if rc != tcg.TPMRCSuccess {
 		return nil, rc
@@ -156,6 +158,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	if d.clear.readOnly && d.readOnlyRefusesIndex(c) {
 		return nil, tcg.TPMRCReadOnly
 	}
+	d.markPolicies(c)
 	if hasSessions {
 		if rc := d.readSessions(c, &r); rc != tcg.TPMRCSuccess {
 			return nil, rc
@@ -170,11 +173,24 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 		return nil, d.keepAfterError(rc)
 	}
 
+	wasShutdown, err := d.leaveShutdown(c)
+	if err != nil {
+		return nil, err
+	}
 	c.out.B = make([]byte, 0, 512)
 	if err := d.handlerOf(c.spec.Code)(d, c); err != nil {
+		d.returnToShutdown(wasShutdown)
 		return nil, d.keepAfterError(err)
 	}
-	d.afterSuccess(c)
+	if c.nSessions == 0 && !c.spec.Has(tcg.AttrNoSessions) {
+		d.vol.exclusive = 0
+	}
+	d.beginAudit(c)
+	// Sessions, audit digests and what is flushed after the response are
+	// changed behind the save: a command that it fails leaves them as they were.
+	if err := d.save(); err != nil {
+		return nil, tcg.TPMRCNVUnavailable
+	}
 	resp, err = d.response(c, hasSessions)
 	d.auditCommand(c)
 	if err != nil {
@@ -182,14 +198,6 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	}
 	if c.flushAfter != 0 {
 		d.flushObject(c.flushAfter)
-	}
-	if err := d.save(); err != nil {
-		if c.spec.Code == tcg.TPMCCStartup {
-			// A device that ran on would have permanent state that says it
-			// was shut down: it waits for the next TPM2_Startup instead.
-			d.vol.started = false
-		}
-		return nil, tcg.TPMRCNVUnavailable
 	}
 	return resp, nil
 }

@@ -2,22 +2,6 @@ package vtpm
 
 import "stubtpm/vtpm/tcg"
 
-// afterSuccess does what every successful command leaves behind besides its
-// own effect.
-func (d *Device) afterSuccess(c *call) {
-	if c.nSessions == 0 && !c.spec.Has(tcg.AttrNoSessions) {
-		d.vol.exclusive = 0
-	}
-	if d.vol.shutdownDone && c.spec.Code != tcg.TPMCCShutdown && !readsOnly(c.spec.Code) {
-		// A change after TPM2_Shutdown makes what it saved stale: the next
-		// Startup has to see a disorderly shutdown (Part 3, 9.4).
-		d.vol.shutdownDone = false
-		d.perm.shutdown = suNone
-		d.dirty = true
-	}
-	d.clockTick()
-}
-
 // audit extends the session's and the command audit's digest (Part 1,
 // "Audit"). It runs after parameter encryption: rpHash is over what is sent.
 func (d *Device) audit(c *call) {

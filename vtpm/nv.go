@@ -1,10 +1,6 @@
 package vtpm
 
-import (
-	"bytes"
-
-	"stubtpm/vtpm/tcg"
-)
+import "stubtpm/vtpm/tcg"
 
 // An nvIndex is a defined NV index (Part 1, "NV Memory").
 type nvIndex struct {
@@ -92,40 +88,9 @@ func (x *nvIndex) setPinCount(count uint32) {
 // orderly has to be saved before the command is answered.
 func (d *Device) nvChanged(x *nvIndex) {
 	if x.has(tcg.TPMANVOrderly) {
-		d.orderlyKnown = false
+		d.before.orderlyKnown = false
 	} else {
 		d.dirty = true
-	}
-}
-
-// orderlyData is what an orderly index has and the saved state has not.
-type orderlyData struct {
-	attributes tcg.TPMANV
-	data       []byte
-}
-
-// nvRemember notes the data of orderly indices before a command, for nvRecall.
-func (d *Device) nvRemember() {
-	if d.orderlyKnown {
-		return
-	}
-	d.orderlyKnown = true
-	d.orderly = map[tcg.TPMHandle]orderlyData{}
-	for h, x := range d.perm.nv {
-		if x.has(tcg.TPMANVOrderly) {
-			d.orderly[h] = orderlyData{x.public.Attributes, bytes.Clone(x.data)}
-		}
-	}
-}
-
-// nvRecall gives orderly indices what they had before the command that is
-// undone: of those, the saved state has only what was there at its time.
-func (d *Device) nvRecall() {
-	for h, o := range d.orderly {
-		if x := d.perm.nv[h]; x != nil && x.has(tcg.TPMANVOrderly) && len(x.data) == len(o.data) {
-			x.setAttributes(o.attributes)
-			copy(x.data, o.data)
-		}
 	}
 }
 

@@ -101,7 +101,7 @@ func (d *Device) slotFree() tcg.TPMRC {
 
 func (d *Device) flushObject(h tcg.TPMHandle) {
 	i := int(h & 0x00FFFFFF)
-	d.vol.objects[i].wipe()
+	d.flushed = append(d.flushed, d.vol.objects[i])
 	d.vol.objects[i] = nil
 }
 
@@ -109,7 +109,7 @@ func (d *Device) flushObject(h tcg.TPMHandle) {
 func (d *Device) flushHierarchy(h tcg.TPMHandle) {
 	for i, o := range d.vol.objects {
 		if o != nil && baseHierarchy(o.hierarchy) == h {
-			o.wipe()
+			d.flushed = append(d.flushed, o)
 			d.vol.objects[i] = nil
 		}
 	}

@@ -36,7 +36,6 @@ func vendorWord(i int) uint32 {
 // listProperties lists the TPM_PT that lie in the group of the property asked
 // for and after it.
 func (d *Device) listProperties(l *capList) {
-	d.selfHeal()
 	l.begin(8)
 	list := func(group []property) {
 		for _, p := range group {

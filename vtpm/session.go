@@ -79,7 +79,7 @@ func (d *Device) loadedSessions() int {
 // flushSession forgets a loaded session and frees its slot.
 func (d *Device) flushSession(s *session) {
 	i := int(s.handle & 0x00FFFFFF)
-	s.wipe()
+	d.flushed = append(d.flushed, s)
 	d.vol.sessions[i] = nil
 	d.reset.contexts[i] = 0
 	if d.vol.exclusive == s.handle {

@@ -89,8 +89,6 @@ type stateClear struct {
 	pcrAuth   map[int][]byte
 	pcrPolicy map[int]authPolicy
 
-	nvWriteLocked, nvReadLocked map[tcg.TPMHandle]bool
-
 	readOnly bool // TPM2_ReadOnlyControl
 
 	acts [numACT]act
@@ -125,8 +123,10 @@ type volatile struct {
 	clockAt   time.Duration // Now when clockBase was true
 	clockBase uint64        // ms
 	clockSafe bool
-	timeEpoch uint32 // changes when Time may have jumped: timeouts of before are void
-	orderly   bool   // the last power cycle ended in an orderly way
+	clockHeld bool          // Clock stands still at clockBase
+	houseAt   time.Duration // Now when keepHouse may try again; 0 if it did not fail
+	timeEpoch uint32        // changes when Time may have jumped: timeouts of before are void
+	orderly   bool          // the last power cycle ended in an orderly way
 
 	pcrs pcrState
 

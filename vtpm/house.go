@@ -1,0 +1,56 @@
+package vtpm
+
+import (
+	"time"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// houseRetry is how long keepHouse waits after a save that failed, which may
+// have taken a minute.
+const houseRetry = 10 * time.Minute
+
+// keepHouse does what time alone makes due, before a command is looked at: Clock
+// is saved, and failed authorizations are forgiven. Where that cannot be saved
+// the command is not at fault: it goes on, with a Clock that stands still (as
+// that of the Microsoft reference does) and failures that still count.
+func (d *Device) keepHouse() {
+	now := d.cfg.Now()
+	if !d.vol.started || d.vol.failed || now < d.vol.houseAt {
+		return
+	}
+	d.clockTick()
+	d.selfHeal()
+	if !d.dirty {
+		return
+	}
+	d.vol.houseAt = 0
+	if err := d.save(); err != nil {
+		d.clockHold()
+		d.vol.houseAt = now + houseRetry
+	}
+	d.mark()
+}
+
+// leaveShutdown makes stale what TPM2_Shutdown saved, before a command changes
+// what it saved: the next Startup has to see a disorderly shutdown (Part 3, 9.4).
+// It returns what perm.shutdown was, for returnToShutdown.
+func (d *Device) leaveShutdown(c *call) (was uint16, err error) {
+	if !d.vol.shutdownDone || c.spec.Code == tcg.TPMCCShutdown || readsOnly(c.spec.Code) {
+		return suNone, nil
+	}
+	was = d.perm.shutdown
+	d.vol.shutdownDone, d.perm.shutdown, d.dirty = false, suNone, true
+	if err := d.save(); err != nil {
+		return suNone, tcg.TPMRCNVUnavailable
+	}
+	d.mark()
+	return was, nil
+}
+
+// returnToShutdown takes leaveShutdown back: the command changed nothing.
+func (d *Device) returnToShutdown(was uint16) {
+	if was != suNone {
+		d.vol.shutdownDone, d.perm.shutdown, d.dirty = true, was, true
+	}
+}

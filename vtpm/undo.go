@@ -1,0 +1,102 @@
+package vtpm
+
+import (
+	"bytes"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// A checkpoint is what undo needs besides the permanent state as last saved:
+// all that a command changes before its save. PCRs and sequences are not in it;
+// what changes them has nothing to save, or saved it before (housekeeping).
+type checkpoint struct {
+	clear stateClear
+	reset stateReset
+	vol   volatile
+
+	// Policies of sessions that the command names.
+	policies [maxSessions]struct {
+		of  *policyState
+		was policyState
+	}
+
+	orderly      map[tcg.TPMHandle]orderlyData // of the state between two commands
+	orderlyKnown bool                          // orderly needs not be made again
+}
+
+// orderlyData is what an orderly index has and the saved state has not.
+type orderlyData struct {
+	attributes tcg.TPMANV
+	data       []byte
+}
+
+// mark makes undo go back to now.
+func (d *Device) mark() {
+	b := &d.before
+	b.clear, b.reset, b.vol = d.clear, d.reset, d.vol
+	for i := range b.policies {
+		b.policies[i].of = nil
+	}
+	if b.orderlyKnown {
+		return
+	}
+	b.orderlyKnown = true
+	b.orderly = map[tcg.TPMHandle]orderlyData{}
+	for h, x := range d.perm.nv {
+		if x.has(tcg.TPMANVOrderly) {
+			b.orderly[h] = orderlyData{x.public.Attributes, bytes.Clone(x.data)}
+		}
+	}
+}
+
+// markPolicies adds the policies of the sessions that c names: its command, not
+// its session area, which changes them after the save only.
+func (d *Device) markPolicies(c *call) {
+	for i, h := range c.handles {
+		if s := d.session(h); s != nil && s.policy != nil {
+			m := &d.before.policies[i]
+			m.of, m.was = s.policy, *s.policy
+			m.was.digest = bytes.Clone(s.policy.digest) // updated in place
+		}
+	}
+}
+
+// undo makes the permanent state what was last saved, and the other what it was
+// at the last mark, so that nothing of a command that could not be saved, or
+// failed in the middle, remains.
+func (d *Device) undo() {
+	d.dirty = false
+	d.flushed = nil
+	if d.saved == nil {
+		return // being manufactured
+	}
+	if err := d.decodePermanent(d.saved); err != nil {
+		panic("vtpm: internal error: own state does not decode: " + err.Error())
+	}
+	b := &d.before
+	if b.orderly == nil {
+		return // nothing ran yet
+	}
+	d.clear, d.reset, d.vol = b.clear, b.reset, b.vol
+	for i := range b.policies {
+		if m := &b.policies[i]; m.of != nil {
+			*m.of = m.was
+		}
+	}
+	// Of orderly indices the saved state has what was there at its time.
+	for h, o := range b.orderly {
+		if x := d.perm.nv[h]; x != nil && x.has(tcg.TPMANVOrderly) && len(x.data) == len(o.data) {
+			x.setAttributes(o.attributes)
+			copy(x.data, o.data)
+		}
+	}
+}
+
+// forget drops what the command that was answered flushed.
+func (d *Device) forget() {
+	for _, x := range d.flushed {
+		x.wipe()
+	}
+	clear(d.flushed)
+	d.flushed = d.flushed[:0]
+}
