@@ -129,11 +129,26 @@ func durable(d *Device) []byte {
 	return d.encodePermanent()
 }
 
+// passing is the rest of the state, without what comes of failed authorizations:
+// when the last one was, and a hash of the permanent state. The test's clock
+// stands still.
+func passing(t *testing.T, d *Device) []byte {
+	t.Helper()
+	at, saved := d.vol.daTime, d.saved
+	d.vol.daTime, d.saved = daTimers{}, nil
+	defer func() { d.vol.daTime, d.saved = at, saved }()
+	b, err := d.Volatile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
 // checkCommand sends any bytes, checks what must hold for all of them, and
 // returns the response.
 func checkCommand(t *testing.T, d *Device, locality uint8, cmd []byte) []byte {
 	t.Helper()
-	before := durable(d)
+	before, passed := durable(d), passing(t, d)
 	r := d.Execute(locality, cmd)
 	if len(r) < 10 || len(r) > MaxResponseSize || int(be32(r[2:])) != len(r) {
 		t.Fatalf("command %x: response %x", cmd, r)
@@ -146,6 +161,9 @@ func checkCommand(t *testing.T, d *Device, locality uint8, cmd []byte) []byte {
 	}
 	if be32(r[6:]) != 0 && !bytes.Equal(before, durable(d)) {
 		t.Fatalf("command %x: refused with %#x, and the state changed", cmd, be32(r[6:]))
+	}
+	if be32(r[6:]) != 0 && !bytes.Equal(passed, passing(t, d)) {
+		t.Fatalf("command %x: refused with %#x, and PCRs, sessions, objects or counters changed", cmd, be32(r[6:]))
 	}
 	return r
 }
