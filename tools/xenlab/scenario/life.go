@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stubtpm/image"
@@ -36,6 +37,7 @@ type Life struct {
 type lifeGuest struct {
 	name, vtpm, uuid string
 	load             *loadLog
+	starting         atomic.Bool // its vTPM was destroyed and is not ready again
 }
 
 // NewLife starts manager and vTPMs on a new stack, hands them to stubtpm-host,
@@ -130,8 +132,11 @@ func (l *Life) startGuest(ctx context.Context, g *lifeGuest) error {
 }
 
 // loadPause lies between two rounds of a guest's load, of which each is four
-// commands.
-const loadPause = 300 * time.Millisecond
+// commands. It is longer where there are more guests: the one processor also has
+// to bring back what is destroyed.
+func (l *Life) loadPause() time.Duration {
+	return time.Duration(len(l.guests)) * 300 * time.Millisecond
+}
 
 // bootLimit is for a guest that boots beside others on a busy host, which took
 // a minute and a half once; alone it takes ten seconds.
@@ -145,7 +150,7 @@ func (l *Life) startLoad(ctx context.Context, g *lifeGuest) error {
 	if g.load == nil {
 		g.load = &loadLog{name: g.name}
 	}
-	return g.load.start(a, loadPause)
+	return g.load.start(a, l.loadPause())
 }
 
 // recoveryLimit is how long a guest may be without answers. Linux' driver waits
@@ -240,7 +245,7 @@ func (l *Life) Reboot(ctx context.Context) error {
 	if err := l.bridge(ctx, g); err != nil {
 		return err
 	}
-	return g.load.start(g.load.agent(), loadPause)
+	return g.load.start(g.load.agent(), l.loadPause())
 }
 
 // What may be destroyed.
@@ -257,6 +262,10 @@ func (l *Life) kill(ctx context.Context, kind string, g *lifeGuest) (time.Durati
 	if g != nil {
 		name = map[string]string{killVTPM: g.vtpm, killGuest: g.name}[kind]
 		g.load.mark()
+		if kind == killVTPM {
+			g.starting.Store(true)
+			defer g.starting.Store(false)
+		}
 	}
 	from := l.log.length()
 	l.r.Step("xl destroy %s", name)
@@ -272,6 +281,7 @@ func (l *Life) kill(ctx context.Context, kind string, g *lifeGuest) (time.Durati
 		return 0, fmt.Errorf("%s is not started again: %w\n%s", name, err, l.log.tail(20))
 	}
 	if kind == killVTPM {
+		g.starting.Store(false)
 		// That the guest noticed is told by its own words.
 		if err := g.load.awaitFound(ctx, recoveryLimit); err != nil {
 			return 0, fmt.Errorf("%s after the end of its vTPM: %w\n%s", g.name, err, l.log.tail(20))
@@ -320,6 +330,10 @@ func (l *Life) lanes(times int) []lane {
 	return all
 }
 
+func (l *Life) anyStarting() bool {
+	return slices.ContainsFunc(l.guests, func(g *lifeGuest) bool { return g.starting.Load() })
+}
+
 // Campaign destroys domains of every kind, times in all, in random order and
 // while others are on their way back, and claims that nothing that was answered
 // is lost.
@@ -332,7 +346,7 @@ func (l *Life) Campaign(ctx context.Context, times int) error {
 	var wait sync.WaitGroup
 	for _, lane := range l.lanes(times) {
 		wait.Go(func() {
-			for _, kind := range lane.kinds {
+			for i, kind := range lane.kinds {
 				// At any moment of a round; the manager in the midst of what
 				// goes on after a kill of the others.
 				pause := time.Duration(lane.rand.IntN(1500)) * time.Millisecond
@@ -340,6 +354,11 @@ func (l *Life) Campaign(ctx context.Context, times int) error {
 					pause = time.Duration(2000+lane.rand.IntN(20000)) * time.Millisecond
 				}
 				err := sleep(ctx, pause)
+				// Each other time vTPMs have a manager until they serve: else
+				// none ever might, as long as managers are destroyed.
+				for kind == killManager && i%2 == 1 && err == nil && l.anyStarting() {
+					err = sleep(ctx, 100*time.Millisecond)
+				}
 				var d time.Duration
 				if err == nil {
 					d, err = l.kill(ctx, kind, lane.guest)
