@@ -30,9 +30,14 @@ func (p Peer) String() string { return fmt.Sprintf("dom%d/%d", p.Domain, p.Handl
 // A Handler decides who may connect.
 type Handler interface {
 	// Open is called when a front end connects. An error refuses it: its ring
-	// is not mapped.
+	// is not mapped. One that wraps ErrLater does not: the front end goes on
+	// waiting, and Open is called again.
 	Open(p Peer) (Conn, error)
 }
+
+// ErrLater is for a Handler that cannot serve a front end yet. Linux' waits two
+// minutes, and does not connect again by itself once it was refused.
+var ErrLater = errors.New("not now")
 
 // A Conn serves one connected front end.
 type Conn interface {
@@ -239,8 +244,15 @@ func (b *backend) run(ctx context.Context) error {
 	}
 	defer w.Stop(context.WithoutCancel(ctx))
 	defer b.disconnect()
+	waits := false
 	for {
-		if err := b.step(ctx); err != nil {
+		var again <-chan time.Time
+		if err := b.step(ctx); errors.Is(err, ErrLater) {
+			if !waits {
+				b.Log("tpmif: %v: %v", b.peer, err)
+			}
+			waits, again = true, time.After(retryDelay)
+		} else if err != nil {
 			if errors.Is(err, errGone) {
 				return nil
 			}
@@ -262,6 +274,7 @@ func (b *backend) run(ctx context.Context) error {
 			if !ok {
 				return xenstore.ErrClosed
 			}
+		case <-again:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -286,8 +299,8 @@ func (b *backend) setState(ctx context.Context, s xenbus.State) error {
 }
 
 // step does what the front end's present state asks for.
-func (b *backend) step(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+func (b *backend) step(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, requestTimeout)
 	defer cancel()
 	s, err := xenbus.ReadState(ctx, b.Domain.Store, b.front+"/state")
 	if errors.Is(err, xenstore.ErrAccess) {
@@ -321,7 +334,7 @@ func (b *backend) step(ctx context.Context) error {
 		return b.setState(ctx, xenbus.InitWait)
 	case xenbus.Initialised, xenbus.Connected:
 		if b.state == xenbus.InitWait {
-			return b.connect(ctx)
+			return b.connect(parent)
 		}
 		// Connected already, or ended for a fault: then the front end has to
 		// close or start over first.
@@ -344,7 +357,9 @@ func (b *backend) step(ctx context.Context) error {
 	return nil
 }
 
-func (b *backend) connect(ctx context.Context) error {
+func (b *backend) connect(parent context.Context) error {
+	ctx, cancel := context.WithTimeout(parent, requestTimeout)
+	defer cancel()
 	store := b.Domain.Store
 	if v, err := store.Read(ctx, b.front+"/feature-protocol-v2"); err != nil || v != "1" {
 		return errors.New("front end does not speak protocol version 2")
@@ -385,6 +400,9 @@ func (b *backend) connect(ctx context.Context) error {
 		stop: make(chan struct{}), done: make(chan struct{})}
 	b.ring.unmap = page.Unmap
 	go b.ring.serve()
+	// Open may have taken long.
+	ctx, cancel = context.WithTimeout(parent, requestTimeout)
+	defer cancel()
 	return b.setState(ctx, xenbus.Connected)
 }
 

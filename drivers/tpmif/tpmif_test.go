@@ -276,6 +276,27 @@ func TestFrontendVanishes(t *testing.T) {
 	s.echo(s.connect(6), 0, 10) // others are served on
 }
 
+// TestLater: a front end that cannot be served yet waits, and is not refused.
+func TestLater(t *testing.T) {
+	t.Parallel()
+	d := &device{refuse: fmt.Errorf("%w: the disk is busy", ErrLater)}
+	s := start(t, d)
+	s.attach(5)
+	time.AfterFunc(retryDelay+retryDelay/2, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.refuse = nil
+	})
+	f, err := Connect(s.ctx, s.client(5), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.echo(f, 0, 10)
+	if n := strings.Count(strings.Join(s.said(), "\n"), "the disk is busy"); n != 1 {
+		t.Errorf("told of it %d times:\n%s", n, strings.Join(s.said(), "\n"))
+	}
+}
+
 func (s *setup) wait(what string, ok func() bool) {
 	s.t.Helper()
 	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {

@@ -227,15 +227,16 @@ func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	}
 	switch {
 	case h.served && h.last != p.Domain:
+		// What the reset changes has to be saved: the manager may be away.
 		if err := h.reset(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
 		}
 	case !h.served && p.Domain < h.own:
 		// Xen numbers domains upwards: this guest is older than its vTPM, of
 		// which it had another before.
 		h.log("domain %d ran before this vTPM: its PCRs are lost", p.Domain)
 		if err := h.capPCRs(); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
 		}
 	}
 	h.taken, h.served, h.last = true, true, p.Domain

@@ -351,7 +351,7 @@ func (l *Life) Campaign(ctx context.Context, times int) error {
 				// goes on after a kill of the others.
 				pause := time.Duration(lane.rand.IntN(1500)) * time.Millisecond
 				if kind == killManager {
-					pause = time.Duration(2000+lane.rand.IntN(20000)) * time.Millisecond
+					pause = time.Duration(10000+lane.rand.IntN(30000)) * time.Millisecond
 				}
 				err := sleep(ctx, pause)
 				// Each other time vTPMs have a manager until they serve: else
