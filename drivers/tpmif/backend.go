@@ -218,10 +218,6 @@ type backend struct {
 	ring  *ring
 }
 
-// closedDelay is how long a device whose front end is gone stays closed before it
-// is removed.
-const closedDelay = time.Second
-
 // errGone says that the front end's directory vanished.
 var errGone = errors.New("front end is gone")
 
@@ -306,7 +302,7 @@ func (b *backend) step(parent context.Context) error {
 	if errors.Is(err, xenstore.ErrAccess) {
 		// Once the toolstack has removed the front end's directory, the store
 		// judges by the directory above it, which is not ours to read. The
-		// toolstack now waits for this device to close, ten seconds at most.
+		// toolstack now waits for this device to end, ten seconds at most.
 		s, err = xenbus.Gone, nil
 	}
 	if err != nil {
@@ -315,17 +311,6 @@ func (b *backend) step(parent context.Context) error {
 	switch s {
 	case xenbus.Gone:
 		b.disconnect()
-		if b.state != xenbus.Closed {
-			if err := b.setState(ctx, xenbus.Closed); err != nil {
-				return err
-			}
-			// To remove the device is left to us (libxl_device.c), but one that
-			// is gone before it was seen closed is an error to xl.
-			select {
-			case <-time.After(closedDelay):
-			case <-ctx.Done():
-			}
-		}
 		b.Domain.Store.Remove(ctx, b.base) // the toolstack may have been quicker
 		return errGone
 	case xenbus.Initialising, xenbus.InitWait:
