@@ -54,3 +54,15 @@ func (d *Device) returnToShutdown(was uint16) {
 		d.vol.shutdownDone, d.perm.shutdown, d.dirty = true, was, true
 	}
 }
+
+// readsOnly reports whether a command leaves all that TPM2_Shutdown saves as
+// it is.
+func readsOnly(code tcg.TPMCC) bool {
+	switch code {
+	case tcg.TPMCCGetCapability, tcg.TPMCCGetRandom, tcg.TPMCCStirRandom, tcg.TPMCCReadClock, tcg.TPMCCPCRRead,
+		tcg.TPMCCGetTestResult, tcg.TPMCCSelfTest, tcg.TPMCCIncrementalSelfTest, tcg.TPMCCReadPublic,
+		tcg.TPMCCNVReadPublic, tcg.TPMCCTestParms, tcg.TPMCCHash, tcg.TPMCCECCParameters:
+		return true
+	}
+	return false
+}
