@@ -42,10 +42,12 @@ func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
 	if err != nil {
 		return err
 	}
+	defer ringPage.Unmap()
 	events, err := d.Events.BindInterdomain(9, xen.Port(port))
 	if err != nil {
 		return err
 	}
+	defer events.Close()
 	if err := xenbus.WriteState(ctx, d.Store, "backend/vbd/9/51712/state", xenbus.Connected); err != nil {
 		return err
 	}
@@ -99,21 +101,21 @@ func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
 	}
 }
 
-// open returns a disk whose back end is f.
-func open(t *testing.T, f *fake, nodes map[string]string) (*Device, *xentest.Host, error) {
-	t.Helper()
+// host returns a host with the front end's domain, 9, and the back end's, 1,
+// and nodes changed below the back end's directory.
+func (f *fake) host(nodes ...map[string]string) (h *xentest.Host, bd, fd xenbus.Domain) {
 	f.disk, f.counts = block.NewMem(diskSize), map[uint8]int{}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	t.Cleanup(cancel)
-	h := xentest.NewHost()
-	const front, back = "/local/domain/9/device/vbd/51712", "/local/domain/1/backend/vbd/9/51712"
+	h = xentest.NewHost()
+	const back = "/local/domain/1/backend/vbd/9/51712"
 	set := map[string]string{
-		front + "/backend": back, front + "/backend-id": "1", front + "/virtual-device": "51712", front + "/state": "1",
+		frontPath + "/backend": back, frontPath + "/backend-id": "1", frontPath + "/virtual-device": "51712", frontPath + "/state": "1",
 		back + "/state": "2", back + "/sectors": strconv.Itoa(diskSize / 512), back + "/sector-size": "512",
 		back + "/info": "0", back + "/feature-flush-cache": "1", back + "/feature-barrier": "1",
 	}
-	for k, v := range nodes {
-		set[back+k] = v
+	for _, n := range nodes {
+		for k, v := range n {
+			set[back+k] = v
+		}
 	}
 	for k, v := range set {
 		if v == "" {
@@ -121,12 +123,20 @@ func open(t *testing.T, f *fake, nodes map[string]string) (*Device, *xentest.Hos
 		}
 	}
 	h.Store.Set(set)
-	bd, fd := h.Domain(1), h.Domain(9)
+	return h, h.Domain(1), h.Domain(9)
+}
+
+// open returns a disk whose back end is f.
+func open(t *testing.T, f *fake, nodes map[string]string) (*Device, *xentest.Host, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	t.Cleanup(cancel)
+	h, bd, fd := f.host(nodes)
 	done := make(chan struct{})
 	t.Cleanup(func() { cancel(); <-done; bd.Store.Close(); fd.Store.Close() })
 	go func() {
 		defer close(done)
-		if err := f.serve(ctx, bd, front); err != nil && ctx.Err() == nil {
+		if err := f.serve(ctx, bd, frontPath); err != nil && ctx.Err() == nil {
 			t.Error("back end:", err)
 		}
 	}()
@@ -221,11 +231,11 @@ func TestBadResponses(t *testing.T) {
 		"unknown status":    {func(r []byte) bool { r[10] = 7; return true }, ErrIO, false},
 		"other id":          {func(r []byte) bool { r[0]++; return true }, ErrBackend, true},
 		"other operation":   {func(r []byte) bool { r[8]++; return true }, ErrBackend, true},
-		"none":              {func(r []byte) bool { return false }, ErrBroken, true},
+		"none":              {func(r []byte) bool { return false }, ErrBroken, true}, // and this back end does not close
 	} {
 		f := &fake{change: c.change}
 		d := mustOpen(t, f, nil)
-		d.Timeout = 50 * time.Millisecond
+		d.Timeout, d.Recovery = 50*time.Millisecond, 50*time.Millisecond
 		if err := d.Flush(); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stubtpm/drivers/block"
@@ -14,67 +15,110 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// DefaultTimeout is how long a request may take.
-const DefaultTimeout = 60 * time.Second
+// Default limits of a Device.
+const (
+	DefaultTimeout  = 60 * time.Second
+	DefaultRecovery = 5 * time.Minute
+)
 
-// A Device is a disk. It implements block.Device and may be used by several
-// goroutines, one request after the other.
+// A Device is a disk. It implements block.Device and is safe for concurrent
+// use: requests are made one after the other.
 type Device struct {
-	// Timeout bounds each request. A request without an answer breaks the
-	// device, for its pages may still be written.
+	// Timeout is how long a request may be without a response before the
+	// device connects anew and makes the request again.
 	Timeout time.Duration
 
-	domain   xenbus.Domain
-	path     string
-	back     string // the back end's state node
-	size     int64
-	readOnly bool
-	flushOp  uint8 // or 0: none
+	// Recovery is how long connecting anew may take. After that the device is
+	// broken: every request fails with ErrBroken.
+	Recovery time.Duration
+
+	// Broken, if set, is called once, when the device breaks. It must not
+	// use the device.
+	Broken func(why error)
+
+	// Log, if set, is told when the disk stalls and when it is back.
+	Log func(format string, args ...any)
+
+	domain xenbus.Domain
+	path   string
+	back   string // the back end's state node
+	disk   disk   // as found when the device was opened
 
 	mu     sync.Mutex // held during a request
 	ring   ring
 	shared xen.SharedPage
 	events xen.Channel
 	watch  *xenstore.Watch
-	data   []xen.SharedPage // granted once, for as long as the device is open
+	data   []xen.SharedPage // granted for as long as the ring is
 	broken error
+
+	stalled atomic.Pointer[stall] // nil while the disk answers
+}
+
+// A disk is what the back end says of it.
+type disk struct {
+	size     int64
+	readOnly bool
+	flushOp  uint8 // or 0: none
+}
+
+// A stall is a time in which the back end did not answer.
+type stall struct {
+	since time.Time
+	why   error
 }
 
 // Connect opens the disk of a number, such as 51712 for xvda, and waits as
 // long as ctx allows until its back end is connected.
 func Connect(ctx context.Context, domain xenbus.Domain, devid int) (*Device, error) {
-	d := &Device{Timeout: DefaultTimeout, domain: domain, path: "device/vbd/" + strconv.Itoa(devid)}
-	if err := d.connect(ctx); err != nil {
+	d := &Device{Timeout: DefaultTimeout, Recovery: DefaultRecovery, domain: domain, path: "device/vbd/" + strconv.Itoa(devid)}
+	var err error
+	if d.disk, err = d.connect(ctx); err != nil {
 		return nil, fmt.Errorf("blkif: connect %s: %w", d.path, err)
 	}
 	return d, nil
 }
 
-func (d *Device) connect(ctx context.Context) (err error) {
+func (d *Device) connect(ctx context.Context) (_ disk, err error) {
 	store := d.domain.Store
 	back, err := store.Read(ctx, d.path+"/backend")
 	if err != nil {
-		return err
+		return disk{}, err
 	}
 	d.back = back + "/state"
 	id, err := store.ReadUint(ctx, d.path+"/backend-id")
 	if err != nil {
-		return err
+		return disk{}, err
 	}
 	handle, err := store.ReadUint(ctx, d.path+"/virtual-device")
 	if err != nil {
-		return err
+		return disk{}, err
 	}
 	d.ring.handle = uint16(handle)
 	if _, err = xenbus.WaitReopen(ctx, store, d.back, xenbus.InitWait); err != nil {
-		return err
+		return disk{}, err
 	}
 	defer func() {
 		if err != nil {
 			d.release()
 		}
 	}()
-	peer := xen.DomID(id)
+	if err = d.offer(ctx, xen.DomID(id)); err != nil {
+		return disk{}, err
+	}
+	if _, err = xenbus.WaitState(ctx, store, d.back, xenbus.Connected); err != nil {
+		return disk{}, err
+	}
+	found, err := d.describe(ctx, back)
+	if err != nil {
+		return disk{}, err
+	}
+	return found, xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Connected)
+}
+
+// offer makes a ring and tells the back end of it.
+func (d *Device) offer(ctx context.Context, peer xen.DomID) (err error) {
+	store := d.domain.Store
 	if d.shared, err = d.domain.Grants.Share(peer); err != nil {
 		return err
 	}
@@ -108,59 +152,50 @@ func (d *Device) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err = xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Initialised); err != nil {
-		return err
-	}
-	if _, err = xenbus.WaitState(ctx, store, d.back, xenbus.Connected); err != nil {
-		return err
-	}
-	if err = d.describe(ctx, back); err != nil {
-		return err
-	}
-	return xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Connected)
+	return xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Initialised)
 }
 
 // maxSectors keeps sizes in bytes within 63 bits.
 const maxSectors = 1 << 50
 
 // describe reads what the back end says of the disk.
-func (d *Device) describe(ctx context.Context, back string) error {
+func (d *Device) describe(ctx context.Context, back string) (found disk, err error) {
 	store := d.domain.Store
 	s, err := store.Read(ctx, back+"/sectors")
 	if err != nil {
-		return err
+		return disk{}, err
 	}
 	sectors, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || sectors <= 0 || sectors > maxSectors {
-		return fmt.Errorf("%w: disk of %q sectors", ErrBackend, s)
+		return disk{}, fmt.Errorf("%w: disk of %q sectors", ErrBackend, s)
 	}
 	size, err := store.ReadUint(ctx, back+"/sector-size")
 	if err != nil {
-		return err
+		return disk{}, err
 	}
 	if size != block.SectorSize {
-		return fmt.Errorf("disk has sectors of %d bytes; only %d can be used", size, block.SectorSize)
+		return disk{}, fmt.Errorf("disk has sectors of %d bytes; only %d can be used", size, block.SectorSize)
 	}
-	d.size = sectors * block.SectorSize
+	found.size = sectors * block.SectorSize
 	const readOnly = 4 // VDISK_READONLY
 	info, err := store.ReadUint(ctx, back+"/info")
 	if err != nil && !errors.Is(err, xenstore.ErrNotExist) {
-		return err
+		return disk{}, err
 	}
-	d.readOnly = info&readOnly != 0
+	found.readOnly = info&readOnly != 0
 	for _, f := range []struct {
 		node string
 		op   uint8
 	}{{"feature-barrier", opBarrier}, {"feature-flush-cache", opFlush}} { // the last is preferred
 		v, err := store.ReadUint(ctx, back+"/"+f.node)
 		if err != nil && !errors.Is(err, xenstore.ErrNotExist) {
-			return err
+			return disk{}, err
 		}
 		if v == 1 {
-			d.flushOp = f.op
+			found.flushOp = f.op
 		}
 	}
-	return nil
+	return found, nil
 }
 
 func (d *Device) release() {
@@ -178,19 +213,18 @@ func (d *Device) release() {
 		}
 	}
 	d.watch, d.events, d.data, d.shared = nil, nil, nil, nil
-	d.broken = xen.ErrClosed
 }
 
 // Size returns the capacity in bytes.
-func (d *Device) Size() int64 { return d.size }
+func (d *Device) Size() int64 { return d.disk.size }
 
 // transfer calls f for each piece of a transfer that fits one request.
 func (d *Device) transfer(p []byte, off int64, f func(p []byte, sector uint64) error) (int, error) {
 	if off%block.SectorSize != 0 || len(p)%block.SectorSize != 0 {
 		return 0, fmt.Errorf("blkif: %d bytes at %d: not whole sectors", len(p), off)
 	}
-	if off < 0 || off > d.size || int64(len(p)) > d.size-off {
-		return 0, fmt.Errorf("blkif: %d bytes at %d: beyond the end at %d", len(p), off, d.size)
+	if off < 0 || off > d.disk.size || int64(len(p)) > d.disk.size-off {
+		return 0, fmt.Errorf("blkif: %d bytes at %d: beyond the end at %d", len(p), off, d.disk.size)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -207,102 +241,25 @@ func (d *Device) transfer(p []byte, off int64, f func(p []byte, sector uint64) e
 
 // ReadAt reads whole sectors.
 func (d *Device) ReadAt(p []byte, off int64) (int, error) {
-	return d.transfer(p, off, func(p []byte, sector uint64) error {
-		if err := d.request(opRead, sector, d.segments(len(p))); err != nil {
-			return err
-		}
-		for i := 0; len(p) > 0; i++ {
-			p = p[d.data[i].Page().CopyOut(p, 0):]
-		}
-		return nil
-	})
+	return d.transfer(p, off, func(p []byte, sector uint64) error { return d.request(opRead, sector, p) })
 }
 
 // WriteAt writes whole sectors. They are durable after the next Flush.
 func (d *Device) WriteAt(p []byte, off int64) (int, error) {
-	if d.readOnly {
+	if d.disk.readOnly {
 		return 0, ErrReadOnly
 	}
-	return d.transfer(p, off, func(p []byte, sector uint64) error {
-		if d.broken != nil {
-			return d.broken
-		}
-		segments := d.segments(len(p))
-		for i := 0; len(p) > 0; i++ {
-			p = p[d.data[i].Page().CopyIn(0, p):]
-		}
-		return d.request(opWrite, sector, segments)
-	})
-}
-
-// segments returns the segments for n bytes at the begin of the data pages.
-func (d *Device) segments(n int) []segment {
-	var s []segment
-	for i := 0; n > 0 && i < len(d.data); i++ {
-		sectors := min(n/block.SectorSize, pageSectors)
-		s = append(s, segment{d.data[i].Ref(), 0, uint8(sectors - 1)})
-		n -= sectors * block.SectorSize
-	}
-	return s
+	return d.transfer(p, off, func(p []byte, sector uint64) error { return d.request(opWrite, sector, p) })
 }
 
 // Flush makes all completed writes durable.
 func (d *Device) Flush() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.flushOp == 0 {
+	if d.disk.flushOp == 0 {
 		return ErrNoFlush
 	}
-	return d.request(d.flushOp, 0, nil)
-}
-
-// request makes one request and waits for its response.
-func (d *Device) request(op uint8, sector uint64, segments []segment) error {
-	if d.broken != nil {
-		return d.broken
-	}
-	d.ring.submit(op, sector, segments)
-	if err := d.events.Notify(); err != nil {
-		return d.breakdown(err)
-	}
-	timeout := time.NewTimer(d.Timeout)
-	defer timeout.Stop()
-	for {
-		done, err := d.ring.response(op)
-		if done {
-			return err
-		}
-		if err != nil {
-			return d.breakdown(err)
-		}
-		select {
-		case _, ok := <-d.events.C():
-			if !ok {
-				return d.breakdown(xen.ErrClosed)
-			}
-		case _, ok := <-d.watch.C():
-			if !ok {
-				return d.breakdown(xenstore.ErrClosed)
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), d.Timeout)
-			s, err := xenbus.ReadState(ctx, d.domain.Store, d.back)
-			cancel()
-			if err == nil && s != xenbus.Connected {
-				err = fmt.Errorf("back end is %v", s)
-			}
-			if err != nil {
-				return d.breakdown(err)
-			}
-		case <-timeout.C:
-			return d.breakdown(fmt.Errorf("no response within %v", d.Timeout))
-		}
-	}
-}
-
-// breakdown notes why the device can not be used any more.
-func (d *Device) breakdown(err error) error {
-	d.broken = fmt.Errorf("%w: %w", ErrBroken, err)
-	return d.broken
+	return d.request(d.disk.flushOp, 0, nil)
 }
 
 // Close ends the use of the disk and waits, as long as ctx allows, until the
@@ -313,10 +270,18 @@ func (d *Device) Close(ctx context.Context) error {
 	if d.shared == nil {
 		return xen.ErrClosed
 	}
+	err := d.leave(ctx)
+	d.release()
+	d.broken = xen.ErrClosed
+	return err
+}
+
+// leave tells the back end to let go of the ring, and waits until it has.
+func (d *Device) leave(ctx context.Context) error {
 	store := d.domain.Store
 	err := xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Closing)
 	if err == nil {
-		_, err = xenbus.WaitReopen(ctx, store, d.back, xenbus.Closing, xenbus.Closed, xenbus.Gone)
+		_, err = xenbus.WaitReopen(ctx, store, d.back, xenbus.InitWait, xenbus.Closing, xenbus.Closed, xenbus.Gone)
 	}
 	if err == nil {
 		err = xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Closed)
@@ -324,7 +289,6 @@ func (d *Device) Close(ctx context.Context) error {
 	if err == nil {
 		_, err = xenbus.WaitReopen(ctx, store, d.back, xenbus.InitWait, xenbus.Closed, xenbus.Gone)
 	}
-	d.release()
 	return err
 }
 
