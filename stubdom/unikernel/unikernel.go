@@ -44,6 +44,9 @@ func start(log func(string, ...any), run func(ctx context.Context, e *service.En
 		return fmt.Errorf("xenstore: %w", err)
 	}
 	domain := xenbus.Domain{Events: board.Events(), Grants: board.Grants(), Store: xenstore.NewClient(ring)}
+	// A disk that is lost ends the domain, so that whoever supervises it starts
+	// it anew.
+	ctx, end := context.WithCancelCause(context.Background())
 	e := &service.Environment{
 		Domain:      domain,
 		CommandLine: board.CommandLine(),
@@ -52,12 +55,17 @@ func start(log func(string, ...any), run func(ctx context.Context, e *service.En
 			if err != nil {
 				return nil, err
 			}
+			d.Log, d.Broken = log, end
 			return d, nil
 		},
 		Seed: board.Seed,
 		Log:  log,
 	}
-	if err := run(context.Background(), e); err != nil {
+	err = run(ctx, e)
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	if err != nil {
 		e.Tell(context.Background(), "FAILED: "+err.Error())
 		return err
 	}
