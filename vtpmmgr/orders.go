@@ -566,10 +566,14 @@ func (m *Manager) status(p Peer) string {
 		policy = "in force, domain 0 is " + p.Label
 	}
 	b = fmt.Appendf(b, "xsm %s\n", policy)
+	disk := error(nil)
+	if d, ok := m.cfg.Disk.(interface{ Health() error }); ok {
+		disk = d.Health()
+	}
 	for _, s := range []struct {
 		name string
 		err  error
-	}{{"tpm", m.tpm.Health()}, {"anchor", m.store.Health()}} {
+	}{{"tpm", m.tpm.Health()}, {"anchor", m.store.Health()}, {"disk", disk}} {
 		why := "ok"
 		if s.err != nil {
 			why = "degraded: " + oneLine(s.err)

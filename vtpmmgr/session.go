@@ -121,9 +121,10 @@ func (s *Session) execute(message []byte) (proto.Code, []byte) {
 		return proto.BadMessage, nil
 	}
 	o := proto.Ordinal(ordinal)
-	if err := s.m.settle(); err != nil {
-		s.m.cfg.Log("%v", err)
-		if o != proto.Status && o != proto.Hello {
+	// Whoever asks how the manager is, waits for no hardware.
+	if o != proto.Status && o != proto.Hello {
+		if err := s.m.settle(); err != nil {
+			s.m.cfg.Log("%v", err)
 			return proto.Failed, nil
 		}
 	}

@@ -25,6 +25,7 @@ type statusView struct {
 	XSM       string `json:"xsm"`
 	TPM       string `json:"tpm"`    // ok, or why not
 	Anchor    string `json:"anchor"` // of the ledger in the hardware TPM: ok, or why not
+	Disk      string `json:"disk"`   // the manager's: ok, or why not
 	Counter   uint64 `json:"counter"`
 	Recovery  string `json:"recovery_key"`
 	AuditKey  string `json:"audit_key"`
@@ -39,7 +40,7 @@ func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 	number := func(name string) uint64 { n, _ := strconv.ParseUint(s[name], 10, 64); return n }
 	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
 		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"),
-		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Counter: g.Counter,
+		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Disk: s["disk"], Counter: g.Counter,
 		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), Refused: map[string]uint64{}}
 	for name := range s {
 		if code, ok := strings.CutPrefix(name, "refused-"); ok {
@@ -60,15 +61,15 @@ func status(m *mgrRun) error {
 	}
 	v := statusOf(s, &g)
 	err = m.print(v, func() { m.statusTable(v) })
-	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Damaged != 0) {
-		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; damaged items: %d", errDegraded, v.TPM, v.Anchor, v.Damaged)
+	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Disk != "ok" || v.Damaged != 0) {
+		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; disk: %s; damaged items: %d", errDegraded, v.TPM, v.Anchor, v.Disk, v.Damaged)
 	}
 	return err
 }
 
 func (m *mgrRun) statusTable(v *statusView) {
 	rows := [][]any{
-		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Guard", v.Guard}, {"Counter", v.Counter},
+		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Disk", v.Disk}, {"Guard", v.Guard}, {"Counter", v.Counter},
 		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)}, {"Groups", v.Groups},
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},

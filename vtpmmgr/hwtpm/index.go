@@ -206,6 +206,7 @@ func (t *TPM) writeOnce(what string, which int, d [32]byte) error {
 	if err := t.twice(what, t.prepare); err != nil {
 		return err
 	}
+	t.begin(what)
 	return t.note(what, t.write(which, true, d))
 }
 

@@ -16,6 +16,8 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -43,8 +45,19 @@ type TPM struct {
 	random    tpm2.Session // opened and ended by itself: it makes room for others
 	endRandom func()
 	auth      *authorized
-	health    error
+
+	health atomic.Pointer[use]
 }
+
+// A use is what is known of the TPM's last use.
+type use struct {
+	what  string
+	since time.Time // when it began, if it is under way
+	err   error     // why the last one failed
+}
+
+// slow is how long a use may be under way before Health reports it.
+const slow = 5 * time.Second
 
 // Open starts the TPM up, if firmware has not done it.
 func Open(bus transport.TPM, o Options) (*TPM, error) {
@@ -91,11 +104,17 @@ func (t *TPM) startup() error {
 	return nil
 }
 
-// Health is nil, or what went wrong in the last use.
+// Health returns nil, or what went wrong in the last use, or that the TPM has
+// not answered for a while. It does not wait for the TPM.
 func (t *TPM) Health() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.health
+	u := t.health.Load()
+	switch {
+	case u == nil:
+		return nil
+	case u.err == nil && !u.since.IsZero() && time.Since(u.since) > slow:
+		return fmt.Errorf("hwtpm: %s: no answer since %v", u.what, time.Since(u.since).Round(time.Second))
+	}
+	return u.err
 }
 
 // do runs f. If it fails, all that was loaded is taken for gone, and f runs
@@ -106,7 +125,17 @@ func (t *TPM) do(what string, f func() error) error {
 	return t.twice(what, f)
 }
 
+// begin notes that a use is under way, and keeps what went wrong before.
+func (t *TPM) begin(what string) {
+	u := &use{what: what, since: time.Now()}
+	if last := t.health.Load(); last != nil {
+		u.err = last.err
+	}
+	t.health.Store(u)
+}
+
 func (t *TPM) twice(what string, f func() error) error {
+	t.begin(what)
 	err := f()
 	if err != nil && !final(err) {
 		t.drop()
@@ -123,14 +152,19 @@ func (t *TPM) twice(what string, f func() error) error {
 // note remembers how a use ended.
 func (t *TPM) note(what string, err error) error {
 	if err == nil {
-		t.health = nil
+		t.health.Store(nil)
 		return nil
 	}
 	t.drop()
+	last := t.health.Load()
 	err = fmt.Errorf("hwtpm: %s: %w", what, err)
-	if !final(err) {
-		t.health = err
+	switch {
+	case !final(err):
+		last = &use{what: what, err: err}
+	case last != nil:
+		last = &use{what: what, err: last.err}
 	}
+	t.health.Store(last)
 	return err
 }
 

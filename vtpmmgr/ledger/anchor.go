@@ -187,10 +187,11 @@ func (s *Store) setMode(m Mode) error {
 	return nil
 }
 
-// Mode is the mode that is in force.
-func (s *Store) Mode() (m Mode) {
-	s.alone(func() error { m.Bounded = s.root.bounded; return nil })
-	return m
+// Mode returns the mode that is in force. It does not wait for commits.
+func (s *Store) Mode() Mode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Mode{Bounded: s.root.bounded}
 }
 
 // Close anchors what is not anchored and ends the store, also on error.
