@@ -67,7 +67,7 @@ const directory = "backend/vtpm"
 // makes it matter.
 const requestTimeout = 30 * time.Second
 
-// retryDelay is how long a device rests whose nodes can not be used.
+// retryDelay is how long a device rests whose nodes cannot be used.
 const retryDelay = time.Second
 
 // Run serves front ends until ctx ends or the connection to the store does. A
@@ -241,7 +241,11 @@ func (b *backend) run(ctx context.Context) error {
 	defer w.Stop(context.WithoutCancel(ctx))
 	defer b.disconnect()
 	waits := false
+	var pace pace
 	for {
+		if err := pace.wait(ctx); err != nil {
+			return err
+		}
 		var again <-chan time.Time
 		if err := b.step(ctx); errors.Is(err, ErrLater) {
 			if !waits {

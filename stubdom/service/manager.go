@@ -42,6 +42,7 @@ var defaultPCRs = []uint{0, 1, 2, 3, 4, 5, 7}
 //	guard=5s     at most so much later: what can be rolled back in that time is
 //	             what was committed in it
 func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
+	e = e.limited()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	disk, err := e.Disk(start)

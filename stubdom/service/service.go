@@ -21,7 +21,8 @@ type Environment struct {
 	// CommandLine has words, and words with a value behind "=".
 	CommandLine string
 
-	// Disk connects to the domain's image.
+	// Disk connects to the domain's image. It must end the context that the
+	// service runs under when the disk is lost for good.
 	Disk func(ctx context.Context) (block.Device, error)
 
 	// Seed mixes random bytes into the domain's random number generator.
@@ -33,6 +34,13 @@ type Environment struct {
 // startTimeout bounds each step of the start: connecting the manager, the
 // disk.
 const startTimeout = 60 * time.Second
+
+// limited returns e with a log that peers cannot flood.
+func (e *Environment) limited() *Environment {
+	l := *e
+	l.Log = newQuiet(e.Log).Log
+	return &l
+}
 
 // option returns the value of a word of the command line, and whether the word
 // is there.
@@ -62,6 +70,10 @@ func (e *Environment) Tell(ctx context.Context, state string) {
 // shutdown waits until the toolstack asks the domain to stop, and returns what
 // it asks for. It acknowledges the request by emptying the node, as Xen's
 // public/io/xs_wire protocol of control/shutdown has it.
+//
+// A request to suspend is left as it is: neither service can go on from a copy
+// of its memory, which could be restored twice. The toolstack gives up after a
+// minute, and the domain runs on.
 func (e *Environment) shutdown(ctx context.Context) (string, error) {
 	const node = "control/shutdown"
 	w, err := e.Domain.Store.Watch(ctx, node)
@@ -77,7 +89,12 @@ func (e *Environment) shutdown(ctx context.Context) (string, error) {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
-		if v, err := e.Domain.Store.Read(ctx, node); err == nil && v != "" {
+		v, err := e.Domain.Store.Read(ctx, node)
+		switch {
+		case err != nil || v == "":
+		case v == "suspend":
+			e.Log("toolstack asks for suspend, which is refused: this domain cannot be saved or migrated")
+		default:
 			e.Domain.Store.Write(ctx, node, "")
 			return v, nil
 		}

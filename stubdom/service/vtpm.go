@@ -28,6 +28,7 @@ const managerTimeout = 60 * time.Second
 //	ping=200     measure so many round trips to the manager and say their median
 //	profile=full what a TPM that is manufactured now offers, by a name of docs/profiles.md
 func VTPM(ctx context.Context, e *Environment) error {
+	e = e.limited()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	// Not ctx: the last save comes after the domain was told to stop.
