@@ -76,10 +76,12 @@ var (
 	ErrForeign = errors.New("slot: image belongs to another TPM")
 	ErrCorrupt = errors.New("slot: image is torn or forged")
 	ErrStale   = errors.New("slot: image is not the one last acknowledged")
+
+	// ErrInUse is an error of Claim: the disk holds something already.
+	ErrInUse = errors.New("slot: disk is in use")
 )
 
-// A Store is a disk with two slots. It is no use from several goroutines at
-// once.
+// A Store is a disk with two slots. It is not safe for concurrent use.
 type Store struct {
 	dev  block.Device
 	id   ID
@@ -101,43 +103,14 @@ func Open(dev block.Device, id ID) (*Store, error) {
 // offset is where a slot begins: the second one in the middle of the disk.
 func (s *Store) offset(slot int) int64 { return int64(slot) * (s.dev.Size() / 2 &^ (4096 - 1)) }
 
-// Blank reports whether neither slot was ever written.
-func (s *Store) Blank() (bool, error) {
-	h := make([]byte, headerSize)
-	for slot := range 2 {
-		if _, err := s.dev.ReadAt(h, s.offset(slot)); err != nil {
-			return false, err
-		}
-		for _, b := range h {
-			if b != 0 {
-				return false, nil
-			}
-		}
-	}
-	return true, nil
-}
-
 // read opens one slot.
 func (s *Store) read(slot int, key []byte) (state []byte, v Version, err error) {
 	h := make([]byte, headerSize)
 	if _, err := s.dev.ReadAt(h, s.offset(slot)); err != nil {
 		return nil, v, err
 	}
-	blank := true
-	for _, b := range h {
-		blank = blank && b == 0
-	}
-	if blank {
-		return nil, v, ErrBlank
-	}
-	if string(h[offMagic:offMagic+8]) != magic {
-		return nil, v, ErrFormat
-	}
-	if n := binary.BigEndian.Uint32(h[offVersion:]); n != version {
-		return nil, v, fmt.Errorf("%w: %d, known is %d", ErrVersion, n, version)
-	}
-	if Purpose(binary.BigEndian.Uint32(h[offPurpose:])) != s.id.Purpose || [16]byte(h[offUUID:]) != s.id.UUID {
-		return nil, v, ErrForeign
+	if err := s.ours(h); err != nil {
+		return nil, v, err
 	}
 	v.Sequence = binary.BigEndian.Uint64(h[offSequence:])
 	n := int64(binary.BigEndian.Uint32(h[offLength:]))
@@ -161,6 +134,49 @@ func (s *Store) read(slot int, key []byte) (state []byte, v Version, err error) 
 		return nil, v, ErrCorrupt
 	}
 	return state, v, nil
+}
+
+// ours returns nil if a header is of an image of this store's ID: ErrBlank,
+// ErrFormat, ErrVersion or ErrForeign if it is not.
+func (s *Store) ours(h []byte) error {
+	blank := true
+	for _, b := range h {
+		blank = blank && b == 0
+	}
+	switch n := binary.BigEndian.Uint32(h[offVersion:]); {
+	case blank:
+		return ErrBlank
+	case string(h[offMagic:offMagic+8]) != magic:
+		return ErrFormat
+	case n != version:
+		return fmt.Errorf("%w: %d, known is %d", ErrVersion, n, version)
+	case Purpose(binary.BigEndian.Uint32(h[offPurpose:])) != s.id.Purpose || [16]byte(h[offUUID:]) != s.id.UUID:
+		return ErrForeign
+	}
+	return nil
+}
+
+// header returns the header of a sealed state of n bytes, its nonce zeros.
+func (s *Store) header(sequence uint64, n int64) []byte {
+	h := make([]byte, headerSize)
+	copy(h[offMagic:], magic)
+	binary.BigEndian.PutUint32(h[offVersion:], version)
+	binary.BigEndian.PutUint32(h[offLength:], uint32(n))
+	copy(h[offUUID:], s.id.UUID[:])
+	binary.BigEndian.PutUint64(h[offSequence:], sequence)
+	binary.BigEndian.PutUint32(h[offPurpose:], uint32(s.id.Purpose))
+	return h
+}
+
+// writeHeader writes the header of a slot and makes it durable.
+func (s *Store) writeHeader(slot int, h []byte) error {
+	if _, err := s.dev.WriteAt(h, s.offset(slot)); err != nil {
+		return fmt.Errorf("slot: %w", err)
+	}
+	if err := s.dev.Flush(); err != nil {
+		return fmt.Errorf("slot: %w", err)
+	}
+	return nil
 }
 
 // sectors rounds up to whole sectors.
@@ -237,13 +253,7 @@ func (s *Store) Save(key []byte, sequence uint64, state []byte) (Version, error)
 	if s.current == 0 {
 		slot = 1
 	}
-	h := make([]byte, headerSize)
-	copy(h[offMagic:], magic)
-	binary.BigEndian.PutUint32(h[offVersion:], version)
-	binary.BigEndian.PutUint32(h[offLength:], uint32(n))
-	copy(h[offUUID:], s.id.UUID[:])
-	binary.BigEndian.PutUint64(h[offSequence:], sequence)
-	binary.BigEndian.PutUint32(h[offPurpose:], uint32(s.id.Purpose))
+	h := s.header(sequence, n)
 	nonce := h[offNonce : offNonce+chacha20poly1305.NonceSizeX]
 	rand.Read(nonce)
 	body := aead.Seal(make([]byte, 0, sectors(n)), nonce, state, h)
@@ -260,11 +270,8 @@ func (s *Store) Save(key []byte, sequence uint64, state []byte) (Version, error)
 	if err := s.dev.Flush(); err != nil {
 		return v, fmt.Errorf("slot: %w", err)
 	}
-	if _, err := s.dev.WriteAt(h, s.offset(slot)); err != nil {
-		return v, fmt.Errorf("slot: %w", err)
-	}
-	if err := s.dev.Flush(); err != nil {
-		return v, fmt.Errorf("slot: %w", err)
+	if err := s.writeHeader(slot, h); err != nil {
+		return v, err
 	}
 	s.written = slot
 	return v, nil

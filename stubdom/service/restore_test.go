@@ -375,3 +375,31 @@ func TestClonePolicy(t *testing.T) {
 		t.Errorf("another's image under a TPM that was made: %v", err)
 	}
 }
+
+// TestEnrolledOnAnotherManager: after a disaster an operator enrolls the uuid on
+// a new manager and starts the vTPM on its disk. The state there, which a backup
+// would still open, is refused and not written over, unless the order says so.
+func TestEnrolledOnAnotherManager(t *testing.T) {
+	t.Parallel()
+	lost := newSite(t)
+	lost.served(lost.victim)
+	before := bytes.Clone(lost.victim.disk.Data)
+
+	s := newSite(t)
+	moved := &target{uuid: lost.victim.uuid, disk: lost.victim.disk}
+	s.admin(testAdmin, func(c *proto.Client) error { return c.Destroy(s.victim.uuid) })
+	e := proto.Enrolment{UUID: moved.uuid}
+	s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&e) })
+	if err := s.refused(moved.uuid, moved.disk); !errors.Is(err, slot.ErrInUse) {
+		t.Errorf("a disk with another manager's state: %v", err)
+	}
+	if !bytes.Equal(moved.disk.Data, before) {
+		t.Fatal("the state was written over")
+	}
+	lost.served(lost.victim) // as good as it was
+
+	e.Replace = true
+	s.admin(testAdmin, func(c *proto.Client) error { return c.Amend(&e) })
+	s.served(moved)
+	s.served(moved)
+}

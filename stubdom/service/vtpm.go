@@ -92,15 +92,8 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 		cfg.Firmware = &vtpm.Firmware{Secret: grant.Firmware[:], SVNSecret: grant.SVN[:]}
 	}
 	if grant.Manufacture {
-		// Another TPM's image is never written over, unless that is what the
-		// record says. One of this uuid can be there only from a manufacture that
-		// was cut off before its end.
-		_, _, err := image.Load(make([]byte, slot.KeySize), nil)
-		if !errors.Is(err, slot.ErrBlank) && !errors.Is(err, slot.ErrCorrupt) {
-			if !grant.Replace {
-				return nil, fmt.Errorf("manufacture: disk is not blank: %w", err)
-			}
-			e.Log("the TPM on this disk is replaced: %v", err)
+		if err := claim(e, image, grant.Replace); err != nil {
+			return nil, err
 		}
 		if name, ok := e.option("profile"); ok {
 			if cfg.Profile = tcg.NamedProfile(name); cfg.Profile == nil {
@@ -121,6 +114,27 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 		}
 	}
 	return device, err
+}
+
+// claim makes a disk ready for a new TPM. What it holds is lost only if the
+// record says so.
+func claim(e *Environment, image *slot.Store, replace bool) error {
+	if !replace {
+		err := image.Claim()
+		if errors.Is(err, slot.ErrInUse) {
+			err = fmt.Errorf("%w; a TPM that is on it can be had back by a backup of its record "+
+				"(stubtpm mgr restore), and is lost for good with stubtpm mgr amend --replace", err)
+		}
+		if err != nil {
+			return fmt.Errorf("manufacture: %w", err)
+		}
+		return nil
+	}
+	held, err := image.Replace()
+	if held != nil && err == nil {
+		e.Log("what was on this disk is replaced: %v", held)
+	}
+	return err
 }
 
 // A committed store is an image whose newest version the manager knows: a

@@ -1,0 +1,105 @@
+package slot
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"stubtpm/drivers/block"
+)
+
+// TestClaimAfterCut cuts the power at every sector of the making of a TPM: until
+// its first state is confirmed, the disk can be claimed again.
+func TestClaimAfterCut(t *testing.T) {
+	t.Parallel()
+	state := bytes.Repeat([]byte{1}, 3000)
+	cuts := 0
+	for at := 0; ; at++ {
+		d := block.NewMem(MinDisk)
+		n := 0
+		d.Hook = func() error {
+			if n++; n > at {
+				return errors.New("power cut")
+			}
+			return nil
+		}
+		s := open(t, d, testID)
+		err := s.Claim()
+		if err == nil {
+			_, err = s.Save(testKey, 1, state)
+		}
+		d.Hook = nil
+		again := open(t, d, testID)
+		if e := again.Claim(); e != nil {
+			t.Fatalf("cut at sector %d (%v): %v", at, err, e)
+		}
+		if err == nil {
+			break
+		}
+		cuts++
+	}
+	if cuts < 8 {
+		t.Errorf("only %d cuts", cuts)
+	}
+}
+
+// TestClaimInUse: whatever else is on the disk, claiming it writes nothing and
+// says why; Replace does what it is told.
+func TestClaimInUse(t *testing.T) {
+	t.Parallel()
+	saved := func(id ID, states uint64) func(t *testing.T, d *block.Mem) {
+		return func(t *testing.T, d *block.Mem) {
+			s := open(t, d, id)
+			if err := s.Claim(); err != nil {
+				t.Fatal(err)
+			}
+			for n := range states {
+				if _, err := s.Save(bytes.Repeat([]byte{byte(n)}, KeySize), n+1, []byte("state")); err != nil {
+					t.Fatal(err)
+				}
+				s.Confirm()
+			}
+		}
+	}
+	byteAt := func(at int) func(t *testing.T, d *block.Mem) {
+		return func(_ *testing.T, d *block.Mem) { d.Data[at] = 1 }
+	}
+	for _, c := range []struct {
+		name string
+		put  func(t *testing.T, d *block.Mem)
+		want error
+	}{
+		{"two states, with keys that are lost", saved(testID, 2), nil},
+		{"nine states", saved(testID, 9), nil},
+		{"another TPM's first state", saved(ID{UUID: [16]byte{9}, Purpose: VTPM}, 1), ErrForeign},
+		{"the manager's", saved(ID{UUID: testID.UUID, Purpose: Manager}, 3), ErrForeign},
+		{"a file system, whose first sectors are zeros", byteAt(1024 + 56), ErrFormat},
+		{"one byte at the end of slot 0", byteAt(MinDisk/2 - 1), ErrFormat},
+		{"one byte in slot 1", byteAt(MinDisk/2 + 7000), ErrFormat},
+		{"one byte at the end of slot 1", byteAt(MinDisk - 1), ErrFormat},
+		{"a disk label", byteAt(0), ErrFormat},
+	} {
+		d := block.NewMem(MinDisk)
+		c.put(t, d)
+		before := bytes.Clone(d.Data)
+		err := open(t, d, testID).Claim()
+		if !errors.Is(err, ErrInUse) || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if !bytes.Equal(d.Data, before) {
+			t.Errorf("%s: was written over", c.name)
+		}
+		s := open(t, d, testID)
+		held, err := s.Replace()
+		if err != nil || !errors.Is(held, ErrInUse) {
+			t.Errorf("%s: replace: %v, %v", c.name, held, err)
+		}
+		v, err := s.Save(testKey, 1, []byte("new"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := open(t, d, testID).Load(testKey, &v); err != nil || string(got) != "new" {
+			t.Errorf("%s: replaced: %q, %v", c.name, got, err)
+		}
+	}
+}
