@@ -398,8 +398,12 @@ func (o *order) restore() (proto.Code, []byte) {
 	case o.isConnected(h.uuid):
 		return proto.Busy, nil
 	}
+	if known && from.group != h.group {
+		// The group of the backup may not take over another's vTPM.
+		return proto.NoGroup, nil
+	}
 	to, ok := g.open(h, salt, o.args)
-	if !ok {
+	if !ok || to.salt != salt {
 		return proto.BadBackup, nil
 	}
 	detail := fmt.Sprintf("state %d of epoch %d", to.state.Sequence, to.epoch)
