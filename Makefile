@@ -60,11 +60,13 @@ bench: deps images ## this device against swtpm, and what manager and vTPM cost 
 	$(GO) run ./tools/tpmbench -many
 	$(GO) run ./tools/xenlab bench -tpm $(TPM) -accel $(ACCEL)
 
+INVARIANTS ?= 1h
 CAMPAIGN ?= 28
 KILLS ?= 50
 GUESTS ?= 3
 .PHONY: soak
-soak: deps ## an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; and KILLS (50) domains destroyed on Xen; hours
+soak: deps ## the device driven by generated commands for INVARIANTS (1h); an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; and KILLS (50) domains destroyed on Xen; hours
+	$(GO) run ./tools/invariants -for $(INVARIANTS) -seed $$(date +%s)
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^TestCampaign' ./stubdom/service
 	$(GO) test -count 1 -timeout 1h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images

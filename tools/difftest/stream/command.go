@@ -23,6 +23,11 @@ type TPM interface {
 	Reset() error
 }
 
+// A Looker is a TPM that sends a command to a copy of itself.
+type Looker interface {
+	Look(command []byte) error
+}
+
 // Sides of a comparison.
 const (
 	ours = iota

@@ -7,6 +7,7 @@ import "stubtpm/vtpm/tcg"
 type recipe struct {
 	steps  []func(*world, *session) *command
 	digest []byte
+	pcr    int // that it asserts, if it does
 }
 
 func policyCommand(s *session, code tcg.TPMCC, params ...[]byte) *command {
@@ -51,6 +52,14 @@ func (w *world) newRecipes() []recipe {
 		{codeOf(tcg.TPMCCSign)}, {codeOf(tcg.TPMCCNVWrite), written}, {codeOf(tcg.TPMCCUnseal), locality, password}, {codeOf(tcg.TPMCCObjectChangeAuth)}, {codeOf(tcg.TPMCCNVRead)},
 	} {
 		l = append(l, recipe{steps: steps})
+	}
+	if w.pool != nil {
+		pcr := w.n(16)
+		l = append(l, recipe{steps: []step{codeOf(tcg.TPMCCDuplicate)}}, recipe{pcr: pcr, steps: []step{func(w *world, s *session) *command {
+			bits := []byte{0, 0, 0}
+			bits[pcr/8] = 1 << (pcr % 8)
+			return policyCommand(s, tcg.TPMCCPolicyPCR, b2(), u32(1), alg(tcg.TPMAlgSHA256), []byte{3}, bits)
+		}}})
 	}
 	return l
 }

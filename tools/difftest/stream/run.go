@@ -19,6 +19,7 @@ type Options struct {
 	Log      func(format string, args ...any) // a line for each command, if set
 	NoReboot bool                             // leave out what resets the TPMs, and how often they were
 	Stop     int                              // end after so many divergences; 0: never
+	Wild     bool                             // send what no two TPMs agree on too
 }
 
 // A Divergence is a difference that no entry of Differences explains.
@@ -43,6 +44,27 @@ type Result struct {
 	RCs         map[tcg.TPMRC]int
 	Known       map[string]int // by Difference.Name
 	Divergences []*Divergence
+}
+
+// Merge adds the counts of b to a, which may be nil.
+func Merge(a, b *Result) *Result {
+	if a == nil {
+		return b
+	}
+	a.Commands += b.Commands
+	a.Succeeded += b.Succeeded
+	a.Divergences = append(a.Divergences, b.Divergences...)
+	for k, v := range b.Codes {
+		n := a.Codes[k]
+		a.Codes[k] = [2]int{n[0] + v[0], n[1] + v[1]}
+	}
+	for k, v := range b.RCs {
+		a.RCs[k] += v
+	}
+	for k, v := range b.Known {
+		a.Known[k] += v
+	}
+	return a
 }
 
 // String is a report of some lines.
@@ -101,6 +123,19 @@ type runner struct {
 	lost bool // the sides are no longer in the same state
 
 	restarted bool
+	looked    error
+}
+
+// reboots is how often there is a reboot.
+func (x *runner) reboots() float64 {
+	if x.soon {
+		x.soon = false
+		return 1
+	}
+	if x.pool != nil {
+		return 0.012
+	}
+	return 0.004
 }
 
 func episode(o *Options, res *Result, ext []external, seed uint64) error {
@@ -110,6 +145,15 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	}
 	defer done()
 	x := &runner{world: newWorld(rand.New(rand.NewPCG(seed, 0x7f4a7c15))), o: o, res: res, tpms: pair[TPM]{a, b}, seed: seed, ext: ext}
+	if o.Wild {
+		x.pool, x.keys = map[string][][]byte{}, wildKeys(ext)
+		if l, ok := a.(Looker); ok {
+			x.look = func(c *command) error {
+				x.looked = l.Look(c.encode(ours))
+				return x.looked
+			}
+		}
+	}
 	if err := x.run(x.startup(tcg.TPMSUClear)); err != nil {
 		return err
 	}
@@ -127,6 +171,9 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	limit := res.Commands + o.Episode
 	for res.Commands < limit && res.Commands < o.Commands && !x.lost {
 		c := x.next()
+		if x.looked != nil {
+			return x.looked
+		}
 		if c == nil {
 			continue
 		}
@@ -141,7 +188,7 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 				return err
 			}
 		}
-		if !o.NoReboot && x.chance(0.004) && !x.lost {
+		if !o.NoReboot && x.chance(x.reboots()) && !x.lost {
 			if err := x.reboot(); err != nil {
 				return err
 			}
@@ -155,6 +202,9 @@ func (x *runner) next() *command {
 		f := x.queue[0]
 		x.queue = x.queue[1:]
 		return f()
+	}
+	if x.pool != nil && x.chance(0.45) {
+		return x.wild()
 	}
 	n := x.n(100)
 	for _, g := range []struct {
@@ -263,7 +313,14 @@ func (x *runner) judge(c *command, r *pair[response], sent pair[[]byte], wrong s
 // sync asks for everything that the model knows, and forgets what is gone.
 func (x *runner) sync() error {
 	x.forget = false
-	x.queue, x.contexts, x.checks, x.verified, x.blobs = nil, nil, nil, nil, nil
+	kept := x.keptContexts()
+	x.queue, x.contexts, x.checks, x.verified, x.blobs = nil, kept, nil, nil, nil
+	for _, c := range kept {
+		x.queue = append(x.queue, func() *command { return x.contextLoadOf(c) })
+	}
+	if len(kept) > 0 {
+		x.queue = append(x.queue, x.pcrPolicy)
+	}
 	gone := func(c *command) (bool, error) {
 		ok := false
 		done := c.done
@@ -327,10 +384,16 @@ func (x *runner) sync() error {
 // reboot is a shutdown or none, _TPM_Init and a startup.
 func (x *runner) reboot() error {
 	kind := pick(x.world, []tcg.TPMSU{tcg.TPMSUClear, tcg.TPMSUState})
+	if err := x.saveSessions(); err != nil {
+		return err
+	}
 	if x.chance(0.8) {
 		if err := x.run(&command{code: tcg.TPMCCShutdown, exact: true, params: []bytesPair{lit(u16(int(kind)))}}); err != nil {
 			return err
 		}
+	}
+	if err := x.afterShutdown(); err != nil {
+		return err
 	}
 	x.restarted = true
 	for _, t := range x.tpms {
@@ -338,7 +401,7 @@ func (x *runner) reboot() error {
 			return err
 		}
 	}
-	if x.chance(0.3) {
+	if x.chance(0.3) || x.pool != nil && x.chance(0.3) {
 		kind = pick(x.world, []tcg.TPMSU{tcg.TPMSUClear, tcg.TPMSUState})
 	}
 	ok := false
@@ -351,6 +414,9 @@ func (x *runner) reboot() error {
 		if err := x.run(x.startup(tcg.TPMSUClear)); err != nil {
 			return err
 		}
+	}
+	if err := x.lookAtPINs(); err != nil {
+		return err
 	}
 	return x.sync()
 }

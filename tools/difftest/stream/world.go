@@ -86,6 +86,10 @@ type world struct {
 	forget      bool // what exists has to be found out anew
 
 	queue []func() *command
+
+	wilderness
+	policyOf int  // recipe that is the owner's policy, or 0
+	soon     bool // a reboot is due
 }
 
 func newWorld(r *rand.Rand) *world {

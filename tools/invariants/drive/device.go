@@ -1,0 +1,139 @@
+package drive
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"stubtpm/vtpm"
+)
+
+// A Device is what is driven: a *vtpm.Device, or one with a fault put in.
+type Device interface {
+	Execute(locality uint8, command []byte) []byte
+	Init()
+	Volatile() ([]byte, error)
+}
+
+// A Maker makes devices. Its functions are those of package vtpm.
+type Maker struct {
+	Manufacture func(vtpm.Config) (Device, error)
+	Load        func(c vtpm.Config, state []byte) (Device, error)
+	Resume      func(c vtpm.Config, state, volatile []byte) (Device, error)
+
+	// Without names invariants that are not looked at.
+	Without []string
+}
+
+// VTPM makes the devices of package vtpm.
+var VTPM = Maker{
+	Manufacture: func(c vtpm.Config) (Device, error) { return device(vtpm.Manufacture(c)) },
+	Load:        func(c vtpm.Config, state []byte) (Device, error) { return device(vtpm.Load(c, state)) },
+	Resume: func(c vtpm.Config, state, volatile []byte) (Device, error) {
+		return device(vtpm.Resume(c, state, volatile))
+	},
+}
+
+func device(d *vtpm.Device, err error) (Device, error) {
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+var errStore = errors.New("the store was told to fail")
+
+// A store keeps a state in memory. It is a vtpm.Store.
+type store struct {
+	known []byte // by the last Save that returned nil
+	kept  []byte // what a Load would find
+
+	fails int  // saves that will fail; below 0: all
+	late  bool // a save that fails has taken effect all the same
+	saves int
+}
+
+func (s *store) Save(state []byte) error {
+	s.saves++
+	if s.fails == 0 {
+		s.known = bytes.Clone(state)
+		s.kept = s.known
+		return nil
+	}
+	if s.fails > 0 {
+		s.fails--
+	}
+	if s.late {
+		s.kept = bytes.Clone(state)
+	}
+	return errStore
+}
+
+// A machine is a device with a store, a clock and a source of randomness that the
+// driver governs, so that what it does is determined by its events.
+type machine struct {
+	Device
+	store store
+	rand  *rand.ChaCha8
+	now   time.Duration
+	logs  []string
+}
+
+// start is the time of a machine that was just made.
+const start = time.Hour
+
+func (m *machine) config() vtpm.Config {
+	return vtpm.Config{
+		Store: &m.store,
+		Rand:  m.rand,
+		Now:   func() time.Duration { return m.now },
+		Log:   func(format string, args ...any) { m.logs = append(m.logs, format) },
+	}
+}
+
+// seedOf is the seed of the randomness of an event: each event has its own, so
+// that it does the same when others before it are left out.
+func seedOf(seed uint64, id int) (b [32]byte) {
+	for i := range 8 {
+		b[i] = byte(seed >> (8 * i))
+		b[8+i] = byte(uint64(id) >> (8 * i))
+	}
+	return b
+}
+
+func manufacture(mk *Maker, seed uint64) (*machine, error) {
+	m := &machine{rand: rand.NewChaCha8(seedOf(seed, 0)), now: start}
+	var err error
+	m.Device, err = mk.Manufacture(m.config())
+	return m, err
+}
+
+// A snapshot is all that a device is.
+type snapshot struct {
+	state    []byte // as it was saved last
+	volatile []byte
+	now      time.Duration
+}
+
+func (m *machine) snapshot() (s snapshot, err error) {
+	s = snapshot{state: m.store.known, now: m.now}
+	s.volatile, err = m.Volatile()
+	return s, err
+}
+
+// resume makes another machine of a snapshot, with a store that works.
+func (s *snapshot) resume(mk *Maker) (*machine, error) {
+	m := &machine{rand: rand.NewChaCha8([32]byte{}), now: s.now, store: store{known: s.state, kept: s.state}}
+	var err error
+	m.Device, err = mk.Resume(m.config(), s.state, s.volatile)
+	return m, err
+}
+
+// load makes another machine of a state that was saved.
+func load(mk *Maker, state []byte, now time.Duration) (*machine, error) {
+	m := &machine{rand: rand.NewChaCha8([32]byte{}), now: now, store: store{known: state, kept: state}}
+	var err error
+	m.Device, err = mk.Load(m.config(), state)
+	return m, err
+}

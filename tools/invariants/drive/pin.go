@@ -1,0 +1,88 @@
+package drive
+
+import "stubtpm/vtpm/tcg"
+
+// A pin is what is known of a PIN index.
+type pin struct {
+	fail  bool // PIN Fail, or PIN Pass
+	known bool // count was seen, and nothing happened since that may lower it
+	count uint32
+	limit uint32
+}
+
+// pinsCount follows what commands may do to PIN indices (Part 1, 34.2.6.6).
+func (c *Checker) pinsCount(_ *snapshot, e Event, w *wire, answer []byte) error {
+	rc := rcOf(answer)
+	if rc == 0 && (w.code == tcg.TPMCCNVDefineSpace || w.code == tcg.TPMCCNVDefineSpace2) {
+		c.definePin(w)
+		return nil
+	}
+	failed := of(rc, tcg.TPMRCAuthFail) || of(rc, tcg.TPMRCBadAuth)
+	for i, h := range w.handles {
+		p := c.pins[h]
+		if p == nil {
+			continue
+		}
+		switch {
+		case failed && int(rc>>8&7) == i+1 && p.fail && p.known && w.usesValue(i):
+			p.count++
+		case failed || of(rc, tcg.TPMRCAuthUnavailable) || of(rc, tcg.TPMRCLockout):
+		default:
+			p.known = false // a success, a write, or one that may have been either
+		}
+	}
+	switch w.code {
+	case tcg.TPMCCClear, tcg.TPMCCChangePPS, tcg.TPMCCNVUndefineSpace, tcg.TPMCCNVUndefineSpaceSpecial, tcg.TPMCCHierarchyControl:
+		for _, p := range c.pins {
+			p.known = false
+		}
+	}
+	return nil
+}
+
+// usesValue reports whether the i-th authorization is by password, or by an HMAC
+// session.
+func (w *wire) usesValue(i int) bool {
+	return i < len(w.auths) && (w.auths[i].handle == handlePW || w.auths[i].handle>>24 == 2)
+}
+
+func (c *Checker) definePin(w *wire) {
+	_, rest := take2B(w.params)
+	public, _ := take2B(rest)
+	if len(public) < 10 || w.code != tcg.TPMCCNVDefineSpace {
+		return
+	}
+	h := be32(public)
+	delete(c.pins, h)
+	if nt := be32(public[6:]) >> 4 & 15; nt == 8 || nt == 9 {
+		c.pins[h] = &pin{fail: nt == 8}
+	}
+}
+
+// look sends a TPM2_NV_Read to a copy of the device, and checks that the count of
+// a PIN Fail index did not go down.
+func (c *Checker) look(e Event) ([]byte, error) {
+	w := parse(e.Command)
+	if w.code != tcg.TPMCCNVRead || len(w.handles) != 2 || c.pins[w.handles[1]] == nil {
+		return nil, nil
+	}
+	p := c.pins[w.handles[1]]
+	t, err := c.last.resume(c.mk)
+	if err != nil {
+		return nil, nil // resumes says so
+	}
+	answer := t.Execute(e.Locality, e.Command)
+	_, params := respond(w.code, answer)
+	data, _ := take2B(params)
+	if len(data) != 8 {
+		p.known = false
+		return nil, nil
+	}
+	c.Stats.Looks++
+	count := be32(data)
+	if p.known && p.fail && count < p.count {
+		return nil, violated(PINCount, "index %08x: %d, was %d", w.handles[1], count, p.count)
+	}
+	p.known, p.count, p.limit = true, count, be32(data[4:])
+	return nil, nil
+}

@@ -1,0 +1,68 @@
+package drive
+
+import (
+	"bytes"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// tied is how many bytes at the start of a volatile state tell the permanent
+// state it belongs to and when authorizations failed.
+const tied = 4 + 2 + 2 + 32 + 2 + 3*8
+
+// refused checks that a command which was refused changed nothing. What it may
+// change is said here and nowhere else:
+//
+//   - an authorization that failed: the counts of dictionary attack protection, when
+//     they began, and the count of a PIN Fail index;
+//   - an authorization by the value of a PIN index that was good, while the command was
+//     refused for something else: the count of that index;
+//   - after a failed authorization of an orderly PIN index, that TPM2_Shutdown is stale.
+func (c *Checker) refused(before *snapshot, _ Event, w *wire, answer []byte) error {
+	rc := rcOf(answer)
+	if rc == 0 {
+		return nil
+	}
+	counted := of(rc, tcg.TPMRCAuthFail) || of(rc, tcg.TPMRCBadAuth) || rc == tcg.TPMRCLockout || rc == tcg.TPMRCNVUnavailable || c.m.store.fails != 0
+	for i := range w.auths {
+		if h, ok := w.authorizes(i); ok && c.pins[h] != nil {
+			return nil
+		}
+	}
+	a, b := before.volatile, c.last.volatile
+	if counted {
+		if len(a) < tied || len(b) < tied {
+			return violated(Unchanged, "a volatile state of %d bytes", len(b))
+		}
+		a, b = a[tied:], b[tied:]
+	} else if !bytes.Equal(before.state, c.last.state) {
+		return violated(Unchanged, "refused with 0x%03X, permanent state differs at byte %d", uint32(rc), differAt(before.state, c.last.state))
+	}
+	if !bytes.Equal(a, b) {
+		return violated(Unchanged, "refused with 0x%03X, volatile state differs at byte %d", uint32(rc), differAt(before.volatile, c.last.volatile))
+	}
+	return nil
+}
+
+// contextLoads checks that a context which was saved just now loads.
+func (c *Checker) contextLoads(_ *snapshot, e Event, w *wire, answer []byte) error {
+	if w.code != tcg.TPMCCContextSave || rcOf(answer) != 0 {
+		return nil
+	}
+	c.Stats.Contexts++
+	t, err := c.last.resume(c.mk)
+	if err != nil {
+		return violated(Resumes, "%v", err)
+	}
+	_, context := respond(w.code, answer)
+	load := command(tcg.TPMCCContextLoad, context)
+	got := rcOf(t.Execute(0, load))
+	if got == tcg.TPMRCObjectMemory { // all slots are taken, one of them by the same object
+		t.Execute(0, command(tcg.TPMCCFlushContext, u32(w.handles[0])))
+		got = rcOf(t.Execute(0, load))
+	}
+	if got != 0 {
+		return violated(ContextLoads, "of %08x: 0x%03X", w.handles[0], uint32(got))
+	}
+	return nil
+}
