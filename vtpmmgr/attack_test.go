@@ -342,7 +342,7 @@ func TestAttackShared(t *testing.T) {
 		}
 	}
 	// Twice the configuration and the first group; entries of the audit log:
-	// initialise and three enrolments.
+	// initialise and three enrollments.
 	if len(others) != 2+2+4 {
 		t.Fatalf("%d items are of no vTPM", len(others))
 	}

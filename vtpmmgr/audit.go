@@ -38,11 +38,11 @@ func auditBody(entry []byte) []byte { return append([]byte{kindAudit, itemVersio
 
 // auditLog reads the entries from number first on that are still there, as many
 // as fit into an answer, after the log's signed end.
-func (m *Manager) auditLog(first uint64) []byte {
+func (m *Manager) auditLog(first uint64, nonce [32]byte) []byte {
 	m.mu.Lock()
 	c := m.config
 	m.mu.Unlock()
-	h := proto.AuditHead{Manager: m.id, Next: c.next, Hash: c.hash}
+	h := proto.AuditHead{Manager: m.id, Nonce: nonce, Time: time.Now().Unix(), Next: c.next, Hash: c.hash}
 	h.Signature = [64]byte(ed25519.Sign(m.keys.audit, h.SignedHead()))
 	b := h.Append(nil)
 	if c.next > uint64(c.ring) {

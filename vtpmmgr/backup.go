@@ -31,7 +31,7 @@ func highest(a, b proto.Floors) proto.Floors {
 
 // A backup of a vTPM's record is in clear magic 8, group 4, uuid 16, salt 32;
 // then an item of the ledger and the state key, sealed with a key of the group's
-// and the salt. The salt is that of the enrolment, and dies with it, so that a
+// and the salt. The salt is that of the enrollment, and dies with it, so that a
 // destroyed vTPM has no backups; it is in the backup, and else zeros, only where
 // the group's key is in escrow: there the host may be the one that died.
 const (

@@ -26,7 +26,7 @@ func TestListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	tenant := as(t, m, testApprover)
-	if err := errors.Join(enroll(admin, UUID{1}), tenant.Enroll(&proto.Enrolment{UUID: UUID{2}, Group: a})); err != nil {
+	if err := errors.Join(enroll(admin, UUID{1}), tenant.Enroll(&proto.Enrollment{UUID: UUID{2}, Group: a})); err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {

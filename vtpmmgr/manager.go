@@ -56,13 +56,14 @@ type Manager struct {
 	orders sync.Mutex    // one order at a time: the audit log is a chain
 	root   *hwtpm.Record // guarded by orders
 
+	turns turns // whoever changes a record has its turn
+
 	mu        sync.Mutex
 	config    config
 	records   map[UUID]record
 	groups    map[uint32]*group
-	doubts    int           // commits whose outcome was unknown when they failed
-	settled   int           // of them, those after which the ledger was read again
-	busy      map[UUID]bool // a change of its record is under way
+	doubts    int // commits whose outcome was unknown when they failed
+	settled   int // of them, those after which the ledger was read again
 	connected map[UUID]*Session
 	measured  map[uint16][32]byte // images of domains
 	refused   map[proto.Code]uint64
@@ -79,7 +80,7 @@ func newManager(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, tpm: tpm, busy: map[UUID]bool{}, connected: map[UUID]*Session{},
+	return &Manager{cfg: cfg, tpm: tpm, connected: map[UUID]*Session{},
 		measured: map[uint16][32]byte{}, refused: map[proto.Code]uint64{}}, nil
 }
 
@@ -162,20 +163,10 @@ func (m *Manager) commit(changes ...ledger.Change) proto.Code {
 	return proto.Failed
 }
 
-// set changes one record, durably, from what it is to what it is to be, with
-// other changes in the same commit; nil is for none. On error it is as it was, or
-// settle finds out.
-func (m *Manager) set(u UUID, from, to *record, with ...ledger.Change) proto.Code {
-	m.mu.Lock()
-	now, known := m.records[u]
-	if m.busy[u] || known != (from != nil) || known && now != *from {
-		// A vTPM has one request at a time; an administrator came between.
-		m.mu.Unlock()
-		return proto.Failed
-	}
-	m.busy[u] = true
-	m.mu.Unlock()
-
+// set makes a vTPM's record another, durably, or with nil none, with other
+// changes in the same commit. On error it is as it was, or settle finds out.
+// Preconditions: the caller has the turn of u.
+func (m *Manager) set(u UUID, to *record, with ...ledger.Change) proto.Code {
 	change := ledger.Change{ID: vtpmItem(u)}
 	if to != nil {
 		change = to.change()
@@ -184,7 +175,6 @@ func (m *Manager) set(u UUID, from, to *record, with ...ledger.Change) proto.Cod
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.busy, u)
 	switch {
 	case code != proto.OK:
 	case to != nil:
@@ -195,12 +185,30 @@ func (m *Manager) set(u UUID, from, to *record, with ...ledger.Change) proto.Cod
 	return code
 }
 
-// record returns what is known of a vTPM.
-func (m *Manager) record(u UUID) (record, bool) {
+// isConnected reports whether a domain is connected as this vTPM.
+func (m *Manager) isConnected(u UUID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	r, ok := m.records[u]
-	return r, ok
+	return m.connected[u] != nil
+}
+
+// endSession takes back that a domain was admitted as this vTPM: it has to load
+// again, and is admitted anew or not.
+func (m *Manager) endSession(u UUID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.connected, u)
+}
+
+// endGroup does so for all vTPMs of a group.
+func (m *Manager) endGroup(id uint32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for u := range m.connected {
+		if m.records[u].group == id {
+			delete(m.connected, u)
+		}
+	}
 }
 
 // group returns a group, or nil.

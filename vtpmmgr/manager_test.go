@@ -36,7 +36,7 @@ func testSetup() Setup {
 	return Setup{Admin: public(testAdmin), Host: public(testHost), PCRs: []uint{0, 7}}
 }
 
-func enroll(c *proto.Client, u UUID) error { return c.Enroll(&proto.Enrolment{UUID: u}) }
+func enroll(c *proto.Client, u UUID) error { return c.Enroll(&proto.Enrollment{UUID: u}) }
 
 func commit(c *proto.Client, sequence uint64, hash, key [32]byte) error {
 	return c.Commit(&proto.State{Sequence: sequence, Hash: hash, Key: key})
@@ -165,7 +165,7 @@ func TestRootIsBound(t *testing.T) {
 	}
 }
 
-// TestCut cuts the power at every sector that an enrolment writes: the ledger
+// TestCut cuts the power at every sector that an enrollment writes: the ledger
 // is then as before it or as after it.
 func TestCut(t *testing.T) {
 	t.Parallel()

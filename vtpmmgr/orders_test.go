@@ -152,16 +152,19 @@ func TestGroups(t *testing.T) {
 	}
 	ca, cb := as(t, m, testApprover), as(t, m, otherKey)
 	ua, ub := UUID{0xA}, UUID{0xB}
-	in := func(u UUID, g uint32) *proto.Enrolment { return &proto.Enrolment{UUID: u, Group: g} }
+	in := func(u UUID, g uint32) *proto.Enrollment { return &proto.Enrollment{UUID: u, Group: g} }
 	for name, err := range map[string]error{
 		"b's into a": cb.Enroll(in(ua, a)), "the administrator's into a": admin.Enroll(in(ua, a)), "a's into the first": ca.Enroll(in(ua, 0)),
 	} {
 		if !errors.Is(err, proto.Unsigned) {
-			t.Errorf("enrolment of %s: %v", name, err)
+			t.Errorf("enrollment of %s: %v", name, err)
 		}
 	}
-	if err := ca.Enroll(in(ua, 77)); !errors.Is(err, proto.NoGroup) {
+	if err := ca.Enroll(in(ua, 77)); !errors.Is(err, proto.Unsigned) {
 		t.Errorf("into no group: %v", err)
+	}
+	if err := admin.Enroll(in(ua, 77)); !errors.Is(err, proto.NoGroup) {
+		t.Errorf("into no group, by the administrator: %v", err)
 	}
 	if err := errors.Join(ca.Enroll(in(ua, a)), cb.Enroll(in(ub, b))); err != nil {
 		t.Fatal(err)
@@ -171,8 +174,7 @@ func TestGroups(t *testing.T) {
 	enda()
 	endb()
 	for name, order := range map[string]func(c *proto.Client) error{
-		"destroy": func(c *proto.Client) error { return c.Destroy(ua) }, "suspend": func(c *proto.Client) error { return c.Suspend(ua) },
-		"resume": func(c *proto.Client) error { return c.Resume(ua) }, "amend": func(c *proto.Client) error { return c.Amend(in(ua, a)) },
+		"destroy": func(c *proto.Client) error { return c.Destroy(ua) }, "amend": func(c *proto.Client) error { return c.Amend(in(ua, a)) },
 		"backup":      func(c *proto.Client) error { _, err := c.Backup(ua); return err },
 		"amend group": func(c *proto.Client) error { return c.AmendGroup(&proto.Group{ID: a, Name: "mine"}) },
 	} {
@@ -182,7 +184,26 @@ func TestGroups(t *testing.T) {
 			}
 		}
 	}
-	ra, _ := m.record(ua)
+	// The administrator may stop any, and only he lets go on what he stopped.
+	if err := cb.Suspend(ua); !errors.Is(err, proto.Unsigned) {
+		t.Errorf("suspend by b's approver: %v", err)
+	}
+	if err := admin.Suspend(ua); err != nil {
+		t.Errorf("suspend by the administrator: %v", err)
+	}
+	if err := ca.Suspend(ua); err != nil {
+		t.Errorf("suspend by both: %v", err)
+	}
+	if err := ca.Resume(ua); !errors.Is(err, proto.Unsigned) {
+		t.Errorf("resume of what the administrator suspended: %v", err)
+	}
+	if err := admin.Resume(ua); err != nil {
+		t.Errorf("resume by the administrator: %v", err)
+	}
+	if err := errors.Join(ca.Suspend(ua), ca.Resume(ua)); err != nil {
+		t.Error(err)
+	}
+	ra := m.records[ua]
 	if _, err := m.group(b).unwrap(&ra); !errors.Is(err, errWrap) {
 		t.Errorf("b's key opens a's state: %v", err)
 	}
@@ -211,8 +232,8 @@ func TestAdmission(t *testing.T) {
 		t.Fatal(err)
 	}
 	image := sha256.Sum256([]byte("vtpm"))
-	if err := errors.Join(admin.Enroll(&proto.Enrolment{UUID: UUID{1}, Group: id}),
-		admin.Enroll(&proto.Enrolment{UUID: UUID{2}, Image: image}), enroll(admin, UUID{3}),
+	if err := errors.Join(admin.Enroll(&proto.Enrollment{UUID: UUID{1}, Group: id}),
+		admin.Enroll(&proto.Enrollment{UUID: UUID{2}, Image: image}), enroll(admin, UUID{3}),
 		host.Measured(20, image), host.Measured(21, [32]byte{1})); err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +296,7 @@ func TestAdmission(t *testing.T) {
 	}
 	live(t, m, Peer{Domain: 6, UUID: UUID{3}}, 2)
 	// A planned update of the vTPM's image.
-	if err := admin.Amend(&proto.Enrolment{UUID: UUID{2}, Image: [32]byte{1}, Name: "after"}); err != nil {
+	if err := admin.Amend(&proto.Enrollment{UUID: UUID{2}, Image: [32]byte{1}, Name: "after"}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Open(Peer{Domain: 20, UUID: UUID{2}}); !errors.Is(err, proto.WrongImage) {
@@ -432,7 +453,7 @@ func TestEscrow(t *testing.T) {
 	var backups [][]byte
 	for n, g := range []uint32{id, plain} {
 		u := UUID{byte(n + 1)}
-		if err := admin.Enroll(&proto.Enrolment{UUID: u, Group: g}); err != nil {
+		if err := admin.Enroll(&proto.Enrollment{UUID: u, Group: g}); err != nil {
 			t.Fatal(err)
 		}
 		_, end := live(t, m, Peer{Domain: 1, UUID: u}, 3)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -18,6 +19,11 @@ const (
 	kindConfig = 4
 
 	itemVersion = 1
+
+	// Versions of a vTPM's and a group's item that are written; version 1,
+	// which had no profile and no quota, is read too.
+	vtpmVersion  = 2
+	groupVersion = 2
 )
 
 var errItem = errors.New("vtpmmgr: item of the ledger is malformed")
@@ -47,13 +53,15 @@ type record struct {
 	epoch     uint32 // restores of this vTPM
 	ledger    uint32 // epoch of the ledger in which it was committed last
 	suspended bool
+	held      bool // suspended by the administrator, where the group has an approver
 	replace   bool
 	state     proto.State // its Key is empty here; Sequence is zero before the first
 	key       wrappedKey  // State.Key under the group's key
 	saved     int64       // seconds since 1970 at which it was committed
 	image     [32]byte    // SHA-256 that the vTPM's domain has to be measured with; zeros for any
-	salt      [32]byte    // of this enrolment's backups
+	salt      [32]byte    // of this enrollment's backups
 	name      string
+	profile   string // stored form of what the TPM offers (package tcg); empty for the default
 }
 
 // Offsets in a record's item; kind and version are before them.
@@ -62,18 +70,18 @@ const (
 	recordGroup  = recordUUID + 16
 	recordEpoch  = recordGroup + 4
 	recordLedger = recordEpoch + 4
-	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2
+	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2, held 4
 	recordState  = recordFlags + 1  // sequence 8, hash 32, floors 16
 	recordKey    = recordState + 8 + proto.HashSize + proto.FloorsSize
 	recordSaved  = recordKey + wrappedSize
 	recordImage  = recordSaved + 8
 	recordSalt   = recordImage + 32
-	recordName   = recordSalt + 32 // up to proto.MaxName
+	recordName   = recordSalt + 32 // up to proto.MaxName, a length of 1 before it; then the profile likewise
 )
 
 func (r *record) change() ledger.Change {
-	b := make([]byte, recordName, recordName+len(r.name))
-	b[0], b[1] = kindVTPM, itemVersion
+	b := make([]byte, recordName, recordName+2+len(r.name)+len(r.profile))
+	b[0], b[1] = kindVTPM, vtpmVersion
 	copy(b[recordUUID:], r.uuid[:])
 	binary.BigEndian.PutUint32(b[recordGroup:], r.group)
 	binary.BigEndian.PutUint32(b[recordEpoch:], r.epoch)
@@ -84,6 +92,9 @@ func (r *record) change() ledger.Change {
 	if r.replace {
 		b[recordFlags] |= 2
 	}
+	if r.held {
+		b[recordFlags] |= 4
+	}
 	binary.BigEndian.PutUint64(b[recordState:], r.state.Sequence)
 	copy(b[recordState+8:], r.state.Hash[:])
 	copy(b[recordState+8+proto.HashSize:], r.state.Floors.Append(nil))
@@ -91,18 +102,39 @@ func (r *record) change() ledger.Change {
 	binary.BigEndian.PutUint64(b[recordSaved:], uint64(r.saved))
 	copy(b[recordImage:], r.image[:])
 	copy(b[recordSalt:], r.salt[:])
-	return ledger.Change{ID: vtpmItem(r.uuid), Body: append(b, r.name...)}
+	b = append(append(b, byte(len(r.name))), r.name...)
+	b = append(append(b, byte(len(r.profile))), r.profile...)
+	return ledger.Change{ID: vtpmItem(r.uuid), Body: b}
+}
+
+// names takes the texts at the end of a record's item apart.
+func (r *record) names(version byte, b []byte) bool {
+	if version == 1 {
+		r.name = string(b)
+		return len(b) <= proto.MaxName
+	}
+	for _, t := range []struct {
+		to   *string
+		most int
+	}{{&r.name, proto.MaxName}, {&r.profile, proto.MaxProfile}} {
+		if len(b) == 0 || int(b[0]) > min(t.most, len(b)-1) {
+			return false
+		}
+		*t.to, b = string(b[1:1+b[0]]), b[1+b[0]:]
+	}
+	return len(b) == 0
 }
 
 func decodeRecord(b []byte) (r record, err error) {
-	if len(b) < recordName || len(b) > recordName+proto.MaxName || b[0] != kindVTPM || b[1] != itemVersion || b[recordFlags] > 3 {
+	if len(b) < recordName || b[0] != kindVTPM || b[1] < 1 || b[1] > vtpmVersion || b[recordFlags] > 7 ||
+		!r.names(b[1], b[recordName:]) {
 		return r, errItem
 	}
 	copy(r.uuid[:], b[recordUUID:])
 	r.group = binary.BigEndian.Uint32(b[recordGroup:])
 	r.epoch = binary.BigEndian.Uint32(b[recordEpoch:])
 	r.ledger = binary.BigEndian.Uint32(b[recordLedger:])
-	r.suspended, r.replace = b[recordFlags]&1 != 0, b[recordFlags]&2 != 0
+	r.suspended, r.replace, r.held = b[recordFlags]&1 != 0, b[recordFlags]&2 != 0, b[recordFlags]&4 != 0
 	r.state.Sequence = binary.BigEndian.Uint64(b[recordState:])
 	copy(r.state.Hash[:], b[recordState+8:])
 	if r.state.Floors, err = proto.ParseFloors(b[recordKey-proto.FloorsSize : recordKey]); err != nil {
@@ -112,7 +144,6 @@ func decodeRecord(b []byte) (r record, err error) {
 	r.saved = int64(binary.BigEndian.Uint64(b[recordSaved:]))
 	copy(r.image[:], b[recordImage:])
 	copy(r.salt[:], b[recordSalt:])
-	r.name = string(b[recordName:])
 	return r, nil
 }
 
@@ -128,18 +159,22 @@ func groupName(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id)
 // else.
 func (g *group) changes(root []byte) []ledger.Change {
 	w := wrap(root, g.key, "group", groupName(g.ID))
-	b := append([]byte{kindGroup, itemVersion}, w[:]...)
+	b := append([]byte{kindGroup, groupVersion}, w[:]...)
 	return twiceChanges(twice(kindGroup, groupName(g.ID)), g.Append(b))
 }
 
 func decodeGroup(b []byte, root []byte) (*group, error) {
-	if len(b) < 2+wrappedSize || b[0] != kindGroup || b[1] != itemVersion {
+	if len(b) < 2+wrappedSize || b[0] != kindGroup || b[1] < 1 || b[1] > groupVersion {
 		return nil, errItem
 	}
 	g := new(group)
+	text := b[2+wrappedSize:]
+	if b[1] == 1 {
+		text = append(slices.Clip(text), 0, 0, 0, 0) // it had no quota
+	}
 	var rest []byte
 	var err error
-	if g.Group, rest, err = proto.ParseGroup(b[2+wrappedSize:]); err != nil || len(rest) != 0 {
+	if g.Group, rest, err = proto.ParseGroup(text); err != nil || len(rest) != 0 {
 		return nil, errItem
 	}
 	g.key, err = unwrap(root, wrappedKey(b[2:]), "group", groupName(g.ID))

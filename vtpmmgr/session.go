@@ -23,7 +23,8 @@ type Session struct {
 	peer  Peer
 	admin bool
 
-	loaded bool // guarded by m.mu
+	loaded     bool     // guarded by m.mu, as is the next
+	enrollment [32]byte // the salt of the record that was loaded
 
 	// Of an administrator, who asks one thing at a time.
 	greeted bool
@@ -46,7 +47,7 @@ func (m *Manager) Open(p Peer) (*Session, error) {
 	damaged := m.damaged(p.UUID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	code := m.admit(p)
+	code := m.admit(s)
 	if damaged {
 		code = proto.Damaged
 	}
@@ -58,8 +59,10 @@ func (m *Manager) Open(p Peer) (*Session, error) {
 	return s, nil
 }
 
-// admit says whether a vTPM may connect. m.mu is held.
-func (m *Manager) admit(p Peer) proto.Code {
+// admit returns whether a domain may have the state of the vTPM that it says it
+// is: when it connects, and each time that it loads. m.mu is held.
+func (m *Manager) admit(s *Session) proto.Code {
+	p := s.peer
 	r, ok := m.records[p.UUID]
 	if !ok {
 		return proto.NotEnrolled
@@ -77,7 +80,7 @@ func (m *Manager) admit(p Peer) proto.Code {
 		return proto.NotMeasured
 	case r.image != [32]byte{} && image != r.image:
 		return proto.WrongImage
-	case m.connected[p.UUID] != nil:
+	case m.connected[p.UUID] != nil && m.connected[p.UUID] != s:
 		return proto.Busy
 	}
 	return proto.OK
@@ -139,25 +142,18 @@ func (s *Session) execute(message []byte) (proto.Code, []byte) {
 
 // request runs a vTPM's request.
 func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
-	r, ok := s.m.record(s.peer.UUID)
-	switch {
-	case !ok:
-		return proto.NotEnrolled, nil // destroyed while connected
-	case r.suspended:
-		return proto.Suspended, nil
-	}
 	switch o {
 	case proto.Load:
 		if len(body) != 0 {
 			return proto.BadMessage, nil
 		}
-		return s.load(&r)
+		return s.load()
 	case proto.Commit:
 		next, err := proto.ParseState(body)
 		if err != nil {
 			return proto.BadMessage, nil
 		}
-		return s.commit(&r, &next), nil
+		return s.commit(&next), nil
 	case proto.Random:
 		if len(body) != 2 {
 			return proto.BadMessage, nil
@@ -186,15 +182,25 @@ func (s *Session) failed(b []byte, err error) (proto.Code, []byte) {
 	return proto.OK, b
 }
 
-func (s *Session) load(r *record) (proto.Code, []byte) {
+// load gives a vTPM what is its own, if its domain may have that now.
+func (s *Session) load() (proto.Code, []byte) {
 	m := s.m
-	grant := proto.Grant{Manufacture: r.state.Sequence == 0, Replace: r.replace && r.state.Sequence == 0, UUID: r.uuid,
-		Epoch: r.epoch, Ledger: m.store.Epoch(), State: r.state}
-	g := m.group(r.group)
-	if g == nil {
-		return proto.NoGroup, nil
+	entropy, err := m.tpm.Random(proto.SeedSize) // before anything is locked
+	damaged := m.damaged(s.peer.UUID)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	code := m.admit(s)
+	if damaged {
+		code = proto.Damaged
 	}
-	entropy, err := m.tpm.Random(proto.SeedSize)
+	if code != proto.OK {
+		m.refused[code]++
+		return code, nil
+	}
+	r := m.records[s.peer.UUID]
+	g := m.groups[r.group]
+	grant := proto.Grant{Manufacture: r.state.Sequence == 0, Replace: r.replace && r.state.Sequence == 0, UUID: r.uuid,
+		Epoch: r.epoch, Ledger: m.store.Epoch(), State: r.state, Profile: r.profile}
 	switch {
 	case err == nil:
 		copy(grant.Entropy[:], entropy)
@@ -206,43 +212,52 @@ func (s *Session) load(r *record) (proto.Code, []byte) {
 		randomBytes(grant.Entropy[:])
 	}
 	if !grant.Manufacture {
-		if grant.State.Key, err = g.unwrap(r); err != nil {
+		if grant.State.Key, err = g.unwrap(&r); err != nil {
 			return s.failed(nil, err)
 		}
 		if r.ledger != m.store.Epoch() {
 			grant.State.Floors = raised(r.state.Floors, r.saved, time.Now().Unix())
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	if image, ok := m.measured[s.peer.Domain]; ok {
-		grant.Firmware, grant.SVN = g.firmwareSecrets(r, image)
+		grant.Firmware, grant.SVN = g.firmwareSecrets(&r, image)
 	}
+	m.connected[s.peer.UUID] = s
+	s.enrollment = r.salt
 	s.loaded = true
 	return proto.OK, grant.Append(nil)
 }
 
-func (s *Session) commit(last *record, next *proto.State) proto.Code {
+// commit makes a state the valid one of its vTPM.
+func (s *Session) commit(next *proto.State) proto.Code {
 	m := s.m
+	defer m.turns.take(s.peer.UUID, false)()
 	m.mu.Lock()
-	loaded := s.loaded
+	last, known := m.records[s.peer.UUID]
+	g := m.groups[last.group]
+	// Whoever lost its place, or loaded under an earlier enrollment of the
+	// uuid, has to load again.
+	mayCommit := s.loaded && m.connected[s.peer.UUID] == s && s.enrollment == last.salt
 	m.mu.Unlock()
-	g := m.group(last.group)
 	switch {
-	case !loaded:
+	case !known:
+		return proto.NotEnrolled // destroyed while connected
+	case last.suspended:
+		return proto.Suspended
+	case !mayCommit:
 		return proto.NotConnected
 	case g == nil:
 		return proto.NoGroup
 	case next.Sequence == last.state.Sequence:
-		return again(g, last, next)
+		return again(g, &last, next)
 	case next.Sequence != last.state.Sequence+1:
 		return proto.BadSequence
 	}
-	to := *last
+	to := last
 	to.state, to.state.Key = *next, [proto.KeySize]byte{}
 	to.key = g.wrap(to.uuid, next.Key)
 	to.ledger, to.saved = m.store.Epoch(), time.Now().Unix()
-	return m.set(s.peer.UUID, last, &to)
+	return m.set(s.peer.UUID, &to)
 }
 
 // again answers a commit that was asked for twice: it is done.

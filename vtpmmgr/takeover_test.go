@@ -35,7 +35,7 @@ func TestRestoreOfAnotherGroup(t *testing.T) {
 	}
 	u := UUID{0x77}
 	victim := as(t, m, approvers["victim"])
-	if err := victim.Enroll(&proto.Enrolment{UUID: u, Group: groups["victim"]}); err != nil {
+	if err := victim.Enroll(&proto.Enrollment{UUID: u, Group: groups["victim"]}); err != nil {
 		t.Fatal(err)
 	}
 	_, end := live(t, m, Peer{Domain: 5, UUID: u}, 3)
@@ -45,7 +45,7 @@ func TestRestoreOfAnotherGroup(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	before, _ := m.record(u)
+	before := m.records[u]
 	attackers := m.group(groups["attacker"])
 	for name, salt := range map[string][32]byte{"salt of the enrollment": [32]byte(good[backupSalt:]), "a salt of its own": {1}} {
 		forged := before
@@ -58,7 +58,7 @@ func TestRestoreOfAnotherGroup(t *testing.T) {
 		if _, _, err := as(t, m, approvers["attacker"]).Restore(b); !errors.Is(err, proto.NoGroup) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if now, _ := m.record(u); now != before {
+		if now := m.records[u]; now != before {
 			t.Fatalf("%s: the record was changed", name)
 		}
 	}

@@ -54,7 +54,7 @@ func newSite(t *testing.T) *site {
 		other:  &target{uuid: vtpmmgr.UUID{2}, disk: block.NewMem(4 * slot.MinDisk)}}
 	s.start(fmt.Sprintf("%s host=%x", initWords, testHost.Public()))
 	for _, v := range []*target{s.victim, s.other} {
-		s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&proto.Enrolment{UUID: v.uuid}) })
+		s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&proto.Enrollment{UUID: v.uuid}) })
 		s.served(v)
 		s.served(v)
 	}
@@ -319,7 +319,7 @@ func TestAttackDomains(t *testing.T) {
 	}
 	wantImage := func(s *site, image [32]byte) {
 		s.admin(testAdmin, func(c *proto.Client) error {
-			return c.Amend(&proto.Enrolment{UUID: s.victim.uuid, Image: image})
+			return c.Amend(&proto.Enrollment{UUID: s.victim.uuid, Image: image})
 		})
 	}
 	for _, c := range []struct {

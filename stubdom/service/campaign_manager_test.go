@@ -30,7 +30,7 @@ func (m *realManager) enroll(u vtpmmgr.UUID) error {
 	}
 	defer s.Close()
 	c := proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }, Key: testAdmin}
-	return c.Enroll(&proto.Enrolment{UUID: u})
+	return c.Enroll(&proto.Enrollment{UUID: u})
 }
 
 func (m *realManager) connect(u vtpmmgr.UUID) (func([]byte) []byte, error) {

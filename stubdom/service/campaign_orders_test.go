@@ -35,7 +35,7 @@ func campaignOrders(backup []byte) []campaignOrder {
 		{"suspend", func(c *proto.Client) error { return c.Suspend(u) }, nil, proto.Suspended, nil},
 		{"resume", func(c *proto.Client) error { return c.Resume(u) }, nil, nil, proto.Suspended},
 		{"amend: another image", func(c *proto.Client) error {
-			return c.Amend(&proto.Enrolment{UUID: u, Image: [32]byte{1}})
+			return c.Amend(&proto.Enrollment{UUID: u, Image: [32]byte{1}})
 		}, nil, proto.NotMeasured, nil},
 		{"restore of a backup", restore, nil, nil, slot.ErrStale},
 		{"destroy", func(c *proto.Client) error { return c.Destroy(u) }, proto.NotEnrolled, proto.NotEnrolled, nil},

@@ -341,7 +341,7 @@ func TestClonePolicy(t *testing.T) {
 	})
 	clone := &target{uuid: vtpmmgr.UUID{3}, disk: block.NewMem(len(v.disk.Data))}
 	copy(clone.disk.Data, v.disk.Data)
-	e := proto.Enrolment{UUID: clone.uuid}
+	e := proto.Enrollment{UUID: clone.uuid}
 	s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&e) })
 	if err := s.refused(clone.uuid, clone.disk); !errors.Is(err, slot.ErrForeign) {
 		t.Errorf("without the policy: %v", err)
@@ -388,7 +388,7 @@ func TestEnrolledOnAnotherManager(t *testing.T) {
 	s := newSite(t)
 	moved := &target{uuid: lost.victim.uuid, disk: lost.victim.disk}
 	s.admin(testAdmin, func(c *proto.Client) error { return c.Destroy(s.victim.uuid) })
-	e := proto.Enrolment{UUID: moved.uuid}
+	e := proto.Enrollment{UUID: moved.uuid}
 	s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&e) })
 	if err := s.refused(moved.uuid, moved.disk); !errors.Is(err, slot.ErrInUse) {
 		t.Errorf("a disk with another manager's state: %v", err)

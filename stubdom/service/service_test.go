@@ -106,7 +106,7 @@ func (l *lab) enroll(uuid string) {
 	f := l.attach(0, managerID, "00000000-0000-0000-0000-000000000000")
 	defer f.Close(l.ctx)
 	c := proto.Client{Transact: func(b []byte) ([]byte, error) { return f.Transact(l.ctx, 0, b) }, Key: testAdmin}
-	if err := c.Enroll(&proto.Enrolment{UUID: campaignUUID}); err != nil {
+	if err := c.Enroll(&proto.Enrollment{UUID: campaignUUID}); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -114,16 +114,11 @@ func (l *lab) enroll(uuid string) {
 // vtpm starts the vTPM's domain.
 func (l *lab) vtpm(id xen.DomID, disk block.Device) (stop func() error) {
 	l.t.Helper()
-	return l.vtpmWith(id, disk, "")
-}
-
-func (l *lab) vtpmWith(id xen.DomID, disk block.Device, cmdline string) (stop func() error) {
-	l.t.Helper()
 	dom0 := l.host.Domain(0)
 	if _, err := tpmif.Attach(l.ctx, dom0.Store, tpmif.Device{Front: id, Back: managerID, UUID: testUUID}); err != nil {
 		l.t.Fatal(err)
 	}
-	e := l.environment(id, disk, cmdline)
+	e := l.environment(id, disk, "")
 	return l.run(id, func(ctx context.Context) error {
 		err := VTPM(ctx, e)
 		// A domain that ended is gone from the store.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +25,6 @@ const managerTimeout = 60 * time.Second
 // of the command line:
 //
 //	ping=200     measure so many round trips to the manager and say their median
-//	profile=full what a TPM that is manufactured now offers, by a name of docs/profiles.md
 func VTPM(ctx context.Context, e *Environment) error {
 	e = e.limited()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
@@ -95,10 +93,8 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 		if err := claim(e, image, grant.Replace); err != nil {
 			return nil, err
 		}
-		if name, ok := e.option("profile"); ok {
-			if cfg.Profile = tcg.NamedProfile(name); cfg.Profile == nil {
-				return nil, fmt.Errorf("manufacture: profile=%s is none of %s", name, strings.Join(tcg.ProfileNames(), ", "))
-			}
+		if cfg.Profile, err = profileOf(grant); err != nil {
+			return nil, fmt.Errorf("manufacture: %w", err)
 		}
 		e.Log("manufacturing a new TPM")
 		return vtpm.Manufacture(cfg)
@@ -107,13 +103,25 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
-	device, err := vtpm.Load(cfg, state)
-	if name, ok := e.option("profile"); ok && err == nil {
-		if p := tcg.NamedProfile(name); p == nil || *p != device.Profile() {
-			e.Log("the TPM keeps the profile with which it was made, which is not %s", name)
-		}
+	return vtpm.Load(cfg, state)
+}
+
+// profileOf returns what the order that enrolled this vTPM says that it offers;
+// nil if it says nothing.
+func profileOf(grant *proto.Grant) (*tcg.Profile, error) {
+	if grant.Profile == "" {
+		return nil, nil
 	}
-	return device, err
+	var p tcg.Profile
+	r := tcg.NewReader([]byte(grant.Profile), nil)
+	err := p.Unmarshal(&r)
+	if err == nil && len(r.Rest()) != 0 {
+		err = errors.New("profile of the enrollment: more than a profile")
+	}
+	if err == nil {
+		err = p.Check()
+	}
+	return &p, err
 }
 
 // claim makes a disk ready for a new TPM. What it holds is lost only if the
@@ -202,7 +210,9 @@ func (s *committed) Save(state []byte) error {
 			return nil
 		}
 		s.unsure = &v
-		if !errors.Is(err, errLink) {
+		// An order, such as for another image, may have made the manager forget
+		// that this domain was admitted: settle loads anew, if that is allowed.
+		if !errors.Is(err, errLink) && !errors.Is(err, proto.NotConnected) {
 			return err
 		}
 		// The next manager tells whether this one had written it down.

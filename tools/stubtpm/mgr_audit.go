@@ -17,6 +17,8 @@ import (
 type auditFile struct {
 	Manager   string       `json:"manager"`
 	Key       string       `json:"audit_key"`
+	Nonce     string       `json:"nonce"`     // of this export
+	Signed    int64        `json:"signed_at"` // seconds since 1970, by the manager's clock
 	Next      uint64       `json:"next"`
 	Hash      string       `json:"hash"`
 	Signature string       `json:"signature"`
@@ -55,7 +57,8 @@ func (m *mgrRun) audit() (*auditFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &auditFile{Manager: hex.EncodeToString(h.Manager[:]), Key: hex.EncodeToString(g.Audit[:]), Next: h.Next,
+	f := &auditFile{Manager: hex.EncodeToString(h.Manager[:]), Key: hex.EncodeToString(g.Audit[:]), Nonce: hex.EncodeToString(h.Nonce[:]),
+		Signed: h.Time, Next: h.Next,
 		Hash: hex.EncodeToString(h.Hash[:]), Signature: hex.EncodeToString(h.Signature[:]), Entries: []auditEntry{}}
 	for _, b := range entries {
 		v, err := viewEntry(b)
@@ -110,6 +113,7 @@ type auditView struct {
 	Manager  string `json:"manager"`
 	First    uint64 `json:"first"`
 	Next     uint64 `json:"next"`
+	Signed   string `json:"signed_at"` // when its end was signed, by the manager's clock
 	KeyGiven bool   `json:"key_given"`
 }
 
@@ -140,9 +144,10 @@ func auditVerify(m *mgrRun) error {
 			return fmt.Errorf("%w: %s: %w", proto.ErrAudit, name, err)
 		}
 		view.Next, last = h.Next, entries
+		view.Signed = time.Unix(h.Time, 0).UTC().Format(time.RFC3339)
 	}
 	return m.print(view, func() {
-		fmt.Fprintf(m.out, "entries %d to %d of manager %s are whole\n", view.First, view.Next-1, view.Manager)
+		fmt.Fprintf(m.out, "entries %d to %d of manager %s are whole, and were the last at %s\n", view.First, view.Next-1, view.Manager, view.Signed)
 		if !view.KeyGiven {
 			fmt.Fprintf(m.out, "by the key that is in the file: give the manager's with --audit-key to know that it is the manager's\n")
 		}
@@ -182,11 +187,11 @@ func readAudit(b []byte) (key [32]byte, entries [][]byte, h *proto.AuditHead, er
 	if err := json.Unmarshal(b, &f); err != nil {
 		return key, nil, nil, err
 	}
-	h = &proto.AuditHead{Next: f.Next}
+	h = &proto.AuditHead{Next: f.Next, Time: f.Signed}
 	for _, x := range []struct {
 		name, text string
 		to         []byte
-	}{{"manager", f.Manager, h.Manager[:]}, {"hash", f.Hash, h.Hash[:]}, {"signature", f.Signature, h.Signature[:]}, {"audit_key", f.Key, key[:]}} {
+	}{{"manager", f.Manager, h.Manager[:]}, {"nonce", f.Nonce, h.Nonce[:]}, {"hash", f.Hash, h.Hash[:]}, {"signature", f.Signature, h.Signature[:]}, {"audit_key", f.Key, key[:]}} {
 		v, err := hex.DecodeString(x.text)
 		if err != nil || len(v) != len(x.to) {
 			return key, nil, nil, fmt.Errorf("%s is not %d bytes in hexadecimal", x.name, len(x.to))

@@ -106,9 +106,10 @@ func hints() map[proto.Code]string {
 		proto.NotConnected: "it was never started: there is no state to keep",
 		proto.Unsigned:     "--key names the key; a group that has an approver obeys that key, and not the administrator's",
 		proto.NoGroup:      "`stubtpm mgr group list` shows the groups; `group import` brings one out of escrow",
-		proto.BadBackup:    "a backup fits the manager and the enrolment that it was made of, or one that has its group from escrow",
+		proto.BadBackup:    "a backup fits the manager and the enrollment that it was made of, or one that has its group from escrow",
 		proto.Damaged:      "destroy it; then enroll anew, or restore it from escrow",
 		proto.Full:         "destroy what is not needed; a larger disk means another manager",
+		proto.OverQuota:    "destroy what is not needed, or have the administrator raise it (group quota)",
 		proto.BadApproval:  "sign with the operator's key that was given at init; without one there, nothing can be approved",
 	}
 }

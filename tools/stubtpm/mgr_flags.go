@@ -10,6 +10,7 @@ type options struct {
 	domain, key           string
 	json, yes, replace    bool
 	group, name, image    string
+	profile               string
 	approver, escrow      string
 	labels                string
 	output, escrowKey     string
@@ -22,6 +23,7 @@ type options struct {
 	purpose, hash         string
 	check                 bool
 	counter, first        uint64
+	admin                 string
 }
 
 const defaultKey = "/etc/stubtpm/admin.key"
@@ -61,6 +63,8 @@ func flagTable() map[string]flagRow {
 		"group":        {"NAME|ID", "group of the vTPM", text(func(o *options) *string { return &o.group }, "default")},
 		"name":         {"TEXT", "name for people", text(func(o *options) *string { return &o.name }, "")},
 		"image":        {"HASH|FILE", "image that the domain has to be measured with: its hash, an ELF file, or a manifest that lists vtpm.elf; any for any", text(func(o *options) *string { return &o.image }, "")},
+		"profile":      {"NAME|FILE", "what the TPM offers: a name or a file of docs/profiles.md", text(func(o *options) *string { return &o.profile }, "")},
+		"admin":        {"KEY", "present public key of the administrator (status tells it)", text(func(o *options) *string { return &o.admin }, "")},
 		"approver":     {"KEY", "public key, or file of a key, that decides about the group's vTPMs; none for the administrator's", text(func(o *options) *string { return &o.approver }, "")},
 		"escrow":       {"KEY", "public escrow key that the group's key is sealed to", text(func(o *options) *string { return &o.escrow }, "")},
 		"labels":       {"LIST", "security labels, with commas between, that the domains of its vTPMs may have", text(func(o *options) *string { return &o.labels }, "")},

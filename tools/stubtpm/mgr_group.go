@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strconv"
 
 	"stubtpm/vtpmmgr/escrow"
 	"stubtpm/vtpmmgr/proto"
@@ -17,10 +18,11 @@ type groupView struct {
 	Approver string `json:"approver"`
 	Escrow   string `json:"escrow"`
 	Labels   string `json:"labels"`
+	Quota    uint32 `json:"quota"` // of vTPMs; 0 is no limit
 }
 
 func viewGroup(g *proto.Group) groupView {
-	v := groupView{ID: groupID(g.ID), Name: g.Name, Escrow: hex.EncodeToString(g.Escrow), Labels: g.Labels}
+	v := groupView{ID: groupID(g.ID), Name: g.Name, Escrow: hex.EncodeToString(g.Escrow), Labels: g.Labels, Quota: g.Quota}
 	if g.Approver != [32]byte{} {
 		v.Approver = hex.EncodeToString(g.Approver[:])
 	}
@@ -37,9 +39,9 @@ func groupList(m *mgrRun) error {
 	for _, g := range all {
 		v := viewGroup(&g)
 		views = append(views, v)
-		rows = append(rows, []any{v.ID, v.Name, or(v.Approver, "administrator"), or(v.Escrow, "none"), or(v.Labels, "any")})
+		rows = append(rows, []any{v.ID, v.Name, or(v.Approver, "administrator"), or(v.Escrow, "none"), or(v.Labels, "any"), v.Quota})
 	}
-	return m.print(views, func() { m.table("ID\tNAME\tAPPROVER\tESCROW\tLABELS", rows, "%s\t%s\t%s\t%s\t%s") })
+	return m.print(views, func() { m.table("ID\tNAME\tAPPROVER\tESCROW\tLABELS\tQUOTA", rows, "%s\t%s\t%s\t%s\t%s\t%d") })
 }
 
 func or(s, other string) string {
@@ -150,6 +152,18 @@ func groupAmend(m *mgrRun) error {
 		old.Labels = told.Labels
 	}
 	return m.c.AmendGroup(old)
+}
+
+func groupQuota(m *mgrRun) error {
+	n, err := strconv.ParseUint(m.args[1], 10, 32)
+	if err != nil {
+		return fmt.Errorf("%w: %q is not a number of vTPMs", errUsage, m.args[1])
+	}
+	g, err := m.findGroup(m.args[0])
+	if err != nil {
+		return err
+	}
+	return m.c.SetQuota(g.ID, uint32(n))
 }
 
 func groupImport(m *mgrRun) error {

@@ -29,6 +29,7 @@ type statusView struct {
 	Counter   uint64 `json:"counter"`
 	Recovery  string `json:"recovery_key"`
 	AuditKey  string `json:"audit_key"`
+	AdminKey  string `json:"admin_key"`
 
 	// Refused counts refusals since the manager's start, by their status.
 	Refused map[string]uint64 `json:"refused"`
@@ -41,7 +42,7 @@ func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
 		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"),
 		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Disk: s["disk"], Counter: g.Counter,
-		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), Refused: map[string]uint64{}}
+		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), AdminKey: hex.EncodeToString(g.Admin[:]), Refused: map[string]uint64{}}
 	for name := range s {
 		if code, ok := strings.CutPrefix(name, "refused-"); ok {
 			v.Refused[code] = number(name)
@@ -74,7 +75,7 @@ func (m *mgrRun) statusTable(v *statusView) {
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},
 		{"Audit log", fmt.Sprintf("%d entries so far", v.Audit)}, {"XSM", v.XSM},
-		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey},
+		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey}, {"Administrator", v.AdminKey},
 	}
 	var codes []uint64
 	for name := range v.Refused {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"stubtpm/image"
+	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -50,8 +51,8 @@ func imageHash(s string) (hash [32]byte, err error) {
 	return hex32(s, measured.Loaded)
 }
 
-// enrolment reads what enroll and amend are told.
-func (m *mgrRun) enrolment() (*proto.Enrolment, error) {
+// enrollment reads what enroll and amend are told.
+func (m *mgrRun) enrollment() (*proto.Enrollment, error) {
 	u, err := m.uuid()
 	if err != nil {
 		return nil, err
@@ -63,11 +64,21 @@ func (m *mgrRun) enrolment() (*proto.Enrolment, error) {
 	if len(m.o.name) > proto.MaxName {
 		return nil, fmt.Errorf("%w: a name has up to %d bytes", errUsage, proto.MaxName)
 	}
-	return &proto.Enrolment{UUID: u, Replace: m.o.replace, Image: h, Name: m.o.name}, nil
+	e := &proto.Enrollment{UUID: u, Replace: m.o.replace, Image: h, Name: m.o.name}
+	if m.o.profile != "" {
+		p, err := readProfile(m.o.profile)
+		if err != nil {
+			return nil, err
+		}
+		var w tcg.Writer
+		p.Marshal(&w)
+		e.Profile = string(w.B)
+	}
+	return e, nil
 }
 
 func enroll(m *mgrRun) error {
-	e, err := m.enrolment()
+	e, err := m.enrollment()
 	if err != nil {
 		return err
 	}
@@ -86,7 +97,7 @@ func enroll(m *mgrRun) error {
 
 // amend changes what was told; the rest stays.
 func amend(m *mgrRun) error {
-	e, err := m.enrolment()
+	e, err := m.enrollment()
 	if err != nil {
 		return err
 	}

@@ -107,6 +107,17 @@ func (a *Approval) verify(operator []byte) error {
 	return checkPCRs(a.PCRs)
 }
 
+// SignedByOperator reports whether the operator of the record, if it has one,
+// signed a message: ECDSA P-256 with SHA-256, r and s.
+func (r *Record) SignedByOperator(message []byte, signature [64]byte) bool {
+	key, err := parseOperator(r.policy.operator)
+	if err != nil {
+		return false
+	}
+	digest := sha256.Sum256(message)
+	return ecdsa.Verify(key, digest[:], new(big.Int).SetBytes(signature[:32]), new(big.Int).SetBytes(signature[32:]))
+}
+
 // checkPCRs refuses a list that is not in order, or names what there is not.
 func checkPCRs(pcrs []uint) error {
 	for i, n := range pcrs {

@@ -9,9 +9,11 @@ import (
 	"fmt"
 )
 
-// An AuditHead is the end of the audit log, signed.
+// An AuditHead is the end of the audit log, signed for whoever asked for it.
 type AuditHead struct {
 	Manager   [16]byte
+	Nonce     [32]byte // of the asker: a head that is kept does not answer another question
+	Time      int64    // seconds since 1970, by Xen's clock
 	Next      uint64   // number of the next entry
 	Hash      [32]byte // of the last entry
 	Signature [64]byte // Ed25519
@@ -19,7 +21,9 @@ type AuditHead struct {
 
 // SignedHead returns what is signed of a head.
 func (h *AuditHead) SignedHead() []byte {
-	b := append([]byte("stubtpm audit head\x00"), h.Manager[:]...)
+	b := append([]byte("stubtpm audit head 2\x00"), h.Manager[:]...)
+	b = append(b, h.Nonce[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Time))
 	b = binary.BigEndian.AppendUint64(b, h.Next)
 	return append(b, h.Hash[:]...)
 }
@@ -27,6 +31,8 @@ func (h *AuditHead) SignedHead() []byte {
 // Append appends the wire form.
 func (h *AuditHead) Append(b []byte) []byte {
 	b = append(b, h.Manager[:]...)
+	b = append(b, h.Nonce[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(h.Time))
 	b = binary.BigEndian.AppendUint64(b, h.Next)
 	b = append(b, h.Hash[:]...)
 	return append(b, h.Signature[:]...)
@@ -36,6 +42,8 @@ func (h *AuditHead) Append(b []byte) []byte {
 func ParseAudit(b []byte) (h AuditHead, entries [][]byte, err error) {
 	r := reader{b: b}
 	h.Manager = [16]byte(r.take(16))
+	h.Nonce = [32]byte(r.take(32))
+	h.Time = int64(r.u64())
 	h.Next = r.u64()
 	h.Hash = [32]byte(r.take(32))
 	h.Signature = [64]byte(r.take(64))

@@ -3,6 +3,7 @@ package proto
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -137,7 +138,7 @@ func (c *Client) orderNone(o Ordinal, args []byte) error {
 }
 
 // Enroll makes the manager know a vTPM, which may then be manufactured.
-func (c *Client) Enroll(e *Enrolment) error { return c.orderNone(Enroll, e.Append(nil)) }
+func (c *Client) Enroll(e *Enrollment) error { return c.orderNone(Enroll, e.Append(nil)) }
 
 // Destroy makes the manager forget a vTPM and its key: its state can never be
 // opened again.
@@ -150,7 +151,7 @@ func (c *Client) Suspend(uuid UUID) error { return c.orderNone(Suspend, uuid[:])
 func (c *Client) Resume(uuid UUID) error { return c.orderNone(Resume, uuid[:]) }
 
 // Amend changes the image, the name and the clone policy of an enrolled vTPM.
-func (c *Client) Amend(e *Enrolment) error { return c.orderNone(Amend, e.Append(nil)) }
+func (c *Client) Amend(e *Enrollment) error { return c.orderNone(Amend, e.Append(nil)) }
 
 // CreateGroup makes a group, whose ID the manager chooses. Its key comes sealed to
 // its escrow key, if it has one.
@@ -189,6 +190,35 @@ func (c *Client) Restore(backup []byte) (uuid UUID, epoch uint32, err error) {
 	r := reader{b: b}
 	uuid, epoch = UUID(r.take(16)), r.u32()
 	return uuid, epoch, r.end()
+}
+
+// SetKey replaces the administrator's or the host's key, whose private half is
+// given: of an administrator who signs with the present one.
+func (c *Client) SetKey(role KeyRole, key ed25519.PrivateKey) error {
+	if c.greeting == nil {
+		if _, err := c.Hello(); err != nil {
+			return err
+		}
+	}
+	k := NewKey{Role: role, Key: [32]byte(key.Public().(ed25519.PublicKey))}
+	k.Proof = [64]byte(ed25519.Sign(key, SignedProof(c.greeting.Manager, role, k.Key)))
+	return c.orderNone(SetKey, k.Append(nil))
+}
+
+// Recover makes the key of this client the administrator's, by the operator's
+// signature of SignedRecovery.
+func (c *Client) Recover(signature [64]byte) error {
+	if len(c.Key) != ed25519.PrivateKeySize {
+		return errNoKey
+	}
+	r := Recovery{Key: [32]byte(c.Key.Public().(ed25519.PublicKey)), Signature: signature}
+	return c.orderNone(Recover, r.Append(nil))
+}
+
+// SetQuota limits how many vTPMs a group may have; zero is no limit.
+func (c *Client) SetQuota(group, most uint32) error {
+	b := binary.BigEndian.AppendUint32(nil, group)
+	return c.orderNone(SetQuota, binary.BigEndian.AppendUint32(b, most))
 }
 
 // Measured tells which image a domain runs that was not unpaused yet.
@@ -244,16 +274,21 @@ func (c *Client) Groups() (list []Group, err error) {
 }
 
 // Audit returns the entries of the audit log from a number on that the manager
-// still has, and its signed end.
+// still has, and its end, signed for a nonce that is drawn for this call.
 func (c *Client) Audit(first uint64) (h AuditHead, entries [][]byte, err error) {
+	var nonce [32]byte
+	rand.Read(nonce[:])
 	for {
-		b, err := c.order(Audit, binary.BigEndian.AppendUint64(nil, first))
+		b, err := c.order(Audit, append(binary.BigEndian.AppendUint64(nil, first), nonce[:]...))
 		if err != nil {
 			return h, nil, err
 		}
 		var part [][]byte
 		if h, part, err = ParseAudit(b); err != nil {
 			return h, nil, err
+		}
+		if h.Nonce != nonce {
+			return h, nil, fmt.Errorf("%w: its end answers another question", ErrAudit)
 		}
 		if len(part) == 0 {
 			return h, entries, nil

@@ -47,8 +47,8 @@ const (
 // Orders, each signed (see Signed): by the administrator's key or, where a group
 // has an approver, by that one for what is of the group.
 const (
-	Enroll      Ordinal = 0x53000201 // Enrolment -> ()
-	Amend       Ordinal = 0x53000202 // Enrolment, of an enrolled vTPM, in its group -> ()
+	Enroll      Ordinal = 0x53000201 // Enrollment -> ()
+	Amend       Ordinal = 0x53000202 // Enrollment, of an enrolled vTPM, in its group -> ()
 	Destroy     Ordinal = 0x53000203 // uuid 16 -> ()
 	Suspend     Ordinal = 0x53000204 // uuid 16 -> ()
 	Resume      Ordinal = 0x53000205 // uuid 16 -> ()
@@ -62,6 +62,9 @@ const (
 	Measured    Ordinal = 0x5300020D // domain 2, SHA-256 of its image 32 -> (); also signed by the host's key
 	Audit       Ordinal = 0x5300020E // first 8 -> AuditHead, then entries with a length of 2 before each
 	Approve     Ordinal = 0x5300020F // Approval -> ()
+	SetKey      Ordinal = 0x53000210 // NewKey -> ()
+	Recover     Ordinal = 0x53000211 // Recovery -> (); signed by the new administrator
+	SetQuota    Ordinal = 0x53000212 // group 4, how many vTPMs it may have 4 -> ()
 )
 
 // A Code is the status of a response.
@@ -87,7 +90,8 @@ const (
 	BadBackup    Code = 15 // not of this manager's groups, or damaged
 	Damaged      Code = 16 // this vTPM's record is damaged on the manager's disk
 	Full         Code = 17 // no room on the manager's disk
-	BadApproval  Code = 18 // of PCRs: not the operator's
+	BadApproval  Code = 18 // of PCRs, or of a new administrator: not the operator's
+	OverQuota    Code = 19 // the group has as many vTPMs as it may have
 )
 
 func (c Code) Error() string {
@@ -95,7 +99,7 @@ func (c Code) Error() string {
 		"bad sequence", "manager's disk or TPM failed", "exists already", "not loaded", "signature is of no key that may give this order",
 		"suspended", "security label is not one of the group's", "domain's image was not measured", "domain runs another image than its record wants",
 		"no such group", "backup is not of this manager's groups, or damaged", "record is damaged on the manager's disk", "manager's disk is full",
-		"approval is not the operator's"}
+		"approval is not the operator's", "group has as many vTPMs as it may have"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}
@@ -111,7 +115,7 @@ const (
 )
 
 // Version is that of the protocol.
-const Version = 2
+const Version = 3
 
 // errMessage says that a message cannot be taken apart.
 var errMessage = errors.New("vtpmmgr: malformed message")

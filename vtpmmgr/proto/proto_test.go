@@ -81,7 +81,8 @@ func FuzzParse(f *testing.F) {
 			c.Restore(nil)
 		}
 		for _, parse := range []func([]byte) ([]byte, error){
-			again(ParseState), again(ParseEnrolment), again(ParseFloors), again(ParseApproval), again(ParseAuditEntry),
+			again(ParseState), again(ParseEnrollment), again(ParseFloors), again(ParseApproval), again(ParseAuditEntry),
+			again(ParseNewKey), again(ParseRecovery), again(parseGrant), again(parseGreeting),
 		} {
 			if out, err := parse(b); err == nil && !bytes.Equal(out, b) {
 				t.Fatal("a field does not come back")

@@ -132,6 +132,10 @@ type Grant struct {
 	// the image that its domain was measured with, and of security version 0.
 	// Zeros if the domain was not measured.
 	Firmware, SVN [KeySize]byte
+
+	// Profile is the stored form of what a TPM that is manufactured now offers
+	// (package tcg), up to MaxProfile bytes; empty for the vTPM's default.
+	Profile string
 }
 
 // Append appends the wire form of g.
@@ -143,7 +147,8 @@ func (g *Grant) Append(b []byte) []byte {
 	b = g.State.Append(b)
 	b = append(b, g.Entropy[:]...)
 	b = append(b, g.Firmware[:]...)
-	return append(b, g.SVN[:]...)
+	b = append(b, g.SVN[:]...)
+	return appendText(b, g.Profile)
 }
 
 func parseGrant(b []byte) (g Grant, err error) {
@@ -155,7 +160,8 @@ func parseGrant(b []byte) (g Grant, err error) {
 	g.State = r.state()
 	g.Entropy = [SeedSize]byte(r.take(SeedSize))
 	g.Firmware, g.SVN = [KeySize]byte(r.take(KeySize)), [KeySize]byte(r.take(KeySize))
-	if flags > 3 {
+	g.Profile = r.text()
+	if flags > 3 || len(g.Profile) > MaxProfile {
 		return g, errMessage
 	}
 	return g, r.end()
@@ -170,37 +176,45 @@ func bits(all ...bool) (v byte) {
 	return v
 }
 
-// An Enrolment makes the manager know a vTPM, which may then be manufactured.
-type Enrolment struct {
+// An Enrollment makes the manager know a vTPM, which may then be manufactured.
+type Enrollment struct {
 	UUID    UUID
 	Group   uint32
 	Replace bool     // the new TPM may be written over another's image: a cloned disk
 	Image   [32]byte // SHA-256 that the vTPM's domain has to be measured with; zeros for any
 	Name    string   // up to MaxName bytes
+
+	// Profile is the stored form of what the TPM offers (package tcg), chosen
+	// at its manufacture; empty for the vTPM's default, and to leave it as it
+	// is with Amend.
+	Profile string
 }
 
 // MaxName is the size in bytes of the longest name or label.
 const MaxName = 64
 
+// MaxProfile is the size in bytes of the longest stored form of a profile.
+const MaxProfile = 128
+
 // Append appends the wire form.
-func (e *Enrolment) Append(b []byte) []byte {
+func (e *Enrollment) Append(b []byte) []byte {
 	b = append(b, e.UUID[:]...)
 	b = binary.BigEndian.AppendUint32(b, e.Group)
 	b = append(b, bits(e.Replace))
 	b = append(b, e.Image[:]...)
-	return appendText(b, e.Name)
+	return appendText(appendText(b, e.Name), e.Profile)
 }
 
-// ParseEnrolment reads an Enrolment.
-func ParseEnrolment(b []byte) (e Enrolment, err error) {
+// ParseEnrollment reads an Enrollment.
+func ParseEnrollment(b []byte) (e Enrollment, err error) {
 	r := reader{b: b}
 	e.UUID = UUID(r.take(16))
 	e.Group = r.u32()
 	flags := r.u8()
 	e.Replace = flags&1 != 0
 	e.Image = [32]byte(r.take(32))
-	e.Name = r.text()
-	if flags > 1 || len(e.Name) > MaxName {
+	e.Name, e.Profile = r.text(), r.text()
+	if flags > 1 || len(e.Name) > MaxName || len(e.Profile) > MaxProfile {
 		return e, errMessage
 	}
 	return e, r.end()
@@ -252,6 +266,7 @@ type Group struct {
 	Approver [32]byte // Ed25519 key for orders about its vTPMs; zeros for the administrator's
 	Escrow   []byte   // HPKE public key (X25519, 32 bytes) that its key is sealed to; empty for none
 	Labels   string   // security labels of its vTPMs' domains, with commas between; empty for any
+	Quota    uint32   // how many vTPMs it may have, set by the administrator; zero for any number
 }
 
 // Append appends the wire form.
@@ -260,7 +275,8 @@ func (g *Group) Append(b []byte) []byte {
 	b = appendText(b, g.Name)
 	b = append(b, g.Approver[:]...)
 	b = appendText(b, string(g.Escrow))
-	return appendText(b, g.Labels)
+	b = appendText(b, g.Labels)
+	return binary.BigEndian.AppendUint32(b, g.Quota)
 }
 
 func (r *reader) group() (g Group) {
@@ -271,6 +287,7 @@ func (r *reader) group() (g Group) {
 		g.Escrow = []byte(s)
 	}
 	g.Labels = r.text()
+	g.Quota = r.u32()
 	if len(g.Name) > MaxName || len(g.Labels) > 2*MaxName || len(g.Escrow) != 0 && len(g.Escrow) != 32 {
 		r.bad = true
 	}
@@ -294,6 +311,7 @@ type Greeting struct {
 	Nonce    [32]byte
 	Recovery [32]byte // HPKE public key (X25519) for a group's key from escrow
 	Audit    [32]byte // Ed25519 key that signs the audit log
+	Admin    [32]byte // Ed25519 key of the administrator
 	Counter  uint64   // of the hardware TPM: starts and restores
 }
 
@@ -304,6 +322,7 @@ func (g *Greeting) Append(b []byte) []byte {
 	b = append(b, g.Nonce[:]...)
 	b = append(b, g.Recovery[:]...)
 	b = append(b, g.Audit[:]...)
+	b = append(b, g.Admin[:]...)
 	return binary.BigEndian.AppendUint64(b, g.Counter)
 }
 
@@ -314,6 +333,7 @@ func parseGreeting(b []byte) (g Greeting, err error) {
 	g.Nonce = [32]byte(r.take(32))
 	g.Recovery = [32]byte(r.take(32))
 	g.Audit = [32]byte(r.take(32))
+	g.Admin = [32]byte(r.take(32))
 	g.Counter = r.u64()
 	return g, r.end()
 }
@@ -335,6 +355,73 @@ func Signed(manager [16]byte, nonce [32]byte, count uint64, o Ordinal, args []by
 func SignedRestore(manager [16]byte, counter uint64) []byte {
 	b := append([]byte("stubtpm restore\x00"), manager[:]...)
 	return binary.BigEndian.AppendUint64(b, counter)
+}
+
+// A KeyRole says what a key of the manager's is for.
+type KeyRole uint8
+
+// Roles of keys that SetKey changes.
+const (
+	AdminKey KeyRole = 1 // signs orders
+	HostKey  KeyRole = 2 // signs what dom0 tells of domains
+)
+
+// A NewKey replaces one of the manager's keys. The order is signed by the
+// administrator's present key; Proof, by the new one, of SignedProof.
+type NewKey struct {
+	Role  KeyRole
+	Key   [32]byte // Ed25519
+	Proof [64]byte
+}
+
+// SignedProof returns what the holder of a new key signs, so that a manager is
+// never given one that nobody has.
+func SignedProof(manager [16]byte, role KeyRole, key [32]byte) []byte {
+	b := append([]byte("stubtpm new key\x00"), manager[:]...)
+	return append(append(b, byte(role)), key[:]...)
+}
+
+// Append appends the wire form.
+func (k *NewKey) Append(b []byte) []byte {
+	b = append(append(b, byte(k.Role)), k.Key[:]...)
+	return append(b, k.Proof[:]...)
+}
+
+// ParseNewKey reads a NewKey.
+func ParseNewKey(b []byte) (k NewKey, err error) {
+	r := reader{b: b}
+	k.Role = KeyRole(r.u8())
+	k.Key, k.Proof = [32]byte(r.take(32)), [64]byte(r.take(64))
+	if k.Role != AdminKey && k.Role != HostKey {
+		return k, errMessage
+	}
+	return k, r.end()
+}
+
+// A Recovery replaces the administrator's key by the word of the operator, for
+// when it was lost or became known. The order is signed by the new key;
+// Signature, by the operator's (ECDSA P-256 with SHA-256, r and s), of
+// SignedRecovery.
+type Recovery struct {
+	Key       [32]byte // Ed25519
+	Signature [64]byte
+}
+
+// SignedRecovery returns what the operator signs: of which manager, and which
+// key is replaced by which, so that it counts for this change only.
+func SignedRecovery(manager [16]byte, old, key [32]byte) []byte {
+	b := append([]byte("stubtpm recover administrator\x00"), manager[:]...)
+	return append(append(b, old[:]...), key[:]...)
+}
+
+// Append appends the wire form.
+func (r *Recovery) Append(b []byte) []byte { return append(append(b, r.Key[:]...), r.Signature[:]...) }
+
+// ParseRecovery reads a Recovery.
+func ParseRecovery(b []byte) (v Recovery, err error) {
+	r := reader{b: b}
+	v.Key, v.Signature = [32]byte(r.take(32)), [64]byte(r.take(64))
+	return v, r.end()
 }
 
 // An Approval is the operator's word that other PCRs are good too; see

@@ -1,0 +1,88 @@
+package vtpmmgr
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"stubtpm/vtpmmgr/proto"
+)
+
+// backupFile is a backup as it came, and its clear part.
+type backupFile struct {
+	backupHead
+	all []byte
+}
+
+func parseRestore(args []byte) (request, error) {
+	h, ok := parseBackup(args)
+	if !ok {
+		// Whatever it is, it is taken for a backup of nobody's: so only the
+		// administrator is told that it is none.
+		return request{args: backupFile{}}, nil
+	}
+	return request{vtpm: &h.uuid, group: &h.group, args: backupFile{h, args}}, nil
+}
+
+func (o *order) backup() (proto.Code, []byte) {
+	switch {
+	case !o.known:
+		return proto.NotEnrolled, nil
+	case o.record.state.Sequence == 0:
+		return proto.NotConnected, nil // there is nothing yet
+	case o.m.isConnected(o.uuid):
+		return proto.Busy, nil // its image would be another by the time it is copied
+	}
+	b, err := o.group.backup(&o.record)
+	if err != nil {
+		return proto.Failed, nil
+	}
+	changes, done := o.logged(o.uuid, "backup", fmt.Sprintf("state %d", o.record.state.Sequence), nil)
+	code := o.m.commit(changes...)
+	if code == proto.OK {
+		done()
+	}
+	return code, b
+}
+
+// restore makes an old state the valid one, in a new epoch of its vTPM.
+func (o *order) restore() (proto.Code, []byte) {
+	f := o.args.(backupFile)
+	if f.all == nil {
+		return proto.BadBackup, nil
+	}
+	from, salt, now := o.record, o.record.salt, time.Now().Unix()
+	switch {
+	case !o.known && (len(o.group.Escrow) == 0 || o.damaged):
+		return proto.NotEnrolled, nil // destroyed is destroyed
+	case !o.known && o.overQuota():
+		return proto.OverQuota, nil
+	case !o.known && !o.roomFor(1):
+		return proto.Full, nil
+	case !o.known:
+		salt = f.salt
+	case o.m.isConnected(o.uuid):
+		return proto.Busy, nil
+	}
+	to, ok := o.group.open(f.backupHead, salt, f.all)
+	if !ok || to.salt != salt {
+		return proto.BadBackup, nil
+	}
+	detail := fmt.Sprintf("state %d of epoch %d", to.state.Sequence, to.epoch)
+	if o.known {
+		floors := from.state.Floors
+		if from.ledger != o.m.store.Epoch() {
+			floors = raised(floors, from.saved, now)
+		}
+		to.state.Floors = highest(to.state.Floors, floors)
+		to.epoch = max(to.epoch, from.epoch) + 1
+		to.suspended, to.held, to.replace, to.image, to.name = from.suspended, from.held, from.replace, from.image, from.name
+	} else {
+		to.state.Floors = raised(to.state.Floors, to.saved, now)
+		to.epoch++
+		detail += ", from escrow"
+	}
+	to.ledger, to.saved = o.m.store.Epoch(), now
+	code := o.change("restore", detail, &to)
+	return code, binary.BigEndian.AppendUint32(append([]byte(nil), o.uuid[:]...), to.epoch)
+}

@@ -1,0 +1,106 @@
+package vtpmmgr
+
+import (
+	"crypto/ed25519"
+	"encoding/binary"
+	"fmt"
+
+	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// measurement is what dom0 tells of a domain that did not run yet.
+type measurement struct {
+	domain uint16
+	image  [32]byte
+}
+
+func parseMeasured(args []byte) (request, error) {
+	if len(args) != 2+32 {
+		return request{}, proto.BadMessage
+	}
+	return request{args: measurement{binary.BigEndian.Uint16(args), [32]byte(args[2:])}}, nil
+}
+
+func parseApproval(args []byte) (request, error) {
+	p, err := proto.ParseApproval(args)
+	return request{args: p}, err
+}
+
+func parseNewKey(args []byte) (request, error) {
+	k, err := proto.ParseNewKey(args)
+	return request{args: k}, err
+}
+
+func parseRecovery(args []byte) (request, error) {
+	r, err := proto.ParseRecovery(args)
+	return request{args: r}, err
+}
+
+// auditQuestion is from which entry on the audit log is wanted, and for which
+// nonce its end is to be signed.
+type auditQuestion struct {
+	first uint64
+	nonce [32]byte
+}
+
+func parseAudit(args []byte) (request, error) {
+	if len(args) != 8+32 {
+		return request{}, proto.BadMessage
+	}
+	return request{args: auditQuestion{binary.BigEndian.Uint64(args), [32]byte(args[8:])}}, nil
+}
+
+func (o *order) measuredDomain() (proto.Code, []byte) {
+	d := o.args.(measurement)
+	o.m.mu.Lock()
+	defer o.m.mu.Unlock()
+	o.m.measured[d.domain] = d.image
+	o.m.cfg.Log("vtpmmgr: domain %d runs %x", d.domain, d.image)
+	return proto.OK, nil
+}
+
+func (o *order) approve() (proto.Code, []byte) {
+	p, m := o.args.(proto.Approval), o.m
+	a, err := hwtpm.NewApproval(p.Mask, p.Policy, p.Signature)
+	if err == nil {
+		err = m.root.Approve(a)
+	}
+	if err != nil {
+		m.cfg.Log("vtpmmgr: %v", err)
+		return proto.BadApproval, nil
+	}
+	if err := hwtpm.WriteRecord(m.cfg.Disk, m.root); err != nil {
+		m.cfg.Log("vtpmmgr: %v", err)
+		return proto.Failed, nil
+	}
+	return o.commit("approve", fmt.Sprintf("PCRs %v, policy %x", a.PCRs, a.Policy[:8]), nil), nil
+}
+
+func (o *order) auditLog() (proto.Code, []byte) {
+	q := o.args.(auditQuestion)
+	return proto.OK, o.m.auditLog(q.first, q.nonce)
+}
+
+// setKey replaces the administrator's or the host's key.
+func (o *order) setKey() (proto.Code, []byte) {
+	k := o.args.(proto.NewKey)
+	if !ed25519.Verify(k.Key[:], proto.SignedProof(o.m.id, k.Role, k.Key), k.Proof[:]) {
+		return proto.Unsigned, nil
+	}
+	if k.Role == proto.HostKey {
+		return o.commit("host key", hex8(k.Key), func(c *config) { c.host = k.Key }), nil
+	}
+	return o.commit("administrator key", hex8(k.Key), func(c *config) { c.admin = k.Key }), nil
+}
+
+// recoverable reports whether the operator signed a change of the
+// administrator's key from the present one. m.mu is held.
+func (m *Manager) recoverable(r proto.Recovery) bool {
+	return m.root.SignedByOperator(proto.SignedRecovery(m.id, m.config.admin, r.Key), r.Signature)
+}
+
+func (o *order) recoverAdmin() (proto.Code, []byte) {
+	r := o.args.(proto.Recovery)
+	return o.commit("administrator recovered", hex8(r.Key), func(c *config) { c.admin = r.Key }), nil
+}

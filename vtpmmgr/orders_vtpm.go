@@ -1,0 +1,125 @@
+package vtpmmgr
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"stubtpm/vtpmmgr/proto"
+)
+
+func parseEnrollment(args []byte) (request, error) {
+	e, err := proto.ParseEnrollment(args)
+	return request{vtpm: &e.UUID, group: &e.Group, args: e}, err
+}
+
+func parseUUID(args []byte) (request, error) {
+	if len(args) != len(UUID{}) {
+		return request{}, proto.BadMessage
+	}
+	u := UUID(args)
+	return request{vtpm: &u}, nil
+}
+
+// parseFirst reads the number of the first entry of a list that is wanted.
+func parseFirst(args []byte) (request, error) {
+	if len(args) != 4 {
+		return request{}, proto.BadMessage
+	}
+	return request{args: binary.BigEndian.Uint32(args)}, nil
+}
+
+func (o *order) enroll() (proto.Code, []byte) {
+	e := o.args.(proto.Enrollment)
+	switch {
+	case o.known:
+		return proto.Exists, nil
+	case o.damaged:
+		return proto.Damaged, nil
+	case o.overQuota():
+		return proto.OverQuota, nil
+	case !o.roomFor(1):
+		return proto.Full, nil
+	}
+	r := record{uuid: e.UUID, group: e.Group, ledger: o.m.store.Epoch(), replace: e.Replace, saved: time.Now().Unix(),
+		image: e.Image, name: e.Name, profile: e.Profile}
+	rand.Read(r.salt[:])
+	return o.change("enroll", "group "+o.group.Name, &r), nil
+}
+
+// amend changes what may be changed of an enrollment. An image that is another
+// ends the connection of a vTPM: it was admitted for the one before.
+func (o *order) amend() (proto.Code, []byte) {
+	e := o.args.(proto.Enrollment)
+	if !o.known {
+		return proto.NotEnrolled, nil
+	}
+	to := o.record
+	to.replace, to.image, to.name = e.Replace, e.Image, e.Name
+	if e.Profile != "" {
+		to.profile = e.Profile
+	}
+	code := o.change("amend", "image "+hex8(e.Image), &to)
+	if code == proto.OK && to.image != o.record.image {
+		o.m.endSession(o.uuid)
+	}
+	return code, nil
+}
+
+func (o *order) destroy() (proto.Code, []byte) {
+	if !o.known && !o.damaged {
+		return proto.NotEnrolled, nil
+	}
+	code := o.change("destroy", "", nil)
+	if code == proto.OK {
+		o.m.endSession(o.uuid)
+	}
+	return code, nil
+}
+
+func (o *order) suspend() (proto.Code, []byte) { return o.setSuspended("suspend", true), nil }
+func (o *order) resume() (proto.Code, []byte)  { return o.setSuspended("resume", false), nil }
+
+// setSuspended changes whether a vTPM may load and commit. What the
+// administrator suspended, only the administrator resumes.
+func (o *order) setSuspended(event string, suspended bool) proto.Code {
+	switch {
+	case !o.known:
+		return proto.NotEnrolled
+	case o.record.held && !suspended && o.by&administrator == 0:
+		return proto.Unsigned
+	}
+	to := o.record
+	to.suspended = suspended
+	to.held = suspended && (o.by&approver == 0 || o.record.held)
+	return o.change(event, "", &to)
+}
+
+func (o *order) list() (proto.Code, []byte) {
+	m := o.m
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	uuids := slices.DeleteFunc(m.uuids(), func(u UUID) bool { return !o.sees(m.records[u].group) })
+	return proto.OK, part(o.args.(uint32), len(uuids), func(b []byte, i int) []byte {
+		r := m.records[uuids[i]]
+		e := proto.Entry{UUID: r.uuid, Group: r.group, Epoch: r.epoch, Sequence: r.state.Sequence, Floors: r.state.Floors,
+			State: r.state.Sequence != 0, Connected: m.connected[r.uuid] != nil, Suspended: r.suspended, Replace: r.replace,
+			Image: r.image, Name: r.name}
+		return e.Append(b)
+	})
+}
+
+// part returns the number of all entries, and those from number first on that
+// fit into a message.
+func part(first uint32, all int, add func(b []byte, i int) []byte) []byte {
+	b := binary.BigEndian.AppendUint32(nil, uint32(all))
+	for i := int64(first); i < int64(all); i++ {
+		longer := add(b, int(i))
+		if len(longer) > proto.MaxSize-proto.HeaderSize {
+			break
+		}
+		b = longer
+	}
+	return b
+}

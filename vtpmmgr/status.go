@@ -1,0 +1,51 @@
+package vtpmmgr
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// status returns how the manager is: lines of a name, a blank, a value. It waits
+// for no hardware.
+func (m *Manager) status(p Peer) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := fmt.Appendf(nil, "manager %x\nepoch %d\nledger %d\nguard %v\nvtpms %d\nconnected %d\ngroups %d\nroom %d\ndamaged %d\naudit %d\n",
+		m.id, m.store.Epoch(), m.store.Sequence(), m.store.Mode(), len(m.records), len(m.connected), len(m.groups),
+		m.store.Room(), len(m.store.Damaged()), m.config.next)
+	// A hypervisor with a policy gives domain 0 a label too.
+	policy := "none in force: whoever is root in domain 0 can read a vTPM's memory"
+	if p.Label != "" {
+		policy = "in force, domain 0 is " + p.Label
+	}
+	b = fmt.Appendf(b, "xsm %s\n", policy)
+	disk := error(nil)
+	if d, ok := m.cfg.Disk.(interface{ Health() error }); ok {
+		disk = d.Health()
+	}
+	for _, s := range []struct {
+		name string
+		err  error
+	}{{"tpm", m.tpm.Health()}, {"anchor", m.store.Health()}, {"disk", disk}} {
+		why := "ok"
+		if s.err != nil {
+			why = "degraded: " + oneLine(s.err)
+		}
+		b = fmt.Appendf(b, "%s %s\n", s.name, why)
+	}
+	for _, code := range slices.Sorted(maps.Keys(m.refused)) {
+		b = fmt.Appendf(b, "refused-%d %d\n", uint32(code), m.refused[code])
+	}
+	return string(b)
+}
+
+func oneLine(err error) string {
+	b := []byte(err.Error())
+	for i, c := range b {
+		if c < ' ' {
+			b[i] = ' '
+		}
+	}
+	return string(b)
+}
