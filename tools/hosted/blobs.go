@@ -28,7 +28,11 @@ func (m *Machine) StoreVolatile() error {
 	if err != nil {
 		return err
 	}
-	return m.files.saveVolatile(b)
+	if err := m.files.saveVolatile(b); err != nil {
+		return err
+	}
+	m.stored = true
+	return nil
 }
 
 func (m *Machine) volatile() ([]byte, error) {
@@ -39,8 +43,9 @@ func (m *Machine) volatile() ([]byte, error) {
 	return s.Volatile()
 }
 
-// Blob returns a part of the state, as the device encodes it. For the
-// volatile part of a running TPM StoreVolatile has to come first.
+// Blob returns a part of the state, unencrypted. The volatile part of a running
+// TPM is that of this moment, whether StoreVolatile was called or not: QEMU
+// asks for the blobs alone when it migrates or saves a virtual machine.
 func (m *Machine) Blob(t BlobType) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -48,7 +53,12 @@ func (m *Machine) Blob(t BlobType) ([]byte, error) {
 		return b, nil
 	}
 	switch t {
-	case BlobPermanent, BlobVolatile:
+	case BlobVolatile:
+		if m.tpm != nil {
+			return m.volatile()
+		}
+		return m.files.Load(t)
+	case BlobPermanent:
 		return m.files.Load(t)
 	case BlobSaveState:
 		return nil, nil

@@ -94,8 +94,7 @@ func machine(t testing.TB) *Machine {
 	}
 	t.Cleanup(func() { files.Close() })
 	m := NewMachine(openFake, files, nil)
-	m.startup = StartupClear
-	if err := m.PowerOn(false); err != nil {
+	if err := m.Start(false, StartupClear); err != nil {
 		t.Fatal(err)
 	}
 	return m

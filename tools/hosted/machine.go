@@ -8,7 +8,6 @@ package hosted
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -99,7 +98,6 @@ type Machine struct {
 	procs *processors // nil leaves the Go runtime as it is
 
 	rejectLocality4 bool
-	startup         Startup
 
 	running  atomic.Pointer[TPM] // for Cancel, which must not wait for mu
 	locality atomic.Uint32       // of the swtpm data channel
@@ -108,6 +106,7 @@ type Machine struct {
 	tpm         TPM // nil while powered off
 	established bool
 	orderly     bool // the last command was TPM2_Shutdown
+	stored      bool // the volatile state's file is the state of this moment
 	bufferSize  uint32
 	loaded      map[BlobType][]byte // set by SetBlob, used at the next power on
 }
@@ -132,122 +131,6 @@ var (
 	errNoBlob   = errors.New("no such state blob")
 )
 
-// PowerOn brings the TPM up: a running one is shut down orderly first. Volatile
-// state that was stored is resumed from; with deleteVolatile its file is
-// removed then.
-func (m *Machine) PowerOn(deleteVolatile bool) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.powerOn(deleteVolatile)
-}
-
-func (m *Machine) powerOn(deleteVolatile bool) error {
-	m.powerOff()
-	permanent, err := m.files.Load(BlobPermanent)
-	if err != nil {
-		return err
-	}
-	if b, ok := m.loaded[BlobPermanent]; ok {
-		permanent = b
-	}
-	volatile, err := m.files.Load(BlobVolatile)
-	if err != nil {
-		return err
-	}
-	if b, ok := m.loaded[BlobVolatile]; ok {
-		volatile = b
-	}
-	tpm, err := m.open(m.files, permanent, volatile)
-	if err != nil {
-		return err
-	}
-	if b, ok := m.loaded[BlobPermanent]; ok {
-		// Only a state that the device accepts takes the old one's place.
-		if err := m.files.Save(b); err != nil {
-			return err
-		}
-	}
-	clear(m.loaded)
-	switch {
-	case permanent == nil:
-		m.log("manufactured a new TPM in %s", m.files)
-	case volatile != nil:
-		m.log("resumed the TPM in %s", m.files)
-	default:
-		m.log("loaded the TPM in %s", m.files)
-	}
-	if volatile != nil && deleteVolatile {
-		if err := m.files.RemoveVolatile(); err != nil {
-			return err
-		}
-	}
-	m.tpm = tpm
-	m.running.Store(&tpm)
-	m.orderly = true // nothing to shut down before TPM2_Startup
-	if volatile == nil {
-		return m.sendStartup()
-	}
-	m.orderly = false
-	return nil
-}
-
-// sendStartup sends the TPM2_Startup that the machine was told to send.
-func (m *Machine) sendStartup() error {
-	su := uint16(suClear)
-	switch m.startup {
-	case StartupNone:
-		return nil
-	case StartupState:
-		su = suState
-	}
-	if rc := m.short(ccStartup, su); rc != 0 {
-		return fmt.Errorf("TPM2_Startup(%d) answered 0x%X", su, rc)
-	}
-	m.orderly = false
-	return nil
-}
-
-// short runs a command whose only parameter is a startup type and returns the
-// response code.
-func (m *Machine) short(code uint32, su uint16) uint32 {
-	cmd := make([]byte, 0, headerSize+2)
-	cmd = binary.BigEndian.AppendUint16(cmd, tagNoSessions)
-	cmd = binary.BigEndian.AppendUint32(cmd, headerSize+2)
-	cmd = binary.BigEndian.AppendUint32(cmd, code)
-	cmd = binary.BigEndian.AppendUint16(cmd, su)
-	rsp := m.tpm.Execute(0, cmd)
-	if len(rsp) < headerSize {
-		return rcFailure
-	}
-	return binary.BigEndian.Uint32(rsp[6:])
-}
-
-// PowerOff takes the TPM's power away, after TPM2_Shutdown(STATE) where the
-// guest sent none: a host that stops a machine is not an attacker who cuts
-// the power, and must not spend the guest's tries of the dictionary attack
-// logic.
-func (m *Machine) PowerOff() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.powerOff()
-}
-
-func (m *Machine) powerOff() {
-	if m.tpm == nil {
-		return
-	}
-	if !m.orderly {
-		if rc := m.short(ccShutdown, suState); rc != 0 {
-			rc = m.short(ccShutdown, suClear)
-			if rc != 0 {
-				m.log("TPM2_Shutdown answered 0x%X", rc)
-			}
-		}
-	}
-	m.tpm = nil
-	m.running.Store(nil)
-}
-
 // Running says whether the TPM has power.
 func (m *Machine) Running() bool { return m.running.Load() != nil }
 
@@ -259,7 +142,7 @@ func (m *Machine) Reset() error {
 		return errOff
 	}
 	m.tpm.Init()
-	m.orderly = true
+	m.orderly, m.stored = true, false
 	return nil
 }
 
@@ -273,7 +156,7 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	m.procs.begin(cmd)
 	rsp := m.tpm.Execute(locality, cmd)
 	m.procs.end()
-	m.orderly = false
+	m.orderly, m.stored = false, false
 	if len(cmd) >= headerSize && len(rsp) >= headerSize && binary.BigEndian.Uint32(rsp[6:]) == 0 {
 		m.orderly = binary.BigEndian.Uint32(cmd[6:]) == ccShutdown
 	}
@@ -327,6 +210,7 @@ func (m *Machine) hash(f func(Hasher)) error {
 	off := m.on(func(t TPM) {
 		if h, ok := t.(Hasher); ok {
 			f(h)
+			m.stored = false
 			err = nil
 		}
 	})
@@ -362,7 +246,7 @@ func (m *Machine) ResetEstablished(locality uint8) error {
 	if locality != 3 && locality != 4 {
 		return errLocality
 	}
-	return m.on(func(TPM) { m.established = false })
+	return m.on(func(TPM) { m.established, m.stored = false, false })
 }
 
 // SetBufferSize changes the size of the command buffer of a TPM that is off,

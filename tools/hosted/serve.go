@@ -126,7 +126,7 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 		}
 	}
 	m := NewMachine(device, files, log)
-	m.startup, m.procs = startup, oneProcessor()
+	m.procs = oneProcessor()
 	srv := NewServer()
 	defer srv.Wait()
 	defer srv.Stop()
@@ -134,7 +134,7 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := m.PowerOn(true); err != nil {
+	if err := m.Start(true, startup); err != nil {
 		return err
 	}
 	defer m.PowerOff()

@@ -80,7 +80,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 
 	m := NewMachine(open, files, log)
 	m.procs = oneProcessor()
-	m.rejectLocality4, m.startup = o.RejectLocality4, o.Startup
+	m.rejectLocality4 = o.RejectLocality4
 	srv := NewServer()
 	defer srv.Wait()
 	defer srv.Stop()
@@ -98,7 +98,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 		return err
 	}
 	if o.NotNeedInit {
-		if err := m.PowerOn(true); err != nil {
+		if err := m.Start(true, o.Startup); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,8 @@ const (
 	fileSlotB    = "tpm2.state.b"
 	fileVolatile = "tpm2.volatile"
 	fileLock     = ".lock"
-	fileTemp     = ".new" // suffix of a file that is being written
+	fileTemp     = ".new"   // suffix of a file that is being written
+	fileAside    = ".stale" // suffix of a volatile state that could not be resumed from
 
 	fileSwtpm = "tpm2-00.permall" // swtpm's own, which is another format
 )
@@ -247,6 +248,16 @@ func (s *StateDir) RemoveVolatile() error {
 		return err
 	}
 	return s.flushDir()
+}
+
+// setVolatileAside renames the volatile state's file, for whoever wants to look
+// at it, and returns its new name.
+func (s *StateDir) setVolatileAside() (string, error) {
+	name := filepath.Join(s.dir, fileVolatile)
+	if err := os.Rename(name, name+fileAside); err != nil {
+		return "", err
+	}
+	return name + fileAside, s.flushDir()
 }
 
 // digest is the check of an unencrypted file; it finds damage, not attacks.

@@ -51,6 +51,12 @@ var (
 	ErrKey       = errors.New("state file does not open with this key, or was altered")
 )
 
+// isContentError reports whether err tells of a file's content, and not of a
+// failure to read it.
+func isContentError(err error) bool {
+	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrEncrypted) || errors.Is(err, ErrPlain) || errors.Is(err, ErrKey)
+}
+
 // KDF is how a passphrase becomes a key, by its number in a state file.
 type KDF byte
 
