@@ -36,8 +36,14 @@ type Config struct {
 	// OwnerAuth is the password of the hardware TPM's owner hierarchy.
 	OwnerAuth []byte
 
-	// Mode says how commits are tied to the hardware TPM; zero is strict.
-	Mode ledger.Mode
+	// Mode is how commits are tied to the hardware TPM; zero is strict. Open
+	// takes it if it is stronger than the ledger's own, unless KeepMode is set.
+	Mode     ledger.Mode
+	KeepMode bool
+
+	// PCR of the hardware TPM that links commits in budget mode: 8 to 15, or zero
+	// for hwtpm.DefaultPCR.
+	PCR uint
 
 	// Log is told of events: never keys, never bodies of messages.
 	Log func(format string, args ...any)
@@ -76,7 +82,7 @@ func newManager(cfg Config) (*Manager, error) {
 	if need := int64(hwtpm.Area + ledger.MinArea); cfg.Disk.Size() < need {
 		return nil, fmt.Errorf("vtpmmgr: disk of %d bytes, need at least %d", cfg.Disk.Size(), need)
 	}
-	tpm, err := hwtpm.Open(cfg.TPM, hwtpm.Options{OwnerAuth: cfg.OwnerAuth, Log: cfg.Log})
+	tpm, err := hwtpm.Open(cfg.TPM, hwtpm.Options{OwnerAuth: cfg.OwnerAuth, PCR: cfg.PCR, Log: cfg.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ var (
 	ErrIndexOther = errors.New("hwtpm: an NV index that keeps old disks out is not the one that was made")
 )
 
+var errLocked = errors.New("the root key is not unlocked")
+
 // firstIndex is where the indices are looked for, in the owner's range (TCG
 // Registry of Reserved TPM 2.0 Handles, 2.2: 0x01800000 to 0x01BFFFFF). Pairs
 // that others have are left alone; there are up to maxPairs.
@@ -141,7 +143,7 @@ type authorized struct {
 // prepare authorizes a policy session for one write.
 func (t *TPM) prepare() error {
 	if t.secret == nil {
-		return errors.New("the root key is not unlocked")
+		return errLocked
 	}
 	if t.auth == nil {
 		if err := t.authorize(); err != nil {
@@ -213,7 +215,7 @@ func (t *TPM) writeOnce(what string, which int, d [32]byte) error {
 // read reads an index, authenticated by the TPM.
 func (t *TPM) read(which, size int) ([]byte, error) {
 	if t.secret == nil {
-		return nil, errors.New("the root key is not unlocked")
+		return nil, errLocked
 	}
 	h, err := t.secret.index(which, true)
 	if err != nil {

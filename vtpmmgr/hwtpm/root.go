@@ -50,6 +50,9 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy) (*Record, error) {
 	if err := checkPCRs(p.PCRs); err != nil {
 		return nil, err
 	}
+	if slices.Contains(p.PCRs, t.pcr) {
+		return nil, fmt.Errorf("hwtpm: PCR %d changes with each commit: the root key cannot be sealed to it", t.pcr)
+	}
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("hwtpm: root key of %d bytes, need %d", len(key), KeySize)
 	}

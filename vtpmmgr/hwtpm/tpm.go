@@ -28,6 +28,9 @@ type Options struct {
 	// OwnerAuth is the authorization of the owner hierarchy.
 	OwnerAuth []byte
 
+	// PCR links the commits of the ledger: 8 to 15, or zero for DefaultPCR.
+	PCR uint
+
 	Log func(format string, args ...any)
 }
 
@@ -45,6 +48,8 @@ type TPM struct {
 	random    tpm2.Session // opened and ended by itself: it makes room for others
 	endRandom func()
 	auth      *authorized
+	chain     *chained // opened and ended by itself, too
+	pcr       uint
 
 	health atomic.Pointer[use]
 }
@@ -61,7 +66,13 @@ const slow = 5 * time.Second
 
 // Open starts the TPM up, if firmware has not done it.
 func Open(bus transport.TPM, o Options) (*TPM, error) {
-	t := &TPM{bus: bus, owner: bytes.Clone(o.OwnerAuth), log: o.Log}
+	if o.PCR == 0 {
+		o.PCR = DefaultPCR
+	}
+	if err := CheckPCR(o.PCR); err != nil {
+		return nil, err
+	}
+	t := &TPM{bus: bus, owner: bytes.Clone(o.OwnerAuth), pcr: o.PCR, log: o.Log}
 	if t.log == nil {
 		t.log = func(string, ...any) {}
 	}
@@ -181,6 +192,12 @@ func final(err error) bool {
 // drop flushes what is loaded.
 func (t *TPM) drop() {
 	t.closeRandom()
+	t.closeChain()
+	t.dropAuth()
+}
+
+// dropAuth ends what is loaded to write the indices.
+func (t *TPM) dropAuth() {
 	for i := len(t.open) - 1; i >= 0; i-- {
 		t.open[i]()
 	}
@@ -288,6 +305,9 @@ func (t *TPM) openRandom() error {
 		return err
 	}
 	defer t.flush(srk.handle)
+	if t.chain != nil && t.auth != nil {
+		t.dropAuth()
+	}
 	s, end, err := tpm2.HMACSession(t.bus, tpm2.TPMAlgSHA256, 16, srk.salted(), tpm2.AESEncryption(128, tpm2.EncryptOut))
 	if err != nil {
 		return err
@@ -325,6 +345,9 @@ func (t *TPM) pcrs(list []uint) ([]byte, error) {
 	}
 	defer t.flush(srk.handle)
 	t.closeRandom()
+	if t.chain != nil && t.auth != nil {
+		t.dropAuth()
+	}
 	var all []byte
 	for _, n := range list {
 		if n >= MaxPCR {

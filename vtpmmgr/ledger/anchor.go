@@ -7,43 +7,120 @@ import (
 	"time"
 )
 
+// An anchoring is how a root is tied to the hardware TPM.
+type anchoring int
+
+const (
+	later      anchoring = iota // by a checkpoint to come: bounded mode
+	link                        // by the PCR
+	checkpoint                  // by the NV index
+)
+
 // extended is the value of an anchor after an extension.
 func extended(value, d [32]byte) [32]byte {
 	return sha256.Sum256(append(value[:], d[:]...))
 }
 
-// committed says whether the anchor's value is that of a root's commit; pending,
-// whether the root was written since and not anchored.
+// committed reports whether the NV index's value is that of a root's checkpoint.
 func (r *root) committed(encoded []byte, value [32]byte) bool {
 	return extended(r.base, sha256.Sum256(encoded)) == value
 }
 
-func (r *root) isPending(value [32]byte) bool { return r.base == value }
+// An unsure is an extension that may have been taken.
+type unsure struct {
+	how  anchoring
+	next [32]byte // value if it was
+}
+
+// errAgain says that a commit was not anchored, for certain, and may be if it is
+// written anew: the choice how has changed.
+var errAgain = errors.New("ledger: to be anchored in another way")
 
 // extend anchors a root. Unknown says that it may have happened or not.
-func (s *Store) extend(encoded []byte) (unknown bool, err error) {
+func (s *Store) extend(encoded []byte, how anchoring) (unknown bool, err error) {
 	d := sha256.Sum256(encoded)
+	if how == link {
+		return s.extendChain(d)
+	}
 	next := extended(s.value, d)
 	err = s.cfg.Anchor.Extend(d)
 	if err != nil {
 		v, why := s.cfg.Anchor.Value()
 		switch {
 		case why != nil:
-			err = fmt.Errorf("%w: %w; %w", ErrDoubt, err, why)
-			s.setHealth(err)
-			s.unsure = &next
-			return true, err
+			return true, s.inDoubt(err, why, checkpoint, next)
 		case v == s.value:
 			err = fmt.Errorf("ledger: hardware TPM: %w", err)
 			s.setHealth(err)
+			if s.root.mode.Daily != 0 && s.fresh {
+				// The chain serves without it; the NV index is left alone a while.
+				s.nvRetry = time.Now().Add(checkpointDelay)
+				err = fmt.Errorf("%w: %w", errAgain, err)
+			}
 			return false, err
 		case v != next:
 			return false, s.lost(v)
 		}
 	}
-	s.value = next
+	s.value, s.fresh = next, true
 	s.setHealth(nil)
 	return false, nil
+}
+
+// extendChain anchors by the PCR.
+func (s *Store) extendChain(d [32]byte) (unknown bool, err error) {
+	next := extended(s.pcr, d)
+	for range 2 { // the first failure may be that of a session that was lost
+		if err = s.cfg.Anchor.Link(d); err == nil {
+			s.pcr = next
+			return false, nil
+		}
+		v, boot, why := s.cfg.Anchor.Chain()
+		switch {
+		case why != nil:
+			return true, s.inDoubt(err, why, link, next)
+		case boot != s.boot:
+			s.newBoot(v, boot)
+			return false, fmt.Errorf("%w: %w", errAgain, err)
+		case v == next:
+			s.pcr = next
+			return false, nil
+		case v != s.pcr:
+			return false, s.lost(v)
+		}
+	}
+	err = fmt.Errorf("ledger: hardware TPM: %w", err)
+	s.setHealth(err)
+	return false, err
+}
+
+func (s *Store) inDoubt(err, why error, how anchoring, next [32]byte) error {
+	err = fmt.Errorf("%w: %w; %w", ErrDoubt, err, why)
+	s.setHealth(err)
+	s.unsure = &unsure{how, next}
+	return err
+}
+
+// newBoot notes that the hardware TPM was reset: the next commit is a checkpoint.
+func (s *Store) newBoot(pcr [32]byte, boot uint64) {
+	s.cfg.Log("ledger: the hardware TPM was reset; the next commit is a checkpoint")
+	s.pcr, s.boot, s.fresh = pcr, boot, false
+}
+
+// chain makes sure that the PCR's value is known before a checkpoint from
+// which a chain begins.
+func (s *Store) chain(m Mode) error {
+	if m.Daily == 0 || s.root.mode.Daily != 0 && s.fresh {
+		return nil
+	}
+	v, boot, err := s.cfg.Anchor.Chain()
+	if err != nil {
+		err = fmt.Errorf("ledger: hardware TPM: %w", err)
+		s.setHealth(err)
+		return err
+	}
+	s.pcr, s.boot = v, boot
+	return nil
 }
 
 // lost says that somebody else extends the anchor.
@@ -59,6 +136,12 @@ func (s *Store) setHealth(err error) {
 	s.reason = err
 }
 
+func (s *Store) setWear(w wear) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wear = w
+}
+
 // settle finds out what became of an extension that was not answered.
 func (s *Store) settle() error {
 	if s.broken != nil {
@@ -67,25 +150,19 @@ func (s *Store) settle() error {
 	if s.unsure == nil {
 		return nil
 	}
-	v, err := s.cfg.Anchor.Value()
+	happened, err := s.ask()
 	if err != nil {
-		err = fmt.Errorf("ledger: hardware TPM: %w", err)
-		s.setHealth(err)
 		return err
 	}
-	happened := v == *s.unsure
-	if !happened && v != s.value {
-		return s.lost(v)
-	}
 	s.setHealth(nil)
-	a := s.doubt
-	s.unsure, s.doubt, s.value = nil, nil, v
+	a, how := s.doubt, s.unsure.how
+	s.unsure, s.doubt = nil, nil
 	switch {
-	case a == nil && happened: // only an anchor of what is served anyway
-		s.anchored()
+	case a == nil && happened: // only a checkpoint of what is served anyway
+		s.checkpointed()
 	case happened:
 		s.apply(a)
-		s.anchored()
+		s.settled(how)
 		s.eraseNow()
 		return ErrSettled
 	case a != nil:
@@ -94,28 +171,80 @@ func (s *Store) settle() error {
 	return nil
 }
 
+// ask asks the anchor whether it took what is unsure.
+func (s *Store) ask() (happened bool, err error) {
+	u := s.unsure
+	var v [32]byte
+	boot, last := s.boot, &s.value
+	if u.how == link {
+		last = &s.pcr
+		v, boot, err = s.cfg.Anchor.Chain()
+	} else {
+		v, err = s.cfg.Anchor.Value()
+	}
+	switch {
+	case err != nil:
+		err = fmt.Errorf("ledger: hardware TPM: %w", err)
+		s.setHealth(err)
+		return false, err
+	case boot != s.boot:
+		// If it was taken, it is gone with the reset. Nobody was answered.
+		s.newBoot(v, boot)
+		return false, nil
+	case v != u.next && v != *last:
+		return false, s.lost(v)
+	}
+	if v == u.next && u.how == checkpoint {
+		s.fresh = true
+	}
+	*last = v
+	return v == u.next, nil
+}
+
 // Settle finds out what became of a commit that failed with ErrDoubt: nil if
 // nothing is in doubt or it did not happen, ErrSettled once if it did, and
 // what the anchor says if nobody knows still.
 func (s *Store) Settle() error { return s.alone(s.settle) }
 
-// anchored notes that all that the store has is anchored.
+// settled notes how the store's root is anchored now.
+func (s *Store) settled(how anchoring) {
+	switch {
+	case how == checkpoint:
+		s.anchored()
+	case s.pending.IsZero():
+		s.pending = time.Now()
+		if how == later {
+			s.schedule(s.root.mode.Bounded * 3 / 4)
+		}
+	}
+}
+
+// anchored notes that all that the store has is in the NV index.
 func (s *Store) anchored() {
-	s.pending = time.Time{}
+	s.pending, s.want = time.Time{}, 0
 	if s.timer != nil {
 		s.timer.Stop()
 		s.timer = nil
 	}
 }
 
-// anchor extends the anchor by the root as it is, if it was not yet.
+// checkpointed counts a checkpoint of the root as it is.
+func (s *Store) checkpointed() {
+	w := s.wear
+	w.advance(time.Now(), s.root.mode.Daily)
+	w.spend(s.root.sequence, time.Now())
+	s.setWear(w)
+	s.anchored()
+}
+
+// anchor extends the NV index by the root as it is, if it was not yet.
 func (s *Store) anchor() error {
 	if s.pending.IsZero() {
 		return nil
 	}
-	_, err := s.extend(s.encoded)
+	_, err := s.extend(s.encoded, checkpoint)
 	if err == nil {
-		s.anchored()
+		s.checkpointed()
 	}
 	return err
 }
@@ -126,17 +255,69 @@ func (s *Store) schedule(after time.Duration) {
 		s.timer.Stop()
 	}
 	s.timer = time.AfterFunc(after, func() {
-		err := s.Sync()
+		err := s.alone(s.due)
 		if err != nil && !errors.Is(err, ErrClosed) {
 			s.cfg.Log("%v", err)
 		}
 	})
 }
 
+// soon has a checkpoint made of commits that were linked, once there is the
+// credit for the most urgent of them.
+func (s *Store) soon(batch []*waiter) {
+	want := int64(0)
+	for _, w := range batch {
+		if n := w.class.need(s.root.mode.Daily); w.class.Urgency != Idle && (want == 0 || n < want) {
+			want = n
+		}
+	}
+	if want == 0 || s.want != 0 && s.want <= want {
+		return
+	}
+	s.want = want
+	s.schedule(max(checkpointDelay, s.wear.until(want, s.root.mode.Daily)))
+}
+
+// due makes the checkpoint that was scheduled, or schedules it again.
+func (s *Store) due() error {
+	err := s.settle()
+	if errors.Is(err, ErrSettled) {
+		err = nil
+	}
+	if daily := s.root.mode.Daily; err == nil && daily != 0 {
+		w := s.wear
+		w.advance(time.Now(), daily)
+		s.setWear(w)
+		if s.want == 0 {
+			return nil
+		}
+		if wait := w.until(s.want, daily); wait > 0 {
+			s.schedule(wait)
+			return nil
+		}
+	}
+	return s.anchorOr(err)
+}
+
+// anchorOr anchors now or, if that fails, soon.
+func (s *Store) anchorOr(err error) error {
+	if err == nil {
+		err = s.anchor()
+	}
+	if err != nil && s.broken == nil && !s.pending.IsZero() {
+		again := max(s.root.mode.Bounded, time.Second)
+		if s.root.mode.Daily != 0 {
+			again = checkpointDelay
+		}
+		s.schedule(again)
+	}
+	return err
+}
+
 // inTime makes sure that no commit is added to one that should be anchored
 // already.
 func (s *Store) inTime() error {
-	if s.pending.IsZero() || time.Since(s.pending) < s.root.bounded {
+	if s.root.mode.Bounded == 0 || s.pending.IsZero() || time.Since(s.pending) < s.root.mode.Bounded {
 		return nil
 	}
 	if err := s.anchor(); err != nil {
@@ -146,44 +327,54 @@ func (s *Store) inTime() error {
 	return nil
 }
 
-// Sync anchors at once what a bounded mode would anchor later.
+// Sync makes a checkpoint now, if there is anything that is in none.
 func (s *Store) Sync() error {
 	return s.alone(func() error {
 		err := s.settle()
 		if errors.Is(err, ErrSettled) {
 			err = nil
 		}
-		if err == nil {
-			err = s.anchor()
-		}
-		if err != nil && s.broken == nil && !s.pending.IsZero() {
-			s.schedule(max(s.root.bounded, time.Second))
-		}
-		return err
+		return s.anchorOr(err)
 	})
 }
 
-// SetMode changes the mode, which is a commit of its own, and anchored.
-func (s *Store) SetMode(m Mode) error {
-	if m.Bounded < 0 {
-		return fmt.Errorf("ledger: mode %v", m)
+// ErrWeaker says that a mode is weaker than the ledger's: it needs an order.
+var ErrWeaker = errors.New("ledger: more could be taken back in this mode than in the present one")
+
+// SetMode changes the mode to one that is not weaker, or fails with ErrWeaker.
+// A change is a commit of its own, and a checkpoint.
+func (s *Store) SetMode(m Mode) error { return s.change(m, false) }
+
+// Weaken changes the mode to any. Whoever calls it has made sure that the owner
+// wants it.
+func (s *Store) Weaken(m Mode) error { return s.change(m, true) }
+
+func (s *Store) change(m Mode, weaken bool) error {
+	if err := m.check(); err != nil {
+		return err
 	}
-	return s.alone(func() error { return s.setMode(m) })
+	return s.alone(func() error {
+		if !weaken && m.WeakerThan(s.root.mode) {
+			return fmt.Errorf("%w: %v, and it is %v", ErrWeaker, m, s.root.mode)
+		}
+		return s.setMode(m)
+	})
 }
 
 func (s *Store) setMode(m Mode) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
-	if s.root.bounded == m.Bounded {
+	if s.root.mode == m {
 		return nil
 	}
-	a := s.begin()
-	a.root.bounded = m.Bounded
-	if err := s.finish(a, true); err != nil {
+	if err := s.chain(m); err != nil {
 		return err
 	}
-	s.cfg.Log("ledger: mode is %v from commit %d on", m, a.root.sequence)
+	if err := s.finish(s.begin(checkpoint, m), checkpoint); err != nil {
+		return err
+	}
+	s.cfg.Log("ledger: mode is %v from commit %d on", m, s.root.sequence)
 	return nil
 }
 
@@ -191,10 +382,10 @@ func (s *Store) setMode(m Mode) error {
 func (s *Store) Mode() Mode {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Mode{Bounded: s.root.bounded}
+	return s.mode
 }
 
-// Close anchors what is not anchored and ends the store, also on error.
+// Close makes a checkpoint of what is in none and ends the store, also on error.
 func (s *Store) Close() error {
 	return s.alone(func() error {
 		err := s.settle()

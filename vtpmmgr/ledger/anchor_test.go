@@ -155,7 +155,7 @@ func (d *badDisk) Flush() error {
 // what was answered.
 func TestBadDisk(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []Mode{{}, {time.Hour}} {
+	for _, mode := range []Mode{{}, {Bounded: time.Hour}} {
 		d, c := &badDisk{Mem: block.NewMem(testDisk)}, &chip{}
 		s, err := Format(quiet(d, c, mode))
 		if err != nil {
@@ -182,7 +182,7 @@ func TestBadDisk(t *testing.T) {
 			if err != nil && mode != (Mode{}) {
 				continue // it may be there after a cut
 			}
-			m, err := Open(quiet(&block.Mem{Data: bytes.Clone(d.Data)}, &chip{value: c.value}, mode))
+			m, err := Open(quiet(&block.Mem{Data: bytes.Clone(d.Data)}, c.kept(false), mode))
 			if err != nil || !maps.Equal(contents(m), want) {
 				t.Fatalf("after commit %d: %v", v, err)
 			}
@@ -195,7 +195,7 @@ func TestBadDisk(t *testing.T) {
 // answered is there whole.
 func TestGhost(t *testing.T) {
 	t.Parallel()
-	mode := Mode{time.Hour}
+	mode := Mode{Bounded: time.Hour}
 	for at := 0; ; at++ {
 		d := &badDisk{Mem: block.NewMem(testDisk)}
 		c := &chip{}
@@ -219,7 +219,7 @@ func TestGhost(t *testing.T) {
 			return nil
 		}
 		err = s.Commit(Change{id(1), body(1, 3)})
-		m, open := Open(quiet(&block.Mem{Data: bytes.Clone(d.Data)}, &chip{value: c.value}, mode))
+		m, open := Open(quiet(&block.Mem{Data: bytes.Clone(d.Data)}, c.kept(false), mode))
 		if open != nil || len(m.Damaged()) > 0 {
 			t.Fatalf("cut at %d: %v", at, open)
 		}
@@ -254,7 +254,7 @@ func TestBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 10 * time.Second
-		mode := Mode{limit}
+		mode := Mode{Bounded: limit}
 		d, c := block.NewMem(testDisk), &chip{}
 		s, err := Format(quiet(d, c, mode))
 		if err != nil {
@@ -268,7 +268,7 @@ func TestBounded(t *testing.T) {
 			t.Fatal("anchored at once")
 		}
 		// Within the time an old disk is taken: that is what bounded means.
-		if m, err := Open(quiet(&block.Mem{Data: bytes.Clone(old)}, &chip{value: c.value}, mode)); err != nil {
+		if m, err := Open(quiet(&block.Mem{Data: bytes.Clone(old)}, c.kept(false), mode)); err != nil {
 			t.Fatal(err)
 		} else if b, _ := m.Get(id(1)); !bytes.Equal(b, body(1, 1)) {
 			t.Fatal("not the old state")
@@ -280,7 +280,7 @@ func TestBounded(t *testing.T) {
 		if c.n != n+1 {
 			t.Fatalf("%d extensions after the time", c.n-n)
 		}
-		if _, err := Open(quiet(&block.Mem{Data: old}, &chip{value: c.value}, mode)); !errors.Is(err, ErrRolledBack) {
+		if _, err := Open(quiet(&block.Mem{Data: old}, c.kept(false), mode)); !errors.Is(err, ErrRolledBack) {
 			t.Fatalf("after it: %v", err)
 		}
 
@@ -318,13 +318,26 @@ func TestBounded(t *testing.T) {
 		if err := s.SetMode(Mode{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(quiet(&block.Mem{Data: old}, &chip{value: c.value}, mode)); !errors.Is(err, ErrRolledBack) {
+		if _, err := Open(quiet(&block.Mem{Data: old}, c.kept(false), mode)); !errors.Is(err, ErrRolledBack) {
 			t.Fatalf("strict: %v", err)
 		}
 		n = c.n
 		commit(t, s, Change{id(1), body(1, 8)})
 		if c.n != n+1 || s.Mode() != (Mode{}) {
 			t.Fatal("not strict")
+		}
+		// Back: not by the configuration, nor without an order.
+		if s, err = Open(quiet(d, c, mode)); err != nil || s.Mode() != (Mode{}) {
+			t.Fatalf("a weaker mode was taken: %v", err)
+		}
+		if err := s.SetMode(mode); !errors.Is(err, ErrWeaker) || s.Mode() != (Mode{}) {
+			t.Fatalf("a weaker mode was set: %v", err)
+		}
+		if err := s.Weaken(mode); err != nil || s.Mode() != mode {
+			t.Fatalf("back: %v", err)
+		}
+		if err := s.Weaken(Mode{Bounded: MaxBounded + 1}); err == nil {
+			t.Fatal("longer than the longest")
 		}
 		if s, err = Open(quiet(d, c, mode)); err != nil || s.Mode() != mode {
 			t.Fatalf("back: %v", err)

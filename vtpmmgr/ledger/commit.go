@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -10,6 +12,7 @@ import (
 // runs alone.
 type waiter struct {
 	changes []Change
+	class   Class
 	alone   func() error
 	done    chan verdict
 }
@@ -28,7 +31,10 @@ type verdict struct {
 // an error the changes may be there, until a later commit succeeds. Errors:
 // ErrFull, ErrTooLarge, ErrDoubt, ErrSettled, ErrClosed, those of the disk and
 // those of the anchor.
-func (s *Store) Commit(changes ...Change) error {
+func (s *Store) Commit(changes ...Change) error { return s.CommitAs(Class{}, changes...) }
+
+// CommitAs is Commit of a class.
+func (s *Store) CommitAs(c Class, changes ...Change) error {
 	own := make([]Change, len(changes))
 	for i, c := range changes {
 		if c.ID == (ID{}) || len(c.Body) > MaxBody {
@@ -36,7 +42,7 @@ func (s *Store) Commit(changes ...Change) error {
 		}
 		own[i] = Change{c.ID, bytes.Clone(c.Body)}
 	}
-	return s.wait(&waiter{changes: own})
+	return s.wait(&waiter{changes: own, class: c})
 }
 
 // alone runs something while no commit does.
@@ -115,20 +121,58 @@ func (s *Store) commit(batch []*waiter) {
 		answer(batch, err)
 		return
 	}
-	a := s.begin()
-	taken := batch[:0]
-	for _, w := range batch {
-		if err := s.stage(a, w.changes); err != nil {
-			w.done <- verdict{err: err}
+	for try := 1; ; try++ {
+		if err := s.chain(s.root.mode); err != nil {
+			answer(batch, err)
+			return
+		}
+		how := s.choose(batch)
+		a := s.begin(how, s.root.mode)
+		taken := batch[:0]
+		for _, w := range batch {
+			if err := s.stage(a, w.changes); err != nil {
+				w.done <- verdict{err: err}
+				continue
+			}
+			taken = append(taken, w)
+		}
+		if batch = taken; len(a.places) == 0 {
+			answer(batch, nil)
+			return
+		}
+		err := s.finish(a, how)
+		if errors.Is(err, errAgain) && try < commitTries {
 			continue
 		}
-		taken = append(taken, w)
+		if err == nil && how == link {
+			s.soon(batch)
+		}
+		answer(batch, err)
+		return
 	}
-	var err error
-	if len(a.places) > 0 {
-		err = s.finish(a, a.root.bounded == 0)
+}
+
+// commitTries bounds how often a commit is written again because its way to be
+// anchored turned out to be closed.
+const commitTries = 3
+
+// choose says how a commit is anchored.
+func (s *Store) choose(batch []*waiter) anchoring {
+	switch m := s.root.mode; {
+	case m == Mode{}, m.Daily != 0 && !s.fresh:
+		return checkpoint
+	case m.Bounded != 0:
+		return later
 	}
-	answer(taken, err)
+	now := s.wear
+	now.advance(time.Now(), s.root.mode.Daily)
+	s.setWear(now)
+	for _, w := range batch {
+		if s.grant(w.class, s.root.mode.Daily) {
+			return checkpoint
+		}
+	}
+	return link
 }
 
 // An attempt is a commit on its way to the disk.
@@ -142,11 +186,24 @@ type attempt struct {
 }
 
 // begin starts an attempt with a sequence of its own.
-func (s *Store) begin() *attempt {
+func (s *Store) begin(how anchoring, m Mode) *attempt {
 	a := &attempt{root: s.root, places: map[int]place{}, index: map[ID]int{}, leafSlot: map[int]int{}}
-	a.root.leaves = append([][32]byte(nil), s.root.leaves...)
+	a.root.version = version
+	a.root.leaves = append([]hash(nil), s.root.leaves...)
 	a.root.sequence = s.next
-	a.root.base = s.value
+	a.root.base, a.root.pcrBase, a.root.boot, a.root.pcr = s.value, [32]byte{}, 0, 0
+	if m.Daily != 0 {
+		a.root.pcrBase, a.root.boot, a.root.pcr = s.pcr, s.boot, s.cfg.PCR
+	}
+	rand.Read(a.root.nonce[:])
+	a.root.wear = s.wear
+	if a.root.mode != m {
+		a.root.mode, a.root.wear.credit = m, filled(m.Daily)
+	}
+	a.root.wear.advance(time.Now(), m.Daily)
+	if how == checkpoint {
+		a.root.wear.spend(a.root.sequence, time.Now())
+	}
 	s.next++
 	return a
 }
@@ -205,13 +262,13 @@ func (s *Store) stage(a *attempt, changes []Change) error {
 	return nil
 }
 
-// finish writes an attempt, anchors it if it has to be, and makes it what the
-// store has. On error the store has what it had.
-func (s *Store) finish(a *attempt, anchor bool) error {
+// finish writes an attempt, anchors it, and makes it what the store has. On
+// error the store has what it had.
+func (s *Store) finish(a *attempt, how anchoring) error {
 	err := s.write(a)
-	if err == nil && anchor {
+	if err == nil && how != later {
 		var unknown bool
-		if unknown, err = s.extend(a.encoded); unknown {
+		if unknown, err = s.extend(a.encoded, how); unknown {
 			s.doubt = a // its sectors stay until it is settled
 			return err
 		}
@@ -221,12 +278,7 @@ func (s *Store) finish(a *attempt, anchor bool) error {
 		return err
 	}
 	s.apply(a)
-	if anchor {
-		s.anchored()
-	} else if s.pending.IsZero() {
-		s.pending = time.Now()
-		s.schedule(s.root.bounded * 3 / 4)
-	}
+	s.settled(how)
 	s.eraseNow()
 	return nil
 }
@@ -319,7 +371,7 @@ func (s *Store) entries(a *attempt, n int) []entry {
 
 func (s *Store) writeLeaf(a *attempt, n int) error {
 	for n >= len(a.root.leaves) {
-		a.root.leaves = append(a.root.leaves, [32]byte{})
+		a.root.leaves = append(a.root.leaves, hash{})
 	}
 	slot := 0
 	if n < len(s.leafSlot) {
@@ -356,7 +408,7 @@ func (s *Store) apply(a *attempt) {
 		s.leafSlot[n] = slot
 	}
 	s.root, s.encoded, s.rootSlot = a.root, a.encoded, 1-s.rootSlot
-	s.seq, s.epoch = a.root.sequence, a.root.epoch
+	s.seq, s.epoch, s.mode, s.wear = a.root.sequence, a.root.epoch, a.root.mode, a.root.wear
 }
 
 // eraseNow overwrites what deleted items left. If that fails it is done at the

@@ -2,23 +2,43 @@ package ledger
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"testing"
+	"time"
 
 	"stubtpm/drivers/block"
 )
 
+// FuzzRoot gives authentic roots to the parser: with the right tag and anything
+// before it.
 func FuzzRoot(f *testing.F) {
 	k, err := newKeys(testKey)
 	if err != nil {
 		f.Fatal(err)
 	}
-	r := root{epoch: 2, sequence: 7, base: [32]byte{1}, leaves: [][32]byte{{2}, {}, {3}}}
-	good := r.encode(k, testManager)
-	f.Add(bytes.Clone(good))
-	f.Add(good[:100])
+	sign := func(b []byte) []byte {
+		m := hmac.New(sha256.New, k.mac)
+		m.Write(b[:rootTag])
+		return m.Sum(bytes.Clone(b[:rootTag]))
+	}
+	for _, m := range []Mode{{}, {Bounded: time.Second}, {Daily: 54}} {
+		r := root{version: version, epoch: 2, sequence: 7, mode: m, base: [32]byte{1}, boot: 5, pcr: 15, leaves: []hash{{2}, {}, {3}}}
+		f.Add(r.encode(k, testManager))
+	}
+	one := (&root{version: version1, epoch: 2, sequence: 7, leaves: make([]hash, 1)}).encode(k, testManager)
+	one[rootHashes1] = 9
+	f.Add(sign(one))
+	f.Add(one[:100])
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if r, err := parseRoot(b, k, testManager); err == nil && !bytes.Equal(r.encode(k, testManager), b) {
-			t.Fatal("a root that is another one when written again")
+		for range 2 {
+			if r, err := parseRoot(b, k, testManager); err == nil && r.version == version && !bytes.Equal(r.encode(k, testManager), b) {
+				t.Fatal("a root that is another one when written again")
+			}
+			if len(b) != rootSize {
+				return
+			}
+			b = sign(b)
 		}
 	})
 }
@@ -80,7 +100,7 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, at uint32, b []byte) {
 		disk := &block.Mem{Data: bytes.Clone(d.Data)}
 		copy(disk.Data[at%MinArea:], b)
-		m, err := Open(quiet(disk, &chip{value: c.value}, Mode{}))
+		m, err := Open(quiet(disk, c.kept(false), Mode{}))
 		if err != nil {
 			return
 		}

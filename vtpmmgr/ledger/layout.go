@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"crypto/cipher"
 	"crypto/hkdf"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/crypto/chacha20poly1305"
 
@@ -20,7 +18,9 @@ import (
 // Sizes and places, in bytes from the beginning of the ledger's area. Numbers
 // are big-endian. docs/ledger-format.md has the same as tables.
 const (
-	version = 1
+	version     = 2 // of roots
+	version1    = 1 // of roots of before; they are read, and never written
+	partVersion = 1 // of leaves and items
 
 	rootSize  = 4096
 	leafSize  = 8192
@@ -41,20 +41,6 @@ const (
 
 	// MinArea is the size of the smallest area, which has room for 16 items.
 	MinArea = 72 << 10
-)
-
-// Offsets in a root, which ends with an HMAC-SHA256 over all before it.
-const (
-	rootVersion  = 8   // 4 bytes
-	rootEpoch    = 12  // 4
-	rootManager  = 16  // 16
-	rootSequence = 32  // 8
-	rootBounded  = 40  // 8: nanoseconds; 0 is strict
-	rootLeaves   = 48  // 4
-	rootBase     = 64  // 32
-	rootRestored = 96  // 8: sequence of the old root from which this epoch began
-	rootHashes   = 128 // maxLeaves of 32
-	rootTag      = rootSize - sha256.Size
 )
 
 // Offsets in a leaf.
@@ -131,83 +117,6 @@ func newKeys(key []byte) (*keys, error) {
 	return k, err
 }
 
-// A root names all leaves by their hashes.
-type root struct {
-	epoch    uint32
-	sequence uint64
-	bounded  time.Duration
-	base     [32]byte // the anchor's value when it was written
-	restored uint64
-	leaves   [][32]byte
-}
-
-// encode writes a root. The same root is always the same bytes.
-func (r *root) encode(k *keys, manager ID) []byte {
-	b := make([]byte, rootSize)
-	copy(b, rootMagic)
-	binary.BigEndian.PutUint32(b[rootVersion:], version)
-	binary.BigEndian.PutUint32(b[rootEpoch:], r.epoch)
-	copy(b[rootManager:], manager[:])
-	binary.BigEndian.PutUint64(b[rootSequence:], r.sequence)
-	binary.BigEndian.PutUint64(b[rootBounded:], uint64(r.bounded))
-	binary.BigEndian.PutUint32(b[rootLeaves:], uint32(len(r.leaves)))
-	copy(b[rootBase:], r.base[:])
-	binary.BigEndian.PutUint64(b[rootRestored:], r.restored)
-	for i, h := range r.leaves {
-		copy(b[rootHashes+i*len(h):], h[:])
-	}
-	m := hmac.New(sha256.New, k.mac)
-	m.Write(b[:rootTag])
-	m.Sum(b[:rootTag])
-	return b
-}
-
-// parseRoot reads a root that authenticates. It returns one of the errors of
-// Open.
-func parseRoot(b []byte, k *keys, manager ID) (*root, error) {
-	if len(b) != rootSize {
-		return nil, fmt.Errorf("%w: root of %d bytes", ErrDamaged, len(b))
-	}
-	if blank(b) {
-		return nil, ErrBlank
-	}
-	if string(b[:8]) != rootMagic {
-		return nil, fmt.Errorf("%w: not a root", ErrDamaged)
-	}
-	// Before the tag: what a later version authenticates is not known.
-	if v := binary.BigEndian.Uint32(b[rootVersion:]); v != version {
-		return nil, fmt.Errorf("%w: %d, known is %d", ErrVersion, v, version)
-	}
-	if ID(b[rootManager:]) != manager {
-		return nil, ErrForeign
-	}
-	m := hmac.New(sha256.New, k.mac)
-	m.Write(b[:rootTag])
-	if !hmac.Equal(m.Sum(nil), b[rootTag:]) {
-		return nil, fmt.Errorf("%w: root does not authenticate", ErrDamaged)
-	}
-	r := &root{
-		epoch:    binary.BigEndian.Uint32(b[rootEpoch:]),
-		sequence: binary.BigEndian.Uint64(b[rootSequence:]),
-		bounded:  time.Duration(binary.BigEndian.Uint64(b[rootBounded:])),
-		base:     [32]byte(b[rootBase:]),
-		restored: binary.BigEndian.Uint64(b[rootRestored:]),
-	}
-	n := binary.BigEndian.Uint32(b[rootLeaves:])
-	if n > maxLeaves || r.sequence >= deletedBit || r.bounded < 0 {
-		return nil, fmt.Errorf("%w: root is malformed", ErrDamaged)
-	}
-	r.leaves = make([][32]byte, n)
-	for i := range r.leaves {
-		copy(r.leaves[i][:], b[rootHashes+32*i:])
-	}
-	// One root, one encoding: else two could have one tag's meaning.
-	if !bytes.Equal(r.encode(k, manager), b) {
-		return nil, fmt.Errorf("%w: root is malformed", ErrDamaged)
-	}
-	return r, nil
-}
-
 // An entry says which version of an item is the one.
 type entry struct {
 	id       ID
@@ -221,7 +130,7 @@ type entry struct {
 func encodeLeaf(number int, manager ID, entries []entry) []byte {
 	b := make([]byte, leafSize)
 	copy(b, leafMagic)
-	binary.BigEndian.PutUint32(b[leafVersion:], version)
+	binary.BigEndian.PutUint32(b[leafVersion:], partVersion)
 	binary.BigEndian.PutUint32(b[leafNumber:], uint32(number))
 	copy(b[leafManager:], manager[:])
 	var newest uint64
@@ -284,7 +193,7 @@ func associated(header []byte, manager ID, index, slot int) []byte {
 func (k *keys) seal(it *item, manager ID, index, slot int) []byte {
 	b := make([]byte, itemSealed, itemSize)
 	copy(b, itemMagic)
-	binary.BigEndian.PutUint32(b[itemVersion:], version)
+	binary.BigEndian.PutUint32(b[itemVersion:], partVersion)
 	nonce := b[itemNonce:itemSealed]
 	rand.Read(nonce)
 	p := make([]byte, itemPlain)
@@ -307,8 +216,8 @@ func (k *keys) open(b []byte, manager ID, index, slot int) (*item, error) {
 	if len(b) != itemSize || string(b[:8]) != itemMagic {
 		return nil, errItem
 	}
-	if v := binary.BigEndian.Uint32(b[itemVersion:]); v != version {
-		return nil, fmt.Errorf("version %d, known is %d", v, version)
+	if v := binary.BigEndian.Uint32(b[itemVersion:]); v != partVersion {
+		return nil, fmt.Errorf("version %d, known is %d", v, partVersion)
 	}
 	p, err := k.item.Open(nil, b[itemNonce:itemSealed], b[itemSealed:], associated(b, manager, index, slot))
 	if err != nil {

@@ -34,43 +34,41 @@ type ID [16]byte
 
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
-// An Anchor is a value that nobody can set back: an NV index of type extend
-// (TPM 2.0 Part 1, section 37.2.4). The ledger calls one method at a time.
+// An Anchor is two values in a hardware TPM that nobody can set back. Both begin
+// with what they happen to have, and become SHA-256(value || d) by an extension.
+// After an error of an extension it may have been done or not: reading tells. The
+// ledger calls one method at a time.
 type Anchor interface {
-	// Value is authenticated by the hardware TPM. It is 32 zeros before the
-	// first Extend.
+	// Value is that of an NV index of type extend (TPM 2.0 Part 1, section
+	// 37.2.4), authenticated by the hardware TPM.
 	Value() ([32]byte, error)
 
-	// Extend makes the value SHA-256(value || d). After an error it may have
-	// done so or not: Value tells.
+	// Extend extends the NV index, which wears.
 	Extend(d [32]byte) error
-}
 
-// A Mode says how much an old copy of the disk may take back.
-type Mode struct {
-	// Bounded is zero for strict: each commit is anchored before it is
-	// answered, and nothing can be taken back. Else a commit is answered once
-	// it is on the disk, and anchored at most so much later: what was
-	// committed in that time can be taken back by who puts back the disk,
-	// and by nothing else.
-	Bounded time.Duration
-}
+	// Chain returns the value of a PCR that a reset of the platform clears,
+	// and nothing else, with a number that is another after each reset. Both are
+	// authenticated, and of the same moment.
+	Chain() (value [32]byte, boot uint64, err error)
 
-func (m Mode) String() string {
-	if m.Bounded == 0 {
-		return "strict"
-	}
-	return "bounded=" + m.Bounded.String()
+	// Link extends the PCR, unless the TPM was reset since Chain was called:
+	// then it fails and changes nothing.
+	Link(d [32]byte) error
 }
 
 // Config is what a Store is built from; only Log may be missing.
 type Config struct {
+	// Mode is that of a new ledger. Open takes it if it is stronger than the
+	// ledger's own, and else leaves that; Keep has Open leave it in any case.
+	Mode Mode
+	Keep bool
+
 	Disk    block.Device
 	Offset  int64 // where the ledger's area begins; it ends with the disk
 	Manager ID    // whose ledger it is
 	Key     []byte
 	Anchor  Anchor
-	Mode    Mode
+	PCR     uint32 // number of the anchor's PCR
 	Log     func(format string, args ...any)
 }
 
@@ -153,6 +151,8 @@ type Store struct {
 	closed  bool
 	epoch   uint32
 	seq     uint64
+	mode    Mode
+	wear    wear
 	reason  error // why the anchor could not be extended; nil if it could
 
 	// Only who leads touches these.
@@ -162,11 +162,17 @@ type Store struct {
 	leafSlot []int  // where its leaves are
 	next     uint64 // sequence of the next attempt: none is used twice
 	value    [32]byte
+	pcr      [32]byte
+	boot     uint64
+	fresh    bool      // the chain began in this boot: links may be added
 	doubt    *attempt  // written, and its extension was not answered
-	unsure   *[32]byte // value that the anchor has if an extension over root was taken
+	unsure   *unsure   // an extension that may have been taken
 	broken   error     // the anchor went on without this store: it is of no more use
-	pending  time.Time // when the first commit was written that is not anchored; zero if all are
+	pending  time.Time // when the first commit was written that is not in the NV index; zero if all are
+	want     int64     // credit at which a checkpoint is due; zero: none is
 	timer    *time.Timer
+	nvRetry  time.Time // no checkpoint before that is not necessary: the NV index failed
+	shares   map[ID]*share
 	erase    []int // indices whose slot not in use has to be overwritten
 	ghost    bool  // the root slot not in use may have the root of an attempt that failed
 }

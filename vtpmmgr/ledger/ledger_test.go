@@ -23,7 +23,11 @@ var (
 type chip struct {
 	mu    sync.Mutex
 	value [32]byte
-	n     int // extensions
+	n     int // extensions of it
+	pcr   [32]byte
+	links int
+	boot  uint64 // how often it was reset
+	seen  uint64 // at the last Chain, and one more
 
 	// Hook, if set, is asked before each command: whether it is carried out,
 	// and whether it is answered.
@@ -53,6 +57,44 @@ func (c *chip) Extend(d [32]byte) error {
 		c.n++
 	}
 	return err
+}
+
+func (c *chip) Chain() ([32]byte, uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, err := c.ask(false)
+	if err == nil {
+		c.seen = c.boot + 1
+	}
+	return c.pcr, c.boot, err
+}
+
+func (c *chip) Link(d [32]byte) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen != c.boot+1 {
+		return errReset
+	}
+	does, err := c.ask(true)
+	if does {
+		c.pcr = sha256.Sum256(append(c.pcr[:], d[:]...))
+		c.links++
+	}
+	return err
+}
+
+var errReset = errors.New("chip was reset")
+
+// reset clears what a loss of power or a reset of the platform clears.
+func (c *chip) reset() { c.pcr, c.boot = [32]byte{}, c.boot+1 }
+
+// kept is a copy of the chip, or what a loss of power leaves of it.
+func (c *chip) kept(power bool) *chip {
+	k := &chip{value: c.value, pcr: c.pcr, boot: c.boot}
+	if !power {
+		k.reset()
+	}
+	return k
 }
 
 func config(t testing.TB, d block.Device, c Anchor) Config {
@@ -275,7 +317,7 @@ func TestSize(t *testing.T) {
 	if MaxItems != 20664 || MaxBody != 428 || groupSize != 184<<10 {
 		t.Errorf("%d items, %d bytes, group of %d", MaxItems, MaxBody, groupSize)
 	}
-	if rootAt(1, 1)+rootSize > leavesAt || leafEntries+perLeaf*entrySize > leafSize || rootHashes+32*maxLeaves > rootTag {
+	if rootAt(1, 1)+rootSize > leavesAt || leafEntries+perLeaf*entrySize > leafSize || rootHashes+hashSize*maxLeaves > rootTag || rootHashes1+32*maxLeaves > rootTag {
 		t.Error("parts overlap")
 	}
 }
@@ -311,7 +353,7 @@ func TestForeign(t *testing.T) {
 	later := &block.Mem{Data: bytes.Clone(d.Data)}
 	for slot := range 2 {
 		for copy := range 2 {
-			later.Data[rootAt(slot, copy)+rootVersion+3] = 2
+			later.Data[rootAt(slot, copy)+rootVersion+3] = version + 1
 		}
 	}
 	if _, err := Open(config(t, later, c)); !errors.Is(err, ErrVersion) {

@@ -10,15 +10,16 @@ import (
 	"stubtpm/drivers/block"
 )
 
-func leafHash(b []byte) [32]byte { return sha256.Sum256(b) }
-
 // newStore checks a configuration.
 func newStore(cfg Config) (*Store, error) {
 	if cfg.Log == nil {
 		cfg.Log = func(string, ...any) {}
 	}
-	if cfg.Anchor == nil || cfg.Mode.Bounded < 0 {
-		return nil, errors.New("ledger: no anchor, or a mode that is none")
+	if cfg.Anchor == nil {
+		return nil, errors.New("ledger: no anchor")
+	}
+	if err := cfg.Mode.check(); err != nil {
+		return nil, err
 	}
 	if size := cfg.Disk.Size() - cfg.Offset; size < MinArea {
 		return nil, fmt.Errorf("ledger: %d bytes of disk, need at least %d", size, MinArea)
@@ -28,7 +29,8 @@ func newStore(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	cfg.Key = nil
-	return &Store{cfg: cfg, keys: k, capacity: capacity(cfg.Disk.Size() - cfg.Offset), index: map[ID]int{}, rootSlot: 1, next: 1}, nil
+	return &Store{cfg: cfg, keys: k, capacity: capacity(cfg.Disk.Size() - cfg.Offset), index: map[ID]int{},
+		shares: map[ID]*share{}, rootSlot: 1, next: 1}, nil
 }
 
 // Format makes a new, empty ledger and overwrites the roots of any that was
@@ -49,9 +51,12 @@ func Format(cfg Config) (*Store, error) {
 	if s.value, err = cfg.Anchor.Value(); err != nil {
 		return nil, fmt.Errorf("ledger: hardware TPM: %w", err)
 	}
-	a := s.begin()
-	a.root.epoch, a.root.bounded = 1, cfg.Mode.Bounded
-	if err := s.finish(a, true); err != nil {
+	if err := s.chain(cfg.Mode); err != nil {
+		return nil, err
+	}
+	a := s.begin(checkpoint, cfg.Mode)
+	a.root.epoch = 1
+	if err := s.finish(a, checkpoint); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -111,8 +116,8 @@ func rank(err error) int {
 	return 0
 }
 
-// Open opens a ledger. Only a root that is the anchor's is taken; in a bounded
-// mode also the newest written since. Damage is mended where that can be done.
+// Open opens a ledger. Only a root that the anchor names is taken
+// (docs/ledger-format.md, "Anchor"). Damage is repaired where that can be done.
 func Open(cfg Config) (*Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
@@ -122,45 +127,82 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.value, err = cfg.Anchor.Value(); err != nil {
-		return nil, fmt.Errorf("ledger: hardware TPM: %w", err)
+	if err := s.readAnchor(all); err != nil {
+		return nil, err
 	}
-	best, err := s.choose(all)
+	best, err := s.choice(all)
 	if err != nil {
 		return nil, err
 	}
 	if err := s.load(best); err != nil {
 		return nil, err
 	}
-	if !best.root.committed(best.encoded, s.value) {
-		// When it was written is not known: its time is over.
-		s.pending = time.Now().Add(-best.root.bounded)
+	s.resume(best)
+	if s.root.mode.Bounded != 0 {
 		if err := s.anchor(); err != nil {
 			s.cfg.Log("%v", err)
 		}
 	}
-	if err := s.SetMode(cfg.Mode); err != nil {
-		return nil, err
+	switch {
+	case cfg.Keep || cfg.Mode == s.root.mode:
+	case cfg.Mode.WeakerThan(s.root.mode):
+		s.cfg.Log("ledger: mode stays %v: %v is weaker, and needs an order", s.root.mode, cfg.Mode)
+	default:
+		if err := s.SetMode(cfg.Mode); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
 
-// choose returns the root that the anchor knows.
-func (s *Store) choose(all []*found) (*found, error) {
+// readAnchor reads the NV index and, if a root may need it, the PCR.
+func (s *Store) readAnchor(all []*found) (err error) {
+	if s.value, err = s.cfg.Anchor.Value(); err != nil {
+		return fmt.Errorf("ledger: hardware TPM: %w", err)
+	}
+	for _, f := range all {
+		if f.root.mode.Daily != 0 {
+			if s.pcr, s.boot, err = s.cfg.Anchor.Chain(); err != nil {
+				return fmt.Errorf("ledger: hardware TPM: %w", err)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// taken reports whether a root is one that the anchor lets be the last one.
+func (s *Store) taken(f *found) bool {
+	r := f.root
+	committed := r.committed(f.encoded, s.value)
+	switch {
+	case r.mode == Mode{}:
+		return committed
+	case r.mode.Bounded != 0:
+		return committed || r.base == s.value
+	case r.boot != s.boot:
+		// The PCR was cleared since its chain began. What is on it is a
+		// later boot's, or nothing.
+		return committed || r.base == s.value
+	case r.pcr != s.cfg.PCR:
+		return false
+	}
+	linked := extended(r.pcrBase, sha256.Sum256(f.encoded)) == s.pcr
+	return committed && r.pcrBase == s.pcr || linked && (committed || r.base == s.value)
+}
+
+// choice returns the newest root that is taken.
+func (s *Store) choice(all []*found) (*found, error) {
 	var best *found
 	var newest uint64
 	for _, f := range all {
 		newest = max(newest, f.root.sequence)
-		ok := f.root.committed(f.encoded, s.value)
-		if f.root.bounded != 0 && f.root.isPending(s.value) {
-			ok = true
-		}
-		if ok && (best == nil || f.root.sequence > best.root.sequence) {
+		if s.taken(f) && (best == nil || f.root.sequence > best.root.sequence) {
 			best = f
 		}
 	}
 	if best == nil {
-		return nil, fmt.Errorf("%w: the newest commit on the disk is %d, and not that which the hardware TPM has (%x...)", ErrRolledBack, newest, s.value[:4])
+		return nil, s.refusal(all, newest)
 	}
 	for _, f := range all {
 		if f.root.sequence > best.root.sequence {
@@ -168,6 +210,33 @@ func (s *Store) choose(all []*found) (*found, error) {
 		}
 	}
 	return best, nil
+}
+
+// refusal says why no root is taken.
+func (s *Store) refusal(all []*found, newest uint64) error {
+	for _, f := range all {
+		if r := f.root; r.mode.Daily != 0 && r.boot == s.boot && (r.base == s.value || r.committed(f.encoded, s.value)) {
+			return fmt.Errorf("%w: commit %d is not the last one since the hardware TPM was reset, or something else extended PCR %d (if so, a reset of the platform helps)",
+				ErrRolledBack, r.sequence, r.pcr)
+		}
+	}
+	return fmt.Errorf("%w: the newest commit on the disk is %d, and not that which the hardware TPM has (%x...)", ErrRolledBack, newest, s.value[:4])
+}
+
+// resume goes on from the root that was taken.
+func (s *Store) resume(f *found) {
+	s.fresh = s.root.mode.Daily != 0 && s.root.boot == s.boot
+	if s.root.committed(f.encoded, s.value) {
+		if s.wear.mark != s.root.sequence {
+			s.checkpointed() // its own checkpoint came later than it
+		}
+		return
+	}
+	// When it was written is not known: its time is over.
+	s.pending = time.Now().Add(-s.root.mode.Bounded)
+	if s.root.mode.Daily != 0 {
+		s.soon([]*waiter{{}})
+	}
 }
 
 // Restore opens an old copy of a ledger, whatever the anchor says, and makes it
@@ -186,15 +255,22 @@ func Restore(cfg Config, epoch uint32) (*Store, error) {
 		return nil, fmt.Errorf("ledger: hardware TPM: %w", err)
 	}
 	best := newestOf(all)
+	mode := best.root.mode
+	if !cfg.Keep && !cfg.Mode.WeakerThan(mode) {
+		mode = cfg.Mode
+	}
 	if epoch <= best.root.epoch {
 		return nil, fmt.Errorf("ledger: epoch %d, the old one is %d", epoch, best.root.epoch)
 	}
 	if err := s.load(best); err != nil {
 		return nil, err
 	}
-	a := s.begin()
-	a.root.epoch, a.root.bounded, a.root.restored = epoch, cfg.Mode.Bounded, best.root.sequence
-	if err := s.finish(a, true); err != nil {
+	if err := s.chain(mode); err != nil {
+		return nil, err
+	}
+	a := s.begin(checkpoint, mode)
+	a.root.epoch, a.root.restored = epoch, best.root.sequence
+	if err := s.finish(a, checkpoint); err != nil {
 		return nil, err
 	}
 	s.cfg.Log("ledger: commit %d of epoch %d restored as commit %d of epoch %d", best.root.sequence, best.root.epoch, a.root.sequence, epoch)
@@ -237,7 +313,7 @@ func (readOnly) Flush() error                           { return nil }
 // load reads what a root names, and mends the disk.
 func (s *Store) load(f *found) error {
 	s.root, s.encoded, s.rootSlot = *f.root, f.encoded, f.slot
-	s.seq, s.epoch = f.root.sequence, f.root.epoch
+	s.seq, s.epoch, s.mode, s.wear = f.root.sequence, f.root.epoch, f.root.mode, f.root.wear
 	if n := len(f.root.leaves); n > 0 && s.capacity <= (n-1)*perLeaf {
 		return fmt.Errorf("%w: the disk is smaller than it was", ErrDamaged)
 	}
@@ -283,7 +359,7 @@ func (s *Store) loadGroup(n int, group []byte) (mended bool, err error) {
 	items := s.items(n)
 	group = group[:2*leafSize+items*2*itemSize]
 	s.leafSlot = append(s.leafSlot, 1)
-	if s.root.leaves[n] == [32]byte{} {
+	if s.root.leaves[n] == (hash{}) {
 		s.places = append(s.places, make([]place, items)...)
 		return false, nil
 	}

@@ -34,8 +34,8 @@ type machine struct {
 	event string // what the step was
 }
 
-func newMachine(disk []byte, value [32]byte, at int, f fate) *machine {
-	m := &machine{disk: block.NewPower(bytes.Clone(disk)), chip: &chip{value: value}, fate: f, at: at}
+func newMachine(disk []byte, c *chip, at int, f fate) *machine {
+	m := &machine{disk: block.NewPower(bytes.Clone(disk)), chip: c.kept(false), fate: f, at: at}
 	m.disk.Before = func(flush bool) bool {
 		event := "sector"
 		if flush {
@@ -106,7 +106,7 @@ func script() (all [][]Change) {
 // what was wrong after them.
 func cuts(mode Mode, lie bool) (classes map[string]int, wrong []string) {
 	classes = map[string]int{}
-	m := newMachine(make([]byte, testDisk), [32]byte{}, -1, 0)
+	m := newMachine(make([]byte, testDisk), &chip{}, -1, 0)
 	if _, err := Format(quiet(m.disk, m.chip, mode)); err != nil {
 		return nil, []string{err.Error()}
 	}
@@ -117,12 +117,12 @@ func cuts(mode Mode, lie bool) (classes map[string]int, wrong []string) {
 		all = all[:7]
 	}
 	for n, changes := range all {
-		base, value := m.disk.Cut(block.Keep, 0), m.chip.value
-		m = newMachine(base, value, -1, 0)
+		base, chip := m.disk.Cut(block.Keep, 0), m.chip
+		m = newMachine(base, chip, -1, 0)
 		want := after(have, changes)
 		for f := range fates {
 			for at := 0; ; at++ {
-				cut := newMachine(base, value, at, f)
+				cut := newMachine(base, chip, at, f)
 				cut.disk.IgnoreFlush = lie
 				s, err := Open(quiet(cut.disk, cut.chip, mode))
 				if err == nil {
@@ -146,7 +146,7 @@ func cuts(mode Mode, lie bool) (classes map[string]int, wrong []string) {
 						wrong = append(wrong, fmt.Sprintf("commit %d, step %d, %s: ", n, at, class)+fmt.Sprintf(format, a...))
 					}
 					disk := cut.disk.Cut(loss, seed)
-					state, got := reopen(disk, cut.chip.value, mode, bad)
+					state, got := reopen(disk, cut.chip, mode, bad)
 					if state == nil {
 						continue
 					}
@@ -181,12 +181,12 @@ func cuts(mode Mode, lie bool) (classes map[string]int, wrong []string) {
 
 // reopen starts the machine again, and cuts the power again while it starts,
 // at each step: what a start mends must not be what it needs.
-func reopen(disk []byte, value [32]byte, mode Mode, bad func(string, ...any)) (*Store, map[ID]string) {
+func reopen(disk []byte, chip *chip, mode Mode, bad func(string, ...any)) (*Store, map[ID]string) {
 	for at := 0; ; at++ {
-		m := newMachine(disk, value, at, cutBefore)
+		m := newMachine(disk, chip, at, cutBefore)
 		s, err := Open(quiet(m.disk, m.chip, mode))
 		if m.off {
-			disk, value = m.disk.Cut(block.Tear, uint64(at)), m.chip.value
+			disk, chip = m.disk.Cut(block.Tear, uint64(at)), m.chip
 			continue
 		}
 		m.at = -1
@@ -203,7 +203,7 @@ func reopen(disk []byte, value [32]byte, mode Mode, bad func(string, ...any)) (*
 
 func TestCut(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []Mode{{}, {time.Hour}} {
+	for _, mode := range []Mode{{}, {Bounded: time.Hour}, {Daily: 54}} {
 		classes, wrong := cuts(mode, false)
 		total := 0
 		for _, c := range slices.Sorted(maps.Keys(classes)) {
@@ -287,7 +287,7 @@ func TestOldDisks(t *testing.T) {
 // TPM did not follow.
 func TestForks(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []Mode{{}, {time.Hour}} {
+	for _, mode := range []Mode{{}, {Bounded: time.Hour}, {Daily: 54}} {
 		d, c := block.NewMem(testDisk), &chip{}
 		s, err := Format(quiet(d, c, mode))
 		if err != nil {
@@ -300,7 +300,7 @@ func TestForks(t *testing.T) {
 		fork := block.NewMem(testDisk)
 		copy(fork.Data, d.Data)
 		// Its commit is written, and the power is cut before it is anchored.
-		dead := &chip{value: c.value, hook: func(extend bool) (bool, error) { return false, errors.New("cut") }}
+		dead := c.kept(true)
 		dead.hook = func(extend bool) (bool, error) {
 			if extend {
 				return false, errors.New("cut")
@@ -312,7 +312,7 @@ func TestForks(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = o.Commit(Change{id(1), body(1, 2)})
-		if (err == nil) != (mode != Mode{}) {
+		if (err == nil) != (mode.Bounded != 0) {
 			t.Fatalf("%v: commit without an anchor: %v", mode, err)
 		}
 		// The first disk goes on.
@@ -364,7 +364,7 @@ func TestEveryBit(t *testing.T) {
 		disk := block.NewMem(0)
 		disk.Data = bytes.Clone(d.Data)
 		disk.Data[bit/8] ^= 1 << (bit % 8)
-		c := &chip{value: c.value}
+		c := c.kept(false)
 		m, err := Open(quiet(disk, c, Mode{}))
 		if err != nil {
 			t.Fatalf("bit %d of byte %d: %v", bit%8, bit/8, err)
