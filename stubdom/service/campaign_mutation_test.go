@@ -23,9 +23,9 @@ const (
 
 var mutations = []mutation{
 	{"the guard is off: any authentic ledger is taken", ledgerOpen,
-		"ok := f.root.committed(f.encoded, s.value)", "ok := true"},
+		"committed := r.committed(f.encoded, s.value)", "committed := true"},
 	{"a strict commit is not anchored", ledgerCommit,
-		"if err == nil && anchor {", "if err == nil && anchor && false {"},
+		"if err == nil && how != later {", "if err == nil && how != later && false {"},
 	{"the ledger does not flush", ledgerCommit,
 		"if err := s.cfg.Disk.Flush(); err != nil {", "if err := error(nil); err != nil {"},
 	{"the ledger overwrites the slot in use", ledgerCommit,
@@ -37,7 +37,7 @@ var mutations = []mutation{
 	{"the image does not flush", slotFile,
 		"if err := s.dev.Flush(); err != nil {", "if err := error(nil); err != nil {"},
 	{"a strict commit is answered before it is anchored", ledgerCommit,
-		"err = s.finish(a, a.root.bounded == 0)", "err = s.finish(a, false)"},
+		"!s.fresh:\n\t\treturn checkpoint", "!s.fresh:\n\t\treturn later"},
 	{"the guest is answered, and the manager not told", vtpmFile,
 		"if err = s.manager.Commit(&next); err == nil {", "if err == nil {"},
 }

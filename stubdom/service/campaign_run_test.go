@@ -211,7 +211,7 @@ func (c *campaign) check(s *snapshot, class string, answered bool) {
 // ago, over which the anchor was extended since.
 func (c *campaign) putBack(now *snapshot) {
 	before := c.base
-	if c.mode != (ledger.Mode{}) {
+	if c.mode.Bounded != 0 {
 		before = c.old
 	}
 	if before == nil || c.full() {
@@ -291,7 +291,7 @@ func runCampaign(t *testing.T, make maker, mode ledger.Mode, commands, stride, a
 // TestCampaign is the fault campaign: every step of so many commands as
 // STUBTPM_CAMPAIGN says, and without it a share of the steps of a few.
 func TestCampaign(t *testing.T) {
-	for _, mode := range []ledger.Mode{{}, {Bounded: time.Hour}} {
+	for _, mode := range []ledger.Mode{{}, {Bounded: time.Hour}, {Daily: 54}} {
 		t.Run(mode.String(), func(t *testing.T) {
 			commands, stride, atLeast := wholeCampaign(t), 1, 1000
 			if commands == 0 {
