@@ -38,7 +38,11 @@ func (d *Device) newAttest(o *object, kind tcg.TPMST, extraData []byte) tcg.TPMS
 	}
 	a.QualifiedSigner = o.qualifiedName
 	if b := baseHierarchy(o.hierarchy); b != tcg.TPMRHEndorsement && b != tcg.TPMRHPlatform {
-		d.obfuscate(&a, tcg.TPMRHOwner, o.qualifiedName, o.public.NameAlg)
+		alg := o.public.NameAlg
+		if !o.hasName() {
+			alg = contextHash
+		}
+		d.obfuscate(&a, tcg.TPMRHOwner, o.qualifiedName, alg)
 	}
 	return a
 }

@@ -58,7 +58,9 @@ func (d *Device) certifyCreation(c *call) error {
 		return rc
 	}
 	o := d.object(c.handles[1])
-	if !d.hierarchyEnabled(ticket.Hierarchy) ||
+	// The ticket's digest does not tell where the Name ends: without one, what is
+	// said to be the creation hash could begin with the Name of another object.
+	if !o.hasName() || !d.hierarchyEnabled(ticket.Hierarchy) ||
 		!equal(ticket.Digest, d.creationTicket(ticket.Hierarchy, o.name, creationHash)) {
 		return tcg.TPMRCTicket.P(4)
 	}

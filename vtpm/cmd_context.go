@@ -239,7 +239,8 @@ func (d *Device) flushContext(c *call) error {
 // evictControl is TPM2_EvictControl. Since version 1.85 an object may be
 // persistent of which only the public part is loaded.
 //
-//	TPM_RC_ATTRIBUTES   stClear object, or one of the null or a limited hierarchy
+//	TPM_RC_ATTRIBUTES   stClear object, one of the null or a limited hierarchy, or
+//	                    one without a Name
 //	TPM_RC_HIERARCHY    the object is of a hierarchy that auth does not control
 //	TPM_RC_HANDLE       a persistent object to be removed has another handle
 //	TPM_RC_RANGE        the handle is outside the range of the hierarchy
@@ -270,7 +271,7 @@ func (d *Device) evictControl(c *call) error {
 		d.dirty = true
 		return nil
 	}
-	if o.stClear {
+	if o.stClear || !o.hasName() {
 		return tcg.TPMRCAttributes.H(2)
 	}
 	if auth == tcg.TPMRHPlatform != (o.hierarchy == tcg.TPMRHPlatform) {

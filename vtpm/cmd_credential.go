@@ -8,10 +8,10 @@ var credentialCommands = commandTable{
 	tcg.TPMCCActivateCredential: (*Device).activateCredential,
 }
 
-// isStorageKey reports whether o is an asymmetric storage key, of which at
-// least the public part is loaded.
+// isStorageKey reports whether o is an asymmetric storage key with a Name, of
+// which at least the public part is loaded.
 func (o *object) isStorageKey() bool {
-	return o.seq == nil && (o.public.Type == tcg.TPMAlgRSA || o.public.Type == tcg.TPMAlgECC) && isStorageTemplate(&o.public)
+	return o.hasName() && (o.public.Type == tcg.TPMAlgRSA || o.public.Type == tcg.TPMAlgECC) && isStorageTemplate(&o.public)
 }
 
 // secretWrapper protects with a secret shared by key o (Part 1, "Credential

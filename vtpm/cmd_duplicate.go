@@ -59,7 +59,7 @@ func (d *Device) duplicate(c *call) error {
 	if o.has(tcg.TPMAObjectFixedParent) {
 		return tcg.TPMRCAttributes.H(1)
 	}
-	if o.public.NameAlg == tcg.TPMAlgNull {
+	if !o.hasName() {
 		return tcg.TPMRCType.H(1)
 	}
 	var parent *object

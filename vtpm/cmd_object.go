@@ -222,7 +222,7 @@ func (d *Device) loadExternal(c *call) error {
 		return rc.P(2)
 	}
 	if present {
-		if len(trimZeros(o.sensitive.AuthValue)) > hashSize(o.public.NameAlg) && o.public.NameAlg != tcg.TPMAlgNull {
+		if o.hasName() && len(trimZeros(o.sensitive.AuthValue)) > hashSize(o.public.NameAlg) {
 			return tcg.TPMRCSize.P(1)
 		}
 	}
@@ -247,9 +247,6 @@ func (d *Device) checkExternal(o *object) tcg.TPMRC {
 	}
 	if p.ObjectAttributes&limited != 0 {
 		return tcg.TPMRCAttributes
-	}
-	if o.publicOnly && p.NameAlg == tcg.TPMAlgNull {
-		return tcg.TPMRCSuccess
 	}
 	if rc := checkUse(p); rc != tcg.TPMRCSuccess {
 		return rc
@@ -295,7 +292,8 @@ func (d *Device) unseal(c *call) error {
 
 // objectChangeAuth is TPM2_ObjectChangeAuth.
 //
-//	TPM_RC_TYPE  the object is a sequence, or not a child of the parent
+//	TPM_RC_TYPE  the object is a sequence, or not a child of the parent, as
+//	             nothing without a Name is
 //	TPM_RC_SIZE  newAuth is longer than the object's nameAlg
 func (d *Device) objectChangeAuth(c *call) error {
 	r := c.reader()
@@ -308,10 +306,10 @@ func (d *Device) objectChangeAuth(c *call) error {
 		return tcg.TPMRCType.H(1)
 	}
 	v := trimZeros(auth)
-	if len(v) > hashSize(o.public.NameAlg) {
+	if len(v) > hashSizeOrZero(o.public.NameAlg) {
 		return tcg.TPMRCSize.P(1)
 	}
-	if !parent.isStorageParent() ||
+	if !o.hasName() || !parent.isStorageParent() ||
 		!equal(o.qualifiedName, qualifiedName(o.public.NameAlg, parent.qualifiedName, o.name)) {
 		return tcg.TPMRCType.H(2)
 	}

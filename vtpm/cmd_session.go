@@ -20,7 +20,7 @@ const minNonce = 16
 //	TPM_RC_ATTRIBUTES        tpmKey is not a decryption key
 //	TPM_RC_HANDLE            tpmKey or bind has no private part loaded, or bind is
 //	                         a PIN index
-//	TPM_RC_KEY               tpmKey is not of an asymmetric type
+//	TPM_RC_KEY               tpmKey is not of an asymmetric type, or has no Name
 //	TPM_RC_SIZE              nonceCaller is shorter than 16 bytes or longer than
 //	                         the digest of authHash; or encryptedSalt without key
 //	TPM_RC_VALUE             the salt does not decrypt, or tpmKey is for another
@@ -61,7 +61,7 @@ func (d *Device) startAuthSession(c *call) error {
 		}
 	} else {
 		o := d.object(key)
-		if o.public.Type != tcg.TPMAlgRSA && o.public.Type != tcg.TPMAlgECC {
+		if o.public.Type != tcg.TPMAlgRSA && o.public.Type != tcg.TPMAlgECC || !o.hasName() {
 			return tcg.TPMRCKey.H(1)
 		}
 		if o.publicOnly {

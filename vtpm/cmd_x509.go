@@ -8,6 +8,7 @@ import (
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // certifyX509 is TPM2_CertifyX509 (Part 3, 18.8; Part 1, 28.6).
@@ -276,20 +277,23 @@ func subjectPublicKeyInfo(p *tcg.TPMTPublic) ([]byte, bool) {
 			b.AddASN1NULL()
 		}
 	} else {
+		k := tpmcrypto.CurveByID(p.ECC.CurveID)
 		curve, ok := map[tcg.TPMECCCurve]asn1.ObjectIdentifier{
 			tcg.TPMECCNistP224: {1, 3, 132, 0, 33},
 			tcg.TPMECCNistP256: {1, 2, 840, 10045, 3, 1, 7},
 			tcg.TPMECCNistP384: {1, 3, 132, 0, 34},
 			tcg.TPMECCNistP521: {1, 3, 132, 0, 35},
 		}[p.ECC.CurveID]
-		if !ok {
+		if !ok || k == nil {
 			return nil, false
 		}
-		size := map[tcg.TPMECCCurve]int{tcg.TPMECCNistP224: 28, tcg.TPMECCNistP256: 32, tcg.TPMECCNistP384: 48, tcg.TPMECCNistP521: 66}[p.ECC.CurveID]
-		key = make([]byte, 1+2*size)
-		key[0] = 4
-		copy(key[1+size-len(p.UniqueECC.X):], p.UniqueECC.X)
-		copy(key[1+2*size-len(p.UniqueECC.Y):], p.UniqueECC.Y)
+		// A public area may have more or fewer zeros in front than the curve's
+		// size asks for.
+		q, err := k.Check(point(&p.UniqueECC))
+		if err != nil {
+			return nil, false
+		}
+		key = append(append([]byte{4}, q.X...), q.Y...)
 		algorithm = func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1})
 			b.AddASN1ObjectIdentifier(curve)

@@ -155,7 +155,10 @@ func Load(cfg Config, state []byte) (*Device, error) {
 	if cfg.Epoch != nil {
 		d.setEpoch(*cfg.Epoch)
 	}
-	d.saved = d.encodePermanent() // a save that fails goes back to this, not below the floors
+	// A save that fails goes back to this, not below the floors.
+	if d.saved, err = d.checkedState(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
 	d.powerOn()
 	return d, nil
 }
@@ -187,15 +190,18 @@ func (d *Device) powerOn() {
 
 // save makes the permanent state durable if a command changed it. Where that
 // fails all that the command changed is undone, so that memory and disk tell the
-// same story.
+// same story. A state that does not decode is not given to the store.
 func (d *Device) save() error {
 	if !d.dirty {
 		return nil
 	}
 	d.dirty = false
 	d.perm.clock = d.clockNow()
-	state := d.encodePermanent()
-	if err := d.cfg.Store.Save(state); err != nil {
+	state, err := d.checkedState()
+	if err == nil {
+		err = d.cfg.Store.Save(state)
+	}
+	if err != nil {
 		d.cfg.Log("vtpm: save of %d bytes failed: %v", len(state), err)
 		d.undo()
 		return err

@@ -33,10 +33,11 @@ func decodeObject(r *tcg.Reader) *object {
 	var isSeq bool
 	setFlags(r.Uint16(), &o.publicOnly, &o.external, &o.primary, &o.stClear, &o.svnLimited, &o.firmwareLimited, &isSeq)
 	if isSeq {
+		o.public.Type, o.public.NameAlg = tcg.TPMAlgNull, tcg.TPMAlgNull
 		o.seq = decodeSequence(r)
 		return o
 	}
-	r.Nested(o.public.Unmarshal)
+	r.Nested(o.public.UnmarshalPlus) // an external object may have no Name
 	o.public = o.public.Clone()
 	o.name = bytes.Clone(r.Sized(maxBlob))
 	o.qualifiedName = bytes.Clone(r.Sized(maxBlob))

@@ -87,22 +87,41 @@ func (d *Device) encodePermanent() []byte {
 // decodePermanent replaces the permanent state and the profile. On error
 // nothing is changed.
 func (d *Device) decodePermanent(state []byte) error {
+	p, profile, err := decodeState(state)
+	if err == nil {
+		d.perm, d.profile = *p, profile
+	}
+	return err
+}
+
+// checkedState returns the encoded permanent state, or an error if it is not
+// one that Load takes: such a state must not reach the store, nor be what a
+// failed command goes back to.
+func (d *Device) checkedState() ([]byte, error) {
+	state := d.encodePermanent()
+	if _, _, err := decodeState(state); err != nil {
+		return nil, fmt.Errorf("vtpm: internal error: own state does not decode: %w", err)
+	}
+	return state, nil
+}
+
+func decodeState(state []byte) (*permanent, *tcg.Profile, error) {
 	r := tcg.NewReader(state, nil)
 	if r.Uint32() != stateMagic {
-		return errStateMagic
+		return nil, nil, errStateMagic
 	}
 	version := r.Uint16()
 	if version == 0 || version > stateVersion {
-		return fmt.Errorf("%w: %d, newest known %d", errStateVersion, version, stateVersion)
+		return nil, nil, fmt.Errorf("%w: %d, newest known %d", errStateVersion, version, stateVersion)
 	}
 	profile := new(tcg.Profile)
 	var profileErr error
 	r.Nested(func(r *tcg.Reader) { profileErr = profile.Unmarshal(r) })
 	if profileErr != nil {
-		return fmt.Errorf("profile: %w", profileErr)
+		return nil, nil, fmt.Errorf("profile: %w", profileErr)
 	}
 	if err := checkProfile(profile); err != nil {
-		return err
+		return nil, nil, err
 	}
 	var p permanent
 	for _, s := range []*seedAndProof{&p.endorsement, &p.storage, &p.platform} {
@@ -154,10 +173,9 @@ func (d *Device) decodePermanent(state []byte) error {
 		p.objects[o.evictHandle] = o
 	}
 	if r.Err() != tcg.TPMRCSuccess || r.Len() != 0 {
-		return errStateShort
+		return nil, nil, errStateShort
 	}
-	d.perm, d.profile = p, profile
-	return nil
+	return &p, profile, nil
 }
 
 // count reads the length of a list; a failed reader has none.

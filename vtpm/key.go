@@ -209,8 +209,12 @@ func (d *Device) checkBinding(o *object) tcg.TPMRC {
 }
 
 // decryptSecret recovers a secret that somebody encrypted to key o (Part 1,
-// annexes B.10 and C.6 "Secret Sharing"). label is without its final zero.
+// annexes B.10 and C.6 "Secret Sharing"). label is without its final zero. A key
+// without a Name has no hash for it: TPM_RC_KEY.
 func (d *Device) decryptSecret(o *object, secret []byte, label string) ([]byte, tcg.TPMRC) {
+	if !o.hasName() {
+		return nil, tcg.TPMRCKey
+	}
 	d.needSharing(o)
 	switch o.public.Type {
 	case tcg.TPMAlgRSA:
@@ -253,8 +257,12 @@ func (d *Device) decryptSecret(o *object, secret []byte, label string) ([]byte, 
 }
 
 // encryptSecret makes a secret that only the holder of o's private key can
-// recover, and what to send it as.
+// recover, and what to send it as. A key without a Name has no hash for it:
+// TPM_RC_KEY.
 func (d *Device) encryptSecret(o *object, label string) (secret, sent []byte, rc tcg.TPMRC) {
+	if !o.hasName() {
+		return nil, nil, tcg.TPMRCKey
+	}
 	d.needSharing(o)
 	alg := o.public.NameAlg
 	switch o.public.Type {

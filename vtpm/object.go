@@ -43,16 +43,21 @@ func (o *object) authValue() []byte {
 
 func (o *object) has(attrs tcg.TPMAObject) bool { return o.public.ObjectAttributes&attrs == attrs }
 
+// hasName reports whether o has a Name: nameAlg is not TPM_ALG_NULL, which only
+// TPM2_LoadExternal admits (Part 2, "TPMT_PUBLIC"). What has none cannot be a
+// parent, share a secret, or be persistent. A sequence has none either.
+func (o *object) hasName() bool { return o.seq == nil && o.public.NameAlg != tcg.TPMAlgNull }
+
 // isStorageParent reports whether o may be the parent of ordinary objects.
 func (o *object) isStorageParent() bool {
-	return o.seq == nil && !o.publicOnly &&
+	return o.hasName() && !o.publicOnly &&
 		o.has(tcg.TPMAObjectRestricted|tcg.TPMAObjectDecrypt) && !o.has(tcg.TPMAObjectSignEncrypt) &&
 		(o.public.Type == tcg.TPMAlgRSA || o.public.Type == tcg.TPMAlgECC || o.public.Type == tcg.TPMAlgSymCipher)
 }
 
 // isDerivationParent reports whether o may be the parent of derived objects.
 func (o *object) isDerivationParent() bool {
-	return o.seq == nil && !o.publicOnly && o.public.Type == tcg.TPMAlgKeyedHash &&
+	return o.hasName() && !o.publicOnly && o.public.Type == tcg.TPMAlgKeyedHash &&
 		o.has(tcg.TPMAObjectRestricted|tcg.TPMAObjectDecrypt)
 }
 

@@ -71,7 +71,9 @@ func (d *Device) undo() {
 		return // being manufactured
 	}
 	if err := d.decodePermanent(d.saved); err != nil {
-		panic("vtpm: internal error: own state does not decode: " + err.Error())
+		// It did when it was saved, so memory is damaged. What is saved is good.
+		d.fail("internal error: own state does not decode: "+err.Error(), 0)
+		return
 	}
 	b := &d.before
 	if b.orderly == nil {
