@@ -70,7 +70,13 @@ func (c *blockingConn) Read(p []byte) (int, error) {
 		}
 		n, err := syscall.Read(c.fd, p)
 		switch {
-		case err == syscall.EINTR || err == syscall.EAGAIN:
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			// poll(2) says again and again that a datagram socket which was shut
+			// down can be read.
+			if c.closed() {
+				return 0, net.ErrClosed
+			}
 		case err != nil:
 			return 0, os.NewSyscallError("read", err)
 		case n == 0 && len(p) > 0:
@@ -111,11 +117,14 @@ func (c *blockingConn) waitWrite() error {
 		if err == nil || step.After(end) || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		if c.raw.Control(func(uintptr) {}) != nil {
+		if c.closed() {
 			return net.ErrClosed
 		}
 	}
 }
+
+// closed reports whether the original connection was closed.
+func (c *blockingConn) closed() bool { return c.raw.Control(func(uintptr) {}) != nil }
 
 // wait blocks until the socket has one of the events, has ended, or the time
 // is over.

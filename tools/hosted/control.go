@@ -56,8 +56,8 @@ const (
 const (
 	initDeleteVolatile = 1 << 0 // CMD_INIT: delete the volatile file after reading it
 
-	stateDecrypted = 1 << 0 // CMD_GET_STATEBLOB: asks for plain state
-	stateEncrypted = 1 << 1 // state is encrypted under the migration key
+	stateDecrypted = 1 << 0 // CMD_GET_STATEBLOB: the file key is to be taken off
+	stateEncrypted = 1 << 1 // state is encrypted, under the migration key if there is one
 
 	configFileKey      = 1 << 0
 	configMigrationKey = 1 << 1
@@ -82,7 +82,8 @@ type Control struct {
 
 	MigrationKey *Key // encrypts the blobs that leave by CMD_GET_STATEBLOB, if set
 
-	// DataFD is given the data channel of CMD_SET_DATAFD, which it owns then.
+	// DataFD is given the data channel of CMD_SET_DATAFD, which it owns then. It
+	// ends the one that was given before.
 	DataFD func(net.Conn)
 
 	// Shutdown is called when CMD_SHUTDOWN was answered.
@@ -194,13 +195,15 @@ func (c *controlConn) one() error {
 	body := append([]byte(nil), c.buf[4:4+n]...)
 	c.buf = c.buf[:copy(c.buf, c.buf[4+n:])]
 
-	answer, err := c.dispatch(cmd, body)
-	if err != nil {
-		return err
+	answer, failed := c.dispatch(cmd, body)
+	if len(answer) > 0 {
+		c.conn.SetWriteDeadline(time.Now().Add(partTimeout))
+		if _, err := c.conn.Write(answer); err != nil {
+			return err
+		}
 	}
-	c.conn.SetWriteDeadline(time.Now().Add(partTimeout))
-	if _, err = c.conn.Write(answer); err != nil {
-		return err
+	if failed != nil {
+		return failed
 	}
 	if cmd == cmdShutdown && c.Shutdown != nil {
 		c.Shutdown()
@@ -216,7 +219,8 @@ func (c *controlConn) take(p []byte) error {
 	return err
 }
 
-// dispatch runs a request. An error ends the connection.
+// dispatch runs a request. An error ends the connection once the answer, if
+// there is one, is sent.
 func (c *controlConn) dispatch(cmd uint32, body []byte) ([]byte, error) {
 	m := c.Machine
 	var err error
@@ -265,8 +269,10 @@ func (c *controlConn) dispatch(cmd uint32, body []byte) ([]byte, error) {
 	case cmdLockStorage:
 		// The storage stays locked as long as the process lives.
 	default:
-		c.Machine.log("control channel: unknown command 0x%X", cmd)
-		return words(resBadOrdinal), nil
+		// Whoever sends this does not speak the protocol. It may be a browser that
+		// was told to send an HTTP request, whose body must not be taken for
+		// further commands.
+		return words(resBadOrdinal), fmt.Errorf("unknown command 0x%X: connection ends", cmd)
 	}
 	if err != nil {
 		m.log("control command 0x%X: %v", cmd, err)
@@ -325,6 +331,16 @@ func (c *controlConn) config() (flags uint32) {
 	return flags
 }
 
+// leavingKey returns the key under which a blob leaves: the migration key
+// always, if there is one, since the flag PTM_STATE_FLAG_DECRYPTED is about the
+// file key only; else the file key, unless the flag takes it off.
+func (c *controlConn) leavingKey(flags uint32) *Key {
+	if c.MigrationKey != nil || flags&stateDecrypted != 0 {
+		return c.MigrationKey
+	}
+	return c.Machine.files.opt.Key
+}
+
 // getBlob answers CMD_GET_STATEBLOB (flags, type, offset) with the whole rest
 // of the blob from offset on.
 func (c *controlConn) getBlob(body []byte) []byte {
@@ -332,13 +348,9 @@ func (c *controlConn) getBlob(body []byte) []byte {
 	offset := binary.BigEndian.Uint32(body[8:])
 	blob, err := c.Machine.Blob(typ)
 	var out uint32
-	if err == nil && c.MigrationKey != nil && len(blob) > 0 {
-		if flags&stateDecrypted != 0 {
-			err = errors.New("plain state is not given out while there is a migration key")
-		} else {
-			blob, err = sealFile(typ, 0, blob, c.MigrationKey)
-			out = stateEncrypted
-		}
+	if key := c.leavingKey(flags); err == nil && key != nil && len(blob) > 0 {
+		blob, err = sealFile(typ, 0, blob, key)
+		out = stateEncrypted
 	}
 	if err == nil && uint64(offset) > uint64(len(blob)) {
 		err = errNoBlob
@@ -365,10 +377,10 @@ func (c *controlConn) setBlob(body []byte) ([]byte, error) {
 	}
 	var err error
 	if flags&stateEncrypted != 0 && n > 0 {
-		if c.MigrationKey == nil {
-			err = errors.New("blob is encrypted, and there is no migration key")
+		if key := c.leavingKey(0); key == nil {
+			err = errors.New("blob is encrypted, and there is neither a migration key nor a file key")
 		} else {
-			blob, err = openFile(typ, blob, c.MigrationKey)
+			blob, err = openFile(typ, blob, key)
 		}
 	}
 	if err == nil {

@@ -52,8 +52,8 @@ func TestControlWire(t *testing.T) {
 		{"init with it", words(2, 0), words(0)},
 		{"state set", words(12, 1, 1, 0), words(0, 0, 4, 4, 7)},
 		{"data descriptor without one", words(16), words(resBadParameter)},
-		{"unknown", words(0x77), words(resBadOrdinal)},
 		{"lock", words(19, 3), words(0)},
+		{"unknown, which ends the connection", words(0x77), words(resBadOrdinal)},
 	} {
 		wantBytes(t, s.name, talk(t, c, s.send, len(s.want)), s.want)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 )
 
@@ -22,6 +23,11 @@ const (
 type Data struct {
 	Machine *Machine
 
+	// Plain takes no framed commands. It is for the channel of CMD_SET_DATAFD:
+	// QEMU never frames, but passes on what a guest writes, and a guest must not
+	// choose its locality.
+	Plain bool
+
 	// AllowSetLocality takes the command TPM2_SetLocality of Linux' vtpm proxy.
 	AllowSetLocality bool
 
@@ -29,16 +35,18 @@ type Data struct {
 	Disconnect bool
 }
 
-// Serve answers one client until it leaves. It closes the connection. Where
-// the length in a command's header is impossible the answer is
-// TPM_RC_COMMAND_SIZE and the connection ends, since the next command's
-// beginning is not known.
+// Serve answers one client until it leaves. It closes the connection.
+//
+// A command whose length is wrong is answered with TPM_RC_COMMAND_SIZE. Then
+// the connection ends, because the beginning of the next command is not known;
+// a plain one goes on after all that has arrived, because QEMU cannot open
+// another.
 func (d *Data) Serve(conn net.Conn) {
 	conn = block(conn)
 	defer conn.Close()
 	buf := make([]byte, frameHeader+maxCommand)
 	for {
-		cmd, loc, framed, err := d.read(conn, buf)
+		req, err := d.read(conn, buf)
 		if err != nil && !errors.Is(err, errCommandSize) {
 			if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				d.Machine.log("data channel: %v", err)
@@ -47,73 +55,108 @@ func (d *Data) Serve(conn net.Conn) {
 		}
 		var rsp []byte
 		if err != nil {
-			d.Machine.log("data channel: %v", err)
+			if !d.Plain {
+				d.Machine.log("data channel: %v", err)
+			}
 			rsp = errorResponse(rcCommandSize)
 		} else {
-			rsp = d.execute(loc, cmd)
+			rsp = d.execute(req.locality, req.command)
 		}
-		if framed {
+		if req.framed {
 			rsp = append(words(uint32(len(rsp))), rsp...)
 			rsp = append(rsp, 0, 0, 0, 0)
 		}
 		conn.SetWriteDeadline(time.Now().Add(partTimeout))
-		if _, e := conn.Write(rsp); e != nil || err != nil || d.Disconnect {
+		if _, e := conn.Write(rsp); e != nil || err != nil && !d.Plain || d.Disconnect {
 			return
 		}
 	}
 }
 
+// A request is one command of the data channel.
+type request struct {
+	command  []byte
+	locality uint8
+	framed   bool
+}
+
 var errCommandSize = errors.New("impossible length of a command")
 
 // read takes one command from the connection. Usually it comes by one read.
-func (d *Data) read(conn net.Conn, buf []byte) (cmd []byte, locality uint8, framed bool, err error) {
-	locality = d.Machine.Locality()
+// The locality is that of the moment at which the command is complete: a client
+// sets it by the control channel before it sends the command.
+func (d *Data) read(conn net.Conn, buf []byte) (request, error) {
 	n, err := conn.Read(buf)
 	if n == 0 {
-		return nil, 0, false, err
+		return request{}, err
 	}
-	fill := func(want int) error {
-		if n >= want {
-			return nil
-		}
-		conn.SetReadDeadline(time.Now().Add(partTimeout))
-		defer conn.SetReadDeadline(time.Time{})
-		more, err := io.ReadFull(conn, buf[n:want])
-		n += more
-		return err
+	p := &partial{conn: conn, buf: buf, n: n}
+	if err := p.fill(6); err != nil {
+		return request{}, d.short(err)
 	}
-	if err := fill(4); err != nil {
-		return nil, 0, false, err
-	}
-	start := 0
-	if binary.BigEndian.Uint32(buf) == frameCommand {
-		framed, start = true, frameHeader
-		if err := fill(frameHeader); err != nil {
-			return nil, 0, true, err
-		}
-		locality = buf[4]
-		size := binary.BigEndian.Uint32(buf[5:])
-		if size < headerSize || size > maxCommand || locality > 4 {
-			return nil, 0, true, fmt.Errorf("%w: frame of %d bytes at locality %d", errCommandSize, size, locality)
-		}
-		if err := fill(start + int(size)); err != nil {
-			return nil, 0, true, err
-		}
-		return buf[start : start+int(size)], locality, true, nil
-	}
-	if err := fill(6); err != nil {
-		return nil, 0, false, err
+	if !d.Plain && binary.BigEndian.Uint32(buf) == frameCommand {
+		return p.frame()
 	}
 	size := binary.BigEndian.Uint32(buf[2:])
 	if size < headerSize || size > maxCommand {
-		return nil, 0, false, fmt.Errorf("%w: %d bytes", errCommandSize, size)
+		return request{}, fmt.Errorf("%w: %d bytes", errCommandSize, size)
 	}
-	if err := fill(int(size)); err != nil {
-		return nil, 0, false, err
+	if err := p.fill(int(size)); err != nil {
+		return request{}, d.short(err)
 	}
 	// A client waits for each response, so what came with this command is
 	// part of it: the device judges a length that is too small.
-	return buf[:n], locality, false, nil
+	return request{command: buf[:p.n], locality: d.Machine.Locality()}, nil
+}
+
+// short returns the error for a command whose rest did not come. The guest
+// behind a plain channel decides what QEMU sends, so this must not end it.
+func (d *Data) short(err error) error {
+	if d.Plain && errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", errCommandSize, err)
+	}
+	return err
+}
+
+// A partial is a message of which the first n bytes have arrived.
+type partial struct {
+	conn net.Conn
+	buf  []byte
+	n    int
+}
+
+// fill reads until want bytes are there, at most for partTimeout.
+func (p *partial) fill(want int) error {
+	if p.n >= want {
+		return nil
+	}
+	p.conn.SetReadDeadline(time.Now().Add(partTimeout))
+	defer p.conn.SetReadDeadline(time.Time{})
+	more, err := io.ReadFull(p.conn, p.buf[p.n:want])
+	p.n += more
+	return err
+}
+
+// frame takes a framed command. The frame, the message and the command have to
+// agree on its length.
+func (p *partial) frame() (request, error) {
+	req := request{framed: true}
+	if err := p.fill(frameHeader); err != nil {
+		return req, err
+	}
+	req.locality = p.buf[4]
+	size := binary.BigEndian.Uint32(p.buf[5:])
+	if size < headerSize || size > maxCommand {
+		return req, fmt.Errorf("%w: frame of %d bytes", errCommandSize, size)
+	}
+	if err := p.fill(frameHeader + int(size)); err != nil {
+		return req, err
+	}
+	req.command = p.buf[frameHeader:p.n]
+	if inner := binary.BigEndian.Uint32(req.command[2:]); len(req.command) != int(size) || inner != size {
+		return req, fmt.Errorf("%w: frame of %d bytes holds a command of %d in a message of %d", errCommandSize, size, inner, p.n)
+	}
+	return req, nil
 }
 
 // execute runs a command; TPM2_SetLocality is the channel's own.
@@ -124,6 +167,9 @@ func (d *Data) execute(locality uint8, cmd []byte) []byte {
 			return errorResponse(rcLocality)
 		}
 		return errorResponse(0)
+	}
+	if d.Machine.checkLocality(locality) != nil {
+		return errorResponse(rcLocality)
 	}
 	return d.Machine.Execute(locality, cmd)
 }

@@ -181,10 +181,19 @@ func (m *Machine) Cancel() error {
 	return nil
 }
 
-// SetLocality sets the locality of later commands on the swtpm data channel.
-func (m *Machine) SetLocality(l uint8) error {
+// checkLocality returns an error for a locality that there is not, or that
+// --locality reject-locality-4 refuses.
+func (m *Machine) checkLocality(l uint8) error {
 	if l > 4 || l == 4 && m.rejectLocality4 {
 		return errLocality
+	}
+	return nil
+}
+
+// SetLocality sets the locality of later commands on the swtpm data channel.
+func (m *Machine) SetLocality(l uint8) error {
+	if err := m.checkLocality(l); err != nil {
+		return err
 	}
 	m.locality.Store(uint32(l))
 	return nil

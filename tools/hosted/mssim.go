@@ -96,7 +96,7 @@ func (s *Sim) command(c *simConn, code uint32) ([]byte, error) {
 			return nil, err
 		}
 		rsp := errorResponse(rcLocality)
-		if locality <= 4 {
+		if s.Machine.checkLocality(locality) == nil {
 			rsp = s.Machine.Execute(locality, cmd)
 		}
 		return append(append(words(uint32(len(rsp))), rsp...), 0, 0, 0, 0), nil

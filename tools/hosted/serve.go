@@ -45,7 +45,7 @@ func RunServe(args []string, open Factory, stdout, stderr io.Writer) error {
 	fs.BoolVar(&o.tcp, "tcp", false, "also serve the Microsoft simulator's protocol on TCP")
 	fs.StringVar(&o.addr, "addr", "127.0.0.1", "address for TCP")
 	fs.IntVar(&o.port, "port", 2321, "port for commands with -tcp; the platform port is the next one")
-	fs.IntVar(&o.tcpSwtpm, "swtpm-port", 0, "also serve swtpm's protocol on this TCP port, control on the next one")
+	fs.IntVar(&o.tcpSwtpm, "swtpm-port", 0, "also serve swtpm's protocol on this TCP port, control on the next one: every user of this machine can then stop the TPM and read its state, all secrets in plain")
 	fs.BoolVar(&o.remote, "allow-remote", false, "let -addr be an address that other machines can reach: neither protocol has any access control")
 	fs.StringVar(&o.startup, "startup", "clear", "TPM2_Startup to send when power comes on: clear, state or none")
 	fs.BoolVar(&o.noSync, "no-sync", false, "do not flush the state to the disk at each change")
@@ -155,7 +155,7 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 func (o *serveOptions) listen(srv *Server, m *Machine) (hints []string, start func(), err error) {
 	data := &Data{Machine: m}
 	ctrl := &Control{Machine: m, Shutdown: srv.Stop,
-		DataFD: func(c net.Conn) { srv.Go(c, data.Serve, nil) }}
+		DataFD: (&single{server: srv, serve: (&Data{Machine: m, Plain: true}).Serve}).replace}
 	sim := &Sim{Machine: m, Stop: srv.Stop}
 	var starts []func()
 	open := func(e Endpoint, limit int, serve func(net.Conn)) error {

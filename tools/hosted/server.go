@@ -37,11 +37,16 @@ func (s *Server) Stop() {
 	s.stopped = true
 	close(s.done)
 	for c := range s.closers {
-		if r, ok := c.(interface{ CloseRead() error }); ok {
-			r.CloseRead() // wakes a read that blocks its thread
-		}
-		c.Close()
+		end(c)
 	}
+}
+
+// end closes a listener or a connection that is in use.
+func end(c interface{ Close() error }) {
+	if r, ok := c.(interface{ CloseRead() error }); ok {
+		r.CloseRead() // wakes a read that blocks its thread
+	}
+	c.Close()
 }
 
 // Wait waits until every loop and connection has ended.
@@ -68,10 +73,11 @@ func (s *Server) remove(c interface{ Close() error }) {
 }
 
 // Go serves one connection that is there already; after, if not nil, is
-// called when it has ended.
-func (s *Server) Go(conn net.Conn, serve func(net.Conn), after func()) {
+// called when it has ended. It reports whether the server still runs; if not,
+// the connection is closed.
+func (s *Server) Go(conn net.Conn, serve func(net.Conn), after func()) bool {
 	if !s.add(conn) {
-		return
+		return false
 	}
 	go func() {
 		serve(conn)
@@ -80,6 +86,7 @@ func (s *Server) Go(conn net.Conn, serve func(net.Conn), after func()) {
 			after()
 		}
 	}()
+	return true
 }
 
 // Listen serves the connections of l, at most limit at a time: a further

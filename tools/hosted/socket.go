@@ -89,8 +89,10 @@ func serveSocket(o *Options, open Open, log Logger) error {
 	if o.Terminate {
 		left = srv.Stop
 	}
+	passed := *data
+	passed.Plain = true
 	ctrl := &Control{Machine: m, MigrationKey: migration, Shutdown: srv.Stop,
-		DataFD: func(c net.Conn) { srv.Go(c, data.Serve, left) }}
+		DataFD: (&single{server: srv, serve: passed.Serve, left: left}).replace}
 	// Listen first and power on after: a client that waits for the socket can
 	// connect at once, and waits for the answer.
 	start, err := o.listen(srv, data, ctrl, left)
@@ -277,6 +279,9 @@ The options are those of swtpm(8), "swtpm socket":
   --tpmstate dir=DIR[,mode=0...]|backend-uri=dir://DIR
   --server type=tcp,port=P[,bindaddr=A][,disconnect] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N
   --ctrl type=tcp,port=P[,bindaddr=A] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N | clientfd=N
+                            There is no access control beyond the socket's. The channel hands out
+                            the state, all secrets in it, in plain unless --migration-key is given
+                            (--key alone does not help); on TCP, to every user of this machine.
   -p, --port P; -f, --fd N; -t, --terminate; -d, --daemon
   --flags not-need-init,startup-clear|startup-state|startup-none
   --locality reject-locality-4,allow-set-locality
