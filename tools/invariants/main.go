@@ -3,12 +3,13 @@
 //
 // Synopsis:
 //
-//	invariants [-for DURATION] [-seed SEED] [-without NAME]... [-all] [-raw]
+//	invariants [-for DURATION] [-seed SEED] [-without NAME]... [-only NAME] [-all] [-raw]
 //	invariants -replay FILE [-seed SEED]
 //
 // A violation is printed as the shortest list of events that leads to it, with the
 // seed of its episode; saved in a file, -replay repeats it. -all goes on and prints the first
-// of each kind. -without leaves an invariant out. -raw does not shorten.
+// of each kind. -without leaves an invariant out, -only all others; with ", by TPM2_Name"
+// behind it, it has to be that command. -raw does not shorten.
 //
 // Exit codes: 0 nothing was violated, 1 otherwise, 2 wrong use.
 package main
@@ -19,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"stubtpm/tools/invariants/drive"
@@ -36,6 +38,7 @@ func run(args []string, out io.Writer) error {
 	limit := fs.Duration("for", time.Minute, "how long")
 	seed := fs.Uint64("seed", 1, "seed of the first episode")
 	all := fs.Bool("all", false, "go on after a violation")
+	only := fs.String("only", "", "look for violations whose kind has this in it, and pass over others")
 	raw := fs.Bool("raw", false, "print all events that led to it")
 	replay := fs.String("replay", "", "file of events to repeat")
 	mk := drive.VTPM
@@ -47,11 +50,21 @@ func run(args []string, out io.Writer) error {
 	if *replay != "" {
 		return repeat(out, &mk, *seed, *replay)
 	}
+	if *only != "" {
+		for _, s := range drive.Invariants {
+			if !strings.Contains(*only, s) {
+				mk.Without = append(mk.Without, s)
+			}
+		}
+	}
 	begin := time.Now()
 	seen := map[string]int{}
 	rep, err := drive.Search(drive.Options{Maker: mk, Seed: *seed, Commands: 1 << 60,
 		Stop: func() bool { return time.Since(begin) > *limit },
 		Each: func(f *drive.Found) bool {
+			if !strings.Contains(f.Kind(), *only) {
+				return true
+			}
 			if seen[f.Kind()]++; seen[f.Kind()] == 1 {
 				s := f
 				if !*raw {

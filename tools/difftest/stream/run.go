@@ -129,7 +129,6 @@ type runner struct {
 // reboots is how often there is a reboot.
 func (x *runner) reboots() float64 {
 	if x.soon {
-		x.soon = false
 		return 1
 	}
 	if x.pool != nil {
@@ -313,6 +312,7 @@ func (x *runner) judge(c *command, r *pair[response], sent pair[[]byte], wrong s
 // sync asks for everything that the model knows, and forgets what is gone.
 func (x *runner) sync() error {
 	x.forget = false
+	x.soon = false
 	kept := x.keptContexts()
 	x.queue, x.contexts, x.checks, x.verified, x.blobs = nil, kept, nil, nil, nil
 	for _, c := range kept {
@@ -401,7 +401,7 @@ func (x *runner) reboot() error {
 			return err
 		}
 	}
-	if x.chance(0.3) || x.pool != nil && x.chance(0.3) {
+	if x.chance(0.3) || x.pool != nil && x.chance(0.7) {
 		kind = pick(x.world, []tcg.TPMSU{tcg.TPMSUClear, tcg.TPMSUState})
 	}
 	ok := false

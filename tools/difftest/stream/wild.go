@@ -27,7 +27,7 @@ var rare = []tcg.TPMCC{tcg.TPMCCReadOnlyControl, tcg.TPMCCPPCommands, tcg.TPMCCS
 
 // wild is any command, with parameters of the right types.
 func (w *world) wild() *command {
-	switch w.n(14) {
+	switch w.n(16) {
 	case 0:
 		return w.wildExternal()
 	case 1:
@@ -42,6 +42,10 @@ func (w *world) wild() *command {
 		return w.certifyX509()
 	case 6:
 		return w.pcrPolicy()
+	case 7:
+		return w.rewrap()
+	case 8:
+		return w.duplicate()
 	}
 	if w.chance(0.01) {
 		return w.typed(tcg.CommandByCode(pick(w, rare)))

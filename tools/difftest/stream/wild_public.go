@@ -107,6 +107,9 @@ func wildKeys(ext []external) []external {
 			n := e
 			n.attrs = attrRestricted | attrDecryptKey
 			l = append(l, s, n)
+			if e.typ == tcg.TPMAlgECC { // a point can be written in the most ways
+				l = append(l, e, e, s)
+			}
 		}
 	}
 	return l
@@ -141,7 +144,11 @@ func (w *world) wildExternal() *command {
 		sensitive = cat(alg(e.typ), b2(secret), b2(e.seed), e.sensitive)
 		o.auth = secret
 	}
-	pub := public(e.typ, name, attrs, nil, params, w.wildUnique(e.typ, e.unique))
+	var policy []byte
+	if r := w.duplicable(); r >= 0 && w.chance(0.3) {
+		name, policy, o.policy = tcg.TPMAlgSHA256, w.recipes[r].digest, r
+	}
+	pub := public(e.typ, name, attrs, policy, params, w.wildUnique(e.typ, e.unique))
 	c := &command{code: tcg.TPMCCLoadExternal, handleInResponse: true, params: []bytesPair{lit(b2(sensitive)), lit(b2(pub)), lit(u32(h))}}
 	o.hierarchy, o.pub = h, same(pub)
 	w.extraSession(c)

@@ -247,7 +247,7 @@ func (w *world) pcrPolicy() *command {
 		return c
 	}
 	w.satisfy(i, func() *command {
-		w.soon = w.chance(0.3)
+		w.soon = w.chance(0.6)
 		return nil
 	})
 	return nil
@@ -268,7 +268,7 @@ func (w *world) keptContexts() (l []*saved) {
 
 // saveSessions saves the sessions before a shutdown, as a resource manager does.
 func (x *runner) saveSessions() error {
-	if x.pool == nil || x.chance(0.4) {
+	if x.pool == nil || !x.soon && x.chance(0.4) {
 		return nil
 	}
 	for _, s := range x.sessions {

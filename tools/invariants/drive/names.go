@@ -16,3 +16,6 @@ const (
 	PINCount     = "the count of a PIN Fail index goes down by success or a write only"
 	Model        = "the generator's model holds"
 )
+
+// Invariants are all of them.
+var Invariants = [...]string{WellFormed, NoPanic, NoFailure, Loads, Resumes, Unchanged, SameAnswers, ContextLoads, Counted, NoOracle, PolicyPCR, PINCount, Model}
