@@ -27,7 +27,7 @@ var rare = []tcg.TPMCC{tcg.TPMCCReadOnlyControl, tcg.TPMCCPPCommands, tcg.TPMCCS
 
 // wild is any command, with parameters of the right types.
 func (w *world) wild() *command {
-	switch w.n(16) {
+	switch w.n(17) {
 	case 0:
 		return w.wildExternal()
 	case 1:
@@ -46,6 +46,8 @@ func (w *world) wild() *command {
 		return w.rewrap()
 	case 8:
 		return w.duplicate()
+	case 9:
+		return w.wrongTry()
 	}
 	if w.chance(0.01) {
 		return w.typed(tcg.CommandByCode(pick(w, rare)))

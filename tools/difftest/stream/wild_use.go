@@ -138,6 +138,32 @@ func pointOf(pub []byte) (x, y []byte) {
 	return nil, nil
 }
 
+// wrongTry uses something that dictionary attack protection covers with a wrong
+// value.
+func (w *world) wrongTry() *command {
+	var c *command
+	if o := w.object(func(o *object) bool { return o.da && !o.noPrivate && !o.sequence }); o != nil && w.chance(0.8) {
+		c = w.use(o)
+	} else if x := pick(w, w.indices); x != nil {
+		c = &command{code: tcg.TPMCCNVRead, handles: []*entity{&x.entity, &x.entity}, params: []bytesPair{lit(u16(min(x.size, 8))), lit(u16(0))}, loose: true}
+		w.authorize(c, &x.entity)
+	}
+	if c == nil || len(c.auths) == 0 || c.spoiled != "" {
+		return c
+	}
+	w.wrongValue(c.auths[0])
+	c.spoiled = "wrong value"
+	return c
+}
+
+func (w *world) wrongValue(a *auth) {
+	if a.session == nil {
+		a.password = append(a.password[:len(a.password):len(a.password)], 'x')
+	} else {
+		a.raw = w.bytes(32)
+	}
+}
+
 func isPIN(x *index) bool { return x.nt() == 8 || x.nt() == 9 }
 
 // pinTry uses a PIN index, often with a wrong value, and looks at its count
@@ -168,11 +194,7 @@ func (w *world) pinTry() *command {
 	w.authorize(c, &x.entity)
 	if w.chance(0.6) {
 		for _, a := range c.auths {
-			if a.session == nil {
-				a.password = append(a.password[:len(a.password):len(a.password)], 'x')
-			} else {
-				a.raw = w.bytes(32)
-			}
+			w.wrongValue(a)
 		}
 		c.spoiled = "wrong PIN"
 	}
