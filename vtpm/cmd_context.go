@@ -95,11 +95,10 @@ func (d *Device) checkContextGap() tcg.TPMRC {
 // proof, and stClear objects and sessions are bound to clearCount.
 func (d *Device) contextKeys(ctx *tcg.TPMSContext) (key, iv []byte) {
 	proof := d.proof(ctx.Hierarchy)
-	seq := []byte{
-		byte(ctx.Sequence >> 56), byte(ctx.Sequence >> 48), byte(ctx.Sequence >> 40), byte(ctx.Sequence >> 32),
-		byte(ctx.Sequence >> 24), byte(ctx.Sequence >> 16), byte(ctx.Sequence >> 8), byte(ctx.Sequence),
-	}
-	k := kdfa(contextHash, proof, "CONTEXT", seq, handleBytes(ctx.SavedHandle), 8*(32+16))
+	var w tcg.Writer
+	w.Uint64(d.perm.totalResetCount) // each TPM Reset begins the sequence numbers anew
+	w.Uint64(ctx.Sequence)
+	k := kdfa(contextHash, proof, "CONTEXT", w.B, handleBytes(ctx.SavedHandle), 8*(32+16))
 	return k[:32], k[32:]
 }
 
@@ -144,7 +143,8 @@ func (d *Device) openContext(ctx *tcg.TPMSContext) ([]byte, tcg.TPMRC) {
 	return plain, tcg.TPMRCSuccess
 }
 
-// contextLoad is TPM2_ContextLoad.
+// contextLoad is TPM2_ContextLoad. Some clients send an object's context in a
+// buffer of the largest size (TPM_PT_MAX_OBJECT_CONTEXT), the rest of it zero.
 //
 //	TPM_RC_INTEGRITY       the blob is not one that this TPM saved since its reset
 //	TPM_RC_HANDLE          a session context that was loaded or flushed since
@@ -154,10 +154,15 @@ func (d *Device) contextLoad(c *call) error {
 	r := c.reader()
 	var ctx tcg.TPMSContext
 	ctx.Unmarshal(r.next())
+	isSession := isSessionHandle(ctx.SavedHandle)
+	if !isSession && len(c.params) == maxObjectContext && r.Err() == tcg.TPMRCSuccess {
+		if rest := r.Rest(); len(trimZeros(rest)) != 0 {
+			return tcg.TPMRCSize
+		}
+	}
 	if err := r.end(); err != nil {
 		return err
 	}
-	isSession := isSessionHandle(ctx.SavedHandle)
 	if isSession {
 		if ctx.Hierarchy != tcg.TPMRHNull {
 			return tcg.TPMRCIntegrity.P(1)

@@ -81,10 +81,8 @@ func (d *Device) duplicate(c *call) error {
 		return tcg.TPMRCSize.P(1)
 	}
 
-	var plain tcg.Writer
-	o.sensitive.Marshal2B(&plain)
-	defer wipe(plain.B)
-	blob := plain.B
+	blob := o.sensitive2B()
+	defer wipe(blob)
 	var keyOut []byte
 	if inner {
 		if len(key) == 0 {
@@ -228,7 +226,7 @@ func (d *Device) importObject(c *call) error {
 		return rc.P(3)
 	}
 	defer o.wipe()
-	if len(trimZeros(o.sensitive.AuthValue)) > hashSize(o.public.NameAlg) {
+	if len(o.sensitive.AuthValue) > hashSize(o.public.NameAlg) {
 		return tcg.TPMRCSize.P(3)
 	}
 	if rc := d.checkAttributes(&o.public, parent, parent.public.ObjectAttributes&^limited); rc != tcg.TPMRCSuccess {

@@ -30,6 +30,7 @@ var nvCommands = commandTable{
 //	TPM_RC_NV_DEFINED  the index exists
 //	TPM_RC_NV_SPACE    no room
 //	TPM_RC_SIZE        auth, policy or data size does not fit
+//	TPM_RC_VALUE       the index is EpochIndex, which no command defines
 func (d *Device) nvDefineSpace(c *call) error {
 	r := c.reader()
 	auth := r.next().Digest()
@@ -57,6 +58,9 @@ func (d *Device) nvDefine(by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPublic) err
 	}
 	if d.perm.nv[p.NVIndex] != nil {
 		return tcg.TPMRCNVDefined
+	}
+	if p.NVIndex == EpochIndex {
+		return tcg.TPMRCValue.P(2)
 	}
 	if len(d.perm.nv) >= maxNVIndices || d.nvUsed()+nvOverhead+int(p.DataSize)+len(p.AuthPolicy)+len(auth) > maxNVBytes {
 		return tcg.TPMRCNVSpace

@@ -217,12 +217,13 @@ func (d *Device) loadExternal(c *call) error {
 			return tcg.TPMRCAttributes.P(2)
 		}
 		o.sensitive = private.Clone()
+		o.sensitive.AuthValue = trimZeros(o.sensitive.AuthValue)
 	}
 	if rc := d.checkExternal(o); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	if present {
-		if o.hasName() && len(trimZeros(o.sensitive.AuthValue)) > hashSize(o.public.NameAlg) {
+		if o.hasName() && len(o.sensitive.AuthValue) > hashSize(o.public.NameAlg) {
 			return tcg.TPMRCSize.P(1)
 		}
 	}

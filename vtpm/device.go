@@ -154,6 +154,8 @@ func Load(cfg Config, state []byte) (*Device, error) {
 	d.raise(cfg.Floors)
 	if cfg.Epoch != nil {
 		d.setEpoch(*cfg.Epoch)
+	} else {
+		d.noEpoch()
 	}
 	// A save that fails goes back to this, not below the floors.
 	if d.saved, err = d.checkedState(); err != nil {

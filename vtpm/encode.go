@@ -22,7 +22,9 @@ func (o *object) encode(w *tcg.Writer) {
 	w.Sized(o.name)
 	w.Sized(o.qualifiedName)
 	if !o.publicOnly {
-		w.Nested(o.sensitive.Marshal)
+		s := o.sensitive2B() // of one size, whatever the authorization value
+		w.Bytes(s)
+		wipe(s)
 	}
 }
 
@@ -43,6 +45,7 @@ func decodeObject(r *tcg.Reader) *object {
 	o.qualifiedName = bytes.Clone(r.Sized(maxBlob))
 	if !o.publicOnly {
 		r.Nested(o.sensitive.Unmarshal)
+		o.sensitive.AuthValue = trimZeros(o.sensitive.AuthValue)
 		o.sensitive = o.sensitive.Clone()
 	}
 	return o
@@ -67,7 +70,7 @@ func (s *session) encode(w *tcg.Writer) {
 	w.Sized(s.nonceTPM)
 	w.Sized(s.key)
 	w.Sized(s.bindName)
-	w.Sized(s.bindAuth)
+	w.Sized(padAuth(s.bindAuth, tcg.MaxDigestSize)) // the size of a context must not tell its length
 	w.Sized(s.auditDigest)
 	if s.policy != nil {
 		s.policy.encode(w)
@@ -84,7 +87,7 @@ func decodeSession(r *tcg.Reader) *session {
 	s.nonceTPM = bytes.Clone(r.Sized(maxBlob))
 	s.key = bytes.Clone(r.Sized(maxBlob))
 	s.bindName = bytes.Clone(r.Sized(maxBlob))
-	s.bindAuth = bytes.Clone(r.Sized(maxBlob))
+	s.bindAuth = bytes.Clone(trimZeros(r.Sized(maxBlob)))
 	if !isBound {
 		s.bindName = nil
 	}

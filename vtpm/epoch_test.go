@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
+
+	"stubtpm/vtpm/tcg"
 )
 
 // TestEpoch has a guest do what it can against the index that shows restores,
@@ -140,5 +142,62 @@ func TestEpoch(t *testing.T) {
 	}
 	if got := look(tpm); !bytes.Equal(got, want) {
 		t.Errorf("after all that: %x", got)
+	}
+}
+
+// TestNoEpoch: without an Epoch there is no such index, whatever a guest or a
+// state from elsewhere says.
+func TestNoEpoch(t *testing.T) {
+	t.Parallel()
+	s := new(memStore)
+	d, err := Manufacture(Config{Store: s, Epoch: &Epoch{Ledger: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Execute(0, startupClear)
+	v, err := d.Volatile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	define := func(x rawTPM, by tcg.TPMHandle, rc tcg.TPMRC) {
+		t.Helper()
+		for _, orderly := range []tcg.TPMANV{0, tcg.TPMANVOrderly} {
+			a := tcg.TPMANVAuthRead | tcg.TPMANVPPWrite | tcg.TPMANVOwnerWrite | orderly
+			if by == tcg.TPMRHPlatform {
+				a |= tcg.TPMANVPlatformCreate
+			}
+			x.want(rc, tcg.TPMCCNVDefineSpace, handles(by), func(w *tcg.Writer) {
+				w.Sized(nil)
+				p := tcg.TPMSNVPublic{NVIndex: EpochIndex, NameAlg: tcg.TPMAlgSHA256, Attributes: a, DataSize: 8}
+				p.Marshal2B(w)
+			})
+		}
+	}
+	define(rawTPM{t, d}, tcg.TPMRHPlatform, tcg.TPMRCNVDefined)
+
+	if d, err = Load(Config{Store: s}, s.state); err != nil {
+		t.Fatal(err)
+	}
+	d.Execute(0, startupClear)
+	for _, by := range handles(tcg.TPMRHPlatform, tcg.TPMRHOwner) {
+		define(rawTPM{t, d}, by, tcg.TPMRCValue.P(2))
+	}
+	if d.perm.nv[EpochIndex] != nil {
+		t.Error("the index is there")
+	}
+
+	// A machine that comes from where there is one goes on where there is none.
+	if d, err = Manufacture(Config{Store: s, Epoch: &Epoch{Ledger: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	d.Execute(0, startupClear)
+	d.perm.nv[EpochIndex].setAttributes(d.perm.nv[EpochIndex].public.Attributes | tcg.TPMANVOrderly) // of an earlier version, by a guest
+	if v, err = d.Volatile(); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range []*Epoch{nil, {Ledger: 2}} {
+		if _, err := Resume(Config{Store: s, Epoch: e}, s.state, v); err != nil {
+			t.Errorf("with %v: %v", e, err)
+		}
 	}
 }

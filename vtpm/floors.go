@@ -13,8 +13,8 @@ type Floors struct {
 
 // EpochIndex is an NV index, of the range of the TPM's manufacturer, in which a
 // verifier sees whether an old state was restored: TPM2_NV_Certify vouches for it.
-// It is 8 bytes: Epoch's Ledger and Restores, big-endian. No command writes or
-// deletes it.
+// It is 8 bytes: Epoch's Ledger and Restores, big-endian. No command defines,
+// writes or deletes it.
 const EpochIndex = 0x01057B00
 
 // An Epoch tells restores of old states, as who keeps the state counts them.
@@ -32,6 +32,15 @@ func (d *Device) setEpoch(e Epoch) {
 	d.perm.nv[EpochIndex] = &nvIndex{
 		public: tcg.TPMSNVPublic{NVIndex: EpochIndex, NameAlg: tcg.TPMAlgSHA256, Attributes: attributes, DataSize: 8},
 		data:   be(be(nil, 4, e.Ledger), 4, e.Restores),
+	}
+}
+
+// noEpoch removes the index, which speaks of nothing that is true here: it came
+// with a state from where there is an Epoch.
+func (d *Device) noEpoch() {
+	if d.perm.nv[EpochIndex] != nil {
+		d.cfg.Log("vtpm: NV index %#08x is removed: there is no epoch here", EpochIndex)
+		delete(d.perm.nv, EpochIndex)
 	}
 }
 

@@ -94,13 +94,32 @@ func (w *wrapper) unwrap(blob []byte, hasIV bool) ([]byte, tcg.TPMRC) {
 	return plain, tcg.TPMRCSuccess
 }
 
+// padAuth returns an authorization value as it leaves the TPM: with zeros up to
+// size, the largest that it can have, so that the size of what it is in does not
+// tell its length (Part 1, 24.7.3). They are no part of the value.
+func padAuth(auth []byte, size int) []byte {
+	b := make([]byte, max(size, len(auth)))
+	copy(b, auth)
+	return b
+}
+
+// sensitive2B is the TPM2B_SENSITIVE of o as it leaves the TPM, which
+// readSensitive takes.
+func (o *object) sensitive2B() []byte {
+	s := o.sensitive
+	s.AuthValue = padAuth(s.AuthValue, hashSizeOrZero(o.public.NameAlg))
+	defer wipe(s.AuthValue)
+	w := tcg.Writer{B: make([]byte, 0, 2+2+3*(2+tcg.MaxDigestSize)+tcg.MaxRSAKeyBytes/2)}
+	s.Marshal2B(&w)
+	return w.B
+}
+
 // sensitiveToPrivate protects o's sensitive area with its parent.
 func (d *Device) sensitiveToPrivate(parent *object, o *object) []byte {
 	w := d.storageWrapper(parent, o.name)
-	var plain tcg.Writer
-	plain.Nested(o.sensitive.Marshal)
-	defer wipe(plain.B)
-	return w.wrap(d.random(blockSize(w.sym.Algorithm)), plain.B)
+	plain := o.sensitive2B()
+	defer wipe(plain)
+	return w.wrap(d.random(blockSize(w.sym.Algorithm)), plain)
 }
 
 // privateToSensitive opens a blob that sensitiveToPrivate made.
@@ -113,7 +132,8 @@ func (d *Device) privateToSensitive(parent *object, name, blob []byte) (s tcg.TP
 	return readSensitive(plain, d.profile)
 }
 
-// readSensitive takes a TPM2B_SENSITIVE that fills b.
+// readSensitive takes a TPM2B_SENSITIVE that fills b. Whether authValue is padded
+// is what made it to decide.
 func readSensitive(b []byte, p *tcg.Profile) (s tcg.TPMTSensitive, rc tcg.TPMRC) {
 	r := tcg.NewReader(b, p)
 	r.Nested(s.Unmarshal)
@@ -123,5 +143,6 @@ func readSensitive(b []byte, p *tcg.Profile) (s tcg.TPMTSensitive, rc tcg.TPMRC)
 	if r.Len() != 0 {
 		return s, tcg.TPMRCSize
 	}
+	s.AuthValue = trimZeros(s.AuthValue)
 	return s.Clone(), tcg.TPMRCSuccess
 }

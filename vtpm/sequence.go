@@ -71,7 +71,7 @@ func (d *Device) newEventSequence(auth []byte) *sequence {
 }
 
 func (s *sequence) encode(w *tcg.Writer) {
-	w.Sized(s.auth)
+	w.Sized(padAuth(s.auth, tcg.MaxDigestSize)) // the size of a context must not tell its length
 	w.Uint16(uint16(s.alg))
 	w.Uint16(flags(s.hash != nil, s.mac, s.cmac != 0))
 	w.Sized(s.first)
@@ -98,7 +98,7 @@ func (s *sequence) encode(w *tcg.Writer) {
 
 func decodeSequence(r *tcg.Reader) *sequence {
 	s := new(sequence)
-	s.auth = bytes.Clone(r.Sized(maxBlob))
+	s.auth = bytes.Clone(trimZeros(r.Sized(maxBlob)))
 	s.alg = tcg.TPMAlgID(r.Uint16())
 	var hasHash, isCMAC bool
 	setFlags(r.Uint16(), &hasHash, &s.mac, &isCMAC)

@@ -167,6 +167,9 @@ func (d *Device) resume(state, b []byte) error {
 		var p tcg.TPMSNVPublic
 		p.Unmarshal(&r)
 		data := r.Sized(maxBlob)
+		if p.NVIndex == EpochIndex {
+			continue // it is what Config says, not what a state had
+		}
 		x := d.perm.nv[p.NVIndex]
 		if x == nil || len(data) != len(x.data) {
 			return errVolatile
