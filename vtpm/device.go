@@ -71,8 +71,9 @@ type Config struct {
 // A Device is one TPM. Its methods may be called by several goroutines; each
 // call that runs a command or a signal waits for the one before it.
 type Device struct {
-	cfg       Config
-	cancelled atomic.Bool
+	cfg        Config
+	cancelled  atomic.Bool
+	bufferSize atomic.Uint32 // see SetBufferSize
 
 	handlers *handlerTable
 	tests    tpmcrypto.SelfTest // known answers met so far
@@ -114,7 +115,9 @@ func newDevice(cfg Config) (*Device, error) {
 		cfg.Log = func(string, ...any) {}
 	}
 	profile := *cfg.Profile
-	return &Device{cfg: cfg, profile: &profile, handlers: newHandlerTable()}, nil
+	d := &Device{cfg: cfg, profile: &profile, handlers: newHandlerTable()}
+	d.SetBufferSize(MaxCommandSize)
+	return d, nil
 }
 
 // Manufacture makes a new TPM with fresh seeds, saves it, and returns it

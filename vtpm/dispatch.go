@@ -230,7 +230,7 @@ func (d *Device) header(locality uint8, command []byte) (*call, tcg.Reader, tcg.
 	if tag != tcg.TPMSTNoSessions && tag != tcg.TPMSTSessions {
 		return nil, r, tcg.TPMRCBadTag
 	}
-	if int64(size) != int64(len(command)) || len(command) > MaxCommandSize {
+	if int64(size) != int64(len(command)) || len(command) > int(d.bufferSize.Load()) {
 		return nil, r, tcg.TPMRCCommandSize
 	}
 	spec := tcg.CommandByCode(code)

@@ -1,6 +1,9 @@
 package hosted
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 // A BlobType names one part of a TPM's state, by the number it has on the
 // swtpm control channel (swtpm_ioctls(3), CMD_GET_STATEBLOB).
@@ -35,12 +38,42 @@ func (m *Machine) StoreVolatile() error {
 	return nil
 }
 
+// The volatile state, as a file or a blob, is 4 bytes that tell of the machine
+// round the TPM and the device's own: "sTM" and 1 if tpmEstablished is set, else
+// 0. Older ones are the device's alone.
+const volatilePrefix = "sTM"
+
 func (m *Machine) volatile() ([]byte, error) {
 	s, ok := m.tpm.(Snapshotter)
 	if !ok {
 		return nil, errors.New("this device cannot store its volatile state")
 	}
-	return s.Volatile()
+	b, err := s.Volatile()
+	if err != nil {
+		return nil, err
+	}
+	head := append([]byte(volatilePrefix), 0)
+	if m.established {
+		head[len(volatilePrefix)] = 1
+	}
+	return append(head, b...), nil
+}
+
+// resume makes the device from both parts of the state, and sets what the
+// volatile one tells of the machine.
+func (m *Machine) resume(permanent, volatile []byte) (TPM, error) {
+	established := m.established
+	if rest, ok := bytes.CutPrefix(volatile, []byte(volatilePrefix)); ok && len(rest) > 0 {
+		if rest[0] > 1 {
+			return nil, errors.New("volatile state is of a later version")
+		}
+		established, volatile = rest[0] == 1, rest[1:]
+	}
+	tpm, err := m.open(m.files, permanent, volatile)
+	if err == nil {
+		m.established = established
+	}
+	return tpm, err
 }
 
 // Blob returns a part of the state, unencrypted. The volatile part of a running

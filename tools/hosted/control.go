@@ -228,7 +228,10 @@ func (c *controlConn) dispatch(cmd uint32, body []byte) ([]byte, error) {
 	case cmdGetCapability:
 		return binary.BigEndian.AppendUint64(nil, capabilities), nil
 	case cmdInit:
-		err = m.PowerOn(binary.BigEndian.Uint32(body)&initDeleteVolatile != 0)
+		if err = m.PowerOn(binary.BigEndian.Uint32(body)&initDeleteVolatile != 0); err != nil {
+			m.log("CMD_INIT: %v", err)
+			return words(rcFailure), nil // a code of TPM 2.0 here, as swtpm's
+		}
 	case cmdShutdown, cmdStop:
 		m.PowerOff()
 	case cmdGetTPMEstablished:
@@ -411,7 +414,12 @@ func (c *controlConn) setDataFD() error {
 // getInfo answers CMD_GET_INFO (flags 8 bytes, offset, padding) with JSON and
 // a zero byte, as libtpms does.
 func (c *controlConn) getInfo(body []byte) []byte {
-	text := append(c.Machine.info().json(binary.BigEndian.Uint64(body)), 0)
+	info, err := c.Machine.info()
+	if err != nil {
+		c.Machine.log("get info: %v", err)
+		return words(result(err), 0, 0)
+	}
+	text := append(info.json(binary.BigEndian.Uint64(body)), 0)
 	offset := binary.BigEndian.Uint32(body[8:])
 	if uint64(offset) > uint64(len(text)) {
 		return words(resBadParameter, 0, 0)

@@ -23,21 +23,40 @@ const (
 	infoFeatures      = 1 << 2
 )
 
+// infoJSON has the members in the order that clients which compare text expect.
+type infoJSON struct {
+	Specification *infoSpec  `json:"TPMSpecification,omitempty"`
+	Attributes    *infoAttr  `json:"TPMAttributes,omitempty"`
+	Features      *infoSizes `json:"TPMFeatures,omitempty"`
+}
+
+type infoSpec struct {
+	Family   string `json:"family"`
+	Level    uint32 `json:"level"`
+	Revision uint32 `json:"revision"`
+}
+
+type infoAttr struct {
+	Manufacturer string `json:"manufacturer"`
+	Version      string `json:"version"`
+	Model        string `json:"model"`
+}
+
+type infoSizes struct {
+	RSAKeySizes []uint16 `json:"RSAKeySizes"`
+}
+
 func (i Info) json(flags uint64) []byte {
-	out := map[string]any{}
+	var out infoJSON
 	if flags&infoSpecification != 0 {
-		out["TPMSpecification"] = map[string]any{"family": "2.0", "level": i.Level, "revision": i.Revision}
+		out.Specification = &infoSpec{"2.0", i.Level, i.Revision}
 	}
 	if flags&infoAttributes != 0 {
 		m := []byte((i.Manufacturer + "\x00\x00\x00\x00")[:4])
-		out["TPMAttributes"] = map[string]any{
-			"manufacturer": fmt.Sprintf("id:%08X", binary.BigEndian.Uint32(m)),
-			"version":      fmt.Sprintf("id:%08X", i.Firmware),
-			"model":        i.Model,
-		}
+		out.Attributes = &infoAttr{fmt.Sprintf("id:%08X", binary.BigEndian.Uint32(m)), fmt.Sprintf("id:%08X", i.Firmware), i.Model}
 	}
 	if flags&infoFeatures != 0 {
-		out["TPMFeatures"] = map[string]any{"RSAKeySizes": i.RSAKeySizes}
+		out.Features = &infoSizes{i.RSAKeySizes}
 	}
 	b, err := json.Marshal(out)
 	if err != nil {
@@ -54,14 +73,29 @@ const (
 	ptFirmware1    = 0x10B
 )
 
-// info asks the TPM for its properties; without power it knows the model only.
-func (m *Machine) info() Info {
+// discard is the store of a device that nobody uses afterwards.
+type discard struct{}
+
+func (discard) Save([]byte) error { return nil }
+
+// info tells of the TPM, which may be without power. It asks a copy of it that
+// has power for as long, so that the guest's TPM runs no command that the guest
+// did not send.
+func (m *Machine) info() (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.tpm == nil {
-		return Info{Model: "stubtpm"}
+	permanent, err := m.files.Load(BlobPermanent)
+	if err != nil {
+		return Info{}, err
 	}
-	return readInfo(m.tpm)
+	t, err := m.open(discard{}, permanent, nil)
+	if err != nil {
+		return Info{}, err
+	}
+	if rc := startup(t, ccStartup, suClear); rc != 0 {
+		return Info{}, fmt.Errorf("TPM2_Startup answered 0x%X", rc)
+	}
+	return readInfo(t), nil
 }
 
 func readInfo(t TPM) Info {
@@ -74,8 +108,7 @@ func readInfo(t TPM) Info {
 	}
 }
 
-// fixedProperties is TPM2_GetCapability(TPM_CAP_TPM_PROPERTIES, PT_FIXED). A
-// device before TPM2_Startup may refuse; then the map is empty.
+// fixedProperties is TPM2_GetCapability(TPM_CAP_TPM_PROPERTIES, PT_FIXED).
 func fixedProperties(t TPM) map[uint32]uint32 {
 	cmd := words(0x80010000, 0x00160000, 0x017A0000, 0x00060000, 0x01000000, 0x00400000)[:22]
 	rsp := t.Execute(0, cmd)

@@ -40,6 +40,12 @@ type Snapshotter interface {
 	Volatile() ([]byte, error)
 }
 
+// A Sizer is a TPM that can be told how long commands and responses may be, in
+// bytes (TPM_PT_MAX_COMMAND_SIZE, TPM_PT_MAX_RESPONSE_SIZE).
+type Sizer interface {
+	SetBufferSize(n uint32)
+}
+
 // An Open makes a device, powered on and waiting for TPM2_Startup, that saves
 // to store. Without permanent state it manufactures; with volatile state it
 // resumes as if it had never stopped.
@@ -72,6 +78,7 @@ const (
 	ccCreate        = 0x153
 	ccCreateLoaded  = 0x191
 
+	rcInitialize  = 0x100
 	rcFailure     = 0x101
 	rcCommandSize = 0x142
 
@@ -109,6 +116,7 @@ type Machine struct {
 	stored      bool // the volatile state's file is the state of this moment
 	bufferSize  uint32
 	loaded      map[BlobType][]byte // set by SetBlob, used at the next power on
+	complained  uint32              // response code of the last complaint about commands that came too early
 }
 
 // A Logger prints one line for each call. It is never given secrets or the
@@ -151,16 +159,32 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tpm == nil {
+		m.complain(rcFailure, "a command came while the TPM is powered off: CMD_INIT has to be sent first")
 		return errorResponse(rcFailure)
 	}
 	m.procs.begin(cmd)
 	rsp := m.tpm.Execute(locality, cmd)
 	m.procs.end()
 	m.orderly, m.stored = false, false
-	if len(cmd) >= headerSize && len(rsp) >= headerSize && binary.BigEndian.Uint32(rsp[6:]) == 0 {
+	if len(cmd) < headerSize || len(rsp) < headerSize {
+		return rsp
+	}
+	switch binary.BigEndian.Uint32(rsp[6:]) {
+	case 0:
 		m.orderly = binary.BigEndian.Uint32(cmd[6:]) == ccShutdown
+		m.complained = 0
+	case rcInitialize:
+		m.complain(rcInitialize, "command 0x%X is out of order: TPM2_Startup has to be sent first, and once", binary.BigEndian.Uint32(cmd[6:]))
 	}
 	return rsp
+}
+
+// complain logs why a command is answered with rc, once in a row.
+func (m *Machine) complain(rc uint32, format string, args ...any) {
+	if m.complained != rc {
+		m.log(format, args...)
+	}
+	m.complained = rc
 }
 
 // errorResponse is a response that has only a header.

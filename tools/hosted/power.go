@@ -54,6 +54,9 @@ func (m *Machine) powerOn(deleteVolatile bool) error {
 		}
 	}
 	clear(m.loaded)
+	if s, ok := tpm.(Sizer); ok {
+		s.SetBufferSize(m.bufferSize)
+	}
 	m.tpm = tpm
 	m.running.Store(&tpm)
 	m.orderly = !resumed // before TPM2_Startup there is nothing to shut down
@@ -68,7 +71,7 @@ func (m *Machine) openTPM(permanent []byte) (tpm TPM, resumed bool, err error) {
 		if permanent == nil {
 			return nil, false, errors.New("volatile state without a permanent state")
 		}
-		tpm, err = m.open(m.files, permanent, volatile)
+		tpm, err = m.resume(permanent, volatile)
 		return tpm, err == nil, err
 	}
 	volatile, unusable := m.files.Load(BlobVolatile)
@@ -78,7 +81,7 @@ func (m *Machine) openTPM(permanent []byte) (tpm TPM, resumed bool, err error) {
 	if unusable == nil && volatile != nil {
 		if permanent == nil {
 			unusable = errors.New("there is no permanent state")
-		} else if tpm, unusable = m.open(m.files, permanent, volatile); unusable == nil {
+		} else if tpm, unusable = m.resume(permanent, volatile); unusable == nil {
 			return tpm, true, nil
 		}
 	}
@@ -97,35 +100,35 @@ func (m *Machine) openTPM(permanent []byte) (tpm TPM, resumed bool, err error) {
 
 // Start is PowerOn at the start of the process, with the TPM2_Startup that the
 // options ask for. A TPM that resumed has had its TPM2_Startup.
-func (m *Machine) Start(deleteVolatile bool, startup Startup) error {
+func (m *Machine) Start(deleteVolatile bool, send Startup) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.powerOn(deleteVolatile); err != nil {
 		return err
 	}
-	if startup == StartupNone || !m.orderly {
+	if send == StartupNone || !m.orderly {
 		return nil
 	}
 	su := uint16(suClear)
-	if startup == StartupState {
+	if send == StartupState {
 		su = suState
 	}
-	if rc := m.short(ccStartup, su); rc != 0 {
+	if rc := startup(m.tpm, ccStartup, su); rc != 0 {
 		return fmt.Errorf("TPM2_Startup(%d) answered 0x%X", su, rc)
 	}
 	m.orderly = false
 	return nil
 }
 
-// short runs a command whose only parameter is a startup type and returns the
-// response code.
-func (m *Machine) short(code uint32, su uint16) uint32 {
+// startup runs a command whose only parameter is a startup type, TPM2_Startup
+// or TPM2_Shutdown, and returns the response code.
+func startup(t TPM, code uint32, su uint16) uint32 {
 	cmd := make([]byte, 0, headerSize+2)
 	cmd = binary.BigEndian.AppendUint16(cmd, tagNoSessions)
 	cmd = binary.BigEndian.AppendUint32(cmd, headerSize+2)
 	cmd = binary.BigEndian.AppendUint32(cmd, code)
 	cmd = binary.BigEndian.AppendUint16(cmd, su)
-	rsp := m.tpm.Execute(0, cmd)
+	rsp := t.Execute(0, cmd)
 	if len(rsp) < headerSize {
 		return rcFailure
 	}
@@ -151,8 +154,8 @@ func (m *Machine) powerOff() {
 		return
 	}
 	if !m.orderly && !m.stored {
-		if rc := m.short(ccShutdown, suState); rc != 0 {
-			rc = m.short(ccShutdown, suClear)
+		if rc := startup(m.tpm, ccShutdown, suState); rc != 0 {
+			rc = startup(m.tpm, ccShutdown, suClear)
 			if rc != 0 {
 				m.log("TPM2_Shutdown answered 0x%X", rc)
 			}

@@ -126,6 +126,9 @@ func (o *Options) become() error {
 	return nil
 }
 
+// elsewhere reports whether the log is not standard error.
+func (l LogOption) elsewhere() bool { return l.File != "" || l.FD >= 0 }
+
 // open returns the logger of the option.
 func (l LogOption) open(stderr io.Writer) (Logger, error) {
 	w := stderr

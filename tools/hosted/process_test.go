@@ -194,7 +194,7 @@ func TestQuestions(t *testing.T) {
 		"--tpm2 --print-capabilities": `"tpm-send-command-header"`,
 		"--version":                   "TPM emulator version",
 		"--help":                      "--tpmstate",
-		"--tpm2 --tpmstate dir=/nonexistent --print-states": `"states":[]`,
+		"--tpm2 --tpmstate dir=/nonexistent --print-states": `"states": []`,
 	} {
 		var out bytes.Buffer
 		if err := RunSocket(strings.Fields(args), nil, "1", &out, &out); err != nil || !strings.Contains(out.String(), want) {

@@ -2,7 +2,6 @@ package hosted
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -26,7 +26,7 @@ func RunSocket(args []string, open Factory, version string, stdout, stderr io.Wr
 		_, err := io.WriteString(stdout, socketHelp)
 		return err
 	case o.Version:
-		_, err := fmt.Fprintf(stdout, "TPM emulator version %s (stubtpm)\n", version)
+		_, err := fmt.Fprintf(stdout, "TPM emulator version %s, stubtpm %s\n", swtpmVersion, version)
 		return err
 	case o.PrintCapabilities:
 		return printCapabilities(stdout, version)
@@ -34,18 +34,37 @@ func RunSocket(args []string, open Factory, version string, stdout, stderr io.Wr
 		return printStates(o, stdout)
 	}
 	if err := o.check(); err != nil {
-		return err
+		return o.logged(stderr, err)
 	}
 	if o.Daemon && os.Getenv(readyFD) == "" {
 		return daemonize(o)
 	}
 	if err := o.become(); err != nil {
-		return err
+		return o.logged(stderr, err)
 	}
 	log, err := o.Log.open(stderr)
 	if err != nil {
 		return err
 	}
+	err = runSocket(o, open, log)
+	if err != nil && o.Log.elsewhere() {
+		log("%v", err)
+	}
+	return err
+}
+
+// logged writes an error to the log as well, where that is not standard error:
+// libvirt, for one, shows nothing but the last line of the log. It returns err.
+func (o *Options) logged(stderr io.Writer, err error) error {
+	if o.Log.elsewhere() {
+		if log, e := o.Log.open(stderr); e == nil {
+			log("%v", err)
+		}
+	}
+	return err
+}
+
+func runSocket(o *Options, open Factory, log Logger) error {
 	device, err := open(log, o.Profile)
 	if err != nil {
 		return fmt.Errorf("--profile: %w", err)
@@ -237,16 +256,20 @@ func (o *Options) writePID() error {
 	return nil
 }
 
+// swtpmVersion is the version of swtpm whose options and channels these are.
+const swtpmVersion = "0.7.1"
+
 // printCapabilities prints what libvirt and others ask for. They look at the
-// type, which is therefore swtpm's.
+// type, which is therefore swtpm's, and some compare the text, white space
+// included. rsa-keysize-4096 is left out because swtpm_setup 0.7.1 would ask
+// for an endorsement key of that size, and has no template for it.
 func printCapabilities(w io.Writer, version string) error {
-	return json.NewEncoder(w).Encode(map[string]any{
-		"type": "swtpm",
-		"features": []string{"tpm-2.0", "tpm-send-command-header", "flags-opt-startup", "cmdarg-seccomp",
-			"cmdarg-key-fd", "cmdarg-pwd-fd", "cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir",
-			"rsa-keysize-2048", "rsa-keysize-3072", "rsa-keysize-4096"},
-		"version": "0.7.1", "implementation": "stubtpm", "implementation-version": version,
-	})
+	features := []string{"tpm-2.0", "tpm-send-command-header", "flags-opt-startup", "cmdarg-seccomp",
+		"cmdarg-key-fd", "cmdarg-pwd-fd", "cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir",
+		"rsa-keysize-2048", "rsa-keysize-3072"}
+	_, err := fmt.Fprintf(w, `{ "type": "swtpm", "features": [ "%s" ], "version": %q, "implementation": "stubtpm", "implementation-version": %q }`+"\n",
+		strings.Join(features, `", "`), swtpmVersion, version)
+	return err
 }
 
 // printStates lists the stored parts of the state.
@@ -259,17 +282,19 @@ func printStates(o *Options, w io.Writer) error {
 		return err
 	}
 	s := &StateDir{dir: o.StateDir, opt: StateOptions{Key: key}}
-	type state struct {
-		Name string `json:"name"`
-		Size int    `json:"size"`
-	}
-	states := []state{}
+	var states []string
 	for _, t := range []BlobType{BlobPermanent, BlobVolatile} {
 		if n, ok := s.Size(t); ok {
-			states = append(states, state{map[BlobType]string{BlobPermanent: "permall", BlobVolatile: "volatile"}[t], n})
+			name := map[BlobType]string{BlobPermanent: "permall", BlobVolatile: "volatile"}[t]
+			states = append(states, fmt.Sprintf(`{"name": %q, "size": %d}`, name, n))
 		}
 	}
-	return json.NewEncoder(w).Encode(map[string]any{"type": "swtpm", "states": states})
+	list := "[]"
+	if len(states) > 0 {
+		list = "[ " + strings.Join(states, ", ") + " ]"
+	}
+	_, err = fmt.Fprintf(w, `{ "type": "swtpm", "states": %s }`+"\n", list)
+	return err
 }
 
 const socketHelp = `Usage: stubtpm socket [options]
