@@ -80,11 +80,11 @@ func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
 		a.includeAuth = p.authNeeded
 		return d.checkHMAC(c, i)
 	}
+	if d.policyRequired(h, role) {
+		return tcg.TPMRCAuthType
+	}
 	if !d.authValueAvailable(c, h, role) {
 		return tcg.TPMRCAuthUnavailable
-	}
-	if role == tcg.RoleDup {
-		return tcg.TPMRCAuthType
 	}
 	if a.s == nil {
 		return d.checkPassword(a)
@@ -138,6 +138,20 @@ func (d *Device) isBoundTo(s *session, h tcg.TPMHandle) bool {
 	}
 	name, rc := d.entityName(h)
 	return rc == tcg.TPMRCSuccess && equal(name, s.bindName) && equal(d.entityAuth(h), s.bindAuth)
+}
+
+// policyRequired reports whether only a policy authorizes h in this role (Part 3,
+// 5.6, items 4 and 5). Of an object only the public part of which is loaded,
+// nothing does.
+func (d *Device) policyRequired(h tcg.TPMHandle, role tcg.Role) bool {
+	o := d.objectOrNil(h)
+	switch {
+	case role == tcg.RoleUser || o != nil && o.publicOnly:
+		return false
+	case role == tcg.RoleAdmin && o != nil:
+		return o.has(tcg.TPMAObjectAdminWithPolicy)
+	}
+	return true // DUP role, or an NV index
 }
 
 // authValueAvailable reports whether h may be authorized by its

@@ -81,7 +81,7 @@ func checkNVPublic(by tcg.TPMHandle, p *tcg.TPMSNVPublic) tcg.TPMRC {
 	size := int(p.DataSize)
 	switch a.NT() {
 	case tcg.TPMNTOrdinary:
-		if size > maxNVIndex || has(tcg.TPMANVWriteAll) && size > maxNVBuffer {
+		if has(tcg.TPMANVWriteAll) && size > maxNVBuffer { // else the profile's limit, which unmarshalling checks
 			return tcg.TPMRCSize
 		}
 	case tcg.TPMNTCounter, tcg.TPMNTBits:

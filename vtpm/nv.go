@@ -43,12 +43,10 @@ func (x *nvIndex) setAttributes(a tcg.TPMANV) {
 }
 
 // Limits on NV memory. maxNVBuffer is how much one command moves
-// (TPM_PT_NV_BUFFER_MAX), maxNVIndex the largest index (TPM_PT_NV_INDEX_MAX),
-// maxNVBytes all indices and persistent objects together: what guests find in
-// other virtual TPMs.
+// (TPM_PT_NV_BUFFER_MAX), maxNVBytes all indices and persistent objects together:
+// what guests find in other virtual TPMs. The profile has the largest index.
 const (
 	maxNVBuffer = 1024
-	maxNVIndex  = 2048
 	maxNVBytes  = 128 << 10
 )
 

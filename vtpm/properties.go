@@ -78,7 +78,7 @@ func (d *Device) fixedProperties() []property {
 		{tcg.TPMPTPCRSelectMin, numPCR / 8},
 		{tcg.TPMPTContextGapMax, contextGap},
 		{tcg.TPMPTNVCountersMax, 0},
-		{tcg.TPMPTNVIndexMax, maxNVIndex},
+		{tcg.TPMPTNVIndexMax, uint32(d.profile.NVIndexSize())},
 		{tcg.TPMPTMemory, uint32(tcg.TPMAMemorySharedNV | tcg.TPMAMemoryObjectCopiedToRAM)},
 		{tcg.TPMPTClockUpdate, clockSaveInterval},
 		{tcg.TPMPTContextHash, uint32(contextHash)},

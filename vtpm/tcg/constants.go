@@ -112,11 +112,11 @@ const (
 // Sizes in bytes that bound what a TPM2B carries. Part 2 leaves them to the
 // implementation (Part 4, TpmProfile.h).
 const (
-	MaxDigestSize      = 64   // largest digest: SHA-512, SHA3-512
-	MaxDigestBuffer    = 1024 // MAX_DIGEST_BUFFER, in TPM2B_MAX_BUFFER
-	MaxNVBufferSize    = 1024 // MAX_NV_BUFFER_SIZE, in TPM2B_MAX_NV_BUFFER
-	MaxNVIndexSize     = 2048 // MAX_NV_INDEX_SIZE
-	MaxSymData         = 128  // MAX_SYM_DATA
+	MaxDigestSize      = 64    // largest digest: SHA-512, SHA3-512
+	MaxDigestBuffer    = 1024  // MAX_DIGEST_BUFFER, in TPM2B_MAX_BUFFER
+	MaxNVBufferSize    = 1024  // MAX_NV_BUFFER_SIZE, in TPM2B_MAX_NV_BUFFER
+	MaxNVIndexSize     = 16384 // of any profile, see Profile.NVIndexSize
+	MaxSymData         = 128   // MAX_SYM_DATA
 	MaxSymKeyBytes     = 32
 	MaxSymBlockSize    = 16
 	MaxRSAKeyBytes     = 512 // MAX_RSA_KEY_BYTES: 4096 bits

@@ -24,7 +24,7 @@ func (p *TPMSNVPublic) unmarshal(r *Reader, t HandleType) {
 
 func (r *Reader) nvDataSize() uint16 {
 	n := r.Uint16()
-	if n > MaxNVIndexSize {
+	if int(n) > r.Profile.NVIndexSize() {
 		r.Fail(TPMRCSize)
 	}
 	return n

@@ -2,8 +2,8 @@ package tcg
 
 import "errors"
 
-// A Profile says what a TPM offers: algorithms, curves, key sizes, PCR banks
-// and commands. It is chosen at manufacture and stored with the TPM. It is a
+// A Profile says what a TPM offers: algorithms, curves, key sizes, PCR banks,
+// commands, and how large an NV index may be. It is chosen at manufacture and stored with the TPM. It is a
 // plain value and may be copied and compared. A nil *Profile offers everything
 // that this package knows.
 type Profile struct {
@@ -16,7 +16,12 @@ type Profile struct {
 	sm4      uint8
 	tdes     uint8
 	banks    [HashCount]TPMAlgID
+	nvIndex  uint16 // bytes, if more than defaultNVIndexSize; else 0
 }
+
+// defaultNVIndexSize is the size in bytes of the largest NV index where a
+// profile does not say more: what guests find in other virtual TPMs.
+const defaultNVIndexSize = 2048
 
 // Key sizes in bits that a Profile can offer.
 var (
@@ -237,16 +242,47 @@ func (p *Profile) SetPCRBanks(banks ...TPMAlgID) {
 	copy(p.banks[:], banks)
 }
 
-// profileVersion is the version of a Profile's stored form: a byte of version,
-// the bit sets in the order of the fields, then the banks.
-const profileVersion = 1
+// NVIndexSize returns the size in bytes of the largest NV index
+// (TPM_PT_NV_INDEX_MAX).
+func (p *Profile) NVIndexSize() int {
+	switch {
+	case p == nil:
+		return MaxNVIndexSize
+	case p.nvIndex == 0:
+		return defaultNVIndexSize
+	}
+	return int(p.nvIndex)
+}
+
+// SetNVIndexSize sets the size in bytes of the largest NV index: 2048 to
+// MaxNVIndexSize. It does nothing for another.
+func (p *Profile) SetNVIndexSize(n int) {
+	if n < defaultNVIndexSize || n > MaxNVIndexSize {
+		return
+	}
+	if p.nvIndex = uint16(n); n == defaultNVIndexSize {
+		p.nvIndex = 0
+	}
+}
+
+// The version of a Profile's stored form: a byte of version, the bit sets in the
+// order of the fields, then the banks. Version 2 has the size of NV indices
+// besides, and is written only for a size that version 1 cannot say.
+const (
+	profileVersion1 = 1
+	profileVersion2 = 2
+)
 
 // errProfile is returned for a stored Profile that is not understood.
 var errProfile = errors.New("tcg: stored profile is of unknown version or not well formed")
 
 // Marshal appends the stored form of p.
 func (p *Profile) Marshal(w *Writer) {
-	w.Uint8(profileVersion)
+	version := uint8(profileVersion1)
+	if p.nvIndex != 0 {
+		version = profileVersion2
+	}
+	w.Uint8(version)
 	for _, v := range p.algs {
 		w.Uint64(v)
 	}
@@ -262,13 +298,17 @@ func (p *Profile) Marshal(w *Writer) {
 	for _, v := range p.banks {
 		w.Uint16(uint16(v))
 	}
+	if version == profileVersion2 {
+		w.Uint16(p.nvIndex)
+	}
 }
 
 // Unmarshal reads the stored form of a Profile. Anything that Marshal would
 // not write, such as an algorithm that this package does not know, is an
 // error: a TPM must not come up with less than it was made with.
 func (p *Profile) Unmarshal(r *Reader) error {
-	if v := r.Uint8(); v != profileVersion {
+	version := r.Uint8()
+	if version != profileVersion1 && version != profileVersion2 {
 		r.Fail(TPMRCValue)
 		return errProfile
 	}
@@ -287,6 +327,11 @@ func (p *Profile) Unmarshal(r *Reader) error {
 	}
 	for i := range q.banks {
 		q.banks[i] = TPMAlgID(r.Uint16())
+	}
+	if version == profileVersion2 {
+		if q.nvIndex = r.Uint16(); q.nvIndex == 0 {
+			r.Fail(TPMRCValue)
+		}
 	}
 	if r.Err() != TPMRCSuccess || !q.valid() {
 		r.Fail(TPMRCValue)
@@ -321,6 +366,9 @@ func (p *Profile) valid() bool {
 		case ended || b.DigestSize() == 0 || !p.HasAlg(b):
 			return false
 		}
+	}
+	if p.nvIndex != 0 && (p.nvIndex <= defaultNVIndexSize || p.nvIndex > MaxNVIndexSize) {
+		return false
 	}
 	return p.rsa < 16 && p.aes < 8 && p.camellia < 8 && p.sm4 < 2 && p.tdes < 4
 }

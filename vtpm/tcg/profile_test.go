@@ -87,8 +87,52 @@ func TestProfileStored(t *testing.T) {
 	}
 }
 
+// TestProfileNVIndexSize: a larger NV index is in a second version of the stored
+// form; without it the form is the first, which earlier programs read.
+func TestProfileNVIndexSize(t *testing.T) {
+	t.Parallel()
+	p := DefaultProfile()
+	plain := Marshal(p)
+	for _, n := range []int{-1, 0, defaultNVIndexSize - 1, defaultNVIndexSize, MaxNVIndexSize + 1} {
+		p.SetNVIndexSize(n)
+		if p.NVIndexSize() != defaultNVIndexSize || !bytes.Equal(Marshal(p), plain) {
+			t.Errorf("%d: indices of %d bytes", n, p.NVIndexSize())
+		}
+	}
+	p.SetNVIndexSize(4096)
+	wire := Marshal(p)
+	var q Profile
+	r := NewReader(wire, nil)
+	if err := q.Unmarshal(&r); err != nil || r.Len() != 0 || q != *p || q.NVIndexSize() != 4096 {
+		t.Fatalf("%v, indices of %d bytes", err, q.NVIndexSize())
+	}
+	for _, n := range []uint16{0, 1, defaultNVIndexSize, MaxNVIndexSize + 1, 0xFFFF} {
+		bad := bytes.Clone(wire)
+		bad[len(bad)-2], bad[len(bad)-1] = byte(n>>8), byte(n)
+		r := NewReader(bad, nil)
+		if q.Unmarshal(&r) == nil {
+			t.Errorf("stored with %d: accepted", n)
+		}
+	}
+	text, err := p.AppendText(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := ParseProfile(text); err != nil || *again != *p {
+		t.Errorf("its text is read as another: %v", err)
+	}
+	for _, words := range []string{"2047", "16385", "04096", "4096, 2048", "-4096", "much"} {
+		if _, err := ParseProfile([]byte("base = pc-client\nnv-index = " + words)); err == nil {
+			t.Errorf("nv-index = %s: accepted", words)
+		}
+	}
+}
+
 func FuzzProfile(f *testing.F) {
 	f.Add(Marshal(DefaultProfile()))
+	large := DefaultProfile()
+	large.SetNVIndexSize(4096)
+	f.Add(Marshal(large))
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		var p Profile
 		r := NewReader(wire, nil)

@@ -23,6 +23,7 @@ const MaxProfileText = 16 << 10
 //	            key sizes in bits
 //	banks       the PCR banks in the order of their report: replaces the base's
 //	commands    names as in Part 3, TPM2_ before them or not; all is all of them
+//	nv-index    the size in bytes of the largest NV index, 2048 to 16384
 //
 // What it does not know, or is there twice, is an error that tells the line.
 // The profile is checked by Check.
@@ -72,8 +73,11 @@ func (p *profileParser) line(line string) error {
 		return p.base(words)
 	}
 	p.seen[key] = true
-	if key == "banks" {
+	switch key {
+	case "banks":
 		return p.setBanks(words)
+	case "nv-index":
+		return p.setNVIndex(words)
 	}
 	set, ok := map[string]func(string, bool) error{
 		"algorithms": p.setAlg,
@@ -193,6 +197,15 @@ func (p *profileParser) setBanks(words []string) error {
 	return nil
 }
 
+func (p *profileParser) setNVIndex(words []string) error {
+	n, err := strconv.ParseUint(words[0], 10, 16)
+	if err != nil || len(words) != 1 || strconv.FormatUint(n, 10) != words[0] || n < defaultNVIndexSize || n > MaxNVIndexSize {
+		return fmt.Errorf("nv-index: not one size of %d to %d bytes", defaultNVIndexSize, MaxNVIndexSize)
+	}
+	p.SetNVIndexSize(int(n))
+	return nil
+}
+
 // AppendText appends the text form of p, without a base: ParseProfile makes
 // the same profile of it. What no word names is left out.
 func (p *Profile) AppendText(b []byte) ([]byte, error) {
@@ -237,5 +250,8 @@ func (p *Profile) AppendText(b []byte) ([]byte, error) {
 	}
 	line("banks", banks)
 	line("commands", commands)
+	if p.nvIndex != 0 {
+		line("nv-index", []string{strconv.Itoa(int(p.nvIndex))})
+	}
 	return b, nil
 }
