@@ -318,6 +318,8 @@ func (d *Device) listPCRProperties(l *capList) {
 	}
 }
 
+// listPolicies lists the policy of each permanent handle with an authorization:
+// TPM_ALG_NULL and no digest where none is set.
 func (d *Device) listPolicies(l *capList) {
 	l.begin(4 + 2 + tcg.MaxDigestSize)
 	hs := []tcg.TPMHandle{tcg.TPMRHOwner, tcg.TPMRHLockout, tcg.TPMRHEndorsement, tcg.TPMRHPlatform}
@@ -325,7 +327,7 @@ func (d *Device) listPolicies(l *capList) {
 		hs = append(hs, tcg.TPMRHACT0+i)
 	}
 	for _, h := range hs {
-		if p := d.entityPolicy(h); p.hash != tcg.TPMAlgNull && l.want(uint32(h)) {
+		if p := d.entityPolicy(h); l.want(uint32(h)) {
 			l.w.Uint32(uint32(h))
 			l.w.Uint16(uint16(p.hash))
 			l.w.Bytes(p.digest)

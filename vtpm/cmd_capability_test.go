@@ -49,7 +49,6 @@ func TestCapabilityRanges(t *testing.T) {
 		{tcg.TPMCapHandles, uint32(tcg.TPMHTAC) << 24},
 		{tcg.TPMCapPubKeys, 0},
 		{tcg.TPMCapSPDMSessionInfo, 0},
-		{tcg.TPMCapAuthPolicies, uint32(tcg.TPMRHOwner)},
 	} {
 		more, n, r := x.capability(tcg.TPMRCSuccess, c.capability, c.property, 100)
 		if more || n != 0 || r.Len() != 0 {
@@ -77,5 +76,29 @@ func TestCapabilityRanges(t *testing.T) {
 			w.Uint32(uint32(tcg.TPMCapPubKeys))
 			w.Uint32(0)
 		})
+	}
+}
+
+// A capability of policies has each permanent handle with an authorization;
+// properties end with their group (Part 3, 30.2.1).
+func TestCapabilityGroups(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	_, n, r := x.capability(tcg.TPMRCSuccess, tcg.TPMCapAuthPolicies, uint32(tcg.TPMRHOwner), 100)
+	if n != 4+numACT {
+		t.Errorf("%d policies", n)
+	}
+	if h, alg := r.Uint32(), r.Uint16(); h != uint32(tcg.TPMRHOwner) || alg != uint16(tcg.TPMAlgNull) {
+		t.Errorf("first policy: handle %#x, algorithm %#x", h, alg)
+	}
+	for _, from := range []uint32{0x100, 0x110, 0x1FF, 0x200, 0x214} {
+		_, n, r := x.capability(tcg.TPMRCSuccess, tcg.TPMCapTPMProperties, from, 0xFFFF)
+		for range n {
+			if tag := r.Uint32(); tag>>8 != from>>8 {
+				t.Errorf("from %#x: property %#x", from, tag)
+			}
+			r.Uint32()
+		}
 	}
 }

@@ -18,7 +18,7 @@ type dictionaryAttack struct {
 }
 
 // Values at manufacture and after TPM2_Clear: as many tries as PC Client TPMs
-// allow, and an hour each to recover.
+// allow, two hours to recover one, and a day to recover lockoutAuth.
 const (
 	defaultMaxTries        = 32
 	defaultRecoveryTime    = 7200

@@ -33,25 +33,27 @@ func vendorWord(i int) uint32 {
 	return w
 }
 
-// listProperties lists the TPM_PT that lie in the group of the property asked
-// for and after it.
+// listProperties lists the TPM_PT from the one asked for to the end of its group
+// of 256 values (Part 3, 30.2.1).
 func (d *Device) listProperties(l *capList) {
 	l.begin(8)
-	list := func(group []property) {
-		for _, p := range group {
-			if l.want(uint32(p.tag)) {
-				l.w.Uint32(uint32(p.tag))
-				l.w.Uint32(p.value)
-			}
+	var group []property
+	switch l.from / ptGroup {
+	case uint32(tcg.TPMPTFamilyIndicator) / ptGroup:
+		group = d.fixedProperties()
+	case uint32(tcg.TPMPTPermanent) / ptGroup:
+		group = d.variableProperties()
+	}
+	for _, p := range group {
+		if l.want(uint32(p.tag)) {
+			l.w.Uint32(uint32(p.tag))
+			l.w.Uint32(p.value)
 		}
 	}
-	if l.from < uint32(tcg.TPMPTPermanent) { // the first of the other group
-		list(d.fixedProperties())
-	}
-	if !l.more {
-		list(d.variableProperties())
-	}
 }
+
+// ptGroup is how many properties a group has (Part 2, 6.13, PT_GROUP).
+const ptGroup = 0x100
 
 func (d *Device) fixedProperties() []property {
 	commands := d.commandCount()
