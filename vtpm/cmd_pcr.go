@@ -116,6 +116,5 @@ func (d *Device) pcrResetCommand(c *call) error {
 		return tcg.TPMRCLocality
 	}
 	d.pcrSet(n, 0)
-	d.pcrChanged(n)
 	return nil
 }

@@ -99,12 +99,15 @@ func (d *Device) pcrChanged(n int) {
 	}
 }
 
-// pcrSet sets PCR n of every bank to all zeros or all ones.
+// pcrSet sets PCR n of every bank to all zeros or all ones. That counts as a
+// change, so that a policy session that saw the old value cannot be used with
+// the new one (Part 1, 16.7.7.6).
 func (d *Device) pcrSet(n int, fill byte) {
 	for i := range d.vol.pcrs.banks {
 		b := &d.vol.pcrs.banks[i]
 		copy(b.value(n), bytes.Repeat([]byte{fill}, b.size))
 	}
+	d.pcrChanged(n)
 }
 
 // pcrAllocate makes the banks that the permanent state says, all PCRs zero.
@@ -130,6 +133,7 @@ func (d *Device) pcrStartup(resume bool) {
 	}
 	for n := range numPCR {
 		switch {
+		case resume && pcrSaved(n): // pcrRestore sets it
 		case n == 0 && d.vol.hcrtm: // _TPM_Hash_Start to _TPM_Hash_End set it
 		case pcrIsDRTM(n):
 			d.pcrSet(n, 0xFF)
@@ -137,14 +141,13 @@ func (d *Device) pcrStartup(resume bool) {
 			d.pcrSet(n, 0)
 		}
 	}
-	if !d.vol.hcrtm {
+	if resume {
+		d.pcrRestore(d.perm.savedPCR)
+	} else if !d.vol.hcrtm {
 		for i := range d.vol.pcrs.banks {
 			b := &d.vol.pcrs.banks[i]
 			b.value(0)[b.size-1] = d.vol.startupLocality
 		}
-	}
-	if resume {
-		d.pcrRestore(d.perm.savedPCR)
 	}
 }
 
