@@ -138,8 +138,8 @@ func (d *Device) auditCommand(c *call) {
 	d.reset.auditDigest = digest(alg, d.reset.auditDigest, c.cpHash(alg), c.rpHash(alg))
 }
 
-// audit extends the session's and the command audit's digest (Part 1,
-// "Audit"). It runs after parameter encryption: rpHash is over what is sent.
+// audit extends the audit session's digest and sets which session is exclusive
+// (Part 1, "Audit"); auditCommand extends the digest of command audit. It runs after parameter encryption: rpHash is over what is sent.
 func (d *Device) audit(c *call) {
 	a := c.auditSession()
 	if a == nil {

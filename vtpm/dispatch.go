@@ -158,7 +158,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	if d.clear.readOnly && d.readOnlyRefusesIndex(c) {
 		return nil, tcg.TPMRCReadOnly
 	}
-	d.markPolicies(c)
+	d.markNamed(c)
 	if hasSessions {
 		if rc := d.readSessions(c, &r); rc != tcg.TPMRCSuccess {
 			return nil, rc

@@ -36,7 +36,10 @@ func (d *Device) keepHouse() {
 // what it saved: the next Startup has to see a disorderly shutdown (Part 3, 9.4).
 // It returns what perm.shutdown was, for returnToShutdown.
 func (d *Device) leaveShutdown(c *call) (was uint16, err error) {
-	if !d.vol.shutdownDone || c.spec.Code == tcg.TPMCCShutdown || readsOnly(c.spec.Code) {
+	if d.vol.shutdownDone && c.spec.Code == tcg.TPMCCReadClock {
+		d.dirty = true // the next Startup must not set Clock back behind what is read
+	}
+	if !d.vol.shutdownDone || c.spec.Code == tcg.TPMCCShutdown || readsOnly(c.spec.Code) && !d.audits(c) {
 		return suNone, nil
 	}
 	was = d.perm.shutdown
@@ -45,6 +48,7 @@ func (d *Device) leaveShutdown(c *call) (was uint16, err error) {
 		return suNone, tcg.TPMRCNVUnavailable
 	}
 	d.mark()
+	d.markNamed(c)
 	return was, nil
 }
 

@@ -7,17 +7,23 @@ import (
 )
 
 // A checkpoint is what undo needs besides the permanent state as last saved:
-// all that a command changes before its save. PCRs and sequences are not in it;
-// what changes them has nothing to save, or saved it before (housekeeping).
+// all that a command changes before its save.
 type checkpoint struct {
 	clear stateClear
 	reset stateReset
 	vol   volatile
+	banks []pcrBank // of vol.pcrs, which are extended in place
 
 	// Policies of sessions that the command names.
 	policies [maxSessions]struct {
 		of  *policyState
 		was policyState
+	}
+
+	// Sequences that the command names, encoded: they are updated in place.
+	sequences [maxSessions]struct {
+		of  *sequence
+		was []byte
 	}
 
 	orderly      map[tcg.TPMHandle]orderlyData // of the state between two commands
@@ -35,8 +41,9 @@ func (d *Device) mark() {
 	b := &d.before
 	b.clear, b.reset, b.vol = d.clear, d.reset, d.vol
 	for i := range b.policies {
-		b.policies[i].of = nil
+		b.policies[i].of, b.sequences[i].of = nil, nil
 	}
+	b.banks = append(b.banks[:0], d.vol.pcrs.banks...)
 	if b.orderlyKnown {
 		return
 	}
@@ -49,14 +56,20 @@ func (d *Device) mark() {
 	}
 }
 
-// markPolicies adds the policies of the sessions that c names: its command, not
-// its session area, which changes them after the save only.
-func (d *Device) markPolicies(c *call) {
+// markNamed adds the policies and sequences that c's handles name: its command,
+// not its session area, which changes policies after the save only.
+func (d *Device) markNamed(c *call) {
 	for i, h := range c.handles {
 		if s := d.session(h); s != nil && s.policy != nil {
 			m := &d.before.policies[i]
 			m.of, m.was = s.policy, *s.policy
 			m.was.digest = bytes.Clone(s.policy.digest) // updated in place
+		}
+		if o := d.objectOrNil(h); o != nil && o.seq != nil {
+			m := &d.before.sequences[i]
+			w := tcg.Writer{B: m.was[:0]}
+			o.seq.encode(&w)
+			m.of, m.was = o.seq, w.B
 		}
 	}
 }
@@ -80,9 +93,14 @@ func (d *Device) undo() {
 		return // nothing ran yet
 	}
 	d.clear, d.reset, d.vol = b.clear, b.reset, b.vol
+	d.vol.pcrs.banks = append([]pcrBank(nil), b.banks...)
 	for i := range b.policies {
 		if m := &b.policies[i]; m.of != nil {
 			*m.of = m.was
+		}
+		if m := &b.sequences[i]; m.of != nil {
+			r := tcg.NewReader(m.was, d.profile)
+			*m.of = *decodeSequence(&r)
 		}
 	}
 	// Of orderly indices the saved state has what was there at its time.
