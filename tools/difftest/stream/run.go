@@ -124,6 +124,9 @@ type runner struct {
 
 	restarted bool
 	looked    error
+
+	generators []generator
+	total      int // of their weights
 }
 
 // reboots is how often there is a reboot.
@@ -156,14 +159,11 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	if err := x.run(x.startup(tcg.TPMSUClear)); err != nil {
 		return err
 	}
-	// Attempts enough that lockout is met but does not end everything.
-	h := x.hierarchy(tcg.TPMRHLockout)
-	c := &command{code: tcg.TPMCCDictionaryAttackParameters, handles: []*entity{h}, params: []bytesPair{lit(u32(60), u32(10000), u32(10000))}}
-	c.auths = []*auth{{handle: uint32(tcg.TPMRSPW), entity: h}}
-	if err := x.run(c); err != nil {
+	if err := x.run(x.attempts()); err != nil {
 		return err
 	}
 	x.recipes = x.newRecipes()
+	x.newGenerators()
 	for range 3 {
 		x.startRecipe(x.n(len(x.recipes)))
 	}
@@ -205,22 +205,33 @@ func (x *runner) next() *command {
 	if x.pool != nil && x.chance(0.45) {
 		return x.wild()
 	}
-	n := x.n(100)
-	for _, g := range []struct {
-		weight int
-		f      func() *command
-	}{
-		{5, x.createPrimary}, {7, x.createChild}, {5, x.load}, {5, func() *command { return x.loadExternal(x.ext) }},
-		{4, x.flush}, {2, x.flushSession}, {2, x.readPublic}, {2, x.unseal}, {1, x.changeAuth}, {2, x.evict}, {3, x.contextSave}, {2, x.contextLoad},
-		{1, x.testParms}, {1, x.makeCredential}, {3, x.sign}, {4, x.attest}, {3, x.symmetric}, {2, x.rsa}, {2, x.ecdh}, {3, x.hmac},
-		{2, x.hashStart}, {3, x.sequenceUpdate}, {2, x.sequenceComplete}, {2, x.hash}, {1, x.random}, {4, x.pcr}, {4, x.capability},
-		{5, x.session}, {6, x.policy}, {4, x.nvDefine}, {1, x.nvUndefine}, {7, x.nv}, {3, x.manage}, {1, x.unknown},
-	} {
+	n := x.n(x.total)
+	for _, g := range x.generators {
 		if n -= g.weight; n < 0 {
 			return g.f()
 		}
 	}
 	return nil
+}
+
+// A generator makes a command, or none.
+type generator struct {
+	weight int
+	f      func() *command
+}
+
+// newGenerators sets what next chooses from.
+func (x *runner) newGenerators() {
+	x.generators = []generator{
+		{5, x.createPrimary}, {7, x.createChild}, {5, x.load}, {5, func() *command { return x.loadExternal(x.ext) }},
+		{4, x.flush}, {2, x.flushSession}, {2, x.readPublic}, {2, x.unseal}, {1, x.changeAuth}, {2, x.evict}, {3, x.contextSave}, {2, x.contextLoad},
+		{1, x.testParms}, {1, x.makeCredential}, {3, x.sign}, {4, x.attest}, {3, x.symmetric}, {2, x.rsa}, {2, x.ecdh}, {3, x.hmac},
+		{2, x.hashStart}, {3, x.sequenceUpdate}, {2, x.sequenceComplete}, {2, x.hash}, {1, x.random}, {4, x.pcr}, {4, x.capability},
+		{5, x.session}, {6, x.policy}, {4, x.nvDefine}, {1, x.nvUndefine}, {7, x.nv}, {3, x.manage}, {1, x.unknown},
+	}
+	for _, g := range x.generators {
+		x.total += g.weight
+	}
 }
 
 // send runs a command on one side. TPM_RC_RETRY is an answer that a TPM may
@@ -378,7 +389,16 @@ func (x *runner) sync() error {
 			e.auth = nil
 		}
 	}
-	return nil
+	return x.run(x.attempts())
+}
+
+// attempts allows so many tries that lockout is met but does not end everything. What
+// TPM2_Clear sets instead is each TPM's choice.
+func (x *runner) attempts() *command {
+	h := x.hierarchy(tcg.TPMRHLockout)
+	c := &command{code: tcg.TPMCCDictionaryAttackParameters, handles: []*entity{h}, params: []bytesPair{lit(u32(60), u32(10000), u32(10000))}}
+	c.auths = []*auth{{handle: uint32(tcg.TPMRSPW), password: h.auth, entity: h}}
+	return c
 }
 
 // reboot is a shutdown or none, _TPM_Init and a startup.
