@@ -149,7 +149,7 @@ func (w *world) loadBlob(b *blob) *command {
 	w.authorize(c, &parent.entity)
 	w.extraSession(c)
 	c.done = func(r *pair[response]) {
-		o := &object{pub: b.pub, hierarchy: parent.hierarchy, policy: b.policy}
+		o := &object{pub: b.pub, hierarchy: parent.hierarchy, policy: b.policy, of: parent}
 		o.auth = b.auth
 		o.typ, o.attrs = publicOf(b.pub[0])
 		for s := range r {
@@ -287,6 +287,9 @@ func (w *world) changeAuth() *command {
 	p := w.object((*object).parent)
 	if o == nil || p == nil {
 		return nil
+	}
+	if slices.Contains(w.objects, o.of) && w.chance(0.8) {
+		p = o.of
 	}
 	secret := w.secret()
 	c := &command{code: tcg.TPMCCObjectChangeAuth, handles: []*entity{&o.entity, &p.entity}, params: []bytesPair{lit(b2(secret))}}

@@ -148,7 +148,7 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	defer done()
 	x := &runner{world: newWorld(rand.New(rand.NewPCG(seed, 0x7f4a7c15))), o: o, res: res, tpms: pair[TPM]{a, b}, seed: seed, ext: ext}
 	if o.Wild {
-		x.pool, x.keys = map[string][][]byte{}, wildKeys(ext)
+		x.pool, x.keys, x.missing = map[string][][]byte{}, wildKeys(ext), map[tcg.TPMCC]bool{}
 		if l, ok := a.(Looker); ok {
 			x.look = func(c *command) error {
 				x.looked = l.Look(c.encode(ours))
@@ -267,6 +267,9 @@ func (x *runner) run(c *command) error {
 		}
 	}
 	x.res.Commands++
+	if r[ours].rc == tcg.TPMRCCommandCode && x.missing != nil {
+		x.missing[c.code] = true
+	}
 	n := x.res.Codes[c.code]
 	n[0]++
 	x.res.RCs[r[other].rc]++

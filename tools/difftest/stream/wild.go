@@ -11,7 +11,9 @@ import (
 type wilderness struct {
 	pool map[string][][]byte
 	keys []external
-	look func(c *command) error // how a copy of the TPM is asked, or nil
+
+	missing map[tcg.TPMCC]bool     // commands that the TPM has not
+	look    func(c *command) error // how a copy of the TPM is asked, or nil
 }
 
 // tame are the commands that have generators of their own because the model has to
@@ -57,6 +59,12 @@ func (w *world) wild() *command {
 
 // typed is a command made by its row of the specification's tables.
 func (w *world) typed(spec *tcg.CommandSpec) *command {
+	switch spec.Code {
+	case tcg.TPMCCObjectChangeAuth:
+		return w.changeAuth()
+	case tcg.TPMCCDuplicate, tcg.TPMCCImport:
+		return w.duplicate()
+	}
 	c := &command{code: spec.Code, handleInResponse: spec.ResponseHandle != nil, loose: true}
 	for i := range spec.Handles {
 		e := w.handleOf(spec, &spec.Handles[i])
@@ -131,7 +139,7 @@ func (w *world) remember(c *command, spec *tcg.CommandSpec, r *pair[response], s
 // typedAny is some command made by its row.
 func (w *world) typedAny() *command {
 	for range 20 {
-		if spec := tcg.CommandByCode(tcg.TPMCC(0x11F + w.n(0x1AB-0x11F))); spec != nil && !slices.Contains(tame, spec.Code) && !slices.Contains(rare, spec.Code) {
+		if spec := tcg.CommandByCode(tcg.TPMCC(0x11F + w.n(0x1AB-0x11F))); spec != nil && !w.missing[spec.Code] && !slices.Contains(tame, spec.Code) && !slices.Contains(rare, spec.Code) {
 			return w.typed(spec)
 		}
 	}
@@ -204,6 +212,9 @@ func (w *world) handleOf(spec *tcg.CommandSpec, h *tcg.HandleSpec) *entity {
 // objectFor is an object that suits a handle by the name it has in the tables.
 func (w *world) objectFor(spec *tcg.CommandSpec, h *tcg.HandleSpec) *entity {
 	ok := func(o *object) bool { return !o.sequence }
+	if spec.Code == tcg.TPMCCCreateLoaded && w.chance(0.3) {
+		return w.hierarchy()
+	}
 	switch h.Name {
 	case "parentHandle", "newParent", "newParentHandle", "oldParent":
 		ok = func(o *object) bool { return o.attrs&(attrRestricted|attrDecryptKey) == attrRestricted|attrDecryptKey }
@@ -211,6 +222,16 @@ func (w *world) objectFor(spec *tcg.CommandSpec, h *tcg.HandleSpec) *entity {
 		ok = isSigner
 	case "keyHandle", "keyA", "tpmKey":
 		ok = func(o *object) bool { return o.attrs&(attrDecryptKey|attrSignKey) != 0 && !o.sequence }
+	}
+	switch spec.Code {
+	case tcg.TPMCCECCEncrypt, tcg.TPMCCECCDecrypt, tcg.TPMCCZGen2Phase, tcg.TPMCCECDHZGen, tcg.TPMCCECDHKeyGen:
+		ok = func(o *object) bool {
+			return o.typ == tcg.TPMAlgECC && o.attrs&(attrDecryptKey|attrRestricted) == attrDecryptKey
+		}
+	case tcg.TPMCCCommit:
+		ok = func(o *object) bool { return o.typ == tcg.TPMAlgECC && isSigner(o) }
+	case tcg.TPMCCRSADecrypt, tcg.TPMCCRSAEncrypt:
+		ok = func(o *object) bool { return o.typ == tcg.TPMAlgRSA }
 	}
 	if w.chance(0.1) {
 		ok = func(*object) bool { return true }

@@ -164,15 +164,34 @@ func (w *world) wildExternal() *command {
 	return c
 }
 
+// wildTemplate is a template, also of keys that not every TPM has.
+func (w *world) wildTemplate() template {
+	none := alg(tcg.TPMAlgNull)
+	point := cat(b2(), b2())
+	h := alg(tcg.TPMAlgSHA256)
+	switch w.n(8) {
+	case 0:
+		return template{typ: tcg.TPMAlgECC, attrs: made | attrSignKey, params: cat(symNull, alg(tcg.TPMAlgECDAA), h, u16(w.n(2)), u16(pick(w, []int{3, 3, 0x10})), none), unique: point}
+	case 1:
+		return template{typ: tcg.TPMAlgECC, attrs: made | attrSignKey, params: cat(symNull, pick(w, [][]byte{cat(alg(tcg.TPMAlgECSchnorr), h), cat(alg(tcg.TPMAlgECDSA), h)}), u16(3), none), unique: point}
+	case 2:
+		return template{typ: tcg.TPMAlgECC, attrs: made | attrDecryptKey, params: cat(symNull, pick(w, [][]byte{none, cat(alg(tcg.TPMAlgECDH), h)}), u16(pick(w, []int{3, 4, 5})), pick(w, [][]byte{none, cat(alg(tcg.TPMAlgKDF2), h)})), unique: point}
+	}
+	for {
+		if t := w.template(); !t.slow {
+			return t
+		}
+	}
+}
+
 // wildCreate makes an object of a template that is turned about.
 func (w *world) wildCreate() *command {
-	t := w.template()
-	if t.slow {
-		return nil
+	t := w.wildTemplate()
+	if w.chance(0.5) {
+		t.attrs = w.wildAttrs(t.attrs)
+		t.params = w.wildParams(t.typ, t.params)
+		t.unique = w.wildUnique(t.typ, t.unique)
 	}
-	t.attrs = w.wildAttrs(t.attrs)
-	t.params = w.wildParams(t.typ, t.params)
-	t.unique = w.wildUnique(t.typ, t.unique)
 	p := w.object((*object).parent)
 	if p == nil {
 		return nil

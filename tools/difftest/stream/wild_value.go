@@ -7,9 +7,10 @@ import (
 )
 
 var (
-	allHashes = []tcg.TPMAlgID{tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA1, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512, tcg.TPMAlgSHA3256, tcg.TPMAlgSHA3384, tcg.TPMAlgSHA3512, tcg.TPMAlgSM3256, tcg.TPMAlgNull}
-	curves    = []int{3, 3, 3, 4, 5, 1, 2, 0x10, 0x11, 0x20, 0x40, 0}
-	modes     = []tcg.TPMAlgID{tcg.TPMAlgCFB, tcg.TPMAlgCFB, tcg.TPMAlgNull, tcg.TPMAlgCBC, tcg.TPMAlgCTR, tcg.TPMAlgECB, tcg.TPMAlgOFB, tcg.TPMAlgCMAC}
+	allHashes = []tcg.TPMAlgID{tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA256, tcg.TPMAlgSHA256,
+		tcg.TPMAlgSHA1, tcg.TPMAlgSHA384, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512, tcg.TPMAlgSHA3256, tcg.TPMAlgSM3256, tcg.TPMAlgNull, tcg.TPMAlgNull}
+	curves = []int{3, 3, 3, 4, 5, 1, 2, 0x10, 0x11, 0x20, 0x40, 0}
+	modes  = []tcg.TPMAlgID{tcg.TPMAlgCFB, tcg.TPMAlgCFB, tcg.TPMAlgNull, tcg.TPMAlgCBC, tcg.TPMAlgCTR, tcg.TPMAlgECB, tcg.TPMAlgOFB, tcg.TPMAlgCMAC}
 )
 
 // value is a parameter of a type of the specification's tables: one that the TPM
@@ -38,13 +39,17 @@ func (w *world) value(typ, name string, c *command, secret []byte) []byte {
 	case "TPM2B_PUBLIC":
 		return b2(w.wildPublic(false))
 	case "TPM2B_TEMPLATE":
+		if w.chance(0.6) {
+			t := w.wildTemplate()
+			return b2(t.public(tcg.TPMAlgSHA256, nil))
+		}
 		return b2(w.wildPublic(true))
 	case "TPMT_PUBLIC_PARMS":
 		t := w.template()
 		return cat(alg(t.typ), t.params)
 	case "TPM2B_SENSITIVE_CREATE":
 		data := []byte(nil)
-		if w.chance(0.3) {
+		if w.chance(0.1) {
 			data = w.bytes(1 + w.n(128))
 		}
 		return b2(b2(secret), b2(data))
@@ -56,7 +61,7 @@ func (w *world) value(typ, name string, c *command, secret []byte) []byte {
 	case "TPM2B_NV_PUBLIC":
 		return b2(u32(0x01500000+w.n(20)), hash, w.bytes(4), b2(), u16(w.n(100)))
 	case "TPM2B_NV_PUBLIC_2":
-		return b2([]byte{1}, b2(u32(0x01500000+w.n(20)), hash, u32(nvOwnerRead|nvOwnerWrite|nvAuthRead|nvAuthWrite), b2(), u16(w.n(100))))
+		return b2([]byte{1}, u32(0x01500000+w.n(20)), alg(tcg.TPMAlgSHA256), u32(nvOwnerRead|nvOwnerWrite|nvAuthRead|nvAuthWrite), b2(), u16(w.n(100)))
 	case "TPML_PCR_SELECTION":
 		return w.pcrSelection(3)
 	case "TPML_DIGEST_VALUES":

@@ -25,7 +25,8 @@ type object struct {
 	sequence   bool
 	hash       tcg.TPMAlgID
 	hierarchy  uint32
-	policy     int // recipe of its authPolicy, or -1
+	policy     int     // recipe of its authPolicy, or -1
+	of         *object // its parent, if it is known
 	persistent bool
 }
 
