@@ -94,7 +94,7 @@ func (m *Machine) Blob(t BlobType) ([]byte, error) {
 	case BlobPermanent:
 		return m.files.Load(t)
 	case BlobSaveState:
-		return nil, nil
+		return nil, m.releaseStorage() // QEMU asks for it last
 	}
 	return nil, errNoBlob
 }

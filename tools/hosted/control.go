@@ -270,7 +270,7 @@ func (c *controlConn) dispatch(cmd uint32, body []byte) ([]byte, error) {
 	case cmdGetInfo:
 		return c.getInfo(body), nil
 	case cmdLockStorage:
-		// The storage stays locked as long as the process lives.
+		err = m.LockStorage(binary.BigEndian.Uint32(body))
 	default:
 		// Whoever sends this does not speak the protocol. It may be a browser that
 		// was told to send an HTTP request, whose body must not be taken for

@@ -105,6 +105,7 @@ type Machine struct {
 	procs *processors // nil leaves the Go runtime as it is
 
 	rejectLocality4 bool
+	releaseLock     bool // after the last blob: --migration release-lock-outgoing
 
 	running  atomic.Pointer[TPM] // for Cancel, which must not wait for mu
 	locality atomic.Uint32       // of the swtpm data channel
@@ -116,6 +117,7 @@ type Machine struct {
 	stored      bool // the volatile state's file is the state of this moment
 	bufferSize  uint32
 	loaded      map[BlobType][]byte // set by SetBlob, used at the next power on
+	left        []byte              // permanent state when the lock was released
 	complained  uint32              // response code of the last complaint about commands that came too early
 }
 
@@ -149,6 +151,9 @@ func (m *Machine) Reset() error {
 	if m.tpm == nil {
 		return errOff
 	}
+	if err := m.lockStorage(0); err != nil {
+		return err
+	}
 	m.tpm.Init()
 	m.orderly, m.stored = true, false
 	return nil
@@ -160,6 +165,10 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	defer m.mu.Unlock()
 	if m.tpm == nil {
 		m.complain(rcFailure, "a command came while the TPM is powered off: CMD_INIT has to be sent first")
+		return errorResponse(rcFailure)
+	}
+	if err := m.lockStorage(0); err != nil {
+		m.complain(rcFailure, "%v", err)
 		return errorResponse(rcFailure)
 	}
 	m.procs.begin(cmd)
@@ -241,7 +250,9 @@ func (m *Machine) on(f func(TPM)) error {
 func (m *Machine) hash(f func(Hasher)) error {
 	err := errNoHash
 	off := m.on(func(t TPM) {
-		if h, ok := t.(Hasher); ok {
+		if e := m.lockStorage(0); e != nil {
+			err = e
+		} else if h, ok := t.(Hasher); ok {
 			f(h)
 			m.stored = false
 			err = nil

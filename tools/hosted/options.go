@@ -23,6 +23,9 @@ type Options struct {
 
 	NotNeedInit bool
 	Startup     Startup
+
+	Incoming    bool   // --migration incoming
+	ReleaseLock bool   // --migration release-lock-outgoing
 	Profile     string // name or file
 
 	RejectLocality4  bool
@@ -342,7 +345,7 @@ func (o *Options) set(a *argList) error {
 	case "--migration-key":
 		return with(func(p *spec) { o.MigrationKey = p.key() })
 	case "--migration":
-		return with(func(p *spec) { p.flag("incoming"); p.flag("release-lock-outgoing") })
+		return with(func(p *spec) { o.Incoming, o.ReleaseLock = p.flag("incoming"), p.flag("release-lock-outgoing") })
 	case "--log":
 		return with(func(p *spec) {
 			o.Log = LogOption{File: p.str("file"), FD: p.num("fd", 10, -1), Level: p.num("level", 10, 0),

@@ -21,6 +21,9 @@ func (m *Machine) PowerOn(deleteVolatile bool) error {
 
 func (m *Machine) powerOn(deleteVolatile bool) error {
 	m.powerOff()
+	if err := m.lockStorage(incomingRetries); err != nil {
+		return err
+	}
 	permanent, err := m.files.Load(BlobPermanent)
 	if err != nil {
 		return err
@@ -153,7 +156,7 @@ func (m *Machine) powerOff() {
 	if m.tpm == nil {
 		return
 	}
-	if !m.orderly && !m.stored {
+	if !m.orderly && !m.stored && m.files.held {
 		if rc := startup(m.tpm, ccShutdown, suState); rc != 0 {
 			rc = startup(m.tpm, ccShutdown, suClear)
 			if rc != 0 {
@@ -161,6 +164,10 @@ func (m *Machine) powerOff() {
 			}
 		}
 	}
+	m.dropPower()
+}
+
+func (m *Machine) dropPower() {
 	m.tpm, m.stored = nil, false
 	m.running.Store(nil)
 }

@@ -91,7 +91,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 	if err != nil {
 		return fmt.Errorf("--migration-key: %w", err)
 	}
-	files, err := OpenStateDir(o.StateDir, StateOptions{Mode: o.StateMode, NoSync: o.NoSync, Key: key})
+	files, err := OpenStateDir(o.StateDir, StateOptions{Mode: o.StateMode, NoSync: o.NoSync, Key: key, Unlocked: o.Incoming})
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 
 	m := NewMachine(open, files, log)
 	m.procs = oneProcessor()
-	m.rejectLocality4 = o.RejectLocality4
+	m.rejectLocality4, m.releaseLock = o.RejectLocality4, o.ReleaseLock
 	srv := NewServer()
 	defer srv.Wait()
 	defer srv.Stop()
@@ -315,6 +315,8 @@ The options are those of swtpm(8), "swtpm socket":
   --log file=F|fd=N[,prefix=][,truncate]; --pid file=F|fd=N; -r, --runas USER
   --seccomp action=...      accepted, without effect
   --print-capabilities, --print-states, --version, --help
+  --migration incoming,release-lock-outgoing
+                            shared storage: lock the state at CMD_INIT; release the lock after the last blob
   --profile NAME|FILE       what a new TPM offers, also as name=NAME or file=FILE
 and one more:
   --no-sync                 do not flush the state to the disk at each change (swtpm never does)

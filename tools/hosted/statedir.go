@@ -27,6 +27,10 @@ type StateOptions struct {
 	Mode   os.FileMode // of the files; 0640 if zero
 	NoSync bool        // leave the time of writing to the kernel: a loss of power may lose the last commands
 	Key    *Key        // encrypts the files, if set
+
+	// Unlocked opens the directory while another process may have it: for a TPM
+	// that is being migrated to this one. Nothing is written before Lock.
+	Unlocked bool
 }
 
 // A StateDir is the directory of one TPM's state. It is locked against other
@@ -41,6 +45,7 @@ type StateDir struct {
 	dir  string
 	opt  StateOptions
 	lock *os.File
+	held bool     // the lock
 	sync *os.File // the directory, for flushing new names
 
 	slots [2]*os.File // as opened by the first Save
@@ -61,19 +66,18 @@ func OpenStateDir(dir string, opt StateOptions) (*StateDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("state directory %s is in use by another process", dir)
-		}
-		return nil, fmt.Errorf("lock %s: %w", dir, err)
-	}
 	d, err := os.Open(dir)
 	if err != nil {
 		lock.Close()
 		return nil, err
 	}
 	s := &StateDir{dir: dir, opt: opt, lock: lock, sync: d}
+	if !opt.Unlocked {
+		if err := s.Lock(0); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
 	if err := s.refuseForeign(); err != nil {
 		s.Close()
 		return nil, err
@@ -113,6 +117,9 @@ func (s *StateDir) slot(i int) string {
 // Save replaces the permanent state. Unless NoSync is set the new state
 // survives a loss of power when Save returns nil.
 func (s *StateDir) Save(state []byte) error {
+	if !s.held {
+		return errUnlocked
+	}
 	if !s.known {
 		// Slots that cannot be read are not written over.
 		if _, err := s.Load(BlobPermanent); err != nil {
@@ -183,6 +190,9 @@ func (s *StateDir) loadPermanent() ([]byte, error) {
 
 // saveVolatile replaces the volatile state.
 func (s *StateDir) saveVolatile(state []byte) error {
+	if !s.held {
+		return errUnlocked
+	}
 	b, err := sealFile(BlobVolatile, 0, state, s.opt.Key)
 	if err != nil {
 		return err
