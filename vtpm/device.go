@@ -7,6 +7,7 @@
 package vtpm
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -87,6 +88,7 @@ type Device struct {
 	vol   volatile   // lost at _TPM_Init
 
 	saved []byte // perm as last saved, for undoing a command whose save failed
+	kept  []byte // what the store has: saved, or what Load was given until a save
 
 	before  checkpoint            // what undo goes back to besides saved
 	flushed []interface{ wipe() } // by the present command
@@ -160,6 +162,7 @@ func Load(cfg Config, state []byte) (*Device, error) {
 	} else {
 		d.noEpoch()
 	}
+	d.kept = bytes.Clone(state)
 	// A save that fails goes back to this, not below the floors.
 	if d.saved, err = d.checkedState(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
@@ -211,7 +214,7 @@ func (d *Device) save() error {
 		d.undo()
 		return err
 	}
-	d.saved = state
+	d.saved, d.kept = state, state
 	d.before.orderlyKnown = false
 	return nil
 }

@@ -134,14 +134,13 @@ func durable(d *Device) []byte {
 // stands still.
 func passing(t *testing.T, d *Device) []byte {
 	t.Helper()
-	at, saved := d.vol.daTime, d.saved
-	d.vol.daTime, d.saved = daTimers{}, nil
-	defer func() { d.vol.daTime, d.saved = at, saved }()
-	b, err := d.Volatile()
-	if err != nil {
-		t.Fatal(err)
+	at, kept := d.vol.daTime, d.kept
+	d.vol.daTime, d.kept = daTimers{}, nil
+	defer func() { d.vol.daTime, d.kept = at, kept }()
+	if d.vol.failed {
+		t.Fatalf("failure mode: %s", d.vol.failure.what)
 	}
-	return b
+	return d.encodeVolatile()
 }
 
 // checkCommand sends any bytes, checks what must hold for all of them, and

@@ -219,3 +219,33 @@ func TestUnreadableState(t *testing.T) {
 		t.Error("no failure mode")
 	}
 }
+
+// TestResumeWithoutSave: a volatile state belongs to what the store has, also
+// when the device was loaded with more than that and saved nothing since.
+func TestResumeWithoutSave(t *testing.T) {
+	t.Parallel()
+	s := new(memStore)
+	d := testDevice(t, s)
+	d.Execute(0, startupClear)
+	v, err := d.Volatile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := d.cfg
+	cfg.Floors, cfg.Epoch = Floors{ResetCount: 1000, FailedTries: 2}, &Epoch{Ledger: 1, Restores: 2}
+	for range 2 {
+		if d, err = Resume(cfg, s.state, v); err != nil {
+			t.Fatal(err)
+		}
+		if v, err = d.Volatile(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.vol.sessions[1] = &session{handle: 0x02000001} // without a hash: not one that was started
+	if v, err := d.Volatile(); err == nil {
+		t.Errorf("%d bytes that do not resume are given out", len(v))
+	}
+	if d.vol.failed {
+		t.Error("failure mode")
+	}
+}

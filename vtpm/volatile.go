@@ -23,19 +23,37 @@ var errVolatile = errors.New("not a volatile state of this TPM")
 
 // Volatile returns what Resume needs besides the permanent state, to go on
 // where the device is now. It holds secrets and has to be protected as the
-// permanent state is. A device in failure mode has none.
+// permanent state is. A device in failure mode has none. It is an error if
+// Resume would not take it: the device goes on.
 func (d *Device) Volatile() ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	v := &d.vol
-	if v.failed {
-		return nil, fmt.Errorf("vtpm: failure mode: %s", v.failure.what)
+	if d.vol.failed {
+		return nil, fmt.Errorf("vtpm: failure mode: %s", d.vol.failure.what)
 	}
+	b := d.encodeVolatile()
+	cfg := d.cfg
+	cfg.Log = nil
+	again, err := newDevice(cfg)
+	if err == nil {
+		err = again.decodePermanent(d.kept)
+	}
+	if err == nil {
+		err = again.resume(digest(contextHash, d.kept), b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("vtpm: internal error: own volatile state does not decode: %w", err)
+	}
+	return b, nil
+}
+
+func (d *Device) encodeVolatile() []byte {
+	v := &d.vol
 	var w tcg.Writer
 	w.Uint32(volatileMagic)
 	w.Uint16(volatileVersion)
 	// It belongs to one permanent state: with another, counters would lie.
-	w.Sized(digest(contextHash, d.saved))
+	w.Sized(digest(contextHash, d.kept))
 	w.Uint16(flags(v.started, v.clockSafe, v.orderly, v.physicalPresence, v.shutdownDone, v.hcrtm, v.drtm != nil))
 	d.actTick()
 	now := d.cfg.Now()
@@ -87,7 +105,7 @@ func (d *Device) Volatile() ([]byte, error) {
 		x.public.Marshal(&w)
 		w.Sized(x.data)
 	}
-	return w.B, nil
+	return w.B
 }
 
 // Resume returns the TPM of a permanent state as it was when Volatile was
