@@ -106,7 +106,11 @@ func (d *Device) connect(ctx context.Context) (_ disk, err error) {
 	if err = d.offer(ctx, xen.DomID(id)); err != nil {
 		return disk{}, err
 	}
-	if _, err = xenbus.WaitState(ctx, store, d.back, xenbus.Connected); err != nil {
+	s, err := xenbus.WaitState(ctx, store, d.back, xenbus.Connected, xenbus.Gone)
+	if err == nil && s == xenbus.Gone {
+		err = errors.New("back end is gone")
+	}
+	if err != nil {
 		return disk{}, err
 	}
 	found, err := d.describe(ctx, back)

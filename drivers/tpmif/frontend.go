@@ -68,16 +68,17 @@ func (f *Frontend) connect(ctx context.Context) (err error) {
 	if err = xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Initialising); err != nil {
 		return err
 	}
-	if _, err = xenbus.WaitReopen(ctx, store, f.back, xenbus.InitWait); err != nil {
-		return err
-	}
 	defer func() {
 		if err != nil {
-			// Let the back end be ready for another try.
+			// Let the back end be ready for another try, and the toolstack see
+			// that nothing of the device is in use.
 			xenbus.WriteState(context.WithoutCancel(ctx), store, f.path+"/state", xenbus.Closed)
 			f.release(context.WithoutCancel(ctx))
 		}
 	}()
+	if err = f.awaitBackend(ctx, back); err != nil {
+		return err
+	}
 	if f.page, err = f.domain.Grants.Share(peer); err != nil {
 		return err
 	}
@@ -105,11 +106,36 @@ func (f *Frontend) connect(ctx context.Context) (err error) {
 	if err = xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Initialised); err != nil {
 		return err
 	}
-	if _, err = xenbus.WaitState(ctx, store, f.back, xenbus.Connected); err != nil {
+	s, err := xenbus.WaitState(ctx, store, f.back, xenbus.Connected, xenbus.Gone)
+	if err == nil && s == xenbus.Gone {
+		err = errBackendGone
+	}
+	if err != nil {
 		return err
 	}
 	f.broken = nil
 	return xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Connected)
+}
+
+// errBackendGone says that a back end was removed: it will not come back.
+var errBackendGone = errors.New("back end is gone")
+
+// awaitBackend waits until the back end is ready for a front end. One that has
+// no directory any more was removed with its domain, and is not waited for.
+func (f *Frontend) awaitBackend(ctx context.Context, back string) error {
+	store := f.domain.Store
+	s, err := xenbus.WaitReopen(ctx, store, f.back, xenbus.InitWait, xenbus.Gone)
+	if err != nil || s == xenbus.InitWait {
+		return err
+	}
+	_, err = store.Read(ctx, back+"/frontend")
+	if errors.Is(err, xenstore.ErrNotExist) || errors.Is(err, xenstore.ErrAccess) {
+		return errBackendGone
+	}
+	if err == nil {
+		_, err = xenbus.WaitReopen(ctx, store, f.back, xenbus.InitWait)
+	}
+	return err
 }
 
 func (f *Frontend) release(ctx context.Context) {

@@ -29,6 +29,7 @@ type link struct {
 	log   func(format string, args ...any)
 	ring  *tpmif.Frontend
 	bad   chan struct{} // of capacity one: the ring does not work
+	ended chan struct{} // closed when keep has ended
 
 	mu   sync.Mutex
 	up   chan struct{} // closed while the ring is connected
@@ -42,7 +43,7 @@ func connectLink(ctx, start context.Context, e *Environment) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{store: e.Domain.Store, log: e.Log, ring: ring, bad: make(chan struct{}, 1), up: make(chan struct{})}
+	l := &link{store: e.Domain.Store, log: e.Log, ring: ring, bad: make(chan struct{}, 1), up: make(chan struct{}), ended: make(chan struct{})}
 	close(l.up)
 	go l.keep(ctx)
 	return l, nil
@@ -82,6 +83,7 @@ func (l *link) broken() {
 
 // keep connects the ring anew whenever its back end leaves or it breaks.
 func (l *link) keep(ctx context.Context) {
+	defer close(l.ended)
 	for ctx.Err() == nil {
 		if err := l.awaitBroken(ctx); err != nil {
 			l.log("manager: %v", err)
@@ -144,6 +146,14 @@ func (l *link) awaitBroken(ctx context.Context) error {
 	}
 }
 
+// closed says in the store that this domain does not use its device.
+func (l *link) closed(ctx context.Context) {
+	const node = managerDevice + "/state"
+	if s, err := xenbus.ReadState(ctx, l.store, node); err == nil && s != xenbus.Gone && s != xenbus.Closed {
+		xenbus.WriteState(ctx, l.store, node, xenbus.Closed)
+	}
+}
+
 // Times of reopening: how long one attempt may take, and the rest between two
 // if nothing happens.
 const (
@@ -166,6 +176,11 @@ func (l *link) reopen(ctx context.Context) bool {
 			// A back end that is closed or gone is one of the dead manager.
 			if err == nil && s != xenbus.Gone && s != xenbus.Closed {
 				break
+			}
+			// The toolstack takes the device away once nothing of it is in use,
+			// also of one that this domain never connected to.
+			if err == nil && s == xenbus.Gone {
+				l.closed(ctx)
 			}
 		}
 		select {

@@ -36,7 +36,11 @@ func VTPM(ctx context.Context, e *Environment) error {
 	if err != nil {
 		return fmt.Errorf("manager: %w", err)
 	}
-	defer l.ring.Close(context.WithoutCancel(ctx))
+	defer func() {
+		unlink()
+		<-l.ended
+		l.ring.Close(context.WithoutCancel(ctx))
+	}()
 	manager := &proto.Client{Transact: func(b []byte) ([]byte, error) {
 		ctx, cancel := context.WithTimeout(linkCtx, managerTimeout)
 		defer cancel()
