@@ -36,6 +36,19 @@ type Store interface {
 	Save(state []byte) error
 }
 
+// An IdleStore is a Store that is told of states which nobody would miss: in
+// which only Clock changed, or failed authorizations were forgiven.
+type IdleStore interface {
+	Store
+
+	// SaveIdle is Save of such a state.
+	SaveIdle(state []byte) error
+}
+
+// ErrRate says, where an error of a Store wraps it, that states are saved too
+// often: the command is answered with TPM_RC_NV_RATE.
+var ErrRate = errors.New("vtpm: the state is saved too often")
+
 // Config is what a Device is built from. Store is required; each other zero
 // field has a working default.
 type Config struct {
@@ -199,7 +212,9 @@ func (d *Device) powerOn() {
 // save makes the permanent state durable if a command changed it. Where that
 // fails all that the command changed is undone, so that memory and disk tell the
 // same story. A state that does not decode is not given to the store.
-func (d *Device) save() error {
+func (d *Device) save() error { return d.saveBy(d.cfg.Store.Save) }
+
+func (d *Device) saveBy(store func(state []byte) error) error {
 	if !d.dirty {
 		return nil
 	}
@@ -207,7 +222,7 @@ func (d *Device) save() error {
 	d.perm.clock = d.clockNow()
 	state, err := d.checkedState()
 	if err == nil {
-		err = d.cfg.Store.Save(state)
+		err = store(state)
 	}
 	if err != nil {
 		d.cfg.Log("vtpm: save of %d bytes failed: %v", len(state), err)
@@ -217,6 +232,15 @@ func (d *Device) save() error {
 	d.saved, d.kept = state, state
 	d.before.orderlyKnown = false
 	return nil
+}
+
+// unsaved returns the response code of a command whose state could not be
+// saved.
+func unsaved(err error) tcg.TPMRC {
+	if errors.Is(err, ErrRate) {
+		return tcg.TPMRCNVRate
+	}
+	return tcg.TPMRCNVUnavailable
 }
 
 // random returns n bytes from the device's random source.

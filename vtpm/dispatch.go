@@ -189,7 +189,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	// Sessions, audit digests and what is flushed after the response are
 	// changed behind the save: a command that it fails leaves them as they were.
 	if err := d.save(); err != nil {
-		return nil, tcg.TPMRCNVUnavailable
+		return nil, unsaved(err)
 	}
 	resp, err = d.response(c, hasSessions)
 	d.auditCommand(c)
@@ -210,7 +210,7 @@ func (d *Device) keepAfterError(err error) error {
 		return err
 	}
 	if saveErr := d.save(); saveErr != nil {
-		return tcg.TPMRCNVUnavailable
+		return unsaved(saveErr)
 	}
 	return err
 }

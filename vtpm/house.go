@@ -25,7 +25,11 @@ func (d *Device) keepHouse() {
 		return
 	}
 	d.vol.houseAt = 0
-	if err := d.save(); err != nil {
+	store := d.cfg.Store.Save
+	if s, ok := d.cfg.Store.(IdleStore); ok {
+		store = s.SaveIdle
+	}
+	if err := d.saveBy(store); err != nil {
 		d.clockHold()
 		d.vol.houseAt = now + houseRetry
 	}
@@ -45,7 +49,7 @@ func (d *Device) leaveShutdown(c *call) (was uint16, err error) {
 	was = d.perm.shutdown
 	d.vol.shutdownDone, d.perm.shutdown, d.dirty = false, suNone, true
 	if err := d.save(); err != nil {
-		return suNone, tcg.TPMRCNVUnavailable
+		return suNone, unsaved(err)
 	}
 	d.mark()
 	d.markNamed(c)

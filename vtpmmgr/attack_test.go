@@ -299,7 +299,7 @@ func TestAttackPeer(t *testing.T) {
 		}
 		message := body
 		if n%2 == 0 { // whole, up to what it asks for
-			ordinals := []proto.Ordinal{proto.Load, proto.Commit, proto.PCRRead, proto.Enroll, proto.Destroy, 0, 0x53000005}
+			ordinals := []proto.Ordinal{proto.Load, proto.Commit, proto.Random, proto.Enroll, proto.Destroy, 0, 0x53000005}
 			message = proto.Message(proto.TagRequest, uint32(ordinals[r.IntN(len(ordinals))]), body)
 		}
 		tag, code, _, err := proto.Parse(hostile.Execute(message))

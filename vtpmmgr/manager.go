@@ -45,6 +45,14 @@ type Config struct {
 	// for hwtpm.DefaultPCR.
 	PCR uint
 
+	// Endurance is how many writes the hardware TPM's NV memory bears, for
+	// STATUS; ledger.DefaultEndurance if zero.
+	Endurance int
+
+	// Seed, if set, mixes random bytes into the generator that keys are drawn
+	// from; Initialise calls it before it draws any.
+	Seed func(b []byte)
+
 	// Log is told of events: never keys, never bodies of messages.
 	Log func(format string, args ...any)
 }
@@ -73,6 +81,7 @@ type Manager struct {
 	connected map[UUID]*Session
 	measured  map[uint16][32]byte // images of domains
 	refused   map[proto.Code]uint64
+	shares    map[UUID]*shares
 }
 
 func newManager(cfg Config) (*Manager, error) {
@@ -87,7 +96,7 @@ func newManager(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	return &Manager{cfg: cfg, tpm: tpm, connected: map[UUID]*Session{},
-		measured: map[uint16][32]byte{}, refused: map[proto.Code]uint64{}}, nil
+		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, refused: map[proto.Code]uint64{}}, nil
 }
 
 // read takes the ledger into memory. m.mu is held, or nobody else is there.
@@ -152,8 +161,8 @@ func (m *Manager) settle() error {
 
 // commit writes changes of the ledger. Nothing is locked: so others come along
 // in the same commit.
-func (m *Manager) commit(changes ...ledger.Change) proto.Code {
-	err := m.store.Commit(changes...)
+func (m *Manager) commit(class ledger.Class, changes ...ledger.Change) proto.Code {
+	err := m.store.CommitAs(class, changes...)
 	if err == nil {
 		return proto.OK
 	}
@@ -172,12 +181,12 @@ func (m *Manager) commit(changes ...ledger.Change) proto.Code {
 // set makes a vTPM's record another, durably, or with nil none, with other
 // changes in the same commit. On error it is as it was, or settle finds out.
 // Preconditions: the caller has the turn of u.
-func (m *Manager) set(u UUID, to *record, with ...ledger.Change) proto.Code {
+func (m *Manager) set(class ledger.Class, u UUID, to *record, with ...ledger.Change) proto.Code {
 	change := ledger.Change{ID: vtpmItem(u)}
 	if to != nil {
 		change = to.change()
 	}
-	code := m.commit(append(with, change)...)
+	code := m.commit(class, append(with, change)...)
 
 	m.mu.Lock()
 	defer m.mu.Unlock()

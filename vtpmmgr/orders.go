@@ -258,7 +258,7 @@ func (o *order) logged(u UUID, event, detail string, edit func(c *config)) (chan
 // commit commits changes and an entry of the audit log that tells of them.
 func (o *order) commit(event, detail string, edit func(c *config), changes ...ledger.Change) proto.Code {
 	own, done := o.logged(UUID{}, event, detail, edit)
-	code := o.m.commit(append(own, changes...)...)
+	code := o.m.commit(o.class(), append(own, changes...)...)
 	if code == proto.OK {
 		done()
 	}
@@ -269,11 +269,21 @@ func (o *order) commit(event, detail string, edit func(c *config), changes ...le
 // tells of it in the audit log.
 func (o *order) change(event, detail string, to *record) proto.Code {
 	changes, done := o.logged(o.uuid, event, detail, nil)
-	code := o.m.set(o.uuid, to, changes...)
+	code := o.m.set(o.class(), o.uuid, to, changes...)
 	if code == proto.OK {
 		done()
 	}
 	return code
+}
+
+// class is that of an order's commit. What a tenant orders has a share of the
+// hardware TPM's writes, as its vTPMs have.
+func (o *order) class() ledger.Class {
+	c := ledger.Class{Urgency: ledger.Urgent}
+	if o.group != nil && o.group.Approver != [32]byte{} {
+		c.Source = itemID(kindGroup, groupName(o.group.ID))
+	}
+	return c
 }
 
 // roomFor reports whether there is room for so many items besides those that the

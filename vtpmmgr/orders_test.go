@@ -23,7 +23,7 @@ import (
 )
 
 // as returns an administrator's client with a key.
-func as(t *testing.T, m *Manager, key ed25519.PrivateKey) *proto.Client {
+func as(t testing.TB, m *Manager, key ed25519.PrivateKey) *proto.Client {
 	t.Helper()
 	c := connect(t, m, Peer{})
 	c.Key = key

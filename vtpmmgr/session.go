@@ -2,10 +2,12 @@ package vtpmmgr
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -149,33 +151,30 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		}
 		return s.load()
 	case proto.Commit:
-		next, err := proto.ParseState(body)
+		next, idle, err := proto.ParseCommit(body)
 		if err != nil {
 			return proto.BadMessage, nil
 		}
-		return s.commit(&next), nil
+		return s.commit(&next, idle), nil
 	case proto.Random:
 		if len(body) != 2 {
 			return proto.BadMessage, nil
 		}
 		n := int(binary.BigEndian.Uint16(body))
-		if n > 1024 {
+		if n > proto.MaxRandom {
 			return proto.BadMessage, nil
 		}
-		return s.failed(s.m.tpm.Random(n))
-	case proto.PCRRead:
-		if len(body) != 1 || body[0] >= 24 {
-			return proto.BadMessage, nil
-		}
-		v, err := s.m.tpm.PCR(uint(body[0]))
-		return s.failed(v[:], err)
+		return s.failed(s.m.random(s.peer.UUID, n))
 	}
 	return proto.BadOrdinal, nil
 }
 
 // failed turns an error into a status.
 func (s *Session) failed(b []byte, err error) (proto.Code, []byte) {
-	if err != nil {
+	switch {
+	case errors.Is(err, errRate):
+		return proto.Rate, nil
+	case err != nil:
 		s.m.cfg.Log("%v", err)
 		return proto.Failed, nil
 	}
@@ -185,7 +184,7 @@ func (s *Session) failed(b []byte, err error) (proto.Code, []byte) {
 // load gives a vTPM what is its own, if its domain may have that now.
 func (s *Session) load() (proto.Code, []byte) {
 	m := s.m
-	entropy, err := m.tpm.Random(proto.SeedSize) // before anything is locked
+	entropy, err := m.random(s.peer.UUID, proto.SeedSize) // before anything is locked
 	damaged := m.damaged(s.peer.UUID)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -204,7 +203,7 @@ func (s *Session) load() (proto.Code, []byte) {
 	switch {
 	case err == nil:
 		copy(grant.Entropy[:], entropy)
-	case grant.Manufacture:
+	case grant.Manufacture, errors.Is(err, errRate):
 		// The seeds of a TPM that lives for years wait for the hardware's.
 		return s.failed(nil, err)
 	default:
@@ -229,7 +228,7 @@ func (s *Session) load() (proto.Code, []byte) {
 }
 
 // commit makes a state the valid one of its vTPM.
-func (s *Session) commit(next *proto.State) proto.Code {
+func (s *Session) commit(next *proto.State, idle bool) proto.Code {
 	m := s.m
 	defer m.turns.take(s.peer.UUID, false)()
 	m.mu.Lock()
@@ -252,13 +251,31 @@ func (s *Session) commit(next *proto.State) proto.Code {
 		return again(g, &last, next)
 	case next.Sequence != last.state.Sequence+1:
 		return proto.BadSequence
+	case !m.mayCommit(s.peer.UUID):
+		return proto.Rate
 	}
 	to := last
 	to.state, to.state.Key = *next, [proto.KeySize]byte{}
 	to.key = g.wrap(to.uuid, next.Key)
 	to.ledger, to.saved = m.store.Epoch(), time.Now().Unix()
-	return m.set(s.peer.UUID, &to)
+	return m.set(classOf(&last, next, idle), s.peer.UUID, &to)
 }
+
+// classOf returns how urgent a vTPM's commit is. That it is idle the vTPM says:
+// who lies harms himself.
+func classOf(last *record, next *proto.State, idle bool) ledger.Class {
+	c := ledger.Class{Source: vtpmItem(last.uuid)}
+	switch {
+	case last.state.Sequence == 0 || next.Floors.FailedTries > last.state.Floors.FailedTries:
+		c.Urgency = ledger.Urgent
+	case idle:
+		c.Urgency = ledger.Idle
+	}
+	return c
+}
+
+// errRate says that a vTPM asks for more than its share of the hardware TPM.
+var errRate = errors.New("vtpmmgr: more than this vTPM's share of the hardware TPM")
 
 // again answers a commit that was asked for twice: it is done.
 func again(g *group, last *record, next *proto.State) proto.Code {

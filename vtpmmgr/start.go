@@ -65,6 +65,15 @@ func Initialise(cfg Config, s Setup) (*Manager, error) {
 	if err := hwtpm.CheckBlank(cfg.Disk); err != nil {
 		return nil, err
 	}
+	// The processor's generator alone may be a weak one: what is drawn here
+	// lives as long as the ledger.
+	seed, err := m.tpm.Random(proto.MaxRandom)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Seed != nil {
+		cfg.Seed(seed)
+	}
 	key := make([]byte, hwtpm.KeySize)
 	defer clear(key)
 	rand.Read(key)
@@ -109,14 +118,14 @@ func (m *Manager) format(s Setup) error {
 	g := &group{Group: proto.Group{Name: "default"}}
 	rand.Read(g.key[:])
 	m.groups = map[uint32]*group{0: g}
-	return m.logged(UUID{}, "initialise", fmt.Sprintf("PCRs %v", s.PCRs), g.changes(m.keys.groups)...)
+	return m.logged(ledger.Class{}, "initialise", fmt.Sprintf("PCRs %v", s.PCRs), g.changes(m.keys.groups)...)
 }
 
 // logged commits changes at a start, with an entry of the audit log.
-func (m *Manager) logged(u UUID, event, detail string, changes ...ledger.Change) error {
-	c, entry := m.config.entry(u, event, detail)
+func (m *Manager) logged(class ledger.Class, event, detail string, changes ...ledger.Change) error {
+	c, entry := m.config.entry(UUID{}, event, detail)
 	changes = append(append(changes, c.changes()...), ledger.Change{ID: m.config.auditItem(m.config.next), Body: auditBody(entry)})
-	if err := m.store.Commit(changes...); err != nil {
+	if err := m.store.CommitAs(class, changes...); err != nil {
 		return err
 	}
 	m.config = c
@@ -202,7 +211,8 @@ func OpenRestored(cfg Config, signature []byte) (*Manager, error) {
 	return m, nil
 }
 
-// start reads the ledger, and counts this start in the hardware TPM.
+// start reads the ledger and, if the platform was reset since the last start,
+// counts this one in the hardware TPM.
 func (m *Manager) start(event string) error {
 	if err := m.read(); err != nil {
 		return err
@@ -214,11 +224,15 @@ func (m *Manager) start(event string) error {
 	if n < m.config.counter {
 		return fmt.Errorf("%w: it is %d, and was %d", ErrCounter, n, m.config.counter)
 	}
-	if err := m.tpm.Count(); err != nil {
-		return err
+	class := ledger.Class{Urgency: ledger.Idle} // a manager that ends again and again wears nothing
+	if m.store.NewBoot() {
+		if err := m.tpm.Count(); err != nil {
+			return err
+		}
+		if n, err = m.tpm.Counter(); err != nil {
+			return err
+		}
 	}
-	if m.config.counter, err = m.tpm.Counter(); err != nil {
-		return err
-	}
-	return m.logged(UUID{}, event, fmt.Sprintf("epoch %d, counter %d", m.store.Epoch(), m.config.counter))
+	m.config.counter = n
+	return m.logged(class, event, fmt.Sprintf("epoch %d, counter %d", m.store.Epoch(), m.config.counter))
 }

@@ -102,11 +102,8 @@ func TestOtherMaker(t *testing.T) {
 	if err := commit(c, 1, [32]byte{1}, [32]byte{2}); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := c.Random(100); err != nil || len(b) != 100 {
+	if b, err := c.Random(64); err != nil || len(b) != 64 {
 		t.Fatal(err)
-	}
-	if b, err := c.PCRRead(0); err != nil || len(b) != 32 {
-		t.Fatalf("PCR 0: %x, %v", b, err)
 	}
 
 	// A reset of the TPM under a running manager: the next command works.

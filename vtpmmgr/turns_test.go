@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stubtpm/drivers/block"
+	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -58,13 +59,18 @@ func TestTurns(t *testing.T) {
 // effect.
 func TestBusyVTPM(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	// In a mode that lets a vTPM commit so often.
+	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: block.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}, Log: t.Logf}, testSetup())
+	if err != nil {
+		t.Fatal(err)
+	}
 	admin := connect(t, m, Peer{})
 	for round := range 5 {
-		if err := enroll(admin, testUUID); err != nil {
+		u := UUID{0xAA, byte(round)} // each has a share of its own
+		if err := enroll(admin, u); err != nil {
 			t.Fatal(err)
 		}
-		c, end := live(t, m, Peer{Domain: uint16(5 + round), UUID: testUUID}, 1)
+		c, end := live(t, m, Peer{Domain: uint16(5 + round), UUID: u}, 1)
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(stopped)
@@ -81,15 +87,15 @@ func TestBusyVTPM(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Millisecond)
 		for name, do := range map[string]func() error{
-			"amend":   func() error { return admin.Amend(&proto.Enrollment{UUID: testUUID, Name: "other"}) },
-			"suspend": func() error { return admin.Suspend(testUUID) },
-			"resume":  func() error { return admin.Resume(testUUID) },
+			"amend":   func() error { return admin.Amend(&proto.Enrollment{UUID: u, Name: "other"}) },
+			"suspend": func() error { return admin.Suspend(u) },
+			"resume":  func() error { return admin.Resume(u) },
 		} {
 			if err := do(); err != nil {
 				t.Errorf("round %d: %s: %v", round, name, err)
 			}
 		}
-		if err := admin.Destroy(testUUID); err != nil {
+		if err := admin.Destroy(u); err != nil {
 			t.Errorf("round %d: destroy: %v", round, err)
 		}
 		close(stop)

@@ -129,7 +129,7 @@ func TestClose(t *testing.T) {
 // TestBusyTPM has a TPM ask for the command again, up to the last try.
 func TestBusyTPM(t *testing.T) {
 	t.Parallel()
-	for _, code := range []uint32{rcRetry, rcYielded, rcTesting} {
+	for _, code := range []uint32{rcRetry, rcYielded, rcTesting, rcNVRate, rcNVUnavailable} {
 		for _, times := range []int{1, maxTries - 1, maxTries} {
 			n := 0
 			tpm, err := open(newSimTIS(func(b []byte) []byte {

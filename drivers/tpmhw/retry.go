@@ -9,10 +9,11 @@ import (
 // 6.6.3): in each case nothing was changed yet, and the sessions' nonces are
 // as before, so that the same bytes are valid again.
 const (
-	rcYielded = 0x908
-	rcTesting = 0x90A
-	rcNVRate  = 0x920
-	rcRetry   = 0x922
+	rcYielded       = 0x908
+	rcTesting       = 0x90A
+	rcNVRate        = 0x920
+	rcRetry         = 0x922
+	rcNVUnavailable = 0x923
 )
 
 // A command is sent up to maxTries times in all, with a pause before each
@@ -45,7 +46,7 @@ func (t *retrying) Send(command []byte) ([]byte, error) {
 // again reports whether a response asks for the command once more.
 func again(response []byte) bool {
 	switch binary.BigEndian.Uint32(response[6:]) {
-	case rcYielded, rcTesting, rcNVRate, rcRetry:
+	case rcYielded, rcTesting, rcNVRate, rcRetry, rcNVUnavailable:
 		return true
 	}
 	return false

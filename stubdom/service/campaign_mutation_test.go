@@ -39,7 +39,7 @@ var mutations = []mutation{
 	{"a strict commit is answered before it is anchored", ledgerCommit,
 		"!s.fresh:\n\t\treturn checkpoint", "!s.fresh:\n\t\treturn later"},
 	{"the guest is answered, and the manager not told", vtpmFile,
-		"if err = s.manager.Commit(&next); err == nil {", "if err == nil {"},
+		"if err = commit(&next); err == nil {", "if err == nil {"},
 }
 
 // TestMutations makes sure that TestCampaign fails on each mutation. With

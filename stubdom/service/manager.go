@@ -16,6 +16,7 @@ import (
 
 	"stubtpm/drivers/tpmif"
 	"stubtpm/vtpmmgr"
+	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 )
 
@@ -37,10 +38,15 @@ var defaultPCRs = []uint{0, 1, 2, 3, 4, 5, 7}
 //	restore=HEX  take an old copy of the disk, into a new epoch: the
 //	             administrator's signature, of what its refusal without the word
 //	             names; it serves once
-//	guard=strict each commit is tied to the hardware TPM before it is answered
-//	             (so it is without the word), or
-//	guard=5s     at most so much later: what can be rolled back in that time is
-//	             what was committed in it
+//	guard=budget how commits are tied to the hardware TPM (docs/ledger-format.md): so that
+//	             its NV memory lasts for the years that are wanted, or
+//	guard=strict by a write of that memory for each, or
+//	guard=5s     by one at most so much later. With init, budget if there is no
+//	             word. Later a mode that is weaker than the ledger's is not taken
+//	endurance=N  writes that the hardware TPM's NV memory bears, 100000 if there is
+//	             no word
+//	years=N      how long it should last: 5
+//	anchor-pcr=N PCR that links commits in budget mode: 15
 func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	e = e.limited()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
@@ -50,8 +56,8 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 		return fmt.Errorf("disk: %w", err)
 	}
 	e.Log("disk of %d KiB", disk.Size()>>10)
-	cfg := vtpmmgr.Config{TPM: tpm, Disk: disk, Log: e.Log}
-	if cfg.Mode, err = e.guard(); err != nil {
+	cfg := vtpmmgr.Config{TPM: tpm, Disk: disk, Log: e.Log, Seed: e.Seed}
+	if err := e.guard(&cfg); err != nil {
 		return err
 	}
 	m, err := e.openManager(cfg)
@@ -134,17 +140,43 @@ func (e *Environment) pcrs() ([]uint, error) {
 	return slices.Compact(pcrs), nil
 }
 
-// guard reads the mode in which commits are tied to the hardware TPM.
-func (e *Environment) guard() (ledger.Mode, error) {
+// guard reads how commits are tied to the hardware TPM.
+func (e *Environment) guard(cfg *vtpmmgr.Config) error {
+	years := float64(ledger.DefaultYears)
+	pcr := hwtpm.DefaultPCR
+	cfg.Endurance = ledger.DefaultEndurance
+	for name, n := range map[string]*int{"endurance": &cfg.Endurance, "anchor-pcr": &pcr} {
+		if word, given := e.option(name); given {
+			v, err := strconv.ParseUint(word, 10, 31)
+			if err != nil || v == 0 {
+				return fmt.Errorf("%s=%s: want a number above zero", name, word)
+			}
+			*n = int(v)
+		}
+	}
+	cfg.PCR = uint(pcr)
+	if word, given := e.option("years"); given {
+		var err error
+		if years, err = strconv.ParseFloat(word, 64); err != nil || !(years > 0 && years <= 100) {
+			return fmt.Errorf("years=%s: want a number up to 100", word)
+		}
+	}
 	word, given := e.option("guard")
-	if !given || word == "strict" {
-		return ledger.Mode{}, nil
+	_, init := e.option("init")
+	cfg.KeepMode = !given && !init
+	if !given || word == "budget" {
+		cfg.Mode = ledger.Budget(cfg.Endurance, years)
+		return nil
+	}
+	if word == "strict" {
+		return nil
 	}
 	d, err := time.ParseDuration(word)
-	if err != nil || d <= 0 {
-		return ledger.Mode{}, fmt.Errorf("guard=%s: want strict, or a time", word)
+	if err != nil || d <= 0 || d > ledger.MaxBounded {
+		return fmt.Errorf("guard=%s: want budget, strict, or a time of at most %v", word, ledger.MaxBounded)
 	}
-	return ledger.Mode{Bounded: d}, nil
+	cfg.Mode = ledger.Mode{Bounded: d}
+	return nil
 }
 
 // operator reads the key that may approve other PCRs; nil for none.

@@ -191,7 +191,12 @@ const commitTries = 4
 
 // Save seals the state with a key of its own, so that an image of before and
 // the key of before open nothing once the manager has forgotten that key.
-func (s *committed) Save(state []byte) error {
+func (s *committed) Save(state []byte) error { return s.save(state, s.manager.Commit) }
+
+// SaveIdle is Save of a state that nobody would miss.
+func (s *committed) SaveIdle(state []byte) error { return s.save(state, s.manager.CommitIdle) }
+
+func (s *committed) save(state []byte, commit func(*proto.State) error) error {
 	if err := s.settle(); err != nil {
 		return err
 	}
@@ -208,10 +213,13 @@ func (s *committed) Save(state []byte) error {
 	}
 	next.Sequence, next.Hash = v.Sequence, v.Hash
 	for range commitTries {
-		if err = s.manager.Commit(&next); err == nil {
+		if err = commit(&next); err == nil {
 			s.image.Confirm()
 			s.sequence++
 			return nil
+		}
+		if errors.Is(err, proto.Rate) {
+			return fmt.Errorf("%w: %w", vtpm.ErrRate, err) // it was not looked at
 		}
 		s.unsure = &v
 		// An order, such as for another image, may have made the manager forget

@@ -81,7 +81,7 @@ func flagTable() map[string]flagRow {
 		"pcrs":         {"LIST", "PCRs of the hardware TPM that the root key is sealed to, such as 0,2,4,7", text(func(o *options) *string { return &o.pcrs }, "")},
 		"operator":     {"KEY", "public key (65 bytes in hexadecimal), or file of a key, that may approve other PCRs", text(func(o *options) *string { return &o.operator }, "")},
 		"host":         {"KEY", "public key, or file of a key, that may tell which image a domain runs", text(func(o *options) *string { return &o.host }, "")},
-		"guard":        {"MODE", "strict: each commit is tied to the hardware TPM before it is answered; or a time, such as 5s, after which it is at most", text(func(o *options) *string { return &o.guard }, "")},
+		"guard":        {"MODE", "how commits are tied to the hardware TPM: budget, so that its memory lasts for years; strict, with a write of it for each; or with one at most so much later, such as 5s", text(func(o *options) *string { return &o.guard }, "")},
 		"for":          {"PURPOSE", "admin, host, approver (Ed25519) or operator (P-256)", text(func(o *options) *string { return &o.purpose }, "admin")},
 		"hash":         {"HASH", "tell this, and do not measure", text(func(o *options) *string { return &o.hash }, "")},
 		"check":        {"", "end with code 6 if the hardware TPM or a record is not well", truth(func(o *options) *bool { return &o.check })},

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"stubtpm/vtpmmgr/ledger"
 )
 
 // A wordsView is a command line of the manager's domain as JSON tells it.
@@ -49,8 +51,8 @@ func initWords(m *mgrRun) error {
 	}
 	view := wordsView{}
 	if g := m.o.guard; g != "" {
-		if d, err := time.ParseDuration(g); g != "strict" && (err != nil || d <= 0) {
-			return fmt.Errorf("%w: --guard %s: want strict, or a time such as 5s", errUsage, g)
+		if d, err := time.ParseDuration(g); g != "strict" && g != "budget" && (err != nil || d <= 0 || d > ledger.MaxBounded) {
+			return fmt.Errorf("%w: --guard %s: want budget, strict, or a time such as 5s, at most %v", errUsage, g, ledger.MaxBounded)
 		}
 		view.Later = "guard=" + g
 		words = append(words, view.Later)

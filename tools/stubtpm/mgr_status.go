@@ -27,6 +27,12 @@ type statusView struct {
 	Anchor    string `json:"anchor"` // of the ledger in the hardware TPM: ok, or why not
 	Disk      string `json:"disk"`   // the manager's: ok, or why not
 	Counter   uint64 `json:"counter"`
+	Wear      string `json:"wear"`          // of the hardware TPM's NV memory: ok, or why not
+	NVWrites  uint64 `json:"nv_writes"`     // in all
+	NVDay     uint64 `json:"nv_writes_day"` // of the day before, or of this one if it is more
+	NVBudget  string `json:"nv_budget"`     // a day, and how much is left now; empty without one
+	NVYears   string `json:"nv_years_left"` // at this rate
+	Rollback  string `json:"rollback"`      // what a loss of power could take back now
 	Recovery  string `json:"recovery_key"`
 	AuditKey  string `json:"audit_key"`
 	AdminKey  string `json:"admin_key"`
@@ -41,7 +47,8 @@ func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 	number := func(name string) uint64 { n, _ := strconv.ParseUint(s[name], 10, 64); return n }
 	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
 		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"),
-		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Disk: s["disk"], Counter: g.Counter,
+		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Wear: s["wear"], NVWrites: number("nv-writes"), NVDay: number("nv-writes-day"), NVBudget: s["nv-budget"],
+		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], Counter: g.Counter,
 		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), AdminKey: hex.EncodeToString(g.Admin[:]), Refused: map[string]uint64{}}
 	for name := range s {
 		if code, ok := strings.CutPrefix(name, "refused-"); ok {
@@ -62,15 +69,16 @@ func status(m *mgrRun) error {
 	}
 	v := statusOf(s, &g)
 	err = m.print(v, func() { m.statusTable(v) })
-	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Disk != "ok" || v.Damaged != 0) {
-		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; disk: %s; damaged items: %d", errDegraded, v.TPM, v.Anchor, v.Disk, v.Damaged)
+	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Disk != "ok" || v.Damaged != 0 || v.Wear != "" && v.Wear != "ok") {
+		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; disk: %s; damaged items: %d; wear of its NV memory: %s", errDegraded, v.TPM, v.Anchor, v.Disk, v.Damaged, v.Wear)
 	}
 	return err
 }
 
 func (m *mgrRun) statusTable(v *statusView) {
 	rows := [][]any{
-		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Disk", v.Disk}, {"Guard", v.Guard}, {"Counter", v.Counter},
+		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Its NV memory", v.Wear},
+		{"NV writes", fmt.Sprintf("%d, %d a day: %s years left", v.NVWrites, v.NVDay, v.NVYears)}, {"NV budget", v.NVBudget}, {"Could be rolled back", v.Rollback}, {"Disk", v.Disk}, {"Guard", v.Guard}, {"Counter", v.Counter},
 		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)}, {"Groups", v.Groups},
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},

@@ -154,8 +154,8 @@ func TestLife(t *testing.T) {
 		if b, err := tpm.Random(40); err != nil || len(b) != 40 {
 			t.Fatal(err)
 		}
-		if v, err := tpm.PCR(16); err != nil || v != [32]byte{} {
-			t.Fatalf("PCR 16: %x, %v", v, err)
+		if v, _, err := tpm.Anchor().Chain(); err != nil || v != [32]byte{} {
+			t.Fatalf("PCR: %x, %v", v, err)
 		}
 	}
 	sent := c.sent
@@ -189,7 +189,7 @@ func TestAlternate(t *testing.T) {
 		if _, err := tpm.Random(8); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := tpm.PCR(0); err != nil {
+		if _, _, err := tpm.Anchor().Chain(); err != nil {
 			t.Fatal(err)
 		}
 		if err := tpm.Anchor().Extend([32]byte{1}); err != nil {
@@ -586,7 +586,7 @@ func TestInterposer(t *testing.T) {
 		if v, err = tpm.Anchor().Value(); err != nil {
 			return got, v, pcr, false, err
 		}
-		if pcr, err = tpm.PCR(0); err != nil {
+		if pcr, _, err = tpm.Anchor().Chain(); err != nil {
 			return got, v, pcr, false, err
 		}
 		return got, v, pcr, true, tpm.Anchor().Extend([32]byte{7})

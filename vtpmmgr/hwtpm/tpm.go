@@ -15,7 +15,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,14 +33,14 @@ type Options struct {
 	Log func(format string, args ...any)
 }
 
-// A TPM is a hardware TPM. Its methods may be called by several goroutines,
-// which get it in the order in which they came.
+// A TPM is a hardware TPM. Its methods may be called by several goroutines:
+// what commits wait for comes first, else they get it in the order in which they came.
 type TPM struct {
 	bus   transport.TPM
 	owner []byte
 	log   func(format string, args ...any)
 
-	mu        sync.Mutex
+	mu        gate
 	secret    *secret      // nil until Unlock or Create
 	srkName   []byte       // pinned by Unlock or Create
 	open      []func()     // ends what is loaded now, last first
@@ -273,29 +272,44 @@ func (s *storage) salted() tpm2.AuthOption { return tpm2.Salted(s.handle, s.publ
 
 // Random returns n random bytes.
 func (t *TPM) Random(n int) ([]byte, error) {
-	b := make([]byte, 0, n)
-	err := t.do("random bytes", func() error {
-		for len(b) < n {
-			if t.random == nil {
-				if err := t.openRandom(); err != nil {
-					return err
-				}
-			}
-			r, err := tpm2.GetRandom{BytesRequested: uint16(min(n-len(b), 32))}.Execute(t.bus, t.random)
-			if err != nil {
+	b, _, err := t.RandomTimed(n)
+	return b, err
+}
+
+// RandomTimed returns n random bytes, and for how long the TPM was used. It lets
+// others in between its commands, and the ledger before itself.
+func (t *TPM) RandomTimed(n int) (b []byte, took time.Duration, err error) {
+	for len(b) < n {
+		more, d, err := t.someRandom(min(n-len(b), 32))
+		if took += d; err != nil {
+			return nil, took, err
+		}
+		b = append(b, more...)
+	}
+	return b[:n], took, nil
+}
+
+// someRandom returns at least one random byte, by one command.
+func (t *TPM) someRandom(n int) (b []byte, took time.Duration, err error) {
+	t.mu.lockLater()
+	defer t.mu.Unlock()
+	start := time.Now()
+	err = t.twice("random bytes", func() error {
+		if t.random == nil {
+			if err := t.openRandom(); err != nil {
 				return err
 			}
-			if len(r.RandomBytes.Buffer) == 0 {
-				return errors.New("the TPM gives none")
-			}
-			b = append(b, r.RandomBytes.Buffer...)
+		}
+		r, err := tpm2.GetRandom{BytesRequested: uint16(n)}.Execute(t.bus, t.random)
+		if err != nil {
+			return err
+		}
+		if b = r.RandomBytes.Buffer; len(b) == 0 {
+			return errors.New("the TPM gives none")
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return b[:n], nil
+	return b, time.Since(start), err
 }
 
 // openRandom opens a session of which each answer is encrypted.
@@ -322,18 +336,6 @@ func (t *TPM) closeRandom() {
 		t.endRandom()
 		t.random, t.endRandom = nil, nil
 	}
-}
-
-// PCR returns the SHA-256 value of a PCR.
-func (t *TPM) PCR(n uint) (value [32]byte, err error) {
-	err = t.do("PCR", func() error {
-		v, err := t.pcrs([]uint{n})
-		if err == nil {
-			value = [32]byte(v)
-		}
-		return err
-	})
-	return value, err
 }
 
 // pcrs returns the values of PCRs one after the other in their order, up to

@@ -242,6 +242,13 @@ func (s *Store) Epoch() uint32 {
 	return s.epoch
 }
 
+// NewBoot reports whether the next commit is a checkpoint in any case: always, but
+// in budget mode once there was one since the hardware TPM was reset.
+func (s *Store) NewBoot() (is bool) {
+	s.alone(func() error { is = s.root.mode.Daily == 0 || !s.fresh; return nil })
+	return is
+}
+
 // Room is how many items can be added.
 func (s *Store) Room() int {
 	s.mu.Lock()

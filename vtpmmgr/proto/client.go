@@ -60,19 +60,16 @@ func (c *Client) Load() (Grant, error) {
 // sealed. When it returns nil the manager has made that durable.
 func (c *Client) Commit(s *State) error { return c.none(TagRequest, Commit, s.Append(nil)) }
 
+// CommitIdle is Commit of a state in which only Clock changed, or failures of
+// authorization were forgiven.
+func (c *Client) CommitIdle(s *State) error {
+	return c.none(TagRequest, Commit, append(s.Append(nil), commitIdle))
+}
+
 // Random returns n random bytes of the hardware TPM.
 func (c *Client) Random(n int) ([]byte, error) {
 	b, err := c.do(TagRequest, Random, binary.BigEndian.AppendUint16(nil, uint16(n)))
 	if err == nil && len(b) != n {
-		return nil, errMessage
-	}
-	return b, err
-}
-
-// PCRRead returns the SHA-256 value of a PCR of the hardware TPM.
-func (c *Client) PCRRead(pcr uint8) ([]byte, error) {
-	b, err := c.do(TagRequest, PCRRead, []byte{pcr})
-	if err == nil && len(b) != HashSize {
 		return nil, errMessage
 	}
 	return b, err

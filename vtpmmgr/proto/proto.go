@@ -32,10 +32,9 @@ type Ordinal uint32
 
 // Requests of a vTPM. The old manager's ordinals 1 to 4 are not reused.
 const (
-	Load    Ordinal = 0x53000001 // () -> Grant
-	Commit  Ordinal = 0x53000002 // State -> ()
-	Random  Ordinal = 0x53000003 // n 2 -> n bytes
-	PCRRead Ordinal = 0x53000004 // PCR 1 -> SHA-256 value, 32 bytes
+	Load   Ordinal = 0x53000001 // () -> Grant
+	Commit Ordinal = 0x53000002 // State, flags 1 (or none) -> ()
+	Random Ordinal = 0x53000003 // n 2 (at most MaxRandom) -> n bytes
 )
 
 // Requests that anybody in domain 0 may make.
@@ -92,6 +91,7 @@ const (
 	Full         Code = 17 // no room on the manager's disk
 	BadApproval  Code = 18 // of PCRs, or of a new administrator: not the operator's
 	OverQuota    Code = 19 // the group has as many vTPMs as it may have
+	Rate         Code = 20 // more than this vTPM's share of the hardware TPM: later
 )
 
 func (c Code) Error() string {
@@ -99,12 +99,15 @@ func (c Code) Error() string {
 		"bad sequence", "manager's disk or TPM failed", "exists already", "not loaded", "signature is of no key that may give this order",
 		"suspended", "security label is not one of the group's", "domain's image was not measured", "domain runs another image than its record wants",
 		"no such group", "backup is not of this manager's groups, or damaged", "record is damaged on the manager's disk", "manager's disk is full",
-		"approval is not the operator's", "group has as many vTPMs as it may have"}
+		"approval is not the operator's", "group has as many vTPMs as it may have", "more than this vTPM's share of the hardware TPM"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}
 	return fmt.Sprintf("vtpmmgr: status %d", uint32(c))
 }
+
+// MaxRandom is how many bytes RANDOM returns at most.
+const MaxRandom = 64
 
 // KeySize and HashSize are in bytes: an XChaCha20-Poly1305 key, a SHA-256
 // hash.

@@ -109,6 +109,22 @@ func ParseState(b []byte) (State, error) {
 	return s, r.end()
 }
 
+// commitIdle is the flag of a COMMIT that is of no urgency: what changed is
+// Clock, or failures of authorization that were forgiven.
+const commitIdle = 1
+
+// ParseCommit reads the body of a COMMIT: a State, and flags or none.
+func ParseCommit(b []byte) (s State, idle bool, err error) {
+	if len(b) == StateSize+1 {
+		if b[StateSize] > commitIdle {
+			return s, false, errMessage
+		}
+		idle, b = b[StateSize] == commitIdle, b[:StateSize]
+	}
+	s, err = ParseState(b)
+	return s, idle, err
+}
+
 // A Grant is what the manager gives a vTPM at its start.
 type Grant struct {
 	// Manufacture says that the vTPM was enrolled and has no state yet: it is
