@@ -52,7 +52,12 @@ func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
 	if d.needsPhysicalPresence(c, i) && !d.vol.physicalPresence {
 		return tcg.TPMRCPP
 	}
-	usesAuth := !isPolicy || a.s.policy.authNeeded || a.s.policy.passwordNeeded
+	usesAuth := !isPolicy || a.s.policy.usesAuth()
+	if usesAuth && d.isCounted(h) {
+		if rc := d.settleTries(); rc != tcg.TPMRCSuccess {
+			return rc
+		}
+	}
 	if usesAuth && !d.daExempt(h) {
 		if rc := d.checkLockout(h); rc != tcg.TPMRCSuccess {
 			return rc
@@ -70,8 +75,14 @@ func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
 		if !d.policyAvailable(c, h, role) {
 			return tcg.TPMRCAuthUnavailable
 		}
+		if x := d.perm.nv[h]; x != nil && x.isPIN() && usesAuth && !x.pinLeft() {
+			return tcg.TPMRCAuthUnavailable
+		}
 		if rc := d.checkPolicy(c, i); rc != tcg.TPMRCSuccess {
 			return rc
+		}
+		if d.keyUnproven(a) {
+			return tcg.TPMRCAttributes
 		}
 		p := a.s.policy
 		if p.passwordNeeded {
@@ -91,6 +102,23 @@ func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
 	}
 	a.includeAuth = !d.isBoundTo(a.s, h)
 	return d.checkHMAC(c, i)
+}
+
+// keyUnproven reports whether a policy session would en- or decrypt a parameter
+// with a key that comes of an authorization value which nobody proved. Who chose
+// the session's other secrets and knows the parameter could search for that value
+// without the TPM, where no try is counted (Part 1, 16.6.15 and 16.8.1).
+func (d *Device) keyUnproven(a *authorization) bool {
+	p := a.s.policy
+	if a.attrs&(tcg.TPMASessionDecrypt|tcg.TPMASessionEncrypt) == 0 {
+		return false
+	}
+	if p.passwordNeeded {
+		return a.s.bound // the password is checked instead of the HMAC, which would prove it
+	}
+	// The entity's own value is part of the key even where the policy does not
+	// ask for it (Part 1, 18.1). An empty one protects nothing.
+	return !p.authNeeded && d.isCounted(a.handle) && len(d.entityAuth(a.handle)) > 0
 }
 
 func (d *Device) checkPassword(a *authorization) tcg.TPMRC {

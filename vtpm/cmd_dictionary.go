@@ -8,12 +8,13 @@ var dictionaryAttackCommands = commandTable{
 	tcg.TPMCCDictionaryAttackParameters: (*Device).dictionaryAttackParameters,
 }
 
-// dictionaryAttackLockReset is TPM2_DictionaryAttackLockReset.
+// dictionaryAttackLockReset is TPM2_DictionaryAttackLockReset. By lockoutPolicy it
+// also ends the lockout of lockoutAuth (Part 1, 16.8.5).
 func (d *Device) dictionaryAttackLockReset(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	d.perm.da.failedTries = 0
+	d.perm.da.failedTries, d.perm.da.lockoutAuthEnabled = 0, true
 	d.dirty = true
 	return nil
 }

@@ -117,6 +117,7 @@ func (d *Device) startAuthSession(c *call) error {
 			s.bindName = append([]byte{}, name...) // that of a sequence is empty
 			s.bindAuth = auth
 		}
+		s.bound = true
 		s.daBound = !d.daExempt(bind)
 		s.lockoutBound = bind == tcg.TPMRHLockout
 	}

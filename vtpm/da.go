@@ -53,6 +53,13 @@ func (d *Device) daExempt(h tcg.TPMHandle) bool {
 	return true
 }
 
+// isCounted reports whether failures to authorize h are counted, by dictionary
+// attack logic or in a PIN index.
+func (d *Device) isCounted(h tcg.TPMHandle) bool {
+	x := d.perm.nv[h]
+	return !d.daExempt(h) || x != nil && x.isPIN()
+}
+
 // checkLockout refuses an authorization while the device is locked out.
 // Preconditions: h is not exempt.
 func (d *Device) checkLockout(h tcg.TPMHandle) tcg.TPMRC {
@@ -71,6 +78,9 @@ func (d *Device) checkBoundLockout(s *session) tcg.TPMRC {
 
 // checkLockoutOf is checkLockout of lockoutAuth, or of any other authorization.
 func (d *Device) checkLockoutOf(lockoutAuth bool) tcg.TPMRC {
+	if rc := d.settleTries(); rc != tcg.TPMRCSuccess {
+		return rc
+	}
 	da := &d.perm.da
 	if lockoutAuth {
 		if !da.lockoutAuthEnabled {
@@ -97,9 +107,7 @@ func (d *Device) authSucceeded(h tcg.TPMHandle) {
 func (d *Device) authFailed(h tcg.TPMHandle) tcg.TPMRC {
 	if d.daExempt(h) {
 		if handleType(h) == tcg.TPMHTNVIndex {
-			if d.nvPinFailed(h) {
-				return tcg.TPMRCAuthFail
-			}
+			d.nvPinFailed(h)
 		}
 		return tcg.TPMRCBadAuth
 	}
@@ -107,7 +115,7 @@ func (d *Device) authFailed(h tcg.TPMHandle) tcg.TPMRC {
 		da := &d.perm.da
 		da.lockoutAuthEnabled = false
 		d.vol.daTime.lockout = d.cfg.Now()
-		d.dirty = true
+		d.triesCounted()
 		return tcg.TPMRCAuthFail
 	}
 	d.countFailure()
@@ -124,7 +132,7 @@ func (d *Device) countFailure() {
 		if da.failedTries == 1 || d.vol.daTime.selfHeal == 0 {
 			d.vol.daTime.selfHeal = d.cfg.Now()
 		}
-		d.dirty = true
+		d.triesCounted()
 	}
 }
 

@@ -104,6 +104,7 @@ type Device struct {
 	kept  []byte // what the store has: saved, or what Load was given until a save
 
 	before  checkpoint            // what undo goes back to besides saved
+	tries   unsavedTries          // what it does not take back
 	flushed []interface{ wipe() } // by the present command
 	dirty   bool                  // perm has to be saved before the present command is answered
 }
@@ -210,8 +211,9 @@ func (d *Device) powerOn() {
 }
 
 // save makes the permanent state durable if a command changed it. Where that
-// fails all that the command changed is undone, so that memory and disk tell the
-// same story. A state that does not decode is not given to the store.
+// fails all that the command changed is undone, but for what it counted, so that
+// memory and disk tell the same story. A state that does not decode is not given
+// to the store.
 func (d *Device) save() error { return d.saveBy(d.cfg.Store.Save) }
 
 func (d *Device) saveBy(store func(state []byte) error) error {
@@ -231,6 +233,7 @@ func (d *Device) saveBy(store func(state []byte) error) error {
 	}
 	d.saved, d.kept = state, state
 	d.before.orderlyKnown = false
+	d.tries = unsavedTries{}
 	return nil
 }
 

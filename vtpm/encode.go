@@ -64,7 +64,7 @@ func (o *object) clone() *object {
 
 func (s *session) encode(w *tcg.Writer) {
 	w.Uint32(uint32(s.handle))
-	w.Uint16(flags(s.policy != nil, s.trial, s.daBound, s.lockoutBound, s.audited, s.bindName != nil))
+	w.Uint16(flags(s.policy != nil, s.trial, s.daBound, s.lockoutBound, s.audited, s.bindName != nil, !s.bound))
 	w.Uint16(uint16(s.hash))
 	s.symmetric.Marshal(w)
 	w.Sized(s.nonceTPM)
@@ -80,8 +80,9 @@ func (s *session) encode(w *tcg.Writer) {
 func decodeSession(r *tcg.Reader) *session {
 	s := new(session)
 	s.handle = tcg.TPMHandle(r.Uint32())
-	var isPolicy, isBound bool
-	setFlags(r.Uint16(), &isPolicy, &s.trial, &s.daBound, &s.lockoutBound, &s.audited, &isBound)
+	var isPolicy, isBound, unbound bool
+	setFlags(r.Uint16(), &isPolicy, &s.trial, &s.daBound, &s.lockoutBound, &s.audited, &isBound, &unbound)
+	s.bound = !unbound // an encoding that does not say so is taken as bound
 	s.hash = tcg.TPMAlgID(r.Uint16())
 	s.symmetric.UnmarshalPlus(r) // most sessions encrypt no parameters
 	s.nonceTPM = bytes.Clone(r.Sized(maxBlob))

@@ -63,6 +63,14 @@ func (d *Device) returnToShutdown(was uint16) {
 	}
 }
 
+// staleShutdown makes stale what TPM2_Shutdown saved, as leaveShutdown does, for
+// what changes before a command is known to succeed.
+func (d *Device) staleShutdown() {
+	if d.vol.shutdownDone {
+		d.vol.shutdownDone, d.perm.shutdown, d.dirty = false, suNone, true
+	}
+}
+
 // readsOnly reports whether a command leaves all that TPM2_Shutdown saves as
 // it is.
 func readsOnly(code tcg.TPMCC) bool {

@@ -77,16 +77,25 @@ func (x *nvIndex) pin() (count, limit uint32) {
 	return uint32(v >> 32), uint32(v)
 }
 
+// pinLeft reports whether the authorization value of a PIN index may be used, on
+// whatever path (Part 1, 34.2.6.6).
+func (x *nvIndex) pinLeft() bool {
+	count, limit := x.pin()
+	return x.written() && count < limit
+}
+
 func (x *nvIndex) setPinCount(count uint32) {
 	_, limit := x.pin()
 	x.setNumber(uint64(count)<<32 | uint64(limit))
 }
 
 // nvChanged says that an index's data or attributes changed: what is not
-// orderly has to be saved before the command is answered.
+// orderly has to be saved before the command is answered, and what is orderly must
+// not be found as TPM2_Shutdown saved it, whatever becomes of the command.
 func (d *Device) nvChanged(x *nvIndex) {
 	if x.has(tcg.TPMANVOrderly) {
 		d.before.orderlyKnown = false
+		d.staleShutdown()
 	} else {
 		d.dirty = true
 	}
@@ -111,8 +120,7 @@ func (d *Device) nvAuthValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) b
 		return x.has(tcg.TPMANVAuthWrite)
 	}
 	if x.isPIN() {
-		count, limit := x.pin()
-		return x.written() && count < limit
+		return x.pinLeft()
 	}
 	return x.has(tcg.TPMANVAuthRead)
 }
@@ -128,17 +136,15 @@ func (d *Device) nvPolicyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool
 	return x.has(tcg.TPMANVPolicyRead)
 }
 
-// nvPinFailed counts a failed authorization with a PIN Fail index and reports
-// whether it did.
-func (d *Device) nvPinFailed(h tcg.TPMHandle) bool {
+// nvPinFailed counts a failed authorization with a PIN Fail index.
+func (d *Device) nvPinFailed(h tcg.TPMHandle) {
 	x := d.perm.nv[h]
 	if x == nil || x.kind() != tcg.TPMNTPinFail || !x.written() {
-		return false
+		return
 	}
 	count, _ := x.pin()
 	x.setPinCount(count + 1)
-	d.nvChanged(x)
-	return true
+	d.pinCounted(x)
 }
 
 // nvPinUsed counts a successful one: a PIN Pass index counts uses, a PIN Fail
@@ -151,12 +157,11 @@ func (d *Device) nvPinUsed(h tcg.TPMHandle) {
 	count, _ := x.pin()
 	if x.kind() == tcg.TPMNTPinPass {
 		x.setPinCount(count + 1)
+		d.pinCounted(x)
 	} else if count != 0 {
 		x.setPinCount(0)
-	} else {
-		return
+		d.nvChanged(x)
 	}
-	d.nvChanged(x)
 }
 
 // nvReadable checks that auth may read x now (Part 3, 31.13 "TPM2_NV_Read").

@@ -39,6 +39,9 @@ func newPolicyState(hash tcg.TPMAlgID, now time.Duration) *policyState {
 	return &policyState{digest: make([]byte, hashSize(hash)), started: now}
 }
 
+// usesAuth reports whether the entity's authorization value has to be given.
+func (p *policyState) usesAuth() bool { return p.authNeeded || p.passwordNeeded }
+
 // restart forgets what has been gathered, as TPM2_PolicyRestart does.
 func (p *policyState) restart(hash tcg.TPMAlgID) { *p = *newPolicyState(hash, p.started) }
 

@@ -30,6 +30,7 @@ type session struct {
 	// authorization value that it had then: a changed value ends the binding.
 	bindName     []byte
 	bindAuth     []byte
+	bound        bool // an authorization value that was not proven is in key
 	daBound      bool // bound to an entity that dictionary attack logic protects
 	lockoutBound bool
 

@@ -12,7 +12,8 @@ type checkpoint struct {
 	clear stateClear
 	reset stateReset
 	vol   volatile
-	banks []pcrBank // of vol.pcrs, which are extended in place
+	banks []pcrBank        // of vol.pcrs, which are extended in place
+	da    dictionaryAttack // with what was counted since
 
 	// Policies of sessions that the command names.
 	policies [maxSessions]struct {
@@ -40,6 +41,7 @@ type orderlyData struct {
 func (d *Device) mark() {
 	b := &d.before
 	b.clear, b.reset, b.vol = d.clear, d.reset, d.vol
+	d.markTries()
 	for i := range b.policies {
 		b.policies[i].of, b.sequences[i].of = nil, nil
 	}
@@ -76,7 +78,7 @@ func (d *Device) markNamed(c *call) {
 
 // undo makes the permanent state what was last saved, and the other what it was
 // at the last mark, so that nothing of a command that could not be saved, or
-// failed in the middle, remains.
+// failed in the middle, remains. Failed authorizations stay counted.
 func (d *Device) undo() {
 	d.dirty = false
 	d.flushed = nil
@@ -110,6 +112,7 @@ func (d *Device) undo() {
 			copy(x.data, o.data)
 		}
 	}
+	d.keepTries()
 }
 
 // forget drops what the command that was answered flushed.

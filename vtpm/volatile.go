@@ -105,6 +105,9 @@ func (d *Device) encodeVolatile() []byte {
 		x.public.Marshal(&w)
 		w.Sized(x.data)
 	}
+	if d.tries.owed {
+		d.tries.encode(&w, &d.perm.da)
+	}
 	return w.B
 }
 
@@ -194,6 +197,9 @@ func (d *Device) resume(state, b []byte) error {
 		}
 		x.setAttributes(p.Attributes)
 		copy(x.data, data)
+	}
+	if r.Len() > 0 {
+		d.decodeTries(&r)
 	}
 	if r.Err() != tcg.TPMRCSuccess || r.Len() != 0 {
 		return errStateShort
