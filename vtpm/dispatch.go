@@ -253,7 +253,7 @@ func (d *Device) checkMode(c *call) tcg.TPMRC {
 	if d.vol.started == (code == tcg.TPMCCStartup) {
 		return tcg.TPMRCInitialize
 	}
-	if d.clear.readOnly && readOnlyRefuses(code) {
+	if d.clear.readOnly && readOnlyRefuses(c.spec) {
 		return tcg.TPMRCReadOnly
 	}
 	return tcg.TPMRCSuccess

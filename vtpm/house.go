@@ -43,7 +43,7 @@ func (d *Device) leaveShutdown(c *call) (was uint16, err error) {
 	if d.vol.shutdownDone && c.spec.Code == tcg.TPMCCReadClock {
 		d.dirty = true // the next Startup must not set Clock back behind what is read
 	}
-	if !d.vol.shutdownDone || c.spec.Code == tcg.TPMCCShutdown || readsOnly(c.spec.Code) && !d.audits(c) {
+	if !d.vol.shutdownDone || c.spec.Code == tcg.TPMCCShutdown || c.spec.Has(tcg.AttrReads) && !d.audits(c) {
 		return suNone, nil
 	}
 	was = d.perm.shutdown
@@ -69,16 +69,4 @@ func (d *Device) staleShutdown() {
 	if d.vol.shutdownDone {
 		d.vol.shutdownDone, d.perm.shutdown, d.dirty = false, suNone, true
 	}
-}
-
-// readsOnly reports whether a command leaves all that TPM2_Shutdown saves as
-// it is.
-func readsOnly(code tcg.TPMCC) bool {
-	switch code {
-	case tcg.TPMCCGetCapability, tcg.TPMCCGetRandom, tcg.TPMCCStirRandom, tcg.TPMCCReadClock, tcg.TPMCCPCRRead,
-		tcg.TPMCCGetTestResult, tcg.TPMCCSelfTest, tcg.TPMCCIncrementalSelfTest, tcg.TPMCCReadPublic,
-		tcg.TPMCCNVReadPublic, tcg.TPMCCTestParms, tcg.TPMCCHash, tcg.TPMCCECCParameters:
-		return true
-	}
-	return false
 }

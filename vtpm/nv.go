@@ -101,23 +101,16 @@ func (d *Device) nvChanged(x *nvIndex) {
 	}
 }
 
-// nvWrites reports whether the command counts as a write for the selection of
-// an index's authorization (Part 1, "NV Index Authorizations").
-func nvWrites(code tcg.TPMCC) bool {
-	switch code {
-	case tcg.TPMCCNVWrite, tcg.TPMCCNVIncrement, tcg.TPMCCNVSetBits, tcg.TPMCCNVExtend, tcg.TPMCCNVWriteLock:
-		return true
-	}
-	return false
-}
-
 func (d *Device) nvAuthValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
 	x := d.perm.nv[h]
 	if role != tcg.RoleUser {
 		return false // administration of an index is by policy only
 	}
-	if nvWrites(c.spec.Code) {
+	if c.spec.Has(tcg.AttrNVWrite) {
 		return x.has(tcg.TPMANVAuthWrite)
+	}
+	if !c.spec.Has(tcg.AttrNVRead) {
+		return false
 	}
 	if x.isPIN() {
 		return x.pinLeft()
@@ -130,10 +123,10 @@ func (d *Device) nvPolicyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool
 	if role != tcg.RoleUser {
 		return true
 	}
-	if nvWrites(c.spec.Code) {
+	if c.spec.Has(tcg.AttrNVWrite) {
 		return x.has(tcg.TPMANVPolicyWrite)
 	}
-	return x.has(tcg.TPMANVPolicyRead)
+	return c.spec.Has(tcg.AttrNVRead) && x.has(tcg.TPMANVPolicyRead)
 }
 
 // nvPinFailed counts a failed authorization with a PIN Fail index.

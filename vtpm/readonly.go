@@ -16,32 +16,18 @@ func (d *Device) readOnlyControl(c *call) error {
 }
 
 // readOnlyRefuses reports whether a command may not run in read-only mode,
-// whatever it is about: it makes objects or changes what persists.
-func readOnlyRefuses(code tcg.TPMCC) bool {
-	switch code {
-	case tcg.TPMCCCreate, tcg.TPMCCObjectChangeAuth, tcg.TPMCCCreateLoaded,
-		tcg.TPMCCSetCommandCodeAuditStatus,
-		tcg.TPMCCPCRAllocate, tcg.TPMCCPCRSetAuthPolicy, tcg.TPMCCPCRSetAuthValue,
-		tcg.TPMCCCreatePrimary, tcg.TPMCCHierarchyControl, tcg.TPMCCSetPrimaryPolicy,
-		tcg.TPMCCChangePPS, tcg.TPMCCChangeEPS, tcg.TPMCCClear, tcg.TPMCCClearControl,
-		tcg.TPMCCHierarchyChangeAuth,
-		tcg.TPMCCDictionaryAttackParameters,
-		tcg.TPMCCPPCommands, tcg.TPMCCSetAlgorithmSet,
-		tcg.TPMCCFieldUpgradeStart, tcg.TPMCCFieldUpgradeData,
-		tcg.TPMCCEvictControl,
-		tcg.TPMCCClockSet, tcg.TPMCCClockRateAdjust,
-		tcg.TPMCCSetCapability,
-		tcg.TPMCCNVDefineSpace, tcg.TPMCCNVDefineSpace2, tcg.TPMCCNVUndefineSpace, tcg.TPMCCNVUndefineSpaceSpecial,
-		tcg.TPMCCNVIncrement, tcg.TPMCCNVGlobalWriteLock, tcg.TPMCCNVChangeAuth:
-		return true
-	}
-	return false
+// whatever it is about.
+func readOnlyRefuses(c *tcg.CommandSpec) bool {
+	return c.ReadOnly != tcg.ReadOnlyAllows && c.ReadOnly != tcg.ReadOnlyByIndex
 }
 
 // readOnlyRefusesIndex reports whether a command may not run in read-only mode
 // because of the NV index that it is for: one whose content persists, or whose
 // PIN would be counted. Preconditions: handles have been checked.
 func (d *Device) readOnlyRefusesIndex(c *call) bool {
+	if c.spec.ReadOnly != tcg.ReadOnlyByIndex {
+		return false
+	}
 	switch c.spec.Code {
 	case tcg.TPMCCNVWrite, tcg.TPMCCNVExtend, tcg.TPMCCNVSetBits, tcg.TPMCCNVWriteLock, tcg.TPMCCNVReadLock:
 		const volatile = tcg.TPMANVOrderly | tcg.TPMANVClearSTClear
@@ -51,5 +37,5 @@ func (d *Device) readOnlyRefusesIndex(c *call) bool {
 		x := d.perm.nv[c.handles[0]]
 		return x != nil && x.isPIN()
 	}
-	return false
+	return true
 }

@@ -15,7 +15,7 @@ const (
 )
 
 // CommandAttrs are what Part 3's tables say of a command as a whole.
-type CommandAttrs uint8
+type CommandAttrs uint16
 
 // What a command does beside its work, and what it demands.
 const (
@@ -26,6 +26,24 @@ const (
 	AttrPP                                  // +{PP}: can be made to need physical presence
 	AttrPPRequired                          // +PP: always needs physical presence
 	AttrDeprecated                          // deprecated by v1.85
+
+	// What follows is not in Part 3's tables. Each permits something, so that a
+	// command of which nothing is said gets the stricter rule.
+	AttrReads   // leaves all that TPM2_Shutdown saves as it is
+	AttrNVWrite // USER role of an NV index is for writing (Part 1, "NV Index Authorizations")
+	AttrNVRead  // USER role of an NV index is for reading or, in TPM2_PolicySecret, for its value
+)
+
+// A ReadOnlyRule says whether a command runs in read-only mode (Part 3, 24.9,
+// Table 207).
+type ReadOnlyRule uint8
+
+// A command that the table does not rule on is refused.
+const (
+	ReadOnlyUnknown ReadOnlyRule = iota // refused
+	ReadOnlyRefuses                     // makes objects or changes what persists
+	ReadOnlyByIndex                     // depends on the NV index that it is for
+	ReadOnlyAllows
 )
 
 // A HandleSpec is one handle of a command. Plus says that the conditional
@@ -58,6 +76,8 @@ type CommandSpec struct {
 	Name  string // "TPM2_NV_Write"
 	Since string // revision that brought the command: "1.38" also for all before
 	Attrs CommandAttrs
+
+	ReadOnly ReadOnlyRule
 
 	Handles        []HandleSpec
 	Params         []ParamSpec
