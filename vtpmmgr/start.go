@@ -65,6 +65,9 @@ func Initialise(cfg Config, s Setup) (*Manager, error) {
 	if err := hwtpm.CheckBlank(cfg.Disk); err != nil {
 		return nil, err
 	}
+	if err := m.tpm.RemoveLeftovers(cfg.Disk); err != nil {
+		return nil, err
+	}
 	// The processor's generator alone may be a weak one: what is drawn here
 	// lives as long as the ledger.
 	seed, err := m.tpm.Random(proto.MaxRandom)
@@ -79,7 +82,8 @@ func Initialise(cfg Config, s Setup) (*Manager, error) {
 	rand.Read(key)
 	var id [16]byte
 	rand.Read(id[:])
-	r, err := m.tpm.Create(id, key, hwtpm.Policy{PCRs: s.PCRs, Operator: s.Operator})
+	r, err := m.tpm.Create(id, key, hwtpm.Policy{PCRs: s.PCRs, Operator: s.Operator},
+		func(r *hwtpm.Record) error { return hwtpm.WriteIntent(cfg.Disk, r) })
 	if err != nil {
 		return nil, err
 	}
@@ -166,10 +170,10 @@ func Open(cfg Config) (*Manager, error) {
 				err = fmt.Errorf("%w; to restore it: manager %x, counter %d", err, m.id, n)
 			}
 		}
-		return nil, err
+		return nil, m.mayMove(err)
 	}
 	if err := m.start("start"); err != nil {
-		return nil, err
+		return nil, m.mayMove(err)
 	}
 	return m, nil
 }

@@ -38,6 +38,9 @@ var defaultPCRs = []uint{0, 1, 2, 3, 4, 5, 7}
 //	restore=HEX  take an old copy of the disk, into a new epoch: the
 //	             administrator's signature, of what its refusal without the word
 //	             names; it serves once
+//	move=HEX     move to new NV indices where they are gone, worn out or another's: the
+//	             administrator's signature, of what its refusal without the word, or
+//	             with the word alone, names; it serves once
 //	guard=budget how commits are tied to the hardware TPM (docs/ledger-format.md): so that
 //	             its NV memory lasts for the years that are wanted, or
 //	guard=strict by a write of that memory for each, or
@@ -86,11 +89,18 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 func (e *Environment) openManager(cfg vtpmmgr.Config) (*vtpmmgr.Manager, error) {
 	_, init := e.option("init")
 	signature, err := e.hex("restore", ed25519.SignatureSize)
+	word, moves := e.option("move")
+	var move []byte
+	if err == nil && word != "" {
+		move, err = e.hex("move", ed25519.SignatureSize)
+	}
 	switch {
 	case err != nil:
 		return nil, err
 	case !init && signature != nil:
 		return vtpmmgr.OpenRestored(cfg, signature)
+	case !init && moves:
+		return vtpmmgr.OpenMoved(cfg, move)
 	case !init:
 		return vtpmmgr.Open(cfg)
 	}

@@ -91,3 +91,18 @@ func restoreLedger(m *mgrRun) error {
 	word := "restore=" + hex.EncodeToString(ed25519.Sign(key, proto.SignedRestore([16]byte(id), m.o.counter)))
 	return m.print(wordsView{Words: word}, func() { fmt.Fprintln(m.out, word) })
 }
+
+// moveIndices signs what a manager asks for whose NV indices are gone.
+func moveIndices(m *mgrRun) error {
+	id, err := hex.DecodeString(m.o.manager)
+	challenge, e := hex.DecodeString(m.o.challenge)
+	if err != nil || e != nil || len(id) != 16 || len(challenge) != 32 {
+		return fmt.Errorf("%w: --manager and --challenge are needed, as the manager's refusal names them", errUsage)
+	}
+	key, err := m.mustKey()
+	if err != nil {
+		return err
+	}
+	word := "move=" + hex.EncodeToString(ed25519.Sign(key, proto.SignedMove([16]byte(id), [32]byte(challenge))))
+	return m.print(wordsView{Words: word}, func() { fmt.Fprintln(m.out, word) })
+}

@@ -20,6 +20,7 @@ type options struct {
 	words, vtpmWords      string
 	pcrs, operator, host  string
 	guard, iomem          string
+	challenge             string
 	purpose, hash         string
 	check                 bool
 	counter, first        uint64
@@ -85,6 +86,7 @@ func flagTable() map[string]flagRow {
 		"for":          {"PURPOSE", "admin, host, approver (Ed25519) or operator (P-256)", text(func(o *options) *string { return &o.purpose }, "admin")},
 		"hash":         {"HASH", "tell this, and do not measure", text(func(o *options) *string { return &o.hash }, "")},
 		"check":        {"", "end with code 6 if the hardware TPM or a record is not well", truth(func(o *options) *bool { return &o.check })},
+		"challenge":    {"HEX", "what the manager's refusal names", text(func(o *options) *string { return &o.challenge }, "")},
 		"counter":      {"N", "value of the hardware TPM's counter", number(func(o *options) *uint64 { return &o.counter })},
 		"from":         {"N", "first entry", number(func(o *options) *uint64 { return &o.first })},
 		"audit-key":    {"KEY", "key that signs the manager's audit log (status tells it)", text(func(o *options) *string { return &o.auditKey }, "")},

@@ -24,6 +24,8 @@ func orders() []order {
 			more: "Copy the vTPM's disk too, while the vTPM does not run: a backup belongs to that copy. The file is sealed; without this manager, or escrow, it opens nothing."},
 		{name: "restore", args: "FILE", help: "make the state of a backup the valid one, in a new epoch", run: restore,
 			more: "The disk of the vTPM has to be the copy made with the backup. Guests and verifiers can see the restore: the epoch is in NV index 0x01057b00, and Clock, resetCount and the count of failed tries do not go back."},
+		{name: "move-indices", flags: "manager challenge", help: "allow the manager to move to new NV indices of the hardware TPM", offline: true, run: moveIndices,
+			more: "The manager's refusal names its id and the challenge. The printed word belongs on the command line of its domain, and serves once."},
 		{name: "restore-ledger", flags: "manager counter", help: "allow the manager to take an old copy of its disk", offline: true, run: restoreLedger,
 			more: "The manager's refusal names its id and the counter. The printed word belongs on the command line of its domain, and serves once."},
 		{name: "group list", help: "show the groups", run: groupList},

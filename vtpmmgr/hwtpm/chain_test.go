@@ -18,7 +18,7 @@ func TestChain(t *testing.T) {
 	t.Parallel()
 	c := newChip(t)
 	tpm := open(t, c)
-	r, err := tpm.Create(testID, newKey(), Policy{PCRs: []uint{0, 7}})
+	r, err := tpm.Create(testID, newKey(), Policy{PCRs: []uint{0, 7}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestChainReset(t *testing.T) {
 	} {
 		c := newChip(t)
 		tpm := open(t, c)
-		if _, err := tpm.Create(testID, newKey(), Policy{}); err != nil {
+		if _, err := tpm.Create(testID, newKey(), Policy{}, nil); err != nil {
 			t.Fatal(err)
 		}
 		a := tpm.Anchor()
@@ -118,7 +118,7 @@ func TestChainOnTheBus(t *testing.T) {
 	t.Parallel()
 	c := newChip(t)
 	tpm := open(t, c)
-	if _, err := tpm.Create(testID, newKey(), Policy{}); err != nil {
+	if _, err := tpm.Create(testID, newKey(), Policy{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	a := tpm.Anchor()
@@ -175,7 +175,7 @@ func TestPCRs(t *testing.T) {
 			t.Errorf("PCR %d was taken", n)
 		}
 	}
-	if _, err := open(t, c).Create(testID, newKey(), Policy{PCRs: []uint{7, 15}}); err == nil {
+	if _, err := open(t, c).Create(testID, newKey(), Policy{PCRs: []uint{7, 15}}, nil); err == nil {
 		t.Error("sealed to PCR 15")
 	}
 }

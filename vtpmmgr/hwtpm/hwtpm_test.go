@@ -115,7 +115,7 @@ func TestLife(t *testing.T) {
 	c := newChip(t)
 	tpm := open(t, c)
 	key := newKey()
-	r, err := tpm.Create(testID, key, Policy{PCRs: []uint{0, 7}})
+	r, err := tpm.Create(testID, key, Policy{PCRs: []uint{0, 7}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestAlternate(t *testing.T) {
 	t.Parallel()
 	chip := newChip(t)
 	tpm := open(t, chip)
-	if _, err := tpm.Create(testID, newKey(), Policy{}); err != nil {
+	if _, err := tpm.Create(testID, newKey(), Policy{}, nil); err != nil {
 		t.Fatal(err)
 	}
 	var kept int
@@ -225,7 +225,7 @@ func TestRefused(t *testing.T) {
 	} {
 		chip := newChip(t)
 		key := newKey()
-		r, err := open(t, chip).Create(testID, key, Policy{PCRs: []uint{0, 7}})
+		r, err := open(t, chip).Create(testID, key, Policy{PCRs: []uint{0, 7}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,7 +252,7 @@ func TestIndices(t *testing.T) {
 	t.Parallel()
 	chip := newChip(t)
 	tpm := open(t, chip)
-	r, err := tpm.Create(testID, newKey(), Policy{})
+	r, err := tpm.Create(testID, newKey(), Policy{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestIndices(t *testing.T) {
 		}
 	}
 	// Another manager's indices on the same TPM do not get in the way.
-	two, err := open(t, chip).Create([16]byte{9}, newKey(), Policy{})
+	two, err := open(t, chip).Create([16]byte{9}, newKey(), Policy{}, nil)
 	if err != nil || two.indices == r.indices {
 		t.Fatalf("a second manager: %v", err)
 	}
@@ -333,7 +333,7 @@ func TestOperator(t *testing.T) {
 	other, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	key := newKey()
 	pcrs := []uint{0, 7}
-	r, err := open(t, chip).Create(testID, key, Policy{PCRs: pcrs, Operator: &operator.PublicKey})
+	r, err := open(t, chip).Create(testID, key, Policy{PCRs: pcrs, Operator: &operator.PublicKey}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -390,7 +390,7 @@ func TestOperator(t *testing.T) {
 	if got, err := open(t, chip).Unlock(r); err == nil || got != nil {
 		t.Errorf("record with another operator: %v", err)
 	}
-	plain, err := open(t, chip).Create(testID, newKey(), Policy{PCRs: pcrs})
+	plain, err := open(t, chip).Create(testID, newKey(), Policy{PCRs: pcrs}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +419,7 @@ func TestOwner(t *testing.T) {
 		}
 		return nil, nil
 	}
-	if _, err := open(t, chip).Create(testID, newKey(), Policy{}); err == nil {
+	if _, err := open(t, chip).Create(testID, newKey(), Policy{}, nil); err == nil {
 		t.Error("created without the password")
 	}
 	tpm, err := Open(chip, Options{OwnerAuth: password, Log: t.Logf})
@@ -427,7 +427,7 @@ func TestOwner(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := newKey()
-	r, err := tpm.Create(testID, key, Policy{})
+	r, err := tpm.Create(testID, key, Policy{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -444,7 +444,7 @@ func TestLockout(t *testing.T) {
 	t.Parallel()
 	chip := newChip(t)
 	tpm := open(t, chip)
-	r, err := tpm.Create(testID, newKey(), Policy{})
+	r, err := tpm.Create(testID, newKey(), Policy{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +469,7 @@ func TestFaults(t *testing.T) {
 	chip := newChip(t)
 	tpm := open(t, chip)
 	key := newKey()
-	r, err := tpm.Create(testID, key, Policy{PCRs: []uint{0}})
+	r, err := tpm.Create(testID, key, Policy{PCRs: []uint{0}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -557,7 +557,7 @@ func TestInterposer(t *testing.T) {
 	t.Parallel()
 	chip := newChip(t)
 	key := newKey()
-	r, err := open(t, chip).Create(testID, key, Policy{PCRs: []uint{0}})
+	r, err := open(t, chip).Create(testID, key, Policy{PCRs: []uint{0}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -656,7 +656,7 @@ func TestBus(t *testing.T) {
 	chip.after = func(_ int, r []byte) ([]byte, error) { seen = append(seen, r...); return r, nil }
 	tpm := open(t, chip)
 	key := newKey()
-	r, err := tpm.Create(testID, key, Policy{})
+	r, err := tpm.Create(testID, key, Policy{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -681,7 +681,7 @@ func TestRecord(t *testing.T) {
 	t.Parallel()
 	chip := newChip(t)
 	operator, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	r, err := open(t, chip).Create(testID, newKey(), Policy{PCRs: []uint{0, 23}, Operator: &operator.PublicKey})
+	r, err := open(t, chip).Create(testID, newKey(), Policy{PCRs: []uint{0, 23}, Operator: &operator.PublicKey}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -723,7 +723,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	r, err := tpm.Create(testID, newKey(), Policy{PCRs: []uint{7}})
+	r, err := tpm.Create(testID, newKey(), Policy{PCRs: []uint{7}}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -73,31 +73,25 @@ func (s *secret) index(which int, written bool) (tpm2.NamedHandle, error) {
 	return tpm2.NamedHandle{Handle: p.NVIndex, Name: *name}, nil
 }
 
-// defineIndices makes both at the first free pair of handles.
-func (t *TPM) defineIndices() ([2]uint32, error) {
-	for pair := range uint32(maxPairs) {
-		indices := [2]uint32{firstIndex + 2*pair, firstIndex + 2*pair + 1}
-		taken := false
-		for _, h := range indices {
-			_, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(h)}.Execute(t.bus)
-			taken = taken || !errors.Is(err, tpm2.TPMRCHandle)
+// place chooses the first free pair of handles.
+func (t *TPM) place() error {
+	for n := range uint32(maxPairs) {
+		if pair := pairAt(n); t.free(pair[0]) && t.free(pair[1]) {
+			t.secret.indices = pair
+			return nil
 		}
-		if taken {
-			continue
-		}
-		t.secret.indices = indices
-		for which := range indices {
-			p, err := t.secret.public(which, false)
-			if err != nil {
-				return indices, err
-			}
-			if _, err := (tpm2.NVDefineSpace{AuthHandle: t.ownerAuth(), PublicInfo: tpm2.New2B(p)}).Execute(t.bus); err != nil {
-				return indices, fmt.Errorf("TPM2_NV_DefineSpace: %w", err)
-			}
-		}
-		return indices, nil
 	}
-	return [2]uint32{}, fmt.Errorf("no pair of NV indices is free from %#x on", firstIndex)
+	return fmt.Errorf("no pair of NV indices is free from %#x on", firstIndex)
+}
+
+// defineIndices makes both of them, or none.
+func (t *TPM) defineIndices() error {
+	for which := range t.secret.indices {
+		if err := t.define(which); err != nil {
+			return errors.Join(err, t.undefine(t.secret))
+		}
+	}
+	return nil
 }
 
 // Abandon undefines the indices that Create made: for a record that nobody will
@@ -106,17 +100,9 @@ func (t *TPM) Abandon(r *Record) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drop()
-	s := &secret{object: r.object, indices: r.indices}
-	var errs []error
-	for which := range r.indices {
-		h, err := s.index(which, true)
-		if err == nil {
-			_, err = tpm2.NVUndefineSpace{AuthHandle: t.ownerAuth(), NVIndex: h}.Execute(t.bus)
-		}
-		errs = append(errs, err)
-	}
+	err := t.undefine(&secret{object: r.object, indices: r.indices})
 	t.secret = nil
-	return t.note("undefine", errors.Join(errs...))
+	return t.note("undefine", err)
 }
 
 // firstWrites write both indices: from then on their names are as they stay.

@@ -45,8 +45,10 @@ type secret struct {
 type blob struct{ public, private []byte }
 
 // Create seals a root key in the TPM and makes the two NV indices that only who
-// has the key can write. Until the record is on disk nothing depends on them.
-func (t *TPM) Create(id [16]byte, key []byte, p Policy) (*Record, error) {
+// has the key can write. Until the record is on disk nothing depends on them. Before
+// they are made, intent is called with the record that will name them (WriteIntent
+// keeps it on the disk); it may be nil.
+func (t *TPM) Create(id [16]byte, key []byte, p Policy, intent func(*Record) error) (*Record, error) {
 	if err := checkPCRs(p.PCRs); err != nil {
 		return nil, err
 	}
@@ -68,7 +70,7 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy) (*Record, error) {
 	defer t.mu.Unlock()
 	t.drop()
 	t.srkName, t.secret = nil, nil
-	err := t.create(r, key)
+	err := t.create(r, key, intent)
 	if err == nil {
 		err = t.tryKey(r, key)
 	}
@@ -78,7 +80,7 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy) (*Record, error) {
 	return r, t.note("create", err)
 }
 
-func (t *TPM) create(r *Record, key []byte) (err error) {
+func (t *TPM) create(r *Record, key []byte, intent func(*Record) error) (err error) {
 	if r.ekName, err = t.endorsementName(); err != nil {
 		return err
 	}
@@ -116,10 +118,18 @@ func (t *TPM) create(r *Record, key []byte) (err error) {
 		return err
 	}
 	t.secret = &secret{authValue: authValue, object: r.object}
-	if r.indices, err = t.defineIndices(); err != nil {
+	if err := t.place(); err != nil {
 		return err
 	}
-	t.secret.indices = r.indices
+	r.indices = t.secret.indices
+	if intent != nil {
+		if err := intent(r); err != nil {
+			return err
+		}
+	}
+	if err := t.defineIndices(); err != nil {
+		return err
+	}
 	return t.firstWrites(r.id)
 }
 

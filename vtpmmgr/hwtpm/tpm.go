@@ -180,7 +180,7 @@ func (t *TPM) note(what string, err error) error {
 
 // final says that an error is of the TPM's contents: no reset mends it.
 func final(err error) bool {
-	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrPCR, ErrIndexGone, ErrIndexOther, ErrRecord, ErrApproval} {
+	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrPCR, ErrIndexGone, ErrIndexOther, ErrRecord, ErrApproval, ErrNoRoom} {
 		if errors.Is(err, e) {
 			return true
 		}

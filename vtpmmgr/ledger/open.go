@@ -286,6 +286,20 @@ func newestOf(all []*found) (best *found) {
 	return best
 }
 
+// NewestRoot returns the hash of the newest root that authenticates, whatever the
+// anchor says.
+func NewestRoot(cfg Config) (h [32]byte, err error) {
+	s, err := newStore(cfg)
+	if err != nil {
+		return h, err
+	}
+	all, err := s.readRoots()
+	if err != nil {
+		return h, err
+	}
+	return sha256.Sum256(newestOf(all).encoded), nil
+}
+
 // Peek returns an item of the ledger that Restore would take, and changes
 // nothing. It asks no anchor: what it returns may be old.
 func Peek(cfg Config, id ID) ([]byte, error) {

@@ -440,6 +440,13 @@ func ParseRecovery(b []byte) (v Recovery, err error) {
 	return v, r.end()
 }
 
+// SignedMove returns what is signed to have a manager move to new NV indices: which
+// manager, and the challenge that its refusal names.
+func SignedMove(manager [16]byte, challenge [32]byte) []byte {
+	b := append([]byte("stubtpm move\x00"), manager[:]...)
+	return append(b, challenge[:]...)
+}
+
 // An Approval is the operator's word that other PCRs are good too; see
 // hwtpm.Approval.
 type Approval struct {

@@ -1,0 +1,252 @@
+package vtpmmgr
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-tpm/tpm2"
+
+	"stubtpm/drivers/block"
+	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/ledger"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// challengeOf reads what an error asks a signature of.
+func challengeOf(t *testing.T, err error) (c [32]byte) {
+	t.Helper()
+	_, text, ok := strings.Cut(err.Error(), "challenge ")
+	if !ok || len(text) < 64 {
+		t.Fatalf("no challenge: %v", err)
+	}
+	b, e := hex.DecodeString(text[:64])
+	if e != nil {
+		t.Fatal(e)
+	}
+	return [32]byte(b)
+}
+
+// TestMove has indices gone, made again by somebody, and worn out: with the
+// administrator's signature the manager moves to new ones, once; all vTPMs are served, in a
+// new epoch, and nothing of before is taken any more.
+func TestMove(t *testing.T) {
+	t.Parallel()
+	for name, attack := range map[string]func(t *testing.T, v *victim){
+		"extend index gone":       func(t *testing.T, v *victim) { ownerIndex(t, v.tpm, anchorHandle, false) },
+		"counter gone":            func(t *testing.T, v *victim) { ownerIndex(t, v.tpm, counterHandle, false) },
+		"extend index made again": func(t *testing.T, v *victim) { ownerIndex(t, v.tpm, anchorHandle, true) },
+		"both gone": func(t *testing.T, v *victim) {
+			ownerIndex(t, v.tpm, anchorHandle, false)
+			ownerIndex(t, v.tpm, counterHandle, false)
+		},
+		"worn, so nothing is gone": func(t *testing.T, v *victim) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVictim(t)
+			first := bytes.Clone(v.disk.Data)
+			attack(t, v)
+			cfg := v.config(t)
+			_, err := Open(cfg)
+			worn := err == nil
+			if worn {
+				_, err = OpenMoved(cfg, nil)
+				if !errors.Is(err, ErrMove) {
+					t.Fatal(err)
+				}
+				first = bytes.Clone(v.disk.Data)
+			} else if !errors.Is(err, hwtpm.ErrIndexGone) && !errors.Is(err, hwtpm.ErrIndexOther) {
+				t.Fatal(err)
+			}
+			c := challengeOf(t, err)
+			r, e := hwtpm.ReadRecord(v.disk)
+			if e != nil {
+				t.Fatal(e)
+			}
+			good := ed25519.Sign(testAdmin, proto.SignedMove(r.ID(), c))
+			for who, signature := range map[string][]byte{
+				"none": nil, "stranger": ed25519.Sign(testHost, proto.SignedMove(r.ID(), c)),
+				"another moment": ed25519.Sign(testAdmin, proto.SignedMove(r.ID(), [32]byte{1})),
+			} {
+				if _, err := OpenMoved(cfg, signature); !errors.Is(err, ErrMove) || challengeOf(t, err) != c {
+					t.Errorf("signature of %s: %v", who, err)
+				}
+			}
+			// The order is for this ledger, not for an older one.
+			old := bytes.Clone(v.disk.Data)
+			copy(v.disk.Data, v.old)
+			if _, err := OpenMoved(cfg, good); !errors.Is(err, ErrMove) {
+				t.Errorf("for an older disk: %v", err)
+			}
+			copy(v.disk.Data, old)
+
+			m, err := OpenMoved(cfg, good)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.store.Epoch() < 2 {
+				t.Errorf("epoch %d", m.store.Epoch())
+			}
+			v.served(t, m, UUID{1}, UUID{2}, UUID{3})
+			now := bytes.Clone(v.disk.Data)
+			for _, h := range []tpm2.TPMHandle{anchorHandle, counterHandle} {
+				if _, err := (tpm2.NVReadPublic{NVIndex: h}).Execute(v.tpm); err == nil && !strings.Contains(name, "made again") {
+					t.Errorf("old index %#x is left", uint32(h))
+				}
+			}
+			for which, disk := range map[string][]byte{"of before the move": first, "an older one": v.old} {
+				copy(v.disk.Data, disk)
+				if _, err := Open(cfg); err == nil {
+					t.Errorf("disk %s is taken", which)
+				}
+				if _, err := OpenMoved(cfg, good); !errors.Is(err, ErrMove) {
+					t.Errorf("disk %s, with the order of before: %v", which, err)
+				}
+			}
+			copy(v.disk.Data, now)
+			if m, err = Open(cfg); err != nil {
+				t.Fatalf("started again: %v", err)
+			}
+			v.served(t, m, UUID{1}, UUID{2}, UUID{3})
+		})
+	}
+}
+
+// TestMoveFirstDisk puts the very first disk back after the indices are gone: the
+// new extend index does not begin as the old one did.
+func TestMoveFirstDisk(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []ledger.Mode{{}, {Daily: 54}, {Bounded: ledger.MaxBounded}} {
+		v := newVictim(t)
+		cfg := v.config(t)
+		cfg.Mode = mode
+		clear(v.disk.Data)
+		m, err := Initialise(cfg, testSetup())
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := bytes.Clone(v.disk.Data)
+		if err := enroll(as(t, m, testAdmin), testUUID); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := hwtpm.ReadRecord(v.disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.tpm.Retire(r); err != nil { // as an owner would
+			t.Fatal(err)
+		}
+		copy(v.disk.Data, first)
+		for range 2 {
+			if m, err := OpenMoved(cfg, nil); !errors.Is(err, ErrMove) {
+				t.Fatalf("%v: %v, %v", mode, m != nil, err)
+			}
+		}
+	}
+}
+
+// TestMoveCut cuts the power at each command of a move: afterwards the order can be
+// carried out, signed anew if need be, and all is served.
+func TestMoveCut(t *testing.T) {
+	t.Parallel()
+	step := 3
+	if testing.Short() {
+		step = 11
+	}
+	for at, done := 0, false; !done; at += step {
+		v := newVictim(t)
+		ownerIndex(t, v.tpm, anchorHandle, false)
+		cfg := v.config(t)
+		cfg.Log = nil
+		_, err := Open(cfg)
+		c := challengeOf(t, err)
+		r, _ := hwtpm.ReadRecord(v.disk)
+		sign := func(c [32]byte) []byte { return ed25519.Sign(testAdmin, proto.SignedMove(r.ID(), c)) }
+		n := 0
+		cut := cfg
+		cut.TPM = transportFunc(func(b []byte) ([]byte, error) {
+			if n++; n > at {
+				return nil, errors.New("cut")
+			}
+			return v.tpm.Send(b)
+		})
+		_, err = OpenMoved(cut, sign(c))
+		done = err == nil
+		m, err := Open(cfg)
+		for range 2 {
+			if err == nil {
+				break
+			}
+			if strings.Contains(err.Error(), "challenge ") {
+				c = challengeOf(t, err)
+			}
+			m, err = OpenMoved(cfg, sign(c))
+		}
+		if err != nil {
+			t.Fatalf("cut at command %d: %v", at, err)
+		}
+		v.served(t, m, UUID{1}, UUID{2}, UUID{3})
+	}
+}
+
+// TestCounters8 has a chip with room for eight NV counters that are all used: a
+// text of its own, and nothing left behind. When there is room, initialisations
+// that are cut off leave nothing either.
+func TestCounters8(t *testing.T) {
+	t.Parallel()
+	chip := hardwareTPM(t)
+	counters, used, limit, left := 0, 7, 8, -1
+	bus := transportFunc(func(b []byte) ([]byte, error) {
+		cc := tpm2.TPMCC(uint32(b[8])<<8 | uint32(b[9]))
+		if left == 0 {
+			return nil, errors.New("cut")
+		}
+		left--
+		if cc == tpm2.TPMCCNVDefineSpace && bytes.HasSuffix(b, []byte{0, 8}) { // eight bytes: a counter
+			if counters+used >= limit {
+				return []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 0x01, 0x4B}, nil
+			}
+			counters++
+		}
+		r, err := chip.Send(b)
+		if cc == tpm2.TPMCCNVUndefineSpace && err == nil && r[8] == 0 && r[9] == 0 && b[17]&1 == 1 {
+			counters--
+		}
+		return r, err
+	})
+	cfg := Config{TPM: bus, Disk: block.NewMem(testDisk)}
+	for range 5 {
+		// Cut off where the indices are made, again and again.
+		for at := 10; at < 60; at += 7 {
+			left = at
+			if _, err := Initialise(cfg, testSetup()); err == nil {
+				t.Fatal("not cut")
+			}
+		}
+		left = -1
+		if counters > 1 {
+			t.Fatalf("%d counters are left behind", counters)
+		}
+	}
+	if _, err := Initialise(cfg, testSetup()); err != nil {
+		t.Fatal(err)
+	}
+	used = 8 - counters
+	if _, err := Initialise(Config{TPM: bus, Disk: block.NewMem(testDisk)}, testSetup()); !errors.Is(err, hwtpm.ErrNoRoom) {
+		t.Fatalf("no room: %v", err)
+	}
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: 0x01A57B00, PropertyCount: 64}.Execute(chip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, _ := r.CapabilityData.Data.Handles(); len(list.Handle) != 2 {
+		t.Errorf("indices %x are there, want two", list.Handle)
+	}
+}
