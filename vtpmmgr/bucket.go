@@ -15,7 +15,7 @@ type rate struct {
 // What one vTPM may use. A guest that provisions itself writes some hundred times;
 // one that goes on so gets its share, and the others theirs.
 var (
-	commitRate = rate{burst: 256, perSecond: 8}
+	commitRate = rate{burst: 1024, perSecond: 32}
 
 	// In a mode in which each commit wears the hardware TPM.
 	strictRate = rate{burst: 64, perSecond: 0.1}
@@ -62,7 +62,10 @@ func (m *Manager) sharesOf(u UUID) *shares {
 // there.
 func (m *Manager) mayCommit(u UUID) bool {
 	r := commitRate
-	if m.store.Mode() == (ledger.Mode{}) {
+	switch c := m.cfg.CommitRate; {
+	case c != 0:
+		r = rate{burst: commitRate.burst / commitRate.perSecond * c, perSecond: c}
+	case m.store.Mode() == (ledger.Mode{}):
 		r = strictRate
 	}
 	m.mu.Lock()

@@ -72,7 +72,7 @@ func flooded(t testing.TB, neighbours int, mode ledger.Mode, commits int) []time
 				case 1:
 					_, err = c.Load()
 				default:
-					if err = c.Commit(testState(sequence)); err == nil {
+					if err = c.Commit(quietState(sequence)); err == nil {
 						sequence++
 					}
 				}
@@ -87,7 +87,7 @@ func flooded(t testing.TB, neighbours int, mode ledger.Mode, commits int) []time
 	for n := range uint64(commits) {
 		time.Sleep(200 * time.Millisecond)
 		start := time.Now()
-		if err := quiet.Commit(testState(n + 1)); err != nil {
+		if err := quiet.Commit(quietState(n + 1)); err != nil {
 			t.Fatal(err)
 		}
 		took = append(took, time.Since(start))

@@ -45,6 +45,10 @@ type Config struct {
 	// for hwtpm.DefaultPCR.
 	PCR uint
 
+	// CommitRate is how many commits a second each vTPM may make for long; zero for
+	// 32, and in strict mode one in ten seconds.
+	CommitRate float64
+
 	// Endurance is how many writes the hardware TPM's NV memory bears, for
 	// STATUS; ledger.DefaultEndurance if zero.
 	Endurance int

@@ -47,7 +47,7 @@ func (m *realManager) connect(u vtpmmgr.UUID) (func([]byte) []byte, error) {
 
 // openManager starts the manager of a disk.
 func openManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log func(string, ...any)) (campaignManager, error) {
-	m, err := vtpmmgr.Open(vtpmmgr.Config{TPM: bus, Disk: disk, Mode: mode, Log: log})
+	m, err := vtpmmgr.Open(vtpmmgr.Config{TPM: bus, Disk: disk, Mode: mode, CommitRate: 1e6, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func openManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log fun
 
 // newManager initialises one.
 func newManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log func(string, ...any)) (campaignManager, error) {
-	m, err := vtpmmgr.Initialise(vtpmmgr.Config{TPM: bus, Disk: disk, Mode: mode, Log: log},
+	m, err := vtpmmgr.Initialise(vtpmmgr.Config{TPM: bus, Disk: disk, Mode: mode, CommitRate: 1e6, Log: log},
 		vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey), PCRs: []uint{0, 7}})
 	if err != nil {
 		return nil, err

@@ -54,7 +54,7 @@ var mutations = []mutation{
 	{"a checkpoint is not counted on", ledgerAnchor,
 		"s.value, s.fresh = next, true", "s.fresh = true"},
 	{"what is urgent is only linked", ledgerCommit,
-		"if s.grant(w.class, s.root.mode.Daily) {", "if false {"},
+		"if s.grant(w.class, s.root.mode.Daily) {", "if s.grant(w.class, s.root.mode.Daily) && false {"},
 	{"the guest is answered, and the manager not told", vtpmFile,
 		"if err = commit(&next); err == nil {", "if err == nil {"},
 }

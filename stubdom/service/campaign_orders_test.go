@@ -56,6 +56,7 @@ func (m *realManager) ordered(run func(c *proto.Client) error) error {
 type orderRun struct {
 	*testing.T
 	order   campaignOrder
+	mode    ledger.Mode
 	base    *snapshot
 	seen    string // by the guest, where it is served
 	classes map[string]int
@@ -63,7 +64,7 @@ type orderRun struct {
 
 // manage starts the manager of a machine, not its vTPM.
 func (r *orderRun) manage(s *snapshot, p *plan) (*computer, *realManager, error) {
-	c, err := s.computer(p, func(b []byte) (silicon, error) { return newOwn(b) }, ledger.Mode{}, func(string, ...any) {})
+	c, err := s.computer(p, func(b []byte) (silicon, error) { return newOwn(b) }, r.mode, func(string, ...any) {})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -162,8 +163,14 @@ func (r *orderRun) accident(at int, f fate, how block.Loss) (happened bool) {
 // STUBTPM_CAMPAIGN at a share of them.
 func TestCampaignOrders(t *testing.T) {
 	t.Parallel()
-	base := newSnapshot(t, func(b []byte) (silicon, error) { return newOwn(b) }, ledger.Mode{})
-	r := &orderRun{T: t, base: base, classes: map[string]int{}}
+	for _, mode := range []ledger.Mode{{}, {Daily: 54}} {
+		t.Run(mode.String(), func(t *testing.T) { campaignOfOrders(t, mode) })
+	}
+}
+
+func campaignOfOrders(t *testing.T, mode ledger.Mode) {
+	base := newSnapshot(t, func(b []byte) (silicon, error) { return newOwn(b) }, mode)
+	r := &orderRun{T: t, mode: mode, base: base, classes: map[string]int{}}
 	var backup []byte
 	c, m, err := r.manage(base, &plan{})
 	if err == nil {

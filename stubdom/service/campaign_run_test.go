@@ -320,5 +320,9 @@ func TestCampaignOtherMaker(t *testing.T) {
 	case testing.Short():
 		commands, stride = 1, 41
 	}
-	runCampaign(t, func(b []byte) (silicon, error) { return newSwtpm(t, b) }, ledger.Mode{}, commands, stride, 8)
+	for _, mode := range []ledger.Mode{{}, {Daily: 54}} {
+		t.Run(mode.String(), func(t *testing.T) {
+			runCampaign(t, func(b []byte) (silicon, error) { return newSwtpm(t, b) }, mode, commands, stride, 8)
+		})
+	}
 }

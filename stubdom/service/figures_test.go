@@ -63,7 +63,7 @@ func fileDisk(b *testing.B, name string, size int64) *block.File {
 func BenchmarkNVWrite(b *testing.B) {
 	quiet := func(string, ...any) {}
 	for _, delay := range []time.Duration{0, 20 * time.Millisecond} {
-		for _, mode := range []ledger.Mode{{}, {Bounded: time.Second}} {
+		for _, mode := range []ledger.Mode{{Daily: 54}, {}, {Bounded: time.Second}} {
 			for _, guests := range []int{1, 10, 100} {
 				b.Run(fmt.Sprintf("tpm+%v/%v/%d", delay, mode, guests), func(b *testing.B) {
 					chip, err := newOwn(nil)

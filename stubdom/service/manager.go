@@ -49,6 +49,8 @@ var defaultPCRs = []uint{0, 1, 2, 3, 4, 5, 7}
 //	endurance=N  writes that the hardware TPM's NV memory bears, 100000 if there is
 //	             no word
 //	years=N      how long it should last: 5
+//	commits=N    commits a second that each vTPM may make for long: 32, and with
+//	             guard=strict one in ten seconds
 //	anchor-pcr=N PCR that links commits in budget mode: 15
 func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	e = e.limited()
@@ -169,6 +171,12 @@ func (e *Environment) guard(cfg *vtpmmgr.Config) error {
 		var err error
 		if years, err = strconv.ParseFloat(word, 64); err != nil || !(years > 0 && years <= 100) {
 			return fmt.Errorf("years=%s: want a number up to 100", word)
+		}
+	}
+	if word, given := e.option("commits"); given {
+		var err error
+		if cfg.CommitRate, err = strconv.ParseFloat(word, 64); err != nil || !(cfg.CommitRate > 0 && cfg.CommitRate <= 1e6) {
+			return fmt.Errorf("commits=%s: want a number up to a million", word)
 		}
 	}
 	word, given := e.option("guard")
