@@ -157,7 +157,7 @@ func (w *world) wrongTry() *command {
 }
 
 func (w *world) wrongValue(a *auth) {
-	if a.session == nil {
+	if a.session == nil && a.handle == uint32(tcg.TPMRSPW) {
 		a.password = append(a.password[:len(a.password):len(a.password)], 'x')
 	} else {
 		a.raw = w.bytes(32)
@@ -191,7 +191,9 @@ func (w *world) pinTry() *command {
 		return c
 	}
 	c := &command{code: tcg.TPMCCNVRead, handles: []*entity{&x.entity, &x.entity}, params: []bytesPair{lit(u16(8)), lit(u16(0))}, loose: true}
-	w.authorize(c, &x.entity)
+	if !w.byPolicy(c, x) {
+		w.authorize(c, &x.entity)
+	}
 	if w.chance(0.6) {
 		for _, a := range c.auths {
 			w.wrongValue(a)
@@ -199,6 +201,22 @@ func (w *world) pinTry() *command {
 		c.spoiled = "wrong PIN"
 	}
 	return c
+}
+
+// byPolicy authorizes by a policy of an index that asks for its value, if it has one.
+// Where no session has satisfied it, one is begun.
+func (w *world) byPolicy(c *command, x *index) bool {
+	if x.policy < 0 || w.chance(0.3) {
+		return false
+	}
+	s := w.satisfied(x.policy)
+	if s == nil {
+		w.satisfy(x.policy, w.pinTry)
+		return false
+	}
+	s.nonce = w.bytes(16)
+	c.auths = append(c.auths, &auth{session: s, attrs: attrContinue, entity: &x.entity})
+	return true
 }
 
 // definePIN defines a PIN index that its owner writes and reads.
@@ -212,9 +230,18 @@ func (w *world) definePIN() *command {
 		a |= nvOrderly
 	}
 	x := &index{attrs: a, size: 8, hash: tcg.TPMAlgSHA256, policy: -1}
+	var policy []byte
+	if i := w.n(2); w.chance(0.5) { // TPM2_PolicyAuthValue, TPM2_PolicyPassword
+		if policy = w.recipes[i].digest; policy == nil {
+			w.startRecipe(i)
+		} else {
+			x.policy = i
+			x.attrs |= nvPolicyRead
+		}
+	}
 	x.auth = w.bytes(4)
 	x.handle = same(0x01500000 + uint32(w.n(20)))
-	pub := cat(u32(x.handle[0]), alg(x.hash), u32(x.attrs), b2(), u16(8))
+	pub := cat(u32(x.handle[0]), alg(x.hash), u32(x.attrs), b2(policy), u16(8))
 	c := &command{code: tcg.TPMCCNVDefineSpace, handles: []*entity{h}, params: []bytesPair{lit(b2(x.auth)), lit(b2(pub))}, whole: true}
 	w.authorize(c, h)
 	c.done = func(*pair[response]) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
@@ -34,6 +35,7 @@ type Checker struct {
 	left int      // events until the twin is given up
 
 	asserted map[uint32][]pcrValues // of policy sessions, by handle
+	valued   map[uint32]bool        // policy sessions that need the value of what they authorize
 	pins     map[uint32]*pin        // PIN indices
 
 	saved   bool // by the last command
@@ -56,7 +58,7 @@ func NewChecker(mk *Maker, seed uint64) (*Checker, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Checker{mk: mk, seed: seed, m: m, asserted: map[uint32][]pcrValues{}, pins: map[uint32]*pin{}}
+	c := &Checker{mk: mk, seed: seed, m: m, asserted: map[uint32][]pcrValues{}, valued: map[uint32]bool{}, pins: map[uint32]*pin{}}
 	c.last, err = m.snapshot()
 	return c, err
 }
@@ -191,8 +193,12 @@ func (c *Checker) run(e Event) ([]byte, error) {
 		c.Stats.Refused++
 	}
 	var err error
-	if c.last, err = c.m.snapshot(); err != nil || rc == tcg.TPMRCFailure {
+	c.last, err = c.m.snapshot()
+	if rc == tcg.TPMRCFailure || err != nil && strings.Contains(err.Error(), "failure mode") {
 		return answer, violated(NoFailure, "answered 0x%03X: %v", uint32(rc), err)
+	}
+	if err != nil {
+		return answer, violated(Resumes, "%v", err)
 	}
 	w := parse(e.Command)
 	c.started = c.started || w.code == tcg.TPMCCStartup && rc == 0

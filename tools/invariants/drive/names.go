@@ -14,8 +14,9 @@ const (
 	NoOracle     = "no answer tells a protected authorization but by a counted try"
 	PolicyPCR    = "a policy session authorizes only while the PCRs that it asserted are the same"
 	PINCount     = "the count of a PIN Fail index goes down by success or a write only"
+	PINLimit     = "the value of a PIN index authorizes nothing once its count is at its limit"
 	Model        = "the generator's model holds"
 )
 
 // Invariants are all of them.
-var Invariants = [...]string{WellFormed, NoPanic, NoFailure, Loads, Resumes, Unchanged, SameAnswers, ContextLoads, Counted, NoOracle, PolicyPCR, PINCount, Model}
+var Invariants = [...]string{WellFormed, NoPanic, NoFailure, Loads, Resumes, Unchanged, SameAnswers, ContextLoads, Counted, NoOracle, PolicyPCR, PINCount, PINLimit, Model}

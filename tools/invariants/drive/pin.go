@@ -17,6 +17,9 @@ func (c *Checker) pinsCount(_ *snapshot, e Event, w *wire, answer []byte) error 
 		c.definePin(w)
 		return nil
 	}
+	if err := c.pinsLimit(w, rc); err != nil {
+		return err
+	}
 	failed := of(rc, tcg.TPMRCAuthFail) || of(rc, tcg.TPMRCBadAuth)
 	for i, h := range w.handles {
 		p := c.pins[h]
@@ -24,7 +27,7 @@ func (c *Checker) pinsCount(_ *snapshot, e Event, w *wire, answer []byte) error 
 			continue
 		}
 		switch {
-		case failed && int(rc>>8&7) == i+1 && p.fail && p.known && w.usesValue(i):
+		case failed && int(rc>>8&7) == i+1 && p.fail && p.known && c.usesValue(w, i):
 			p.count++
 		case failed || of(rc, tcg.TPMRCAuthUnavailable) || of(rc, tcg.TPMRCLockout):
 		default:
@@ -40,10 +43,38 @@ func (c *Checker) pinsCount(_ *snapshot, e Event, w *wire, answer []byte) error 
 	return nil
 }
 
-// usesValue reports whether the i-th authorization is by password, or by an HMAC
-// session.
-func (w *wire) usesValue(i int) bool {
-	return i < len(w.auths) && (w.auths[i].handle == handlePW || w.auths[i].handle>>24 == 2)
+// usesValue reports whether the i-th authorization is by the value of what it is of:
+// by password, by an HMAC session, or by a policy session that asks for it.
+func (c *Checker) usesValue(w *wire, i int) bool {
+	if i >= len(w.auths) {
+		return false
+	}
+	h := w.auths[i].handle
+	return h == handlePW || h>>24 == 2 || c.valued[h]
+}
+
+// pinsLimit checks that nothing was authorized by the value of an index whose count
+// is at its limit, and follows which policy sessions ask for a value.
+func (c *Checker) pinsLimit(w *wire, rc tcg.TPMRC) error {
+	if rc != 0 {
+		return nil
+	}
+	for i, h := range w.handles {
+		p := c.pins[h]
+		if _, ok := w.authorizes(i); ok && p != nil && p.known && p.count >= p.limit && c.usesValue(w, i) {
+			return violated(PINLimit, "%s of index %08x, count %d, limit %d", w.code, h, p.count, p.limit)
+		}
+	}
+	for _, a := range w.auths {
+		delete(c.valued, a.handle) // it was used up
+	}
+	switch w.code {
+	case tcg.TPMCCPolicyAuthValue, tcg.TPMCCPolicyPassword:
+		c.valued[w.handles[0]] = true
+	case tcg.TPMCCPolicyRestart:
+		delete(c.valued, w.handles[0])
+	}
+	return nil
 }
 
 func (c *Checker) definePin(w *wire) {

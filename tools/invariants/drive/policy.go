@@ -48,6 +48,7 @@ func (c *Checker) policyHolds(before *snapshot, e Event, w *wire, answer []byte)
 	switch w.code {
 	case tcg.TPMCCStartAuthSession:
 		delete(c.asserted, h)
+		delete(c.valued, h)
 	case tcg.TPMCCPolicyRestart:
 		delete(c.asserted, w.handles[0])
 	case tcg.TPMCCPolicyPCR:
