@@ -142,20 +142,22 @@ func (d *Device) checkHMAC(c *call, i int) tcg.TPMRC {
 		}
 		return tcg.TPMRCSuccess
 	}
+	rc := tcg.TPMRCBadAuth
+	usesValue := a.forHandle && (a.includeAuth || a.s.policy == nil)
 	// A session bound to what dictionary attack protects tests that secret,
-	// whatever it is used for (Part 1, 16.8.7).
-	if a.s.lockoutBound {
+	// whatever it is used for (Part 1, 16.8.7). A PIN index counts all the same.
+	bound := a.s.lockoutBound || a.s.daBound && !(usesValue && !d.daExempt(a.handle))
+	if usesValue {
+		rc = d.authFailed(a.handle)
+	}
+	switch {
+	case a.s.lockoutBound:
 		return d.authFailed(tcg.TPMRHLockout)
-	}
-	bound := a.s.daBound && a.forHandle && d.daExempt(a.handle)
-	if a.forHandle && !bound && (a.includeAuth || a.s.policy == nil) {
-		return d.authFailed(a.handle)
-	}
-	if a.s.daBound {
+	case bound:
 		d.countFailure()
 		return tcg.TPMRCAuthFail
 	}
-	return tcg.TPMRCBadAuth
+	return rc
 }
 
 // isBoundTo reports whether the session is bound to the entity h and h's

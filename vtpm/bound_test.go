@@ -42,3 +42,28 @@ func TestBoundLockout(t *testing.T) {
 		}
 	}
 }
+
+// TestBoundToAnother: a wrong HMAC for a PIN index is counted in the index also
+// where the session is bound to something else, whose own count would otherwise
+// give many more tries of the PIN than pinLimit.
+func TestBoundToAnother(t *testing.T) {
+	t.Parallel()
+	for _, bind := range []tcg.TPMHandle{victimNV, tcg.TPMRHLockout} {
+		d, _, _ := newTestDevice(t)
+		g := guess{t, d}
+		g.define(victimPIN, pinAttrs(tcg.TPMNTPinFail), nil, 3)
+		g.define(victimNV, tcg.TPMANVAuthRead, nil, 0)
+		g.setLockoutAuth()
+		s := g.start(tcg.TPMSEHMAC, bind)
+		if rc := g.session(tcg.TPMCCNVRead, handles(victimPIN, victimPIN), s, 0, "wrong", readAll); rc != tcg.TPMRCAuthFail.S(1) {
+			t.Errorf("bound to %#x: %#x", bind, uint32(rc))
+		}
+		if n, _ := d.perm.nv[victimPIN].pin(); n != 1 {
+			t.Errorf("bound to %#x: pinCount is %d", bind, n)
+		}
+		// What the session is bound to has its own count.
+		if d.perm.da.failedTries == 0 && d.perm.da.lockoutAuthEnabled {
+			t.Errorf("bound to %#x: not counted there", bind)
+		}
+	}
+}

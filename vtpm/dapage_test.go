@@ -223,7 +223,8 @@ TPMA_NV_NO_DA. ownerAuth, endorsementAuth and platformAuth are not protected
   counted, before a comparison, until a save succeeds. It goes along in Volatile
   and Resume, and is lost only with the process.
 - A session that is bound to a protected entity counts a wrong HMAC as a try of
-  that entity, whatever it is used for, and is refused in lockout.
+  that entity, whatever it is used for, and is refused in lockout; used for a PIN
+  index, it counts there too.
 - A policy session that is bound does not en- or decrypt where TPM2_PolicyPassword
   is in force, since nothing proves its key; nor does one whose policy does not
   ask for the value of an entity that is counted, unless that value is empty. The
