@@ -125,10 +125,11 @@ func (c *Checker) power(e Event) error {
 	c.started = c.started && e.Kind == Resume
 	switch e.Kind {
 	case Init:
-		// In the process, or as another process: both have to be alike.
+		// In the process, or as another process: both have to be alike, but for
+		// counts that could not be saved.
 		c.twin = nil
 		m.Init()
-		if bytes.Equal(m.store.kept, m.store.known) {
+		if !m.store.owing && bytes.Equal(m.store.kept, m.store.known) {
 			t, err := load(c.mk, m.store.kept, m.now)
 			if err != nil {
 				return violated(Loads, "%v", err)
@@ -150,7 +151,7 @@ func (c *Checker) power(e Event) error {
 		if err != nil {
 			return violated(Resumes, "%v", err)
 		}
-		t.store.fails, t.store.late = m.store.fails, m.store.late
+		t.store.fails, t.store.late, t.store.owing = m.store.fails, m.store.late, m.store.owing
 		c.m, c.twin = t, nil
 	default:
 		return fmt.Errorf("drive: event of kind %q", e.Kind)

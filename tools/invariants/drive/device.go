@@ -52,10 +52,12 @@ type store struct {
 	fails int  // saves that will fail; below 0: all
 	late  bool // a save that fails has taken effect all the same
 	saves int
+	owing bool // the last save failed
 }
 
 func (s *store) Save(state []byte) error {
 	s.saves++
+	s.owing = s.fails != 0
 	if s.fails == 0 {
 		s.known = bytes.Clone(state)
 		s.kept = s.known

@@ -19,9 +19,6 @@ func TestDevice(t *testing.T) {
 	rep, err := Search(Options{Maker: VTPM, Seed: 1, Commands: 1 << 60,
 		Stop: func() bool { return time.Since(begin) > limit },
 		Each: func(f *Found) bool {
-			if known(f) {
-				return true
-			}
 			t.Errorf("%v", f.Shrink(&VTPM))
 			return false
 		}})
@@ -29,9 +26,6 @@ func TestDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Log(rep.Stats)
-	if rep.Passed > 0 {
-		t.Logf("%d violations that are known", rep.Passed)
-	}
 	if rep.Stats.Succeeded < rep.Stats.Commands*2/5 {
 		t.Errorf("only %d of %d commands succeeded", rep.Stats.Succeeded, rep.Stats.Commands)
 	}

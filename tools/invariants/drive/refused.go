@@ -14,7 +14,7 @@ const tied = 4 + 2 + 2 + 32 + 2 + 3*8
 // change is said here and nowhere else:
 //
 //   - an authorization that failed: the counts of dictionary attack protection, when
-//     they began, and the count of a PIN Fail index;
+//     they began, and the count of a PIN Fail index; saved or, while the store fails, not;
 //   - an authorization by the value of a PIN index that was good, while the command was
 //     refused for something else: the count of that index;
 //   - Clock as it was saved, where time has passed;
@@ -31,11 +31,12 @@ func (c *Checker) refused(before *snapshot, _ Event, w *wire, answer []byte) err
 		}
 	}
 	a, b := before.volatile, c.last.volatile
+	counted = counted || len(a) != len(b) // counts that could not be saved were, or the other way
 	if counted {
 		if len(a) < tied || len(b) < tied {
 			return violated(Unchanged, "a volatile state of %d bytes", len(b))
 		}
-		a, b = a[tied:], b[tied:]
+		a, b = c.untied(a, b)
 	} else if !bytes.Equal(before.state, c.last.state) && !clockOnly(before, &c.last) {
 		return violated(Unchanged, "refused with 0x%03X, permanent state differs at byte %d", uint32(rc), differAt(before.state, c.last.state))
 	}
@@ -46,6 +47,17 @@ func (c *Checker) refused(before *snapshot, _ Event, w *wire, answer []byte) err
 		return violated(Unchanged, "refused with 0x%03X, volatile state differs at byte %d", uint32(rc), differAt(before.volatile, c.last.volatile))
 	}
 	return nil
+}
+
+// untied returns two volatile states without what a failed authorization changes: how
+// they begin, and counts that could not be saved, which are last: 8 bytes, and 8 for
+// each PIN index.
+func (c *Checker) untied(a, b []byte) ([]byte, []byte) {
+	a, b = a[tied:], b[tied:]
+	if at := differAt(a, b); at+8+8*len(c.pins) >= max(len(a), len(b)) {
+		return a[:at], b[:at]
+	}
+	return a, b
 }
 
 // clockOnly reports whether two states differ in no more than the eight bytes that a
