@@ -20,7 +20,7 @@ type Domain struct {
 	Extra   string   // command line
 	Memory  int      // MiB
 	Disks   []string // block devices in dom0, in order xvda, xvdb, ...
-	IOMem   string   // first page and number of pages of registers, hexadecimal, as in "fed40,5"
+	IOMem   string   // ranges of registers: first page and number of pages, hexadecimal, as in "fed40,5", blanks between
 	VTPM    *VTPMDevice
 	// NativeTSC lets the domain read the processor's time stamp counter
 	// itself. A unikernel asks for the time often, and each question that
@@ -102,10 +102,13 @@ func (d Domain) Config() (string, error) {
 		fmt.Fprintf(&b, "disk = [%s]\n", strings.Join(list, ", "))
 	}
 	if d.IOMem != "" {
-		if !iomemForm.MatchString(d.IOMem) {
-			return bad("iomem", d.IOMem)
+		ranges := strings.Fields(d.IOMem)
+		for _, r := range ranges {
+			if !iomemForm.MatchString(r) {
+				return bad("iomem", d.IOMem)
+			}
 		}
-		fmt.Fprintf(&b, "iomem = [\"%s\"]\n", d.IOMem)
+		fmt.Fprintf(&b, "iomem = [\"%s\"]\n", strings.Join(ranges, "\", \""))
 	}
 	if v := d.VTPM; v != nil {
 		if !nameForm.MatchString(v.Backend) {

@@ -6,19 +6,26 @@ import (
 	"time"
 )
 
-// Registers of the CRB interface, at offsets from locality 0's page (PTP,
-// table "CRB Interface Registers").
+// Registers of a locality in front of the control area, at offsets from
+// locality 0's page (PTP, table "CRB Interface Registers").
 const (
-	regLocCtrl     = 0x08
-	regLocStatus   = 0x0C
-	regCtrlReq     = 0x40
-	regCtrlStatus  = 0x44
-	regCtrlCancel  = 0x48
-	regCtrlStart   = 0x4C
-	regCommandSize = 0x58
-	regCommandLow  = 0x5C
-	regResponse    = 0x68 // address, 64 bits
-	regRespSize    = 0x64
+	regLocCtrl   = 0x08
+	regLocStatus = 0x0C
+	ctrlArea     = 0x40 // where the control area begins
+)
+
+// Registers of the control area, at offsets from its begin (the same table, and
+// TCG ACPI Specification 1.4, table "Control Area").
+const (
+	areaReq         = 0x00
+	areaStatus      = 0x04
+	areaCancel      = 0x08
+	areaStart       = 0x0C
+	areaCommandSize = 0x18
+	areaCommand     = 0x1C // address, 64 bits
+	areaRespSize    = 0x24
+	areaResponse    = 0x28 // address, 64 bits
+	areaSize        = 0x30
 )
 
 // Fields.
@@ -31,57 +38,91 @@ const (
 	statusError      = 1 << 0 // TPM_CRB_CTRL_STS
 )
 
-// A crb is a TPM with the CRB interface, at locality 0. Its buffers lie within
-// the registers' pages: a TPM whose buffers are elsewhere in memory is refused
-// at Open.
+// maxBuffer is the size in bytes of the largest buffer that is used. Firmware
+// may say more.
+const maxBuffer = 64 << 10
+
+// Window returns the registers, or the memory, from an offset on.
+func Window(r Registers, off int) Registers { return window{r, off} }
+
+type window struct {
+	Registers
+	off int
+}
+
+func (w window) Read8(off int) uint8       { return w.Registers.Read8(w.off + off) }
+func (w window) Read32(off int) uint32     { return w.Registers.Read32(w.off + off) }
+func (w window) Write8(off int, v uint8)   { w.Registers.Write8(w.off+off, v) }
+func (w window) Write32(off int, v uint32) { w.Registers.Write32(w.off+off, v) }
+
+// A crb is a TPM with the CRB interface, at locality 0 where it has localities.
 type crb struct {
-	regs                       Registers
 	clock                      Clock
-	command, response          int // offsets of the buffers
+	locality                   Registers // nil for a control area without localities
+	area                       Registers
+	command, response          Registers
 	commandSize, responseLimit int
 }
 
-func openCRB(regs Registers, clock Clock) (*crb, error) {
-	t := &crb{regs: regs, clock: clock}
+// newCRB takes a control area, and the registers in front of it if there are
+// any. A buffer is looked for in registers, then in memory.
+func newCRB(area, locality, registers Registers, memory Memory, clock Clock) (*crb, error) {
+	t := &crb{clock: clock, locality: locality, area: area}
 	var err error
-	if t.command, t.commandSize, err = buffer(regs, regCommandLow, regCommandSize); err != nil {
+	if t.command, t.commandSize, err = t.buffer(areaCommand, areaCommandSize, registers, memory); err != nil {
 		return nil, err
 	}
-	if t.response, t.responseLimit, err = buffer(regs, regResponse, regRespSize); err != nil {
+	if t.response, t.responseLimit, err = t.buffer(areaResponse, areaRespSize, registers, memory); err != nil {
 		return nil, err
 	}
 	return t, t.request()
 }
 
-// buffer reads where a buffer is, in bytes from Base, and its size.
-func buffer(regs Registers, address, size int) (int, int, error) {
-	at := uint64(regs.Read32(address)) | uint64(regs.Read32(address+4))<<32
-	n := regs.Read32(size)
-	if at < Base || at > Base+Size || uint64(n) > Base+Size-at || n < 10 {
-		return 0, 0, fmt.Errorf("%w: CRB buffer of %d bytes at %#x is not within its registers", ErrAbsent, n, at)
+// buffer finds the buffer whose address and size two registers say.
+func (t *crb) buffer(address, size int, registers Registers, memory Memory) (Registers, int, error) {
+	at := uint64(t.area.Read32(address)) | uint64(t.area.Read32(address+4))<<32
+	n := t.area.Read32(size)
+	if n < 10 || at == 0 || at+uint64(n) < at {
+		return nil, 0, fmt.Errorf("%w: CRB buffer of %d bytes at %#x", ErrAbsent, n, at)
 	}
-	return int(at - Base), int(n), nil
+	n = min(n, maxBuffer)
+	switch {
+	case registers != nil && at >= Base && uint64(n) <= Base+Size-min(at, Base+Size):
+		return window{registers, int(at - Base)}, int(n), nil
+	case memory == nil:
+		return nil, 0, fmt.Errorf("%w: %d bytes at %#x", ErrBuffer, n, at)
+	}
+	b, err := memory(at, int(n))
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %d bytes at %#x: %w", ErrBuffer, n, at, err)
+	}
+	return b, int(n), nil
 }
 
 // request takes locality 0.
 func (t *crb) request() error {
-	t.regs.Write32(regLocCtrl, locRequestAccess)
+	if t.locality == nil {
+		return nil
+	}
+	t.locality.Write32(regLocCtrl, locRequestAccess)
 	return wait(t.clock, "locality 0", timeoutA, func() bool {
-		v := t.regs.Read32(regLocStatus)
+		v := t.locality.Read32(regLocStatus)
 		return v != 0xFFFFFFFF && v&locGranted != 0
 	})
 }
 
 // Close gives the locality up.
 func (t *crb) Close() error {
-	t.regs.Write32(regLocCtrl, locRelinquish)
+	if t.locality != nil {
+		t.locality.Write32(regLocCtrl, locRelinquish)
+	}
 	return nil
 }
 
 func (t *crb) waitClear(step string, limit time.Duration, reg int, bits uint32) error {
 	gone := false
 	err := wait(t.clock, step, limit, func() bool {
-		v := t.regs.Read32(reg)
+		v := t.area.Read32(reg)
 		gone = v == 0xFFFFFFFF
 		return gone || v&bits == 0
 	})
@@ -100,33 +141,33 @@ func (t *crb) Send(command []byte) ([]byte, error) {
 	if err := t.request(); err != nil {
 		return nil, err
 	}
-	t.regs.Write32(regCtrlReq, reqReady)
-	if err := t.waitClear("cmdReady", timeoutC+slack, regCtrlReq, reqReady); err != nil {
+	t.area.Write32(areaReq, reqReady)
+	if err := t.waitClear("cmdReady", timeoutC+slack, areaReq, reqReady); err != nil {
 		return nil, err
 	}
 	response, err := t.exchange(command)
-	t.regs.Write32(regCtrlReq, reqIdle)
-	if e := t.waitClear("goIdle", timeoutC+slack, regCtrlReq, reqIdle); err == nil {
+	t.area.Write32(areaReq, reqIdle)
+	if e := t.waitClear("goIdle", timeoutC+slack, areaReq, reqIdle); err == nil {
 		err = e
 	}
 	return response, err
 }
 
 func (t *crb) exchange(command []byte) ([]byte, error) {
-	t.regs.Write32(regCtrlCancel, 0)
+	t.area.Write32(areaCancel, 0)
 	for i, b := range command {
-		t.regs.Write8(t.command+i, b)
+		t.command.Write8(i, b)
 	}
-	t.regs.Write32(regCtrlStart, 1)
-	if err := t.waitClear("the response", commandTimeout, regCtrlStart, 1); err != nil {
+	t.area.Write32(areaStart, 1)
+	if err := t.waitClear("the response", commandTimeout, areaStart, 1); err != nil {
 		if errors.Is(err, ErrTimeout) {
-			t.regs.Write32(regCtrlCancel, 1)
-			t.waitClear("cancel", timeoutB, regCtrlStart, 1)
-			t.regs.Write32(regCtrlCancel, 0)
+			t.area.Write32(areaCancel, 1)
+			t.waitClear("cancel", timeoutB, areaStart, 1)
+			t.area.Write32(areaCancel, 0)
 		}
 		return nil, err
 	}
-	if s := t.regs.Read32(regCtrlStatus); s&statusError != 0 {
+	if s := t.area.Read32(areaStatus); s&statusError != 0 {
 		return nil, fmt.Errorf("%w: status %#x", ErrReset, s)
 	}
 	header := make([]byte, 10)
@@ -146,6 +187,6 @@ func (t *crb) exchange(command []byte) ([]byte, error) {
 
 func (t *crb) read(b []byte, off int) {
 	for i := range b {
-		b[i] = t.regs.Read8(t.response + off + i)
+		b[i] = t.response.Read8(off + i)
 	}
 }

@@ -69,10 +69,10 @@ func TestEveryStep(t *testing.T) {
 		{name: "fifo: response longer than its size", exec: answer(15, 0), want: ErrResponse},
 		{name: "crb: bus reads ones", crb: true, fault: ones, want: ErrTimeout},
 		{name: "crb: locality taken away", crb: true, fault: stuck(regLocStatus, 0, locGranted), want: ErrTimeout},
-		{name: "crb: never ready", crb: true, fault: stuck(regCtrlReq, reqReady, 0), want: ErrTimeout},
-		{name: "crb: never idle", crb: true, fault: stuck(regCtrlReq, reqIdle, 0), want: ErrTimeout},
-		{name: "crb: start reads ones", crb: true, fault: stuck(regCtrlStart, 0xFFFFFFFF, 0), want: ErrReset},
-		{name: "crb: fatal error", crb: true, fault: stuck(regCtrlStatus, statusError, 0), want: ErrReset},
+		{name: "crb: never ready", crb: true, fault: stuck(ctrlArea+areaReq, reqReady, 0), want: ErrTimeout},
+		{name: "crb: never idle", crb: true, fault: stuck(ctrlArea+areaReq, reqIdle, 0), want: ErrTimeout},
+		{name: "crb: start reads ones", crb: true, fault: stuck(ctrlArea+areaStart, 0xFFFFFFFF, 0), want: ErrReset},
+		{name: "crb: fatal error", crb: true, fault: stuck(ctrlArea+areaStatus, statusError, 0), want: ErrReset},
 		{name: "crb: hangs", crb: true, hang: true, want: ErrTimeout},
 		{name: "crb: response too short", crb: true, exec: answer(9, 0), want: ErrResponse},
 		{name: "crb: response beyond the buffer", crb: true, exec: answer(4000, 0), want: ErrResponse},
@@ -86,7 +86,7 @@ func TestEveryStep(t *testing.T) {
 			regs = crb
 		}
 		clock := &fakeClock{now: time.Unix(0, 0)}
-		tpm, err := open(regs, clock)
+		tpm, err := open(regs, nil, clock)
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
@@ -115,7 +115,7 @@ func TestClose(t *testing.T) {
 	t.Parallel()
 	fifo, crb := newSimTIS(echo), newSimCRB(echo)
 	for _, regs := range []Registers{fifo, crb} {
-		tpm, err := open(regs, new(fakeClock))
+		tpm, err := open(regs, nil, new(fakeClock))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestBusyTPM(t *testing.T) {
 					return answer(20, code)(b)
 				}
 				return echo(b)
-			}), new(fakeClock))
+			}), nil, new(fakeClock))
 			if err != nil {
 				t.Fatal(err)
 			}

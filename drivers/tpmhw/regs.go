@@ -27,7 +27,12 @@ type Registers interface {
 	Write32(off int, v uint32)
 }
 
-// A Clock tells and spends time.
+// Memory gives access to size bytes of physical memory at an address, which need
+// not be a multiple of anything. It must return an error for what is not this
+// domain's to use.
+type Memory func(addr uint64, size int) (Registers, error)
+
+// A Clock provides the time and sleeps.
 type Clock interface {
 	Now() time.Time
 	Sleep(time.Duration)
@@ -56,14 +61,14 @@ const MaxSize = 4096
 
 // Errors that callers may want to tell apart.
 var (
+	ErrBuffer   = errors.New("tpmhw: CRB buffer is not within its registers or this domain's memory")
 	ErrAbsent   = errors.New("tpmhw: no TPM answers at these registers")
 	ErrTimeout  = errors.New("tpmhw: timeout")
 	ErrResponse = errors.New("tpmhw: TPM gave a response of an impossible size")
 	ErrReset    = errors.New("tpmhw: TPM was reset or failed in the middle of a command")
 )
 
-// A TPM is a hardware TPM at one locality. Send is no use from several
-// goroutines at once.
+// A TPM is a hardware TPM at one locality. Send is not safe for concurrent use.
 type TPM interface {
 	Send(command []byte) ([]byte, error)
 	Close() error
@@ -80,25 +85,48 @@ const (
 )
 
 // Open finds out which interface is there and takes locality 0. The TPM it
-// returns sends a command again where the TPM asks for that, see retry.go.
-func Open(regs Registers) (TPM, error) { return open(regs, systemClock{}) }
+// returns sends a command again where the TPM asks for that, see retry.go. A CRB
+// may have its buffers elsewhere, in memory; with a nil memory they must lie
+// within the registers.
+func Open(regs Registers, memory Memory) (TPM, error) { return open(regs, memory, systemClock{}) }
 
-func open(regs Registers, clock Clock) (TPM, error) {
-	t, err := openInterface(regs, clock)
+// OpenControlArea opens a TPM whose CRB control area is elsewhere in memory, as
+// ACPI's TPM2 table says. It has no localities there.
+func OpenControlArea(control uint64, memory Memory) (TPM, error) {
+	return openControlArea(control, memory, systemClock{})
+}
+
+func open(regs Registers, memory Memory, clock Clock) (TPM, error) {
+	t, err := openInterface(regs, memory, clock)
 	if err != nil {
 		return nil, err
 	}
 	return &retrying{t, clock}, nil
 }
 
-func openInterface(regs Registers, clock Clock) (TPM, error) {
+func openControlArea(control uint64, memory Memory, clock Clock) (TPM, error) {
+	area, err := memory(control, areaSize)
+	if err != nil {
+		return nil, fmt.Errorf("tpmhw: control area at %#x: %w", control, err)
+	}
+	if area.Read32(areaStart) == 0xFFFFFFFF && area.Read32(areaCommandSize) == 0xFFFFFFFF {
+		return nil, fmt.Errorf("%w: the control area at %#x reads as ones", ErrAbsent, control)
+	}
+	t, err := newCRB(area, nil, nil, memory, clock)
+	if err != nil {
+		return nil, err
+	}
+	return &retrying{t, clock}, nil
+}
+
+func openInterface(regs Registers, memory Memory, clock Clock) (TPM, error) {
 	id := regs.Read32(regInterfaceID)
 	if id == 0xFFFFFFFF && regs.Read32(regDIDVID) == id {
 		return nil, fmt.Errorf("%w: all registers read as ones", ErrAbsent)
 	}
 	switch id & interfaceTypeMask {
 	case interfaceCRB:
-		return openCRB(regs, clock)
+		return newCRB(window{regs, ctrlArea}, regs, regs, memory, clock)
 	case interfaceFIFO, interfaceTIS13:
 		return openTIS(regs, clock)
 	}

@@ -167,16 +167,16 @@ func (s *simCRB) read(off int) uint32 {
 		if s.assigned {
 			return locGranted
 		}
-	case regCtrlStatus:
+	case ctrlArea + areaStatus:
 		if s.failed {
 			return statusError
 		}
-	case regCtrlReq:
+	case ctrlArea + areaReq:
 		if s.left > 0 {
 			s.left--
 			return reqReady
 		}
-	case regCtrlStart:
+	case ctrlArea + areaStart:
 		if s.reg[off] == 0 {
 			return 0
 		}
@@ -188,9 +188,9 @@ func (s *simCRB) read(off int) uint32 {
 		}
 		n := min(int(binary.BigEndian.Uint32(s.buffer[2:])), len(s.buffer))
 		copy(s.buffer[:], s.execute(append([]byte(nil), s.buffer[:n]...)))
-	case regCommandSize, regRespSize:
+	case ctrlArea + areaCommandSize, ctrlArea + areaRespSize:
 		return uint32(len(s.buffer))
-	case regCommandLow, regResponse:
+	case ctrlArea + areaCommand, ctrlArea + areaResponse:
 		return Base + 0x80
 	}
 	return 0
@@ -207,13 +207,13 @@ func (s *simCRB) Write32(off int, v uint32) {
 	case off == regLocCtrl:
 		s.assigned = v == locRequestAccess
 	case !s.assigned:
-	case off == regCtrlReq:
+	case off == ctrlArea+areaReq:
 		s.ready, s.left = v == reqReady, busy
-	case off == regCtrlStart && s.ready:
+	case off == ctrlArea+areaStart && s.ready:
 		s.reg[off] = busy
-	case off == regCtrlCancel && v == 1 && s.reg[regCtrlStart] > 0:
+	case off == ctrlArea+areaCancel && v == 1 && s.reg[ctrlArea+areaStart] > 0:
 		s.cancelled++
 		s.hang = false
-		s.reg[regCtrlStart] = 1
+		s.reg[ctrlArea+areaStart] = 1
 	}
 }

@@ -36,7 +36,7 @@ func TestSend(t *testing.T) {
 	t.Parallel()
 	tis := newSimTIS(echo)
 	for name, regs := range map[string]Registers{"tis": tis, "crb": newSimCRB(echo)} {
-		tpm, err := open(regs, new(fakeClock))
+		tpm, err := open(regs, nil, new(fakeClock))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -61,7 +61,7 @@ func TestAbsent(t *testing.T) {
 	t.Parallel()
 	dead := newSimTIS(echo)
 	dead.fault = func(int, uint32) uint32 { return 0xFFFFFFFF }
-	if _, err := open(dead, new(fakeClock)); !errors.Is(err, ErrAbsent) {
+	if _, err := open(dead, nil, new(fakeClock)); !errors.Is(err, ErrAbsent) {
 		t.Errorf("dead bus: %v", err)
 	}
 }
@@ -95,9 +95,17 @@ func FuzzRegisters(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for _, open := range []func() (TPM, error){
 			func() (TPM, error) { return openTIS(&noise{b: b}, new(fakeClock)) },
-			func() (TPM, error) { return openCRB(&noise{b: b}, new(fakeClock)) },
 			func() (TPM, error) {
-				return &crb{regs: &noise{b: b}, clock: new(fakeClock), commandSize: 4096, responseLimit: 4096}, nil
+				n := &noise{b: b}
+				return newCRB(n, n, n, func(uint64, int) (Registers, error) { return n, nil }, new(fakeClock))
+			},
+			func() (TPM, error) {
+				n := &noise{b: b}
+				return openControlArea(1<<32, func(uint64, int) (Registers, error) { return n, nil }, new(fakeClock))
+			},
+			func() (TPM, error) {
+				n := &noise{b: b}
+				return &crb{area: n, locality: n, command: n, response: n, clock: new(fakeClock), commandSize: 4096, responseLimit: 4096}, nil
 			},
 		} {
 			tpm, err := open()

@@ -86,8 +86,14 @@ func (l *link) keep(ctx context.Context) {
 	defer close(l.ended)
 	for ctx.Err() == nil {
 		if err := l.awaitBroken(ctx); err != nil {
+			// The store may refuse for a while. Without it nobody can tell whether
+			// the ring still works, so it is looked at again.
 			l.log("manager: %v", err)
-			return
+			select {
+			case <-time.After(reopenRest):
+			case <-ctx.Done():
+			}
+			continue
 		}
 		l.broken()
 		select {

@@ -7,6 +7,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,6 +52,21 @@ func (e *Environment) option(name string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// ControlArea returns the physical address of the hardware TPM's control area,
+// which the word tpm=HEX of the command line gives where it is not at the usual
+// registers; given is false without the word.
+func (e *Environment) ControlArea() (addr uint64, given bool, err error) {
+	word, given := e.option("tpm")
+	if !given {
+		return 0, false, nil
+	}
+	addr, err = strconv.ParseUint(strings.TrimPrefix(word, "0x"), 16, 64)
+	if err != nil || addr == 0 {
+		err = fmt.Errorf("tpm=%s: want the address of a control area, in hexadecimal (stubtpm-host tpm-info tells it)", word)
+	}
+	return addr, true, err
 }
 
 // readyNode is where the host's supervisor looks, below this domain's own

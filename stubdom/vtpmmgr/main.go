@@ -17,18 +17,44 @@ import (
 
 func main() { unikernel.Main("vtpmmgr", manager) }
 
-// manager takes the hardware TPM by its registers, which the domain's
-// configuration maps: iomem=["fed40,5"].
+// manager takes the hardware TPM by its registers, or by a control area
+// elsewhere in memory, which the domain's configuration maps:
+// iomem=["fed40,5"], or what stubtpm-host tpm-info prints.
 func manager(ctx context.Context, e *service.Environment) error {
-	regs, err := board.MapMMIO(tpmhw.Base, tpmhw.Size/4096)
-	if err != nil {
-		return fmt.Errorf("hardware TPM: %w", err)
-	}
-	tpm, err := tpmhw.Open(regs)
+	tpm, at, err := open(e)
 	if err != nil {
 		return fmt.Errorf("hardware TPM: %w", err)
 	}
 	defer tpm.Close()
-	e.Log("hardware TPM at %#x", tpmhw.Base)
+	e.Log("hardware TPM at %#x", at)
 	return service.Manager(ctx, e, tpm)
+}
+
+func open(e *service.Environment) (tpm tpmhw.TPM, at uint64, err error) {
+	at, given, err := e.ControlArea()
+	if err != nil {
+		return nil, 0, err
+	}
+	if given {
+		tpm, err = tpmhw.OpenControlArea(at, memory)
+		return tpm, at, err
+	}
+	regs, err := board.MapMMIO(tpmhw.Base, tpmhw.Size/4096)
+	if err != nil {
+		return nil, 0, err
+	}
+	tpm, err = tpmhw.Open(regs, memory)
+	return tpm, tpmhw.Base, err
+}
+
+// memory maps a buffer of the TPM's, with the pages around it.
+func memory(addr uint64, size int) (tpmhw.Registers, error) {
+	const page = 4096
+	first := addr &^ (page - 1)
+	last := (addr + uint64(size) + page - 1) &^ (page - 1)
+	regs, err := board.MapMMIO(first, int((last-first)/page))
+	if err != nil {
+		return nil, err
+	}
+	return tpmhw.Window(regs, int(addr-first)), nil
 }

@@ -10,6 +10,8 @@
 //	stubtpm-host measure DOMAIN IMAGE
 //	                                hash of the image in the memory of a domain made by xl create -p;
 //	                                an error if it is not IMAGE
+//	stubtpm-host tpm-info           what the manager's domain needs to use this machine's TPM: lines for
+//	                                its configuration, from ACPI's TPM2 table and the TPM's control area
 //
 // Run starts each domain, waits until it says that it serves, gives each domain
 // that an earlier incarnation served a device of this one, and ends when the
@@ -36,6 +38,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"stubtpm/drivers/xen"
@@ -59,12 +62,15 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | tpm-info")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 1 && args[0] == "tpm-info" {
+		return tpmInfo(tpm2Table, physicalMemory, stdout)
+	}
 	if len(args) < 2 {
 		return errUsage
 	}
@@ -129,9 +135,20 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if !restart {
 		return h.Run(ctx, f.Arg(0), notify)
 	}
+	// Up once all domains serve for the first time.
 	var wait sync.WaitGroup
+	var starting atomic.Int64
+	starting.Store(int64(f.NArg()))
+	up := func() {
+		if starting.Add(-1) == 0 {
+			notify()
+		}
+	}
 	for _, file := range f.Args() {
-		wait.Go(func() { h.Restart(ctx, file) })
+		wait.Go(func() {
+			var once sync.Once
+			h.Restart(ctx, file, func() { once.Do(up) })
+		})
 	}
 	wait.Wait()
 	return nil

@@ -150,12 +150,18 @@ func (h *Host) create(ctx context.Context, name, file string, config []byte) (xe
 }
 
 // Restart is Run again and again until ctx ends, with a rest between that
-// grows while the domain does not come to serve.
-func (h *Host) Restart(ctx context.Context, file string) {
+// grows while the domain does not come to serve: a domain that always fails must
+// not use up the host's domain numbers, or the life of its TPM.
+func (h *Host) Restart(ctx context.Context, file string, ready func()) {
 	const least, most = 200 * time.Millisecond, 30 * time.Second
 	rest := least
 	for ctx.Err() == nil {
-		err := h.Run(ctx, file, func() { rest = least })
+		err := h.Run(ctx, file, func() {
+			rest = least
+			if ready != nil {
+				ready()
+			}
+		})
 		if err != nil && ctx.Err() == nil {
 			h.Log("%s: %v", filepath.Base(file), err)
 		}

@@ -44,13 +44,14 @@ type Client struct {
 	watches map[string]*Watch
 	err     error // set when the reader ended
 	done    chan struct{}
+	turns   chan struct{} // one for each request under way
 }
 
 // NewClient returns a client over a connection, which it takes over.
 func NewClient(conn io.ReadWriteCloser) *Client {
 	c := &Client{
 		conn: conn, pending: map[uint32]chan message{}, watches: map[string]*Watch{},
-		done: make(chan struct{}),
+		done: make(chan struct{}), turns: make(chan struct{}, maxPending),
 	}
 	go c.read()
 	return c
@@ -103,7 +104,8 @@ func (c *Client) end(err error) {
 // maxPath is the size in bytes of the longest path (XENSTORE_ABS_PATH_MAX).
 const maxPath = 3072
 
-// maxPending is how many requests may be under way at once.
+// maxPending is how many requests may be under way at once; others wait for one
+// of them to end.
 const maxPending = 256
 
 // ErrArgument says that a path, value or permission can not be sent.
@@ -123,15 +125,19 @@ func (c *Client) do(ctx context.Context, o op, tx uint32, parts ...string) ([]by
 	if len(body) > maxPayload {
 		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrArgument, len(body), maxPayload)
 	}
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-c.done:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	reply := make(chan message, 1)
 	c.mu.Lock()
 	if c.err != nil {
 		c.mu.Unlock()
 		return nil, c.err
-	}
-	if len(c.pending) >= maxPending {
-		c.mu.Unlock()
-		return nil, fmt.Errorf("xenstore: %d requests wait for an answer", maxPending)
 	}
 	c.next++
 	m := message{op: o, req: c.next, tx: tx, body: body}
