@@ -167,6 +167,10 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	for range 3 {
 		x.startRecipe(x.n(len(x.recipes)))
 	}
+	if x.pool != nil { // most episodes should come to PIN indices
+		x.startRecipe(x.n(2))
+		x.queue = append(x.queue, x.definePIN, x.definePIN)
+	}
 	limit := res.Commands + o.Episode
 	for res.Commands < limit && res.Commands < o.Commands && !x.lost {
 		c := x.next()

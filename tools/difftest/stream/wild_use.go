@@ -337,7 +337,7 @@ func (x *runner) saveSessions() error {
 
 // afterShutdown sends some commands between TPM2_Shutdown and the loss of power.
 func (x *runner) afterShutdown() error {
-	if x.pool == nil || x.chance(0.5) {
+	if x.pool == nil || x.chance(0.3) {
 		return nil
 	}
 	if err := x.lookAtPINs(); err != nil {
@@ -345,7 +345,7 @@ func (x *runner) afterShutdown() error {
 	}
 	for range 1 + x.n(4) {
 		c := x.pinTry()
-		if x.chance(0.3) {
+		if x.chance(0.15) {
 			c = x.typedAny()
 		}
 		if c != nil {
