@@ -138,6 +138,11 @@ func (c *Checker) power(e Event) error {
 		}
 	case Reload:
 		c.twin = nil
+		if m.store.owing { // counts that could not be saved go with the process
+			for _, p := range c.pins {
+				p.known = false
+			}
+		}
 		t, err := load(c.mk, m.store.kept, m.now)
 		if err != nil {
 			return violated(Loads, "%v", err)
