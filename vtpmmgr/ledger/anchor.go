@@ -275,7 +275,17 @@ func (s *Store) soon(batch []*waiter) {
 		return
 	}
 	s.want = want
-	s.schedule(max(checkpointDelay, s.wear.until(want, s.root.mode.Daily)))
+	s.schedule(max(checkpointDelay, s.dueIn(want)))
+}
+
+// dueIn returns how long it takes until a checkpoint may be made that wants so
+// much credit. What is overdue needs no more than what vTPMs can ask for at once, so
+// that these cannot put it off.
+func (s *Store) dueIn(want int64) time.Duration {
+	daily := s.root.mode.Daily
+	overdue := time.UnixMilli(s.wear.markTime).Add(2 * day / time.Duration(daily))
+	late := max(time.Until(overdue), s.wear.until(min(want, quarter(daily)), daily))
+	return max(0, min(late, s.wear.until(want, daily)))
 }
 
 // due makes the checkpoint that was scheduled, or schedules it again.
@@ -291,7 +301,7 @@ func (s *Store) due() error {
 		if s.want == 0 {
 			return nil
 		}
-		if wait := w.until(s.want, daily); wait > 0 {
+		if wait := s.dueIn(s.want); wait > 0 {
 			s.schedule(wait)
 			return nil
 		}

@@ -161,10 +161,13 @@ func (c Class) need(daily int) int64 {
 	case c.Urgency == Normal:
 		return max(oneWrite, filled(daily)/2)
 	case c.Source != (ID{}):
-		return max(oneWrite, filled(daily)/4)
+		return quarter(daily)
 	}
 	return oneWrite
 }
+
+// quarter is what is kept for orders: vTPMs get no credit from it.
+func quarter(daily int) int64 { return max(oneWrite, filled(daily)/4) }
 
 // A share is one vTPM's, in thousandths of a write.
 type share struct {

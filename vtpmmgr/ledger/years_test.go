@@ -130,6 +130,9 @@ func TestYears(t *testing.T) {
 		perYear := float64(c.n) / years
 		t.Logf("%.2f years: %d commits, %d NV writes (%.0f in 5 years), %d links; the longest time without a checkpoint was %v",
 			years, commits, c.n, 5*perYear, c.links, longest.Round(time.Second))
+		if longest > 3*day/time.Duration(mode.Daily)+step {
+			t.Errorf("%v without a checkpoint", longest)
+		}
 		allowed := float64(mode.Daily) * (years*daysPerYear + 2) // what was there at the beginning, too
 		if float64(c.n) > allowed {
 			t.Errorf("%d NV writes, and the budget is %.0f", c.n, allowed)
