@@ -312,11 +312,19 @@ func (b *backend) step(parent context.Context) error {
 	if err != nil {
 		return err
 	}
-	switch s {
-	case xenbus.Gone:
+	if s == xenbus.Gone {
 		b.disconnect()
-		b.Domain.Store.Remove(ctx, b.base) // the toolstack may have been quicker
+		return b.remove(ctx)
+	}
+	// A device of this name that was made anew meanwhile is another one, and
+	// maybe of another uuid.
+	if own, err := xenbus.ReadState(ctx, b.Domain.Store, b.base+"/state"); err != nil {
+		return err
+	} else if own == xenbus.Initialising || own == xenbus.Gone {
+		b.disconnect()
 		return errGone
+	}
+	switch s {
 	case xenbus.Initialising, xenbus.InitWait:
 		// A front end that starts over, maybe without having closed.
 		b.disconnect()
@@ -344,6 +352,21 @@ func (b *backend) step(parent context.Context) error {
 		return b.setState(ctx, xenbus.InitWait)
 	}
 	return nil
+}
+
+// remove removes the nodes of a device whose front end is gone, unless there is
+// another meanwhile.
+func (b *backend) remove(ctx context.Context) error {
+	err := b.Domain.Store.Transaction(ctx, func(t *xenstore.Tx) error {
+		if _, err := t.Read(ctx, b.front+"/state"); err == nil {
+			return errGone
+		}
+		return t.Remove(ctx, b.base)
+	})
+	if err != nil && !errors.Is(err, errGone) && ctx.Err() != nil {
+		return err
+	}
+	return errGone // the toolstack may have been quicker
 }
 
 func (b *backend) connect(parent context.Context) error {

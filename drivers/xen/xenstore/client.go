@@ -225,7 +225,11 @@ func (c *Client) mkdirTx(ctx context.Context, tx uint32, path string) error {
 
 // Remove deletes a node and all below it.
 func (c *Client) Remove(ctx context.Context, path string) error {
-	_, err := c.request(ctx, opRemove, 0, path)
+	return c.removeTx(ctx, 0, path)
+}
+
+func (c *Client) removeTx(ctx context.Context, tx uint32, path string) error {
+	_, err := c.request(ctx, opRemove, tx, path)
 	return wrap("remove", path, err)
 }
 
@@ -319,6 +323,11 @@ func (t *Tx) Write(ctx context.Context, path, value string) error {
 // Mkdir is Client.Mkdir within the transaction.
 func (t *Tx) Mkdir(ctx context.Context, path string) error {
 	return t.c.mkdirTx(ctx, t.id, path)
+}
+
+// Remove is Client.Remove within the transaction.
+func (t *Tx) Remove(ctx context.Context, path string) error {
+	return t.c.removeTx(ctx, t.id, path)
 }
 
 // SetPerms is Client.SetPerms within the transaction.

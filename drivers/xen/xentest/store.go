@@ -76,7 +76,7 @@ func (s *Store) Set(nodes map[string]string) {
 	defer s.mu.Unlock()
 	for p, v := range nodes {
 		if v == "" {
-			s.remove(p)
+			s.remove(s.nodes, p)
 		} else {
 			s.set(s.nodes, p, v)
 		}
@@ -98,10 +98,10 @@ func (s *Store) set(nodes map[string]string, path, value string) {
 	s.gen++
 }
 
-func (s *Store) remove(path string) {
-	for p := range s.nodes {
+func (s *Store) remove(nodes map[string]string, path string) {
+	for p := range nodes {
 		if p == path || strings.HasPrefix(p, path+"/") {
-			delete(s.nodes, p)
+			delete(nodes, p)
 		}
 	}
 	s.gen++
@@ -343,10 +343,10 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 		if !exists {
 			return "", "ENOENT", nil
 		}
+		s.remove(nodes, path)
 		if t != nil {
-			return "", "EINVAL", nil
+			t.gen++
 		}
-		s.remove(path)
 		return ok, "", changed()
 	case 14: // SET_PERMS
 		if !exists {
