@@ -136,9 +136,7 @@ func TestErrorsReachTheLog(t *testing.T) {
 	}
 	defer files.Close()
 	spoiled := t.TempDir()
-	for _, name := range []string{fileSlotA, fileSlotB} {
-		os.WriteFile(filepath.Join(spoiled, name), []byte("no state"), 0o600)
-	}
+	os.WriteFile(filepath.Join(spoiled, fileState), []byte("no state"), 0o600)
 	taken := filepath.Join(t.TempDir(), "file")
 	os.WriteFile(taken, nil, 0o600)
 	for name, c := range map[string]struct {

@@ -13,6 +13,8 @@ import (
 type Options struct {
 	TPM2      bool
 	StateDir  string
+	StateFile string // --tpmstate backend-uri=file://, in place of StateDir
+	Strict    bool   // --strict, which swtpm has not
 	StateMode os.FileMode
 	NoSync    bool // --no-sync, which swtpm has not: it never flushes
 
@@ -246,13 +248,24 @@ func (p *spec) state(o *Options) {
 	o.StateDir, o.StateMode = p.str("dir"), p.mode()
 	p.flag("lock") // it always is
 	if uri := p.str("backend-uri"); uri != "" {
-		dir, ok := strings.CutPrefix(uri, "dir://")
-		if !ok || o.StateDir != "" {
-			p.fail("backend-uri=%s: only dir://DIRECTORY is supported", uri)
+		dir, isDir := strings.CutPrefix(uri, "dir://")
+		file, isFile := strings.CutPrefix(uri, "file://")
+		switch {
+		case o.StateDir != "":
+			p.fail("dir= and backend-uri= exclude each other")
+		case isDir:
+			o.StateDir = dir
+		case isFile:
+			o.StateFile = file
+		default:
+			p.fail("backend-uri=%s: dir://DIRECTORY or file://FILE is meant", uri)
 		}
-		o.StateDir = dir
 	}
-	if o.StateDir == "" {
+	p.flag("fsync") // it is the rule here; --no-sync is the exception
+	if p.flag("backup") {
+		p.fail("backup is not supported: the state has two slots of its own")
+	}
+	if o.StateDir == "" && o.StateFile == "" {
 		p.fail("dir= is needed")
 	}
 }
@@ -298,6 +311,8 @@ func (o *Options) set(a *argList) error {
 		o.Terminate = true
 	case "--no-sync":
 		o.NoSync = true
+	case "--strict":
+		o.Strict = true
 	case "-h", "--help":
 		o.Help = true
 	case "-v", "--version":
@@ -420,7 +435,7 @@ func (o *Options) check() error {
 	switch {
 	case !o.TPM2:
 		return errors.New("--tpm2 is missing: this is a TPM 2.0 only, and swtpm's default is a TPM 1.2")
-	case o.StateDir == "":
+	case o.StateDir == "" && o.StateFile == "":
 		return errors.New("--tpmstate dir=DIR is missing")
 	case o.Data == nil && o.Control == nil:
 		return errors.New("neither --server (or --port) nor --ctrl is given")

@@ -11,7 +11,7 @@ import (
 // StoreVolatile wrote; with deleteVolatile that file is removed afterwards.
 //
 // A volatile state that SetBlob gave and that does not belong to the permanent
-// state is an error. A file that does not belong to it is moved aside, and the
+// state is an error. A stored one that does not belong to it is erased, and the
 // TPM starts as it does after a loss of power.
 func (m *Machine) PowerOn(deleteVolatile bool) error {
 	m.mu.Lock()
@@ -92,11 +92,10 @@ func (m *Machine) openTPM(permanent []byte) (tpm TPM, resumed bool, err error) {
 		return nil, false, err
 	}
 	if unusable != nil {
-		name, err := m.files.setVolatileAside()
-		if err != nil {
+		if err := m.files.RemoveVolatile(); err != nil {
 			return nil, false, err
 		}
-		m.log("volatile state cannot be resumed from (%v); moved to %s, the TPM starts as after a loss of power", unusable, name)
+		m.log("volatile state cannot be resumed from (%v); it is erased, and the TPM starts as after a loss of power", unusable)
 	}
 	return tpm, false, nil
 }

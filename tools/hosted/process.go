@@ -136,11 +136,11 @@ func (l LogOption) open(stderr io.Writer) (Logger, error) {
 	case l.File == "-":
 		return func(string, ...any) {}, nil
 	case l.File != "":
-		mode := os.O_WRONLY | os.O_CREATE | os.O_APPEND
+		flags := os.O_APPEND
 		if l.Truncate {
-			mode |= os.O_TRUNC
+			flags |= os.O_TRUNC
 		}
-		f, err := os.OpenFile(l.File, mode, 0o640)
+		f, err := openOutput(l.File, flags, 0o640)
 		if err != nil {
 			return nil, fmt.Errorf("--log: %w", err)
 		}

@@ -29,6 +29,7 @@ type serveOptions struct {
 	remote   bool
 	startup  string
 	noSync   bool
+	strict   bool
 	existing bool
 	key, pwd string
 	profile  string
@@ -41,14 +42,15 @@ func RunServe(args []string, open Factory, stdout, stderr io.Writer) error {
 	var o serveOptions
 	fs := flag.NewFlagSet("stubtpm serve", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.state, "state", "", "directory of the TPM's state and sockets; made if missing")
+	fs.StringVar(&o.state, "state", "", "directory of the TPM's state and sockets; made if missing, but not its parents.\nWithout -key or -pwdfile the state is in plain: who reads it has all keys of the TPM.\nAn old copy that is put back is taken for the state: counters, PIN tries and removed\nobjects go back with it, and nothing tells, with a key either")
 	fs.BoolVar(&o.tcp, "tcp", false, "also serve the Microsoft simulator's protocol on TCP")
 	fs.StringVar(&o.addr, "addr", "127.0.0.1", "address for TCP")
 	fs.IntVar(&o.port, "port", 2321, "port for commands with -tcp; the platform port is the next one")
 	fs.IntVar(&o.tcpSwtpm, "swtpm-port", 0, "also serve swtpm's protocol on this TCP port, control on the next one: every user of this machine can then stop the TPM and read its state, all secrets in plain")
 	fs.BoolVar(&o.remote, "allow-remote", false, "let -addr be an address that other machines can reach: neither protocol has any access control")
 	fs.StringVar(&o.startup, "startup", "clear", "TPM2_Startup to send when power comes on: clear, state or none")
-	fs.BoolVar(&o.noSync, "no-sync", false, "do not flush the state to the disk at each change")
+	fs.BoolVar(&o.noSync, "no-sync", false, "do not flush the state to the disk at each change: a loss of power may lose the TPM")
+	fs.BoolVar(&o.strict, "strict", false, "refuse a state of which a part cannot be read, so that it may be an older one,\nand files or directories that other users can change")
 	fs.BoolVar(&o.existing, "existing", false, "fail if the directory holds no TPM, instead of manufacturing one")
 	fs.StringVar(&o.key, "key", "", "file with an AES key in hexadecimal digits that encrypts the state")
 	fs.StringVar(&o.pwd, "pwdfile", "", "file with a passphrase that encrypts the state")
@@ -115,7 +117,7 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	files, err := OpenStateDir(o.state, StateOptions{Mode: 0o600, NoSync: o.noSync, Key: key})
+	files, err := OpenStateDir(o.state, StateOptions{Mode: 0o600, NoSync: o.noSync, Key: key, Log: log, Strict: o.strict})
 	if err != nil {
 		return err
 	}
@@ -162,6 +164,7 @@ func (o *serveOptions) listen(srv *Server, m *Machine) (hints []string, start fu
 		e.UID, e.GID = -1, -1
 		l, err := e.Open()
 		if err == nil {
+			srv.Keep(l)
 			starts = append(starts, func() { srv.Listen(l, limit, serve, nil) })
 		}
 		return err

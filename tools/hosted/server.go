@@ -52,6 +52,14 @@ func end(c interface{ Close() error }) {
 // Wait waits until every loop and connection has ended.
 func (s *Server) Wait() { s.wg.Wait() }
 
+// Keep has Stop close a listener that may not be served by then; of a unix
+// socket it removes the name.
+func (s *Server) Keep(l net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closers[l] = true
+}
+
 // add takes note of something to close; it says whether the server still runs.
 func (s *Server) add(c interface{ Close() error }) bool {
 	s.mu.Lock()
@@ -166,15 +174,9 @@ func (e Endpoint) Open() (net.Listener, error) {
 	if mode == 0 {
 		mode = 0o770
 	}
-	if err := os.Chmod(e.Path, mode); err != nil {
+	if err := setSocket(e.Path, mode, e.UID, e.GID); err != nil {
 		l.Close()
 		return nil, err
-	}
-	if e.UID >= 0 || e.GID >= 0 {
-		if err := os.Chown(e.Path, e.UID, e.GID); err != nil {
-			l.Close()
-			return nil, err
-		}
 	}
 	return l, nil
 }

@@ -91,7 +91,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 	if err != nil {
 		return fmt.Errorf("--migration-key: %w", err)
 	}
-	files, err := OpenStateDir(o.StateDir, StateOptions{Mode: o.StateMode, NoSync: o.NoSync, Key: key, Unlocked: o.Incoming})
+	files, err := o.openState(key, log)
 	if err != nil {
 		return err
 	}
@@ -156,6 +156,7 @@ func (o *Options) listen(srv *Server, data *Data, ctrl *Control, left func()) (s
 			if err != nil {
 				return nil, fmt.Errorf("--server: %w", err)
 			}
+			srv.Keep(l)
 			starts = append(starts, func() { srv.Listen(l, 1, data.Serve, left) })
 		}
 	}
@@ -177,6 +178,7 @@ func (o *Options) listen(srv *Server, data *Data, ctrl *Control, left func()) (s
 			if err != nil {
 				return nil, fmt.Errorf("--ctrl: %w", err)
 			}
+			srv.Keep(l)
 			starts = append(starts, func() { srv.Listen(l, controlClients, ctrl.Serve, nil) })
 		}
 	}
@@ -239,11 +241,25 @@ func (k *KeyOption) Read() (*Key, error) {
 	return ParseKey(b, k.Format)
 }
 
+// openState opens the state of --tpmstate.
+func (o *Options) openState(key *Key, log Logger) (*StateDir, error) {
+	opt := StateOptions{Mode: o.StateMode, NoSync: o.NoSync, Key: key, Log: log, Strict: o.Strict, Unlocked: o.Incoming}
+	if o.StateFile != "" {
+		return OpenStateFile(o.StateFile, opt)
+	}
+	return OpenStateDir(o.StateDir, opt)
+}
+
 // writePID writes the number of this process.
 func (o *Options) writePID() error {
 	pid := []byte(strconv.Itoa(os.Getpid()) + "\n")
 	if o.PIDFile != "" {
-		return os.WriteFile(o.PIDFile, pid, 0o644)
+		f, err := openOutput(o.PIDFile, os.O_TRUNC, 0o644)
+		if err != nil {
+			return fmt.Errorf("--pid: %w", err)
+		}
+		_, err = f.Write(pid)
+		return errors.Join(err, f.Close())
 	}
 	if o.PIDFD >= 0 {
 		f := os.NewFile(uintptr(o.PIDFD), "pid")
@@ -265,35 +281,10 @@ const swtpmVersion = "0.7.1"
 // for an endorsement key of that size, and has no template for it.
 func printCapabilities(w io.Writer, version string) error {
 	features := []string{"tpm-2.0", "tpm-send-command-header", "flags-opt-startup", "cmdarg-seccomp",
-		"cmdarg-key-fd", "cmdarg-pwd-fd", "cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir",
+		"cmdarg-key-fd", "cmdarg-pwd-fd", "cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir", "nvram-backend-file",
 		"rsa-keysize-2048", "rsa-keysize-3072"}
 	_, err := fmt.Fprintf(w, `{ "type": "swtpm", "features": [ "%s" ], "version": %q, "implementation": "stubtpm", "implementation-version": %q }`+"\n",
 		strings.Join(features, `", "`), swtpmVersion, version)
-	return err
-}
-
-// printStates lists the stored parts of the state.
-func printStates(o *Options, w io.Writer) error {
-	if o.StateDir == "" {
-		return errors.New("--tpmstate dir=DIR is missing")
-	}
-	key, err := o.Key.Read()
-	if err != nil {
-		return err
-	}
-	s := &StateDir{dir: o.StateDir, opt: StateOptions{Key: key}}
-	var states []string
-	for _, t := range []BlobType{BlobPermanent, BlobVolatile} {
-		if n, ok := s.Size(t); ok {
-			name := map[BlobType]string{BlobPermanent: "permall", BlobVolatile: "volatile"}[t]
-			states = append(states, fmt.Sprintf(`{"name": %q, "size": %d}`, name, n))
-		}
-	}
-	list := "[]"
-	if len(states) > 0 {
-		list = "[ " + strings.Join(states, ", ") + " ]"
-	}
-	_, err = fmt.Fprintf(w, `{ "type": "swtpm", "states": %s }`+"\n", list)
 	return err
 }
 
@@ -301,7 +292,11 @@ const socketHelp = `Usage: stubtpm socket [options]
 
 The options are those of swtpm(8), "swtpm socket":
   --tpm2                    needed: this is a TPM 2.0
-  --tpmstate dir=DIR[,mode=0...]|backend-uri=dir://DIR
+  --tpmstate dir=DIR[,mode=0...]|backend-uri=dir://DIR|backend-uri=file://FILE[,mode=0...]
+                            FILE may be a block device. DIR is made if missing, but not its parents.
+                            Without --key the state is in plain: who reads it has all keys of the TPM.
+                            An old copy that is put back is taken for the state: counters, PIN tries and
+                            removed objects go back with it, and nothing tells, with --key either.
   --server type=tcp,port=P[,bindaddr=A][,disconnect] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N
   --ctrl type=tcp,port=P[,bindaddr=A] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N | clientfd=N
                             There is no access control beyond the socket's. The channel hands out
@@ -318,6 +313,9 @@ The options are those of swtpm(8), "swtpm socket":
   --migration incoming,release-lock-outgoing
                             shared storage: lock the state at CMD_INIT; release the lock after the last blob
   --profile NAME|FILE       what a new TPM offers, also as name=NAME or file=FILE
-and one more:
-  --no-sync                 do not flush the state to the disk at each change (swtpm never does)
+and two more:
+  --no-sync                 do not flush the state to the disk at each change (swtpm never does):
+                            a loss of power may lose the TPM
+  --strict                  refuse a state of which a part cannot be read, so that it may be an older
+                            one, and files or directories that other users can change
 `

@@ -41,8 +41,8 @@ func TestStateDirLocks(t *testing.T) {
 func TestSaveCut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	file := filepath.Join(dir, fileState)
 	states := []string{"the first state, which is long", "second", "the third", "4"}
-	slots := [2]string{filepath.Join(dir, fileSlotA), filepath.Join(dir, fileSlotB)}
 	open := func() *StateDir {
 		s, err := OpenStateDir(dir, StateOptions{NoSync: true})
 		if err != nil {
@@ -52,54 +52,79 @@ func TestSaveCut(t *testing.T) {
 	}
 	cuts := 0
 	for i, state := range states {
+		before, _ := os.ReadFile(file)
 		s := open()
-		before, _ := os.ReadFile(slots[i%2])
 		if err := s.Save([]byte(state)); err != nil {
 			t.Fatal(err)
 		}
+		next := s.current
 		s.Close()
-		after, err := os.ReadFile(slots[i%2])
+		after, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range after {
-			if i == 0 {
-				break // before the first save there is nothing to keep
-			}
-			torn := append(bytes.Clone(after[:n]), before[min(n, len(before)):]...)
-			os.WriteFile(slots[i%2], torn, 0o600)
+		if i == 0 {
+			continue // a new file appears as a whole
+		}
+		try := func(torn []byte, what string, n int) {
+			t.Helper()
+			os.WriteFile(file, torn, 0o600)
 			s := open()
 			b, err := s.Load(BlobPermanent)
 			if err != nil || string(b) != states[i-1] && string(b) != state {
-				t.Fatalf("save %d cut at %d: %q, %v", i, n, b, err)
+				t.Fatalf("save %d, %s cut at %d: %q, %v", i, what, n, b, err)
+			}
+			if err := s.Save([]byte("after")); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := s.Load(BlobPermanent); err != nil || string(b) != "after" {
+				t.Fatalf("save %d, %s cut at %d, saved again: %q, %v", i, what, n, b, err)
 			}
 			s.Close()
 			cuts++
 		}
-		os.WriteFile(slots[i%2], after, 0o600)
+		// First the slot is written, then the other one is erased.
+		torn := bytes.Clone(before)
+		for _, region := range []int{next, 1 - next} {
+			at := region * minRegion
+			for n := range 120 {
+				torn[at+n] = after[at+n]
+				try(torn, map[bool]string{true: "slot", false: "erasing"}[region == next], n)
+			}
+		}
+		os.WriteFile(file, after, 0o600)
 	}
 	if cuts < 100 {
 		t.Errorf("only %d cuts were tried", cuts)
 	}
-	// Both spoiled: an error, not a new TPM.
-	os.WriteFile(slots[0], []byte("x"), 0o600)
-	os.WriteFile(slots[1], nil, 0o600)
-	s := open()
-	defer s.Close()
-	if b, err := s.Load(BlobPermanent); !errors.Is(err, ErrDamaged) {
-		t.Errorf("both spoiled: %q, %v", b, err)
-	}
-	if err := s.Save([]byte("new")); err == nil {
-		t.Error("a save went over slots that cannot be read")
+	// Spoiled: an error, not a new TPM.
+	for _, spoiled := range [][]byte{[]byte("x"), make([]byte, 3*minRegion), bytes.Repeat([]byte{1}, 3*minRegion)} {
+		os.WriteFile(file, spoiled, 0o600)
+		s, err := OpenStateDir(dir, StateOptions{})
+		if err == nil {
+			_, err = s.Load(BlobPermanent)
+			if s.Save([]byte("new")) == nil {
+				t.Error("a save went over slots that cannot be read")
+			}
+			s.Close()
+		}
+		if !errors.Is(err, ErrDamaged) {
+			t.Errorf("spoiled by %d bytes: %v", len(spoiled), err)
+		}
 	}
 }
 
 func TestStateDirRefusesSwtpm(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	os.WriteFile(filepath.Join(dir, fileSwtpm), []byte{1}, 0o600)
+	os.WriteFile(filepath.Join(dir, fileState), make([]byte, 1315), 0o600)
 	if _, err := OpenStateDir(dir, StateOptions{}); err == nil || !strings.Contains(err.Error(), "swtpm") {
 		t.Errorf("swtpm's directory: %v", err)
+	}
+	dir = t.TempDir()
+	os.WriteFile(filepath.Join(dir, "tpm2.state.b"), make([]byte, 1315), 0o600)
+	if _, err := OpenStateDir(dir, StateOptions{}); err == nil || !strings.Contains(err.Error(), "earlier version") {
+		t.Errorf("earlier directory: %v", err)
 	}
 }
 
@@ -190,10 +215,15 @@ func TestSaveFails(t *testing.T) {
 	t.Parallel()
 	m := machine(t)
 	m.Execute(0, tpmCommand(fakeCount))
-	for _, f := range m.files.slots {
-		f.Close() // as if the disk were gone
+	whole := m.files.slots.f
+	broken, err := os.Open(m.files.file()) // not for writing
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer broken.Close()
+	m.files.slots.f = broken
 	wantBytes(t, "count", m.Execute(0, tpmCommand(fakeCount)), errorResponse(rcFailure))
+	m.files.slots.f = whole
 	if b, err := m.files.Load(BlobPermanent); err != nil || b[3] != 1 {
 		t.Errorf("state %x, %v", b, err)
 	}

@@ -1,246 +1,281 @@
 package hosted
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// Names of the files in a state directory.
+// Names of the files in a state directory. The state has the name that swtpm
+// gives it: who looks for it, copies it or removes it finds the whole TPM.
 const (
-	fileSlotA    = "tpm2.state.a"
-	fileSlotB    = "tpm2.state.b"
-	fileVolatile = "tpm2.volatile"
-	fileLock     = ".lock"
-	fileTemp     = ".new"   // suffix of a file that is being written
-	fileAside    = ".stale" // suffix of a volatile state that could not be resumed from
-
-	fileSwtpm = "tpm2-00.permall" // swtpm's own, which is another format
+	fileState = "tpm2-00.permall"
+	fileLock  = ".lock"
+	fileTemp  = ".new" // suffix of a file that is being written
 )
 
-// StateOptions say how a state directory is kept.
+// StateOptions say how a state is kept.
 type StateOptions struct {
-	Mode   os.FileMode // of the files; 0640 if zero
-	NoSync bool        // leave the time of writing to the kernel: a loss of power may lose the last commands
-	Key    *Key        // encrypts the files, if set
+	Mode   os.FileMode // of the files; 0640 if zero, or less where they have less
+	NoSync bool        // leave the time of writing to the kernel: a loss of power may lose the TPM
+	Key    *Key        // encrypts the state, if set
+	Log    Logger      // is told what is wrong and does not keep the TPM from being used
+	Strict bool        // makes that an error
 
-	// Unlocked opens the directory while another process may have it: for a TPM
+	// Unlocked opens the state while another process may have it: for a TPM
 	// that is being migrated to this one. Nothing is written before Lock.
 	Unlocked bool
 }
 
-// A StateDir is the directory of one TPM's state. It is locked against other
-// processes until Close.
-//
-// The permanent state has two slots, files that are written in turns, in place,
-// and flushed: a crash spoils the slot that was being written, and the other
-// one is the state before. (A new file, renamed over the old one, would be as
-// safe and cost two commits of the file system's journal each time.) The
-// volatile state is one file, replaced as a whole.
-type StateDir struct {
-	dir  string
-	opt  StateOptions
-	lock *os.File
-	held bool     // the lock
-	sync *os.File // the directory, for flushing new names
+// Errors of a save whose file is not what its name leads to any more.
+var (
+	errReplaced = errors.New("was replaced by another file while it is in use; it is not written over")
+	errDirMoved = errors.New("state directory was moved or replaced while it is in use")
+)
 
-	slots [2]*os.File // as opened by the first Save
-	known bool        // newest and seq are read from the files
-	seq   uint64      // of the newest slot; 0 if there is none
-	next  int         // slot to be written next
+// A StateDir keeps one TPM's state: a file in a directory, or a file or block
+// device of its own. It is locked against other processes until Close. It is
+// not safe for concurrent use.
+type StateDir struct {
+	path string // as it was given
+	opt  StateOptions
+	own  bool     // path is the file itself, and not its directory
+	dir  *os.File // directory of the file
+	name string   // of the file in dir
+	lock *os.File
+	held bool // the lock
+
+	slots   *slotFile // nil if there is no file
+	known   bool      // the following is read from the file
+	seq     uint64    // of the newest slot; 0 if there is none
+	current int       // newest slot; -1 if there is none
+	head    []byte    // header of the newest slot
 }
 
-// OpenStateDir creates the directory if it is missing, and locks it.
+// OpenStateDir opens the state in a directory and locks it. The directory is
+// made if it is missing, in a directory that exists.
 func OpenStateDir(dir string, opt StateOptions) (*StateDir, error) {
-	if opt.Mode == 0 {
-		opt.Mode = 0o640
+	if err := os.Mkdir(dir, 0o750); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, err
+	return openState(dir, dir, fileState, false, opt)
+}
+
+// OpenStateFile opens the state in a file, which is made if it is missing, or
+// on a block device, and locks it.
+func OpenStateFile(path string, opt StateOptions) (*StateDir, error) {
+	return openState(path, filepath.Dir(path), filepath.Base(path), true, opt)
+}
+
+func openState(path, dir, name string, own bool, opt StateOptions) (*StateDir, error) {
+	if opt.Log == nil {
+		opt.Log = func(string, ...any) {}
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, fileLock), os.O_RDWR|os.O_CREATE, opt.Mode)
+	d, err := openDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	d, err := os.Open(dir)
-	if err != nil {
-		lock.Close()
-		return nil, err
-	}
-	s := &StateDir{dir: dir, opt: opt, lock: lock, sync: d}
-	if !opt.Unlocked {
-		if err := s.Lock(0); err != nil {
-			s.Close()
-			return nil, err
-		}
-	}
-	if err := s.refuseForeign(); err != nil {
+	s := &StateDir{path: path, opt: opt, own: own, dir: d, name: name, current: -1}
+	if err := s.prepare(); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// refuseForeign keeps a directory with swtpm's state from getting a second,
-// new TPM beside it.
-func (s *StateDir) refuseForeign() error {
-	_, foreign := os.Stat(filepath.Join(s.dir, fileSwtpm))
-	_, a := os.Stat(s.slot(0))
-	_, b := os.Stat(s.slot(1))
-	if foreign == nil && a != nil && b != nil {
-		return fmt.Errorf("%s holds a TPM of swtpm (%s), whose format cannot be read; choose another directory", s.dir, fileSwtpm)
+// prepare locks the state and opens its file, if there is one.
+func (s *StateDir) prepare() error {
+	if err := s.checkOwner(s.dir, s.dir.Name()); err != nil {
+		return err
 	}
-	return nil
-}
-
-// String names the directory.
-func (s *StateDir) String() string { return s.dir }
-
-// Close releases the lock.
-func (s *StateDir) Close() error {
-	for _, f := range s.slots {
-		if f != nil {
-			f.Close()
-		}
-	}
-	return errors.Join(s.sync.Close(), s.lock.Close())
-}
-
-func (s *StateDir) slot(i int) string {
-	return filepath.Join(s.dir, [2]string{fileSlotA, fileSlotB}[i])
-}
-
-// Save replaces the permanent state. Unless NoSync is set the new state
-// survives a loss of power when Save returns nil.
-func (s *StateDir) Save(state []byte) error {
-	if !s.held {
-		return errUnlocked
-	}
-	if !s.known {
-		// Slots that cannot be read are not written over.
-		if _, err := s.Load(BlobPermanent); err != nil {
+	if !s.own {
+		if err := s.refuseOlder(); err != nil {
 			return err
 		}
 	}
-	b, err := sealFile(BlobPermanent, s.seq+1, state, s.opt.Key)
+	err := s.openLock()
 	if err != nil {
 		return err
 	}
-	f, err := s.openSlot(s.next)
-	if err != nil {
-		return fmt.Errorf("save state: %w", err)
+	if s.opt.Unlocked {
+		return s.openFile()
 	}
-	if _, err = f.WriteAt(b, 0); err == nil && !s.opt.NoSync {
-		err = syscall.Fdatasync(int(f.Fd()))
+	return s.Lock(0)
+}
+
+// refuseOlder keeps a directory in the format of an earlier version from
+// getting a second, new TPM.
+func (s *StateDir) refuseOlder() error {
+	for _, name := range []string{"tpm2.state.a", "tpm2.state.b"} {
+		var st unix.Stat_t
+		if unix.Fstatat(int(s.dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return fmt.Errorf("%s holds a TPM in the format of an earlier version (%s), which this one does not read", s.path, name)
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("save state: %w", err)
-	}
-	s.seq, s.next = s.seq+1, 1-s.next
 	return nil
 }
 
-// openSlot opens a slot's file, once; the name of a new one is made durable.
-func (s *StateDir) openSlot(i int) (*os.File, error) {
-	if s.slots[i] != nil {
-		return s.slots[i], nil
+// mode is that of a new file.
+func (s *StateDir) mode() os.FileMode {
+	if s.opt.Mode == 0 {
+		return 0o640
 	}
-	f, err := os.OpenFile(s.slot(i), os.O_RDWR|os.O_CREATE, s.opt.Mode)
+	return s.opt.Mode
+}
+
+// openFile opens the state file, if there is one.
+func (s *StateDir) openFile() error {
+	s.closeFile()
+	f, err := openIn(s.dir, s.name, unix.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if s.slots, err = openSlots(f, s.file()); err == nil && s.held {
+		err = s.checkMode(f)
+	}
+	if err != nil {
+		f.Close()
+		s.slots = nil
+	}
+	return err
+}
+
+// closeFile forgets the file and what is known of it.
+func (s *StateDir) closeFile() {
+	if s.slots != nil {
+		s.slots.f.Close()
+	}
+	s.slots, s.known = nil, false
+}
+
+// checkMode gives an existing file the mode that was asked for, or takes away
+// what is more than the default.
+func (s *StateDir) checkMode(f *os.File) error {
+	if err := s.checkOwner(f, f.Name()); err != nil || s.slots.block {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	want := s.opt.Mode
+	if want == 0 {
+		want = info.Mode().Perm() & 0o640
+	}
+	if want == info.Mode().Perm() {
+		return nil
+	}
+	if err := f.Chmod(want); err != nil {
+		return s.complain(fmt.Errorf("mode of %s: %w", f.Name(), err))
+	}
+	return nil
+}
+
+func (s *StateDir) checkOwner(f *os.File, name string) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return err
+	}
+	if why := exposed(&st); why != "" {
+		return s.complain(fmt.Errorf("%s %s, who can read or replace the TPM's state", name, why))
+	}
+	return nil
+}
+
+// complain logs what is wrong, or returns it with --strict.
+func (s *StateDir) complain(err error) error {
+	if s.opt.Strict {
+		return fmt.Errorf("%w (refused by --strict)", err)
+	}
+	s.opt.Log("warning: %v", err)
+	return nil
+}
+
+// String is the path that was given.
+func (s *StateDir) String() string { return s.path }
+
+// file is the path of the state file.
+func (s *StateDir) file() string { return filepath.Join(s.dir.Name(), s.name) }
+
+// Close flushes what was erased last, and releases the lock.
+func (s *StateDir) Close() error {
+	var err error
+	if s.slots != nil {
+		if s.held && s.known && !s.opt.NoSync {
+			err = s.slots.flush()
+		}
+		err = errors.Join(err, s.slots.f.Close())
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return errors.Join(err, s.dir.Close())
+}
+
+// loadPermanent reads the newest slot.
+func (s *StateDir) loadPermanent() ([]byte, error) {
+	s.seq, s.current, s.head = 0, -1, nil
+	if s.slots == nil || s.slots.size == 0 {
+		s.known = true
+		return nil, nil
+	}
+	state, seq, found, skipped, err := s.slots.newest(s.opt.Key)
+	if err == nil && found < 0 && !s.own {
+		// A file that this program made is never without a state.
+		err = fmt.Errorf("%w: %s holds no state", ErrDamaged, s.slots.path)
+	}
 	if err != nil {
 		return nil, err
 	}
-	s.slots[i] = f
-	return f, s.flushDir()
+	if skipped != nil && !s.known {
+		if err := s.complain(fmt.Errorf("%s: the slot with sequence %s cannot be read (%w); the state with sequence %d is in use, which may be an older one",
+			s.slots.path, skipped.seq, skipped.err, seq)); err != nil {
+			return nil, err
+		}
+	}
+	s.seq, s.current, s.known = seq, found, true
+	if found >= 0 {
+		s.head, err = s.readHead()
+	}
+	return state, err
 }
 
-// loadPermanent reads the newest slot. One slot that cannot be read is taken
-// for one that a crash spoiled, if the other can be.
-func (s *StateDir) loadPermanent() ([]byte, error) {
-	var newest []byte
-	var failed error
-	s.seq, s.next = 0, 0
-	for i := range s.slots {
-		b, err := os.ReadFile(s.slot(i))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		var state []byte
-		var seq uint64
-		if err == nil {
-			state, seq, err = openSlot(BlobPermanent, b, s.opt.Key)
-		}
-		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.slot(i), err))
-			continue
-		}
-		if newest == nil || seq > s.seq {
-			newest, s.seq, s.next = state, seq, 1-i
-		}
-	}
-	if newest == nil && failed != nil {
-		return nil, failed
-	}
-	s.known = true
-	return newest, nil
-}
-
-// saveVolatile replaces the volatile state.
-func (s *StateDir) saveVolatile(state []byte) error {
-	if !s.held {
-		return errUnlocked
-	}
-	b, err := sealFile(BlobVolatile, 0, state, s.opt.Key)
-	if err != nil {
-		return err
-	}
-	name := filepath.Join(s.dir, fileVolatile)
-	f, err := os.OpenFile(name+fileTemp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, s.opt.Mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err == nil && !s.opt.NoSync {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(name+fileTemp, name)
-	}
-	if err != nil {
-		return fmt.Errorf("save volatile state: %w", err)
-	}
-	return s.flushDir()
-}
-
-func (s *StateDir) flushDir() error {
-	if s.opt.NoSync {
-		return nil
-	}
-	return s.sync.Sync()
+func (s *StateDir) readHead() ([]byte, error) {
+	b := make([]byte, fileHeader)
+	_, err := s.slots.f.ReadAt(b, int64(s.current)*s.slots.size)
+	return b, err
 }
 
 // Load returns a part of the state, or nil if there is none.
 func (s *StateDir) Load(t BlobType) ([]byte, error) {
+	if !s.held {
+		// Another process may have written the file, or a new one.
+		if err := s.openFile(); err != nil {
+			return nil, err
+		}
+	}
 	if t == BlobPermanent {
 		return s.loadPermanent()
 	}
-	name := filepath.Join(s.dir, fileVolatile)
-	b, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if s.slots == nil || s.slots.size == 0 {
 		return nil, nil
 	}
-	if err != nil {
+	b, err := s.slots.read(regionVolatile)
+	if err != nil || isErased(b) {
 		return nil, err
 	}
 	state, err := openFile(t, b, s.opt.Key)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s, volatile state: %w", s.slots.path, err)
 	}
 	return state, nil
 }
@@ -252,22 +287,244 @@ func (s *StateDir) Size(t BlobType) (int, bool) {
 	return len(b), err == nil && b != nil
 }
 
-// RemoveVolatile deletes the volatile state; it is no error if there is none.
-func (s *StateDir) RemoveVolatile() error {
-	if err := os.Remove(filepath.Join(s.dir, fileVolatile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// Save replaces the permanent state and erases the one before, and the volatile
+// state, which belonged to it. Unless NoSync is set the new state survives a
+// loss of power when Save returns nil.
+func (s *StateDir) Save(state []byte) error {
+	if !s.held {
+		return errUnlocked
+	}
+	if !s.known {
+		// What cannot be read is not written over.
+		if _, err := s.Load(BlobPermanent); err != nil {
+			return err
+		}
+	}
+	b, err := sealFile(BlobPermanent, s.seq+1, state, s.opt.Key)
+	if err == nil {
+		err = s.save(b)
+	}
+	if err != nil {
+		return fmt.Errorf("save state: %w", err)
+	}
+	s.seq++
+	s.head = b[:fileHeader:fileHeader]
+	return nil
+}
+
+func (s *StateDir) save(b []byte) error {
+	anew, err := s.checkName()
+	if err != nil {
 		return err
 	}
+	if anew || int64(len(b)) > s.slots.size && !s.slots.block {
+		return s.writeAnew(b, nil)
+	}
+	next := slotA
+	if s.current == slotA {
+		next = slotB
+	}
+	err = s.slots.write(next, b)
+	if err == nil && !s.opt.NoSync {
+		err = s.slots.flush()
+	}
+	if err != nil {
+		// Who called takes the change back: it must not return at the next start.
+		s.slots.erase(next)
+		return err
+	}
+	s.current = next
+	return errors.Join(s.slots.erase(slotA+slotB-next), s.slots.erase(regionVolatile))
+}
+
+// checkName reports whether the file has to be written anew, since its name
+// leads nowhere. It fails where the name leads to another file, for instance to
+// one that was put back from a backup.
+func (s *StateDir) checkName() (anew bool, err error) {
+	path, err1 := os.Stat(s.dir.Name())
+	open, err2 := s.dir.Stat()
+	if err1 != nil || err2 != nil || !os.SameFile(path, open) {
+		return false, fmt.Errorf("%s: %w", s.dir.Name(), errDirMoved)
+	}
+	if !s.own {
+		if n, err := leadsTo(s.dir, fileLock, s.lock); err != nil {
+			return false, err
+		} else if n != nameOurs {
+			if err := s.lockAnew(); err != nil {
+				return false, err
+			}
+		}
+	}
+	if s.slots == nil {
+		var st unix.Stat_t
+		if unix.Fstatat(int(s.dir.Fd()), s.name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			return false, fmt.Errorf("%s %w", s.file(), errReplaced)
+		}
+		return true, nil
+	}
+	n, err := leadsTo(s.dir, s.name, s.slots.f)
+	switch {
+	case err != nil:
+		return false, err
+	case n == nameOther:
+		return false, fmt.Errorf("%s %w", s.slots.path, errReplaced)
+	case n == nameGone:
+		s.opt.Log("%s was removed while it is in use; it is written anew", s.slots.path)
+		return true, nil
+	case s.slots.size == 0:
+		return true, nil
+	}
+	if s.current >= 0 {
+		if b, err := s.readHead(); err != nil || !bytes.Equal(b, s.head) {
+			return false, fmt.Errorf("%s %w", s.slots.path, errReplaced)
+		}
+	}
+	return s.hardLinked()
+}
+
+// hardLinked reports whether the file has a second name, such as a backup of
+// hard links has, which must not change with the first.
+func (s *StateDir) hardLinked() (bool, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(int(s.slots.f.Fd()), &st)
+	return st.Nlink > 1 && !s.slots.block, err
+}
+
+// writeAnew writes a new file with a sealed permanent and, if not nil, a sealed
+// volatile state, and gives it the name.
+func (s *StateDir) writeAnew(permanent, volatile []byte) error {
+	temp := s.name + fileTemp
+	if err := unix.Unlinkat(int(s.dir.Fd()), temp, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	f, err := openIn(s.dir, temp, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL, s.mode())
+	if err != nil {
+		return err
+	}
+	n := &slotFile{f: f, path: s.file(), size: regionSize(max(len(permanent), len(volatile)))}
+	err = s.fill(n, permanent, volatile)
+	if err == nil {
+		err = unix.Renameat(int(s.dir.Fd()), temp, int(s.dir.Fd()), s.name)
+	}
+	if err != nil {
+		f.Close()
+		unix.Unlinkat(int(s.dir.Fd()), temp, 0)
+		return err
+	}
+	if s.own {
+		// The lock belongs to the open file, which the two share.
+		if err := s.shareLock(f); err != nil {
+			f.Close()
+			return err
+		}
+	}
+	if s.slots != nil {
+		s.slots.f.Close()
+	}
+	s.slots, s.current = n, slotA
 	return s.flushDir()
 }
 
-// setVolatileAside renames the volatile state's file, for whoever wants to look
-// at it, and returns its new name.
-func (s *StateDir) setVolatileAside() (string, error) {
-	name := filepath.Join(s.dir, fileVolatile)
-	if err := os.Rename(name, name+fileAside); err != nil {
-		return "", err
+// fill writes a new file and flushes it.
+func (s *StateDir) fill(n *slotFile, permanent, volatile []byte) error {
+	if s.opt.Mode != 0 {
+		if err := n.f.Chmod(s.opt.Mode); err != nil {
+			return err
+		}
 	}
-	return name + fileAside, s.flushDir()
+	if s.own {
+		if err := flock(n.f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			return err
+		}
+	}
+	err := errors.Join(n.f.Truncate(regions*n.size), n.write(slotA, permanent), n.erase(slotB))
+	if volatile == nil {
+		err = errors.Join(err, n.erase(regionVolatile))
+	} else {
+		err = errors.Join(err, n.write(regionVolatile, volatile))
+	}
+	if err == nil && !s.opt.NoSync {
+		err = n.f.Sync()
+	}
+	return err
+}
+
+// shareLock makes f, which is locked, the lock of a state in a file of its own.
+func (s *StateDir) shareLock(f *os.File) error {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	s.lock.Close()
+	s.lock = os.NewFile(uintptr(fd), s.path)
+	return nil
+}
+
+// saveVolatile replaces the volatile state. There must be a permanent state.
+func (s *StateDir) saveVolatile(state []byte) error {
+	if !s.held {
+		return errUnlocked
+	}
+	b, err := sealFile(BlobVolatile, 0, state, s.opt.Key)
+	if err == nil {
+		err = s.putVolatile(b)
+	}
+	if err != nil {
+		return fmt.Errorf("save volatile state: %w", err)
+	}
+	return nil
+}
+
+func (s *StateDir) putVolatile(b []byte) error {
+	if !s.known || s.current < 0 {
+		return errors.New("there is no permanent state")
+	}
+	anew, err := s.checkName()
+	if err != nil {
+		return err
+	}
+	if anew || int64(len(b)) > s.slots.size && !s.slots.block {
+		permanent, err := s.slots.read(s.current)
+		if err != nil {
+			return err
+		}
+		return s.writeAnew(permanent, b)
+	}
+	if err := s.slots.write(regionVolatile, b); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+// RemoveVolatile erases the volatile state; it is no error if there is none.
+func (s *StateDir) RemoveVolatile() error {
+	if !s.held {
+		return errUnlocked
+	}
+	if s.slots == nil || s.slots.size == 0 {
+		return nil
+	}
+	if _, err := s.slots.read(regionVolatile); err != nil {
+		return err
+	}
+	if err := s.slots.erase(regionVolatile); err != nil {
+		return err
+	}
+	return s.flush()
+}
+
+func (s *StateDir) flush() error {
+	if s.opt.NoSync {
+		return nil
+	}
+	return s.slots.flush()
+}
+
+func (s *StateDir) flushDir() error {
+	if s.opt.NoSync {
+		return nil
+	}
+	return s.dir.Sync()
 }
 
 // digest is the check of an unencrypted file; it finds damage, not attacks.

@@ -30,7 +30,7 @@ import (
 //	52     n    state, encrypted under AES-GCM with bytes 0 to 51 as associated data
 //	52+n   32   SHA-256 of bytes 0 to 51+n, or 16: tag of AES-GCM
 //
-// What follows is left over from a longer state and is not looked at.
+// What follows it is zero and is not looked at.
 const (
 	fileMagic   = "stubtpm\x00"
 	fileVersion = 1

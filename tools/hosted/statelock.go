@@ -3,8 +3,10 @@ package hosted
 import (
 	"errors"
 	"fmt"
-	"syscall"
+	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 var errUnlocked = errors.New("state directory is not locked by this process")
@@ -12,35 +14,85 @@ var errUnlocked = errors.New("state directory is not locked by this process")
 // lockStep is how long Lock waits between two tries.
 const lockStep = 10 * time.Millisecond
 
-// Lock takes the directory's lock, which another process may hold; it tries
-// again so many times, each after 10 ms. It is no error if this process holds it.
+// lockName is the name of the file that is locked: .lock, or the state file
+// where it stands alone.
+func (s *StateDir) lockName() string {
+	if s.own {
+		return s.name
+	}
+	return fileLock
+}
+
+// openLock opens or creates the file that is locked.
+func (s *StateDir) openLock() error {
+	f, err := openIn(s.dir, s.lockName(), unix.O_RDWR|unix.O_CREAT, s.mode())
+	if err != nil {
+		return err
+	}
+	if s.lock != nil {
+		s.lock.Close()
+	}
+	s.lock, s.held = f, false
+	return nil
+}
+
+// Lock takes the lock, which another process may hold; it tries again so many
+// times, each after 10 ms. It is no error if this process holds it. The state
+// file is opened anew, since another process may have written it.
 func (s *StateDir) Lock(retries int) error {
-	for try := 0; !s.held; try++ {
-		err := syscall.Flock(int(s.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			s.held = true
-		case errors.Is(err, syscall.EINTR):
-		case !errors.Is(err, syscall.EWOULDBLOCK):
-			return fmt.Errorf("lock %s: %w", s.dir, err)
-		case try >= retries:
-			return fmt.Errorf("state directory %s is in use by another process", s.dir)
-		default:
-			time.Sleep(lockStep)
-		}
+	if s.held {
+		return nil
+	}
+	if err := s.takeLock(retries); err != nil {
+		return err
+	}
+	if err := s.openFile(); err != nil {
+		return errors.Join(err, s.Unlock())
 	}
 	return nil
 }
 
-// Unlock releases the lock. Another process may change the files then, so what
-// is known of them is forgotten.
-func (s *StateDir) Unlock() error {
-	for i, f := range s.slots {
-		if f != nil {
-			f.Close()
+// takeLock locks the file that the lock's name leads to.
+func (s *StateDir) takeLock(retries int) error {
+	for try := 0; ; try++ {
+		switch err := flock(s.lock, unix.LOCK_EX|unix.LOCK_NB); {
+		case err == nil:
+			n, err := leadsTo(s.dir, s.lockName(), s.lock)
+			if err == nil && n != nameOurs {
+				err = s.openLock()
+			} else if err == nil {
+				s.held = true
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+		case errors.Is(err, unix.EINTR):
+		case !errors.Is(err, unix.EWOULDBLOCK):
+			return fmt.Errorf("lock %s: %w", s.path, err)
+		case try >= retries:
+			return fmt.Errorf("state directory %s is in use by another process", s.path)
+		default:
+			time.Sleep(lockStep)
 		}
-		s.slots[i] = nil
 	}
-	s.known, s.held = false, false
-	return syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN)
 }
+
+// lockAnew takes the lock of a name that does not lead to the locked file any
+// more.
+func (s *StateDir) lockAnew() error {
+	if err := s.openLock(); err != nil {
+		return err
+	}
+	return s.takeLock(0)
+}
+
+// Unlock releases the lock. Another process may change the file then, so it is
+// closed and what is known of it forgotten.
+func (s *StateDir) Unlock() error {
+	s.closeFile()
+	s.held = false
+	return flock(s.lock, unix.LOCK_UN)
+}
+
+func flock(f *os.File, how int) error { return unix.Flock(int(f.Fd()), how) }

@@ -1,0 +1,134 @@
+package hosted
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// Files are opened by a name in an open directory and never through a symbolic
+// link as that name: who can write to the directory could otherwise choose
+// which file of this process's user is written to.
+
+// openIn opens or creates a file in a directory.
+func openIn(dir *os.File, name string, flags int, mode os.FileMode) (*os.File, error) {
+	path := filepath.Join(dir.Name(), name)
+	fd, err := unix.Openat(int(dir.Fd()), name, flags|unix.O_NOFOLLOW|unix.O_CLOEXEC|unix.O_NONBLOCK, uint32(mode.Perm()))
+	if errors.Is(err, unix.ELOOP) {
+		return nil, fmt.Errorf("%s is a symbolic link, which is not followed", path)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// openDir opens a directory; symbolic links that lead to it are followed.
+func openDir(path string) (*os.File, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// openOutput opens a file to be written (--log, --pid) without following a
+// symbolic link, and without writing to another name's file.
+func openOutput(path string, flags int, mode os.FileMode) (*os.File, error) {
+	dir, err := openDir(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	f, err := openIn(dir, filepath.Base(path), flags&^unix.O_TRUNC|unix.O_WRONLY|unix.O_CREAT, mode)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		f.Close()
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Nlink > 1 {
+		f.Close()
+		return nil, fmt.Errorf("%s is also a file of another name (a hard link)", path)
+	}
+	if flags&unix.O_TRUNC != 0 && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		if err := f.Truncate(0); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// Where a name leads, compared with an open file.
+type nameState int
+
+const (
+	nameOurs  nameState = iota // to that file
+	nameGone                   // nowhere
+	nameOther                  // to another file
+)
+
+// leadsTo compares what a name in a directory leads to with an open file.
+func leadsTo(dir *os.File, name string, f *os.File) (nameState, error) {
+	var have, want unix.Stat_t
+	err := unix.Fstatat(int(dir.Fd()), name, &have, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return nameGone, nil
+	}
+	if err == nil {
+		err = unix.Fstat(int(f.Fd()), &want)
+	}
+	if err != nil {
+		return nameOther, err
+	}
+	if have.Dev != want.Dev || have.Ino != want.Ino {
+		return nameOther, nil
+	}
+	return nameOurs, nil
+}
+
+// exposed says what lets other users change a file or directory; "" if nothing
+// does.
+func exposed(st *unix.Stat_t) string {
+	sticky := st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&unix.S_ISVTX != 0
+	switch {
+	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
+		return fmt.Sprintf("belongs to user %d", st.Uid)
+	case st.Mode&0o002 != 0 && !sticky:
+		return fmt.Sprintf("is writable by every user (mode 0%o)", st.Mode&0o7777)
+	}
+	return ""
+}
+
+// setSocket sets the mode and owner of a socket, and not of what a link leads to
+// that took its place.
+func setSocket(path string, mode os.FileMode, uid, gid int) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
+		return fmt.Errorf("%s is not the socket that was made there", path)
+	}
+	if err := os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), mode); err != nil {
+		return fmt.Errorf("mode of %s: %w", path, err)
+	}
+	if uid < 0 && gid < 0 {
+		return nil
+	}
+	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
+		return fmt.Errorf("owner of %s: %w", path, err)
+	}
+	return nil
+}
