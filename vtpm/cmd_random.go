@@ -21,12 +21,13 @@ func (d *Device) getRandom(c *call) error {
 }
 
 // stirRandom is TPM2_StirRandom.
+//
+//	TPM_RC_FAILURE  the source of entropy failed; the device is in failure mode
 func (d *Device) stirRandom(c *call) error {
 	r := c.reader()
 	data := r.next().SensitiveData()
 	if err := r.end(); err != nil {
 		return err
 	}
-	d.stir(data)
-	return nil
+	return d.stir(data)
 }

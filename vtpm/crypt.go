@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"fmt"
 	"hash"
 
 	"stubtpm/vtpm/tcg"
@@ -82,8 +83,12 @@ func cryptParameter(s *session, key, nonceNewer, nonceOlder, b []byte, encrypt b
 // stir mixes a caller's data into the random source, if it has a way to take
 // it.
 func (d *Device) stir(data []byte) error {
-	if s, ok := d.cfg.Rand.(interface{ Stir([]byte) error }); ok {
-		return s.Stir(data)
+	s, ok := d.cfg.Rand.(interface{ Stir([]byte) error })
+	if !ok {
+		return nil
+	}
+	if err := s.Stir(data); err != nil {
+		return fmt.Errorf("vtpm: random source: %w", err)
 	}
 	return nil
 }

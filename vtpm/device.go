@@ -54,7 +54,9 @@ var ErrRate = errors.New("vtpm: the state is saved too often")
 type Config struct {
 	Store Store
 
-	// Rand is the source of randomness; crypto/rand.Reader if nil.
+	// Rand is the source of randomness. If nil, it is a generator of the
+	// device's own over crypto/rand.Reader. TPM2_StirRandom adds to a source
+	// with the method Stir([]byte) error, and leaves another as it is.
 	Rand io.Reader
 
 	// Now returns the time elapsed since some fixed start; it never goes
@@ -118,7 +120,11 @@ func newDevice(cfg Config) (*Device, error) {
 		return nil, errors.New("vtpm: no store")
 	}
 	if cfg.Rand == nil {
-		cfg.Rand = rand.Reader
+		rng, err := tpmcrypto.NewRNG(rand.Reader)
+		if err != nil {
+			return nil, fmt.Errorf("vtpm: random source: %w", err)
+		}
+		cfg.Rand = rng
 	}
 	if cfg.Now == nil {
 		start := time.Now()

@@ -22,6 +22,7 @@ func (d *Device) need(algs ...tcg.TPMAlgID) {
 
 // needAtStartup are the algorithms that every command rests on.
 var needAtStartup = []tcg.TPMAlgID{
+	tcg.TPMAlgNull, // the random number generator
 	tcg.TPMAlgSHA256, tcg.TPMAlgHMAC, tcg.TPMAlgKDF1SP800108, tcg.TPMAlgAES, tcg.TPMAlgCFB,
 }
 

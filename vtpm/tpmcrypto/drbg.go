@@ -140,21 +140,23 @@ func NewPrimaryDRBG(seed []byte, label string, template, data []byte) *DRBG {
 }
 
 // RNG is the random number generator of a TPM (Part 1, 8.4.11): a DRBG over a
-// source of entropy, into which anyone may stir.
+// source of entropy, into which anyone may stir. It is not safe for concurrent
+// use.
 type RNG struct {
 	d       *DRBG
 	entropy io.Reader
-	left    int
 }
 
-// rngReseed is how many octets an RNG gives out before it asks its source
-// again. The source is another generator, not a slow noise circuit.
-const rngReseed = 1 << 12
+// rngFresh is how many octets of entropy each request takes as additional
+// input, as many as the security strength. The source is another generator,
+// not a slow noise circuit. So two copies of one memory, as a snapshot that is
+// resumed twice makes them, differ from the first octet on.
+const rngFresh = 32
 
 // NewRNG returns a generator over a source of entropy, and fails if the
 // source does.
 func NewRNG(entropy io.Reader) (*RNG, error) {
-	r := &RNG{entropy: entropy, left: rngReseed}
+	r := &RNG{entropy: entropy}
 	var e [96]byte
 	if _, err := io.ReadFull(entropy, e[:]); err != nil {
 		return nil, err
@@ -168,17 +170,17 @@ func NewRNG(entropy io.Reader) (*RNG, error) {
 
 // Read fills p and fails only if the source of entropy does.
 func (r *RNG) Read(p []byte) (int, error) {
+	var e [rngFresh]byte
+	defer clear(e[:])
 	for done := 0; done < len(p); {
-		if r.left == 0 {
-			if err := r.Stir(nil); err != nil {
-				return done, err
-			}
-		}
-		n := min(len(p)-done, r.left)
-		if err := r.d.Generate(p[done : done+n]); err != nil {
+		if _, err := io.ReadFull(r.entropy, e[:]); err != nil {
 			return done, err
 		}
-		done, r.left = done+n, r.left-n
+		n := min(len(p)-done, maxDRBGRequest)
+		if err := r.d.Generate(p[done:done+n], e[:]); err != nil {
+			return done, err
+		}
+		done += n
 	}
 	return len(p), nil
 }
@@ -192,6 +194,5 @@ func (r *RNG) Stir(data []byte) error {
 	}
 	r.d.Reseed(e[:], data)
 	clear(e[:])
-	r.left = rngReseed
 	return nil
 }

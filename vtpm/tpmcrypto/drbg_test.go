@@ -130,7 +130,7 @@ func TestRNG(t *testing.T) {
 		}
 		seen[string(b)] = true
 	}
-	if _, err := io.ReadFull(r, make([]byte, 3*rngReseed)); err != nil {
+	if _, err := io.ReadFull(r, make([]byte, 3*maxDRBGRequest)); err != nil {
 		t.Error(err)
 	}
 	if err := r.Stir([]byte("stirred")); err != nil {
@@ -141,7 +141,7 @@ func TestRNG(t *testing.T) {
 		t.Error(err)
 	}
 	r.entropy = iotest.ErrReader(boom)
-	if _, err := r.Read(make([]byte, rngReseed+1)); err != boom {
+	if _, err := r.Read(make([]byte, 1)); err != boom {
 		t.Errorf("goes on without entropy: %v", err)
 	}
 	// Stirring in the same data leaves two generators different.
@@ -154,6 +154,24 @@ func TestRNG(t *testing.T) {
 	b.Read(y)
 	if bytes.Equal(x, y) {
 		t.Error("equal output")
+	}
+}
+
+// A copy of a generator's memory does not repeat what the original gives out,
+// not even in the first request.
+func TestRNGCopyDiffers(t *testing.T) {
+	t.Parallel()
+	a, err := NewRNG(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := *a.d
+	b := &RNG{d: &state, entropy: a.entropy}
+	x, y := make([]byte, 32), make([]byte, 32)
+	a.Read(x)
+	b.Read(y)
+	if bytes.Equal(x, y) {
+		t.Errorf("both give %x", x)
 	}
 }
 
