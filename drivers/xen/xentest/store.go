@@ -21,7 +21,7 @@ type Store struct {
 	nodes map[string]string
 	perms map[string]string
 	conns map[*conn]bool
-	gen   uint64 // counts writes
+	gen   uint64 // counts writes and commits of transactions
 	lists int    // size in bytes of the largest DIRECTORY answer
 
 	full  bool // domains other than 0 make no further nodes
@@ -76,17 +76,18 @@ func (s *Store) Set(nodes map[string]string) {
 	defer s.mu.Unlock()
 	for p, v := range nodes {
 		if v == "" {
-			s.remove(s.nodes, p)
+			remove(s.nodes, p)
 		} else {
-			s.set(s.nodes, p, v)
+			set(s.nodes, p, v)
 		}
 	}
+	s.gen++
 	for p := range nodes {
 		s.fire(p)
 	}
 }
 
-func (s *Store) set(nodes map[string]string, path, value string) {
+func set(nodes map[string]string, path, value string) {
 	for i := range path {
 		if path[i] == '/' {
 			if _, ok := nodes[path[:i]]; !ok {
@@ -95,16 +96,14 @@ func (s *Store) set(nodes map[string]string, path, value string) {
 		}
 	}
 	nodes[path] = value
-	s.gen++
 }
 
-func (s *Store) remove(nodes map[string]string, path string) {
+func remove(nodes map[string]string, path string) {
 	for p := range nodes {
 		if p == path || strings.HasPrefix(p, path+"/") {
 			delete(nodes, p)
 		}
 	}
-	s.gen++
 }
 
 // fire tells the watchers of a path that it, or what is below, changed.
@@ -244,6 +243,7 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 			t.changed = append(t.changed, path)
 			return nil
 		}
+		s.gen++
 		return func() { s.fire(path) }
 	}
 	value, exists := nodes[path]
@@ -315,7 +315,11 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 			s.Conflicts = max(0, s.Conflicts-1)
 			return "", "EAGAIN", nil
 		}
+		if len(t.changed) == 0 {
+			return ok, "", nil
+		}
 		s.nodes = t.nodes
+		s.gen++
 		return ok, "", func() {
 			for _, p := range t.changed {
 				s.fire(p)
@@ -325,17 +329,11 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 		if !exists && s.full && c.domain != 0 {
 			return "", "ENOSPC", nil
 		}
-		s.set(nodes, path, body[len(args[0])+1:])
-		if t != nil {
-			t.gen++
-		}
+		set(nodes, path, body[len(args[0])+1:])
 		return ok, "", changed()
 	case 12: // MKDIR
 		if !exists {
-			s.set(nodes, path, "")
-			if t != nil {
-				t.gen++
-			}
+			set(nodes, path, "")
 			return ok, "", changed()
 		}
 		return ok, "", nil
@@ -343,10 +341,7 @@ func (c *conn) handle(op, tx uint32, body string) (answer, fault string, after f
 		if !exists {
 			return "", "ENOENT", nil
 		}
-		s.remove(nodes, path)
-		if t != nil {
-			t.gen++
-		}
+		remove(nodes, path)
 		return ok, "", changed()
 	case 14: // SET_PERMS
 		if !exists {
