@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/proto"
@@ -63,6 +64,9 @@ func (o *order) measuredDomain() (proto.Code, []byte) {
 func (o *order) approve() (proto.Code, []byte) {
 	p, m := o.args.(proto.Approval), o.m
 	a, err := hwtpm.NewApproval(p.Mask, p.Policy, p.Signature)
+	if err == nil && slices.Contains(a.PCRs, m.tpm.ChainPCR()) {
+		err = fmt.Errorf("%w: PCR %d changes with each commit", hwtpm.ErrApproval, m.tpm.ChainPCR())
+	}
 	if err == nil {
 		err = m.root.Approve(a)
 	}

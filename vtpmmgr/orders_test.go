@@ -700,6 +700,11 @@ func TestApprove(t *testing.T) {
 	if err := admin.Approve(&bad); !errors.Is(err, proto.BadApproval) {
 		t.Errorf("another's signature: %v", err)
 	}
+	if a, err := hwtpm.Approve(operator, []uint{7, hwtpm.DefaultPCR}, values); err != nil {
+		t.Fatal(err)
+	} else if err := admin.Approve(&proto.Approval{Mask: a.Mask(), Policy: a.Policy, Signature: a.Signature}); !errors.Is(err, proto.BadApproval) {
+		t.Errorf("of the PCR that changes with each commit: %v", err)
+	}
 	if err := as(t, m, testHost).Approve(&wire); !errors.Is(err, proto.Unsigned) {
 		t.Errorf("order of a stranger: %v", err)
 	}

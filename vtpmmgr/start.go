@@ -68,6 +68,9 @@ func Initialise(cfg Config, s Setup) (*Manager, error) {
 	if err := m.tpm.RemoveLeftovers(cfg.Disk); err != nil {
 		return nil, err
 	}
+	if l := m.tpm.Limits(); l != (hwtpm.Limits{}) {
+		m.cfg.Log("vtpmmgr: hardware TPM: %d NV counters in use, room for %d; %v between writes of NV memory", l.CountersUsed, l.CountersFree, l.WriteRecovery)
+	}
 	// The processor's generator alone may be a weak one: what is drawn here
 	// lives as long as the ledger.
 	seed, err := m.tpm.Random(proto.MaxRandom)

@@ -363,6 +363,9 @@ func TestRestore(t *testing.T) {
 		t.Fatalf("peek: %v", err)
 	}
 	copy(old.Data, backup)
+	if _, err := Restore(config(t, &block.Mem{Data: bytes.Clone(now)}, c), 9); !errors.Is(err, ErrLast) || !bytes.Equal(now, d.Data) {
+		t.Fatalf("of the last one: %v", err)
+	}
 	if _, err := Restore(config(t, old, c), 1); err == nil || !bytes.Equal(old.Data, backup) {
 		t.Fatalf("into the same epoch: %v", err)
 	}

@@ -89,6 +89,10 @@ var (
 	ErrRolledBack = errors.New("ledger: not the one that the hardware TPM knows as the last")
 )
 
+// ErrLast says that a ledger is not to be restored: it is the last one, and Open
+// opens it.
+var ErrLast = errors.New("ledger: it is the last one: nothing is to be restored")
+
 // Errors of Commit and Get.
 var (
 	ErrFull     = errors.New("ledger: no room for another item")

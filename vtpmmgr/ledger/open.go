@@ -241,7 +241,8 @@ func (s *Store) resume(f *found) {
 
 // Restore opens an old copy of a ledger, whatever the anchor says, and makes it
 // the last one by a commit in a new epoch, which has to be higher than any
-// before. Whoever calls it has made sure that the owner wants it.
+// before. Whoever calls it has made sure that the owner wants it. It fails with
+// ErrLast where the disk has the last one.
 func Restore(cfg Config, epoch uint32) (*Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
@@ -256,6 +257,14 @@ func Restore(cfg Config, epoch uint32) (*Store, error) {
 	}
 	best := newestOf(all)
 	mode := best.root.mode
+	if mode.Daily != 0 {
+		if s.pcr, s.boot, err = cfg.Anchor.Chain(); err != nil {
+			return nil, fmt.Errorf("ledger: hardware TPM: %w", err)
+		}
+	}
+	if s.taken(best) {
+		return nil, fmt.Errorf("%w: commit %d", ErrLast, best.root.sequence)
+	}
 	if !cfg.Keep && !cfg.Mode.WeakerThan(mode) {
 		mode = cfg.Mode
 	}
