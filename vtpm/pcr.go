@@ -211,6 +211,8 @@ func (d *Device) pcrDigest(alg tcg.TPMAlgID, sel *tcg.TPMLPCRSelection) []byte {
 
 // pcrAuthOf and pcrPolicyOf return what TPM2_PCR_SetAuthValue and
 // TPM2_PCR_SetAuthPolicy set. The PC Client profile has no PCR with either.
+// So both maps are empty, and undo need not copy them: it must, once there is a
+// PCR with either.
 func (d *Device) pcrAuthOf(h tcg.TPMHandle) []byte { return d.clear.pcrAuth[int(h)] }
 
 func (d *Device) pcrPolicyOf(h tcg.TPMHandle) *authPolicy {

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"time"
 
@@ -145,5 +146,76 @@ func TestFailedSaveWithAudit(t *testing.T) {
 		if f.failed[c.cc] != 1 {
 			t.Errorf("%d saves of %s failed", f.failed[c.cc], tcg.CommandByCode(c.cc).Name)
 		}
+	}
+}
+
+// secondFails is a store whose second save from now on fails, if left is 2.
+type secondFails struct {
+	memStore
+	left int
+}
+
+func (s *secondFails) Save(state []byte) error {
+	if s.left--; s.left == 0 {
+		return errors.New("no space")
+	}
+	return s.memStore.Save(state)
+}
+
+// The first command after TPM2_Shutdown saves twice: that what Shutdown saved
+// is stale, and its own changes. Where the second save fails, a policy that the
+// command went on with is what it was.
+func TestFailedSaveAfterShutdown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cc     tcg.TPMCC
+		params []byte
+	}{
+		{tcg.TPMCCPolicyCommandCode, []byte{0, 0, 1, 0x5E}},
+		{tcg.TPMCCPolicyLocality, []byte{1}},
+		{tcg.TPMCCPolicyPassword, nil},
+		{tcg.TPMCCPolicyAuthValue, nil},
+		{tcg.TPMCCPolicyPhysicalPresence, nil},
+		{tcg.TPMCCPolicyPCR, []byte{0, 0, 0, 0, 0, 1, 0, 0x0B, 3, 1, 0, 0}},
+		{tcg.TPMCCPolicyRestart, nil},
+	} {
+		t.Run(tcg.CommandByCode(c.cc).Name, func(t *testing.T) {
+			t.Parallel()
+			s := new(secondFails)
+			d, err := Manufacture(Config{Store: s, Log: t.Logf})
+			if err != nil {
+				t.Fatal(err)
+			}
+			x := rawTPM{t, d}
+			clear := func(w *tcg.Writer) { w.Uint16(0) }
+			x.want(tcg.TPMRCSuccess, tcg.TPMCCStartup, nil, clear)
+			rc, session, _ := x.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, tcg.TPMRHNull), func(w *tcg.Writer) {
+				w.Sized(make([]byte, 16))
+				w.Sized(nil)
+				w.Uint8(1) // TPM_SE_POLICY
+				w.Uint16(uint16(tcg.TPMAlgNull))
+				w.Uint16(uint16(tcg.TPMAlgSHA256))
+			})
+			if rc != tcg.TPMRCSuccess {
+				t.Fatalf("StartAuthSession: %#x", uint32(rc))
+			}
+			x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCommandCode, handles(session), func(w *tcg.Writer) { w.Uint32(0x15E) })
+			d.perm.audited = append(d.perm.audited, c.cc)
+			d.dirty = true
+			if err := d.save(); err != nil {
+				t.Fatal(err)
+			}
+			x.want(tcg.TPMRCSuccess, tcg.TPMCCShutdown, nil, clear)
+
+			before := bytes.Clone(d.session(session).policy.digest)
+			s.left = 2
+			x.want(tcg.TPMRCNVUnavailable, c.cc, handles(session), func(w *tcg.Writer) { w.B = append(w.B, c.params...) })
+			if s.left != 0 {
+				t.Fatalf("%d saves left before the one that fails", s.left)
+			}
+			if got := d.session(session).policy.digest; !bytes.Equal(got, before) {
+				t.Errorf("policyDigest became %x", got)
+			}
+		})
 	}
 }

@@ -75,6 +75,9 @@ device gives it secrets of its firmware; elsewhere their handles are TPM_RC_VALU
   and 7.1 name TPM_RC_AUTH_TYPE and TPM_RC_POLICY_FAIL.
 - A session's handle that is none of a session: TPM_RC_VALUE, of TPMI_SH_AUTH_SESSION
   (Part 2); Part 3, 5.5, item 4.1 names TPM_RC_HANDLE.
+- pcrUpdateCounter at TPM Restart: PCRs that TPM2_Startup sets count as changed (Part 1,
+  14.9 and 16.7.7.6), so that a policy session of before, which looked at PCRs, does not
+  hold after; Part 3, 9.3.1 says that Restart leaves the counter as it is.
 - TPMA_PERMANENT (Part 2, 8.6): ownerAuthSet and the others tell that the value is not
   empty, not that it was set.
 
