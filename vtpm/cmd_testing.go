@@ -52,7 +52,7 @@ func (d *Device) untested() (algs []tcg.TPMAlgID) {
 }
 
 // getTestResult is TPM2_GetTestResult. In failure mode it tells what failed;
-// before TPM2_SelfTest, that not all was needed yet (TPM_RC_NEEDS_TEST).
+// before all was tested, by need, TPM2_SelfTest or SelfTestStep, TPM_RC_NEEDS_TEST.
 func (d *Device) getTestResult(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err

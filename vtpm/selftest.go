@@ -41,6 +41,32 @@ func (d *Device) runSelfTests(full bool, algs []tcg.TPMAlgID) error {
 	return nil
 }
 
+// SelfTestStep runs the known-answer test of one algorithm that has not passed
+// yet, and reports whether others are left. A program that calls it until then,
+// with pauses, lets TPM2_GetTestResult succeed without TPM2_SelfTest (Part 1,
+// "Self-Test Modes"). No command waits for the lock meanwhile; on one processor
+// it may wait for the test, which takes some milliseconds at most. A known answer that is not met ends in failure mode.
+func (d *Device) SelfTestStep() bool {
+	d.mu.Lock()
+	profile := *d.profile
+	want := func(a tcg.TPMAlgID) bool { return profile.HasAlg(a) }
+	k, ok := d.tests.Next(want)
+	d.mu.Unlock()
+	if !ok {
+		return false
+	}
+	err := k.Run()
+
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.tests.Record(k.Alg, err); err != nil {
+		d.fail(errors.Join(errSelfTest, err).Error(), 0)
+		return false
+	}
+	_, more := d.tests.Next(want)
+	return more
+}
+
 // TestingOnlyFailSelfTest makes the known-answer test of an algorithm fail
 // from now on, to test failure mode. It is for tests only.
 func (d *Device) TestingOnlyFailSelfTest(alg tcg.TPMAlgID) {

@@ -98,3 +98,89 @@ func TestIncrementalSelfTest(t *testing.T) {
 		t.Errorf("GetTestResult: %#x", rc)
 	}
 }
+
+// stepThrough runs all self-tests, and calls between after each.
+func stepThrough(t *testing.T, d *Device, between func()) {
+	t.Helper()
+	for n := 0; d.SelfTestStep(); n++ {
+		if between(); n == 1000 {
+			t.Fatal("the self-tests do not end")
+		}
+	}
+}
+
+// TestSelfTestSteps: the steps leave nothing to test, beside commands that use
+// algorithms meanwhile.
+func TestSelfTestSteps(t *testing.T) {
+	t.Parallel()
+	d, _, tpm := newTestDevice(t)
+	if _, rc := testResult(d); rc != uint32(tcg.TPMRCNeedsTest) {
+		t.Fatalf("GetTestResult after Startup: %#x", rc)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := (tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}).Execute(tpm); err != nil &&
+				!errors.Is(err, tpm2.TPMRCObjectMemory) {
+				t.Errorf("CreatePrimary: %v", err)
+			}
+			d.Execute(0, []byte{0x80, 0x01, 0, 0, 0, 11, 0, 0, 0x01, 0x43, 0}) // TPM2_SelfTest
+			d.Init()
+			d.Execute(0, []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0})
+		}
+	}()
+	stepThrough(t, d, func() {})
+	close(stop)
+	<-stopped
+	if what, rc := testResult(d); what != "" || rc != 0 {
+		t.Errorf("GetTestResult: %q, %#x", what, rc)
+	}
+}
+
+// TestSelfTestStepsSuffice: the steps alone test all that TPM2_GetTestResult
+// asks for.
+func TestSelfTestStepsSuffice(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	stepThrough(t, d, func() {})
+	if what, rc := testResult(d); what != "" || rc != 0 {
+		t.Errorf("GetTestResult: %q, %#x", what, rc)
+	}
+}
+
+// TestSelfTestStepHoldsNothing: a command is answered while a step runs.
+func TestSelfTestStepHoldsNothing(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	during := 0
+	d.tests.TestingOnlyFail = func(tcg.TPMAlgID) bool {
+		testResult(d) // for ever, if the step holds a lock
+		during++
+		return false
+	}
+	stepThrough(t, d, func() {})
+	if during == 0 {
+		t.Error("no test ran")
+	}
+}
+
+// TestSelfTestStepFails: a step whose known answer is not met puts the device
+// in failure mode, until it is powered on again.
+func TestSelfTestStepFails(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	d.TestingOnlyFailSelfTest(tpm2AlgECC)
+	stepThrough(t, d, func() {})
+	if what, rc := testResult(d); !strings.Contains(what, "self-test") || rc != uint32(tcg.TPMRCFailure) {
+		t.Errorf("GetTestResult: %q, %#x", what, rc)
+	}
+	if d.SelfTestStep() {
+		t.Error("a failed device goes on testing")
+	}
+}

@@ -76,7 +76,26 @@ func VTPM(ctx context.Context, e *Environment) error {
 	e.Log("ready")
 	e.Tell(ctx, "ready")
 	defer device.Execute(0, shutdownClear)
+	serving, served := context.WithCancel(ctx)
+	defer served()
+	go finishSelfTests(serving, device)
 	return e.until(ctx, server.Run)
+}
+
+// selfTestPause is how long the device rests between two self-tests, so that
+// the first commands after power-on find the processor free.
+const selfTestPause = 20 * time.Millisecond
+
+// finishSelfTests runs the self-tests that no command needed yet.
+func finishSelfTests(ctx context.Context, d *vtpm.Device) {
+	for more := true; more; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(selfTestPause):
+			more = d.SelfTestStep()
+		}
+	}
 }
 
 // openDevice loads the TPM from its image, or makes a new one where the

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"time"
+
 	"stubtpm/tools/hosted"
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
@@ -33,6 +35,19 @@ func openDevice(log hosted.Logger, profile string) (hosted.Open, error) {
 		if asked != nil && d.Profile() != *asked {
 			log("the TPM keeps the profile with which it was made, which is not %q", profile)
 		}
+		go finishSelfTests(d)
 		return d, nil
 	}, nil
+}
+
+// selfTestPause is how long the device rests between two self-tests, so that
+// the first commands after power-on find the processor free.
+const selfTestPause = 20 * time.Millisecond
+
+// finishSelfTests runs the self-tests that no command needed yet.
+func finishSelfTests(d *vtpm.Device) {
+	for more := true; more; {
+		time.Sleep(selfTestPause)
+		more = d.SelfTestStep()
+	}
 }

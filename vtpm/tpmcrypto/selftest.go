@@ -123,16 +123,57 @@ func (s *SelfTest) run(which func(KAT) bool) {
 		if !which(k) {
 			continue
 		}
-		err := errSimulated
-		if s.TestingOnlyFail == nil || !s.TestingOnlyFail(k.Alg) {
-			err = k.Run()
-		}
-		if err != nil {
-			s.failed = &SelfTestError{k.Alg, err}
-			return
-		}
-		s.passed = append(s.passed, k.Alg)
+		s.record(k.Alg, s.simulated(k).Run())
 	}
+}
+
+// simulated is k, made to fail if TestingOnlyFail says so.
+func (s *SelfTest) simulated(k KAT) KAT {
+	fail, run := s.TestingOnlyFail, k.Run
+	if fail == nil {
+		return k
+	}
+	return KAT{k.Alg, func() error {
+		if fail(k.Alg) {
+			return errSimulated
+		}
+		return run()
+	}}
+}
+
+func (s *SelfTest) record(alg tcg.TPMAlgID, err error) {
+	switch {
+	case s.failed != nil:
+	case err != nil:
+		s.failed = &SelfTestError{alg, err}
+	case !slices.Contains(s.passed, alg):
+		s.passed = append(s.passed, alg)
+	}
+}
+
+// Next returns a test that has not passed yet, of an algorithm that want
+// accepts, or false if none is left or one failed. It is the caller's to run,
+// without holding anything up, and Record takes what it returned.
+func (s *SelfTest) Next(want func(tcg.TPMAlgID) bool) (KAT, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failed != nil {
+		return KAT{}, false
+	}
+	for _, k := range KATs() {
+		if !slices.Contains(s.passed, k.Alg) && want(k.Alg) {
+			return s.simulated(k), true
+		}
+	}
+	return KAT{}, false
+}
+
+// Record notes what the test of an algorithm returned. Error as Need.
+func (s *SelfTest) Record(alg tcg.TPMAlgID, err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.record(alg, err)
+	return s.failed
 }
 
 // ToDo lists the algorithms that have not passed yet, but for the random
