@@ -166,6 +166,8 @@ func wantBytes(t testing.TB, what string, got, want []byte) {
 	}
 }
 
+func fakeFactory(Logger, string) (Open, error) { return openFake, nil }
+
 // TestMain lets the test binary be `stubtpm`: the tests start it as a process
 // with the fake device.
 func TestMain(m *testing.M) {
@@ -173,7 +175,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("HOSTED_TEST_MAIN") == "" || len(args) == 0 {
 		os.Exit(m.Run())
 	}
-	open := func(Logger, string) (Open, error) { return openFake, nil }
+	open := fakeFactory
 	var err error
 	switch args[0] {
 	case "socket":

@@ -21,6 +21,7 @@ const (
 	infoSpecification = 1 << 0
 	infoAttributes    = 1 << 1
 	infoFeatures      = 1 << 2
+	infoProfiles      = 1 << 6
 )
 
 // infoJSON has the members in the order that clients which compare text expect.
@@ -28,6 +29,8 @@ type infoJSON struct {
 	Specification *infoSpec  `json:"TPMSpecification,omitempty"`
 	Attributes    *infoAttr  `json:"TPMAttributes,omitempty"`
 	Features      *infoSizes `json:"TPMFeatures,omitempty"`
+
+	Profiles []infoProfile `json:"AvailableProfiles,omitempty"`
 }
 
 type infoSpec struct {
@@ -57,6 +60,9 @@ func (i Info) json(flags uint64) []byte {
 	}
 	if flags&infoFeatures != 0 {
 		out.Features = &infoSizes{i.RSAKeySizes}
+	}
+	if flags&infoProfiles != 0 {
+		out.Profiles = availableProfiles()
 	}
 	b, err := json.Marshal(out)
 	if err != nil {
@@ -88,7 +94,13 @@ func (m *Machine) info() (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	t, err := m.open(discard{}, permanent, nil)
+	return askInfo(m.open, permanent)
+}
+
+// askInfo asks a device that nobody uses afterwards; without a permanent state
+// it is a new one.
+func askInfo(open Open, permanent []byte) (Info, error) {
+	t, err := open(discard{}, permanent, nil)
 	if err != nil {
 		return Info{}, err
 	}

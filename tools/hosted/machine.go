@@ -106,6 +106,7 @@ type Machine struct {
 
 	rejectLocality4 bool
 	releaseLock     bool // after the last blob: --migration release-lock-outgoing
+	noShutdown      bool // power goes without TPM2_Shutdown (--flags disable-auto-shutdown)
 
 	running  atomic.Pointer[TPM] // for Cancel, which must not wait for mu
 	locality atomic.Uint32       // of the swtpm data channel

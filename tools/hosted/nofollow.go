@@ -106,9 +106,12 @@ func exposed(st *unix.Stat_t) string {
 	return ""
 }
 
-// setSocket sets the mode and owner of a socket, and not of what a link leads to
-// that took its place.
-func setSocket(path string, mode os.FileMode, uid, gid int) error {
+// ownSocket sets the owner of a socket, and not of what a link leads to that
+// took its place.
+func ownSocket(path string, uid, gid int) error {
+	if uid < 0 && gid < 0 {
+		return nil
+	}
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}
@@ -120,12 +123,6 @@ func setSocket(path string, mode os.FileMode, uid, gid int) error {
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return fmt.Errorf("%s is not the socket that was made there", path)
-	}
-	if err := os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), mode); err != nil {
-		return fmt.Errorf("mode of %s: %w", path, err)
-	}
-	if uid < 0 && gid < 0 {
-		return nil
 	}
 	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
 		return fmt.Errorf("owner of %s: %w", path, err)

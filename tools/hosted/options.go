@@ -23,12 +23,15 @@ type Options struct {
 	Control    *Endpoint // --ctrl
 	Terminate  bool
 
+	ControlTerminate bool // --ctrl terminate: end when a client of it left
+
 	NotNeedInit bool
 	Startup     Startup
 
 	Incoming    bool   // --migration incoming
 	ReleaseLock bool   // --migration release-lock-outgoing
-	Profile     string // name or file
+	Profile     string // name, file, or JSON text
+	NoShutdown  bool   // --flags disable-auto-shutdown
 
 	RejectLocality4  bool
 	AllowSetLocality bool
@@ -39,10 +42,13 @@ type Options struct {
 	PIDFile string
 	PIDFD   int // -1 if none
 	RunAs   string
+	Chroot  string
 	Daemon  bool
 	Seccomp string
 
-	PrintCapabilities, PrintStates, Help, Version bool
+	PrintCapabilities, PrintStates, PrintProfiles, PrintInfo, Help, Version bool
+
+	InfoFlags uint64 // of --print-info
 }
 
 // A KeyOption says where a key is read from (--key, --migration-key).
@@ -241,7 +247,7 @@ func (p *spec) flags(o *Options) {
 	if p.flag("startup-deactivated") {
 		p.fail("startup-deactivated is for TPM 1.2 only")
 	}
-	p.flag("disable-auto-shutdown")
+	o.NoShutdown = p.flag("disable-auto-shutdown") || o.NoShutdown
 }
 
 func (p *spec) state(o *Options) {
@@ -331,6 +337,17 @@ func (o *Options) set(a *argList) error {
 		return p.err
 	case "-r", "--runas":
 		o.RunAs = a.value()
+	case "-R", "--chroot":
+		o.Chroot = a.value()
+	case "--print-profiles":
+		o.PrintProfiles = true
+	case "--print-info":
+		v := a.value()
+		flags, err := strconv.ParseUint(v, 0, 64)
+		if err != nil && a.err == nil {
+			return fmt.Errorf("--print-info: %q is no number", v)
+		}
+		o.PrintInfo, o.InfoFlags = true, flags
 	case "--tpmstate":
 		return with(func(p *spec) { p.state(o) })
 	case "--server":
@@ -339,18 +356,20 @@ func (o *Options) set(a *argList) error {
 			o.Data = p.endpoint()
 		})
 	case "--ctrl":
-		return with(func(p *spec) { o.Control = p.endpoint() })
+		return with(func(p *spec) {
+			o.ControlTerminate = p.flag("terminate")
+			o.Control = p.endpoint()
+		})
 	case "--flags":
 		return with(func(p *spec) { p.flags(o) })
 	case "--profile":
 		v := a.value()
-		if k, w, ok := strings.Cut(v, "="); ok && (k == "name" || k == "file") {
-			v = w
+		if a.err != nil {
+			return a.err
 		}
-		if v == "" && a.err == nil {
-			return errors.New("--profile: a name or a file is meant")
-		}
-		o.Profile = v
+		var err error
+		o.Profile, err = profileOption(v)
+		return err
 	case "--locality":
 		return with(func(p *spec) {
 			o.RejectLocality4, o.AllowSetLocality = p.flag("reject-locality-4"), p.flag("allow-set-locality")
@@ -389,7 +408,7 @@ func (o *Options) set(a *argList) error {
 }
 
 // An argList walks over arguments as getopt_long does: "--name value",
-// "--name=value", "-n value".
+// "--name=value", "-n value", "-nvalue"; "-td" is "-t -d".
 type argList struct {
 	args  []string
 	name  string
@@ -410,11 +429,20 @@ func (a *argList) next() bool {
 		return false
 	}
 	a.name, a.args = a.args[0], a.args[1:]
-	if strings.HasPrefix(a.name, "--") {
+	switch {
+	case strings.HasPrefix(a.name, "--"):
 		a.name, a.held, a.holds = strings.Cut(a.name, "=")
+	case len(a.name) > 2 && a.name[0] == '-' && strings.IndexByte(shortWithValue, a.name[1]) >= 0:
+		a.name, a.held, a.holds = a.name[:2], a.name[2:], true
+	case len(a.name) > 2 && a.name[0] == '-':
+		a.args = append([]string{"-" + a.name[2:]}, a.args...)
+		a.name = a.name[:2]
 	}
 	return true
 }
+
+// shortWithValue are the options of one letter that have a value.
+const shortWithValue = "pfrRc"
 
 func (a *argList) value() string {
 	if a.holds {

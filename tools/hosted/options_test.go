@@ -14,6 +14,10 @@ func TestParseOptions(t *testing.T) {
 		"--tpm2 -p 2321 --tpmstate=dir=/x -d -t",
 		"--tpm2 --tpmstate backend-uri=dir:///x --server type=unixio,path=/x/s,mode=0700 --locality reject-locality-4,allow-set-locality",
 		"--tpm2 --tpmstate dir=/x --server port=1 --profile full",
+		"--tpm2 -td -p2321 --tpmstate backend-uri=file:///dev/vm/tpm,lock",
+		"--tpm2 --tpmstate dir=/x,fsync,lock --ctrl type=unixio,path=/x/s,terminate --flags disable-auto-shutdown -R /jail -r nobody",
+		"--tpm2 --tpmstate dir=/x --server port=1 --profile profile={\"Name\":\"custom:a\",\"Description\":\"a,b\"}",
+		"--tpm2 --tpmstate dir=/x --server port=1 --profile fd=7",
 	} {
 		o, err := ParseOptions(strings.Fields(line))
 		if err == nil {
@@ -39,6 +43,10 @@ func TestParseOptions(t *testing.T) {
 		"--tpmstate backend-uri=nbd:///x":                   "dir://DIRECTORY or file://FILE",
 		"--tpmstate dir=/x,backend-uri=file:///y":           "exclude each other",
 		"--key format=hex":                                  "exactly one",
+		"--tpmstate dir=/x,backup":                          "backup is not supported",
+		"--profile name=null,remove-disabled=check":         "not supported",
+		"--profile profile={":                               "--profile",
+		"--print-info x":                                    "no number",
 		"--profile name=":                                   "a name or a file",
 		"--frobnicate":                                      "unknown option",
 	} {

@@ -155,7 +155,7 @@ func (m *Machine) powerOff() {
 	if m.tpm == nil {
 		return
 	}
-	if !m.orderly && !m.stored && m.files.held {
+	if !m.orderly && !m.stored && !m.noShutdown && m.files.held {
 		if rc := startup(m.tpm, ccShutdown, suState); rc != 0 {
 			rc = startup(m.tpm, ccShutdown, suClear)
 			if rc != 0 {

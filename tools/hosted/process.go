@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -99,15 +100,21 @@ func (o *Options) fds() (fds []int) {
 			add(k.FD)
 		}
 	}
+	if n, ok := strings.CutPrefix(o.Profile, profileFD); ok {
+		if fd, err := strconv.Atoi(n); err == nil {
+			add(fd)
+		}
+	}
 	add(o.Log.FD)
 	add(o.PIDFD)
 	return fds
 }
 
-// become changes to the user of --runas.
+// become changes to the root of --chroot and to the user of --runas. The user
+// is looked up in the old root.
 func (o *Options) become() error {
 	if o.RunAs == "" {
-		return nil
+		return o.changeRoot()
 	}
 	u, err := user.Lookup(o.RunAs)
 	if err != nil {
@@ -120,6 +127,9 @@ func (o *Options) become() error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
+	if err := o.changeRoot(); err != nil {
+		return err
+	}
 	if err := errors.Join(syscall.Setgroups([]int{gid}), syscall.Setgid(gid), syscall.Setuid(uid)); err != nil {
 		return fmt.Errorf("--runas %s: %w", o.RunAs, err)
 	}
@@ -128,6 +138,16 @@ func (o *Options) become() error {
 
 // elsewhere reports whether the log is not standard error.
 func (l LogOption) elsewhere() bool { return l.File != "" || l.FD >= 0 }
+
+func (o *Options) changeRoot() error {
+	if o.Chroot == "" {
+		return nil
+	}
+	if err := errors.Join(syscall.Chroot(o.Chroot), os.Chdir("/")); err != nil {
+		return fmt.Errorf("--chroot %s: %w", o.Chroot, err)
+	}
+	return nil
+}
 
 // open returns the logger of the option.
 func (l LogOption) open(stderr io.Writer) (Logger, error) {

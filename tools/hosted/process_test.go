@@ -192,12 +192,14 @@ func TestDaemonTerminate(t *testing.T) {
 func TestQuestions(t *testing.T) {
 	for args, want := range map[string]string{
 		"--tpm2 --print-capabilities": `"tpm-send-command-header"`,
+		"--tpm2 --print-profiles":     `{"Name":"default-v1"`,
+		"--tpm2 --print-info 3":       `"model":"stubtpm"`,
 		"--version":                   "TPM emulator version",
 		"--help":                      "--tpmstate",
 		"--tpm2 --tpmstate dir=/nonexistent --print-states": `"states": []`,
 	} {
 		var out bytes.Buffer
-		if err := RunSocket(strings.Fields(args), nil, "1", &out, &out); err != nil || !strings.Contains(out.String(), want) {
+		if err := RunSocket(strings.Fields(args), fakeFactory, "1", &out, &out); err != nil || !strings.Contains(out.String(), want) {
 			t.Errorf("%s: %v: %s", args, err, out.String())
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Server runs accept loops until Stop, and keeps account of connections so
@@ -166,15 +168,20 @@ func (e Endpoint) Open() (net.Listener, error) {
 	if err := removeStale(e.Path); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("unix", e.Path)
-	if err != nil {
-		return nil, err
-	}
 	mode := e.Mode
 	if mode == 0 {
 		mode = 0o770
 	}
-	if err := setSocket(e.Path, mode, e.UID, e.GID); err != nil {
+	// The mode comes with the name: there is no moment at which others can
+	// connect, and no later change by a path that may lead elsewhere. Nothing
+	// else of this process makes files while it starts.
+	old := unix.Umask(int(^mode & 0o777))
+	l, err := net.Listen("unix", e.Path)
+	unix.Umask(old)
+	if err != nil {
+		return nil, err
+	}
+	if err := ownSocket(e.Path, e.UID, e.GID); err != nil {
 		l.Close()
 		return nil, err
 	}

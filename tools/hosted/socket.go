@@ -32,6 +32,10 @@ func RunSocket(args []string, open Factory, version string, stdout, stderr io.Wr
 		return printCapabilities(stdout, version)
 	case o.PrintStates:
 		return printStates(o, stdout)
+	case o.PrintProfiles:
+		return printProfiles(stdout)
+	case o.PrintInfo:
+		return printInfo(o, open, stdout)
 	}
 	if err := o.check(); err != nil {
 		return o.logged(stderr, err)
@@ -99,7 +103,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 
 	m := NewMachine(open, files, log)
 	m.procs = oneProcessor()
-	m.rejectLocality4, m.releaseLock = o.RejectLocality4, o.ReleaseLock
+	m.rejectLocality4, m.releaseLock, m.noShutdown = o.RejectLocality4, o.ReleaseLock, o.NoShutdown
 	srv := NewServer()
 	defer srv.Wait()
 	defer srv.Stop()
@@ -161,13 +165,24 @@ func (o *Options) listen(srv *Server, data *Data, ctrl *Control, left func()) (s
 		}
 	}
 	if e := o.Control; e != nil {
+		gone := func() {}
+		if o.ControlTerminate {
+			gone = srv.Stop
+		}
 		switch {
 		case e.ClientFD >= 0:
 			conn, err := connFD(e.ClientFD)
 			if err != nil {
 				return nil, fmt.Errorf("--ctrl: %w", err)
 			}
-			starts = append(starts, func() { srv.Go(conn, ctrl.Serve, left) })
+			starts = append(starts, func() {
+				srv.Go(conn, ctrl.Serve, func() {
+					gone()
+					if left != nil {
+						left()
+					}
+				})
+			})
 		default:
 			var l net.Listener
 			if e.FD >= 0 {
@@ -179,7 +194,7 @@ func (o *Options) listen(srv *Server, data *Data, ctrl *Control, left func()) (s
 				return nil, fmt.Errorf("--ctrl: %w", err)
 			}
 			srv.Keep(l)
-			starts = append(starts, func() { srv.Listen(l, controlClients, ctrl.Serve, nil) })
+			starts = append(starts, func() { srv.Listen(l, controlClients, ctrl.Serve, gone) })
 		}
 	}
 	return func() {
@@ -282,7 +297,8 @@ const swtpmVersion = "0.7.1"
 func printCapabilities(w io.Writer, version string) error {
 	features := []string{"tpm-2.0", "tpm-send-command-header", "flags-opt-startup", "cmdarg-seccomp",
 		"cmdarg-key-fd", "cmdarg-pwd-fd", "cmdarg-print-states", "cmdarg-migration", "nvram-backend-dir", "nvram-backend-file",
-		"rsa-keysize-2048", "rsa-keysize-3072"}
+		"rsa-keysize-2048", "rsa-keysize-3072", "flags-opt-disable-auto-shutdown", "ctrl-opt-terminate", "cmdarg-chroot",
+		"cmdarg-profile", "cmdarg-print-profiles", "cmdarg-print-info", "tpmstate-opt-lock", "tpmstate-dir-backend-opt-fsync"}
 	_, err := fmt.Fprintf(w, `{ "type": "swtpm", "features": [ "%s" ], "version": %q, "implementation": "stubtpm", "implementation-version": %q }`+"\n",
 		strings.Join(features, `", "`), swtpmVersion, version)
 	return err
@@ -299,20 +315,22 @@ The options are those of swtpm(8), "swtpm socket":
                             removed objects go back with it, and nothing tells, with --key either.
   --server type=tcp,port=P[,bindaddr=A][,disconnect] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N
   --ctrl type=tcp,port=P[,bindaddr=A] | type=unixio,path=F[,mode=0...][,uid=][,gid=] | fd=N | clientfd=N
+                            with terminate the process ends when a client of the channel leaves
                             There is no access control beyond the socket's. The channel hands out
                             the state, all secrets in it, in plain unless --migration-key is given
                             (--key alone does not help); on TCP, to every user of this machine.
   -p, --port P; -f, --fd N; -t, --terminate; -d, --daemon
-  --flags not-need-init,startup-clear|startup-state|startup-none
+  --flags not-need-init,startup-clear|startup-state|startup-none,disable-auto-shutdown
   --locality reject-locality-4,allow-set-locality
   --key, --migration-key file=F|fd=N[,format=hex|binary] | pwdfile=F|pwdfd=N[,kdf=pbkdf2|sha512] [,mode=aes-256-cbc][,remove]
                             the files are AES-GCM under a key of that size
-  --log file=F|fd=N[,prefix=][,truncate]; --pid file=F|fd=N; -r, --runas USER
+  --log file=F|fd=N[,prefix=][,truncate]; --pid file=F|fd=N; -r, --runas USER; -R, --chroot DIR
   --seccomp action=...      accepted, without effect
-  --print-capabilities, --print-states, --version, --help
+  --print-capabilities, --print-states, --print-profiles, --print-info FLAGS, --version, --help
   --migration incoming,release-lock-outgoing
                             shared storage: lock the state at CMD_INIT; release the lock after the last blob
-  --profile NAME|FILE       what a new TPM offers, also as name=NAME or file=FILE
+  --profile NAME|FILE|JSON  what a new TPM offers, also as name=, file=, fd= or profile=. swtpm's names
+                            default-v1, null and custom are the profile of no --profile
 and two more:
   --no-sync                 do not flush the state to the disk at each change (swtpm never does):
                             a loss of power may lose the TPM

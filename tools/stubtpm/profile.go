@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +15,10 @@ import (
 // readProfile returns the profile that a name or a file stands for. A file
 // with the name of a profile needs a "/" in its path.
 func readProfile(name string) (*tcg.Profile, error) {
-	if p := tcg.NamedProfile(name); p != nil {
+	if strings.HasPrefix(name, "{") {
+		return parseJSON([]byte(name))
+	}
+	if p := namedProfile(name); p != nil {
 		return p, nil
 	}
 	f, err := os.Open(name)
@@ -28,9 +33,48 @@ func readProfile(name string) (*tcg.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := tcg.ParseProfile(text)
+	parse := tcg.ParseProfile
+	if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		parse = parseJSON
+	}
+	p, err := parse(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return p, nil
+}
+
+// namedProfile is tcg.NamedProfile with the names that swtpm has for a TPM that
+// is made without a profile.
+func namedProfile(name string) *tcg.Profile {
+	switch base, _, _ := strings.Cut(name, ":"); base {
+	case "default-v1", "null", "custom":
+		return tcg.DefaultProfile()
+	}
+	return tcg.NamedProfile(name)
+}
+
+// parseJSON reads a profile as swtpm has them (swtpm(8), --profile). Its lists
+// take away from what a TPM offers; they are refused and not ignored, since the
+// TPM would offer what was not to be.
+func parseJSON(text []byte) (*tcg.Profile, error) {
+	var in struct {
+		Name                             string
+		StateFormatLevel                 uint
+		Description                      string
+		Commands, Algorithms, Attributes *string
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		return nil, fmt.Errorf("profile in JSON: %w", err)
+	}
+	if in.Commands != nil || in.Algorithms != nil || in.Attributes != nil {
+		return nil, errors.New("profile in JSON: Commands, Algorithms and Attributes are not supported; a profile file can restrict algorithms")
+	}
+	p := namedProfile(in.Name)
+	if p == nil {
+		return nil, fmt.Errorf("profile in JSON: unknown Name %q", in.Name)
 	}
 	return p, nil
 }

@@ -88,3 +88,36 @@ func TestReadProfile(t *testing.T) {
 		}
 	}
 }
+
+// swtpm's names and JSON give the profile of no --profile; lists that cannot be
+// honoured are refused.
+func TestSwtpmProfiles(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "profile.json")
+	if err := os.WriteFile(file, []byte(" {\"Name\": \"null\"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, good := range []string{"default-v1", "null", "custom", `{"Name":"default-v1"}`, `{"Name":"custom:mine","Description":"x"}`, file} {
+		p, err := readProfile(good)
+		if err != nil || *p != *tcg.DefaultProfile() {
+			t.Errorf("%s: %v, %v", good, p, err)
+		}
+	}
+	if p, err := readProfile(`{"Name":"full"}`); err != nil || *p != *tcg.NamedProfile("full") {
+		t.Errorf("full: %v, %v", p, err)
+	}
+	for _, bad := range []string{"{", "{}", `{"Name":"custom","Algorithms":"rsa"}`, `{"Name":"custom","Attributes":"fips-host"}`, `{"Name":"x"}`, `{"Name":"null","Colour":1}`} {
+		if p, err := readProfile(bad); err == nil {
+			t.Errorf("%s: %v", bad, p)
+		}
+	}
+}
+
+func FuzzProfileJSON(f *testing.F) {
+	f.Add(`{"Name":"null"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		if p, err := parseJSON([]byte(text)); (p == nil) == (err == nil) {
+			t.Error("neither a profile nor an error, or both")
+		}
+	})
+}
