@@ -67,9 +67,14 @@ func (o *order) amend() (proto.Code, []byte) {
 	return code, nil
 }
 
+// destroy forgets a vTPM. What the administrator suspended stays until he lets it
+// go on: its group could have it back at once, from a backup and not suspended.
 func (o *order) destroy() (proto.Code, []byte) {
-	if !o.known && !o.damaged {
+	switch {
+	case !o.known && !o.damaged:
 		return proto.NotEnrolled, nil
+	case o.record.held:
+		return proto.Suspended, nil
 	}
 	code := o.change("destroy", "", nil)
 	if code == proto.OK {
