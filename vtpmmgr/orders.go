@@ -277,10 +277,11 @@ func (o *order) change(event, detail string, to *record) proto.Code {
 }
 
 // class is that of an order's commit. What a tenant orders has a share of the
-// hardware TPM's writes, as its vTPMs have.
+// hardware TPM's writes, as its vTPMs have; what the administrator orders about
+// them does not wait for that share.
 func (o *order) class() ledger.Class {
 	c := ledger.Class{Urgency: ledger.Urgent}
-	if o.group != nil && o.group.Approver != [32]byte{} {
+	if o.by&administrator == 0 && o.group.Approver != [32]byte{} {
 		c.Source = itemID(kindGroup, groupName(o.group.ID))
 	}
 	return c

@@ -284,7 +284,7 @@ func (s *Store) soon(batch []*waiter) {
 func (s *Store) dueIn(want int64) time.Duration {
 	daily := s.root.mode.Daily
 	overdue := time.UnixMilli(s.wear.markTime).Add(2 * day / time.Duration(daily))
-	late := max(time.Until(overdue), s.wear.until(min(want, quarter(daily)), daily))
+	late := max(time.Until(overdue), s.wear.until(min(want, sourced(daily)), daily))
 	return max(0, min(late, s.wear.until(want, daily)))
 }
 

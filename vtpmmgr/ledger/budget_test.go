@@ -454,3 +454,31 @@ func (c *spyChip) Link(d [32]byte) error {
 	*c.digests = append(*c.digests, d)
 	return c.chip.Link(d)
 }
+
+// TestBudgetKept has many vTPMs ask for all that they may, in the least budgets:
+// an order is a checkpoint at once all the same.
+func TestBudgetKept(t *testing.T) {
+	t.Parallel()
+	for daily := minDaily; daily < 12; daily++ {
+		synctest.Test(t, func(t *testing.T) {
+			d, c := block.NewMem(testDisk), &chip{}
+			s, err := Format(quiet(d, c, Mode{Daily: daily}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for v := range 4 * daily {
+				if err := s.CommitAs(Class{Urgent, id(10 + v)}, Change{id(1), body(1, v)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			n := c.n
+			if err := s.CommitAs(Class{Urgency: Urgent}, Change{id(1), body(2, 0)}); err != nil {
+				t.Fatal(err)
+			}
+			if c.n != n+1 {
+				t.Errorf("budget of %d: an order is no checkpoint", daily)
+			}
+			s.Close()
+		})
+	}
+}

@@ -161,13 +161,14 @@ func (c Class) need(daily int) int64 {
 	case c.Urgency == Normal:
 		return max(oneWrite, filled(daily)/2)
 	case c.Source != (ID{}):
-		return quarter(daily)
+		return sourced(daily)
 	}
 	return oneWrite
 }
 
-// quarter is what is kept for orders: vTPMs get no credit from it.
-func quarter(daily int) int64 { return max(oneWrite, filled(daily)/4) }
+// sourced is what has to be there for a checkpoint that a vTPM asks for: besides
+// its own write a quarter, which is kept for orders.
+func sourced(daily int) int64 { return oneWrite + max(oneWrite, filled(daily)/4) }
 
 // A share is one vTPM's, in thousandths of a write.
 type share struct {
