@@ -127,6 +127,9 @@ func (d *Device) countFailure() {
 	if da.recoveryTime == 0 {
 		return // a recovery time of zero turns the logic off
 	}
+	// What time has forgiven comes first, also where that could not be saved
+	// yet: it does not forgive this try.
+	d.selfHeal()
 	if da.failedTries < da.maxTries {
 		da.failedTries++
 		if da.failedTries == 1 || d.vol.daTime.selfHeal == 0 {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -257,6 +258,39 @@ func TestTriesCountWithoutStore(t *testing.T) {
 				t.Error("the shutdown is not stale")
 			}
 		})
+	}
+}
+
+// TestForgivenBeforeCounted: tries that time has forgiven while the store failed
+// do not take the next failure along.
+func TestForgivenBeforeCounted(t *testing.T) {
+	t.Parallel()
+	d, s, _ := newTestDevice(t)
+	now := time.Hour
+	d.cfg.Now = func() time.Duration { return now }
+	d.Init()
+	d.Execute(0, startupClear)
+	g := guess{t, d}
+	g.define(victimNV, tcg.TPMANVAuthRead, nil, 0)
+	for range 2 {
+		if rc := g.read(victimNV, "wrong"); rc != tcg.TPMRCAuthFail.S(1) {
+			t.Fatalf("a wrong guess: %#x", uint32(rc))
+		}
+	}
+	s.fail = errors.New("no space")
+	now += 10 * defaultRecoveryTime * time.Second
+	d.Execute(0, []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7C}) // TPM2_GetTestResult: what is due cannot be saved
+	s.fail = nil
+	if rc := g.read(victimNV, "wrong"); rc != tcg.TPMRCAuthFail.S(1) {
+		t.Fatalf("a wrong guess after it: %#x", uint32(rc))
+	}
+	if n := d.perm.da.failedTries; n != 1 {
+		t.Errorf("%d tries counted, want 1", n)
+	}
+	now += houseRetry + time.Second
+	d.Execute(0, []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7C})
+	if n := d.perm.da.failedTries; n != 1 {
+		t.Errorf("%d tries counted after what was due was done, want 1", n)
 	}
 }
 

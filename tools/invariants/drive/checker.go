@@ -138,7 +138,9 @@ func (c *Checker) power(e Event) error {
 		}
 	case Reload:
 		c.twin = nil
-		if m.store.owing { // counts that could not be saved go with the process
+		// Counts that could not be saved go with the process, and what was saved
+		// although the store said that it was not comes up in the next one.
+		if m.store.owing || !bytes.Equal(m.store.kept, m.store.known) {
 			for _, p := range c.pins {
 				p.known = false
 			}

@@ -17,7 +17,8 @@ const tied = 4 + 2 + 2 + 32 + 2 + 3*8
 //     they began, and the count of a PIN Fail index; saved or, while the store fails, not;
 //   - an authorization by the value of a PIN index that was good, while the command was
 //     refused for something else: the count of that index;
-//   - Clock as it was saved, where time has passed;
+//   - Clock as it was saved, where time has passed, and failed authorizations that
+//     were forgiven then, where the store failed at that time;
 //   - after a failed authorization of an orderly PIN index, that TPM2_Shutdown is stale.
 func (c *Checker) refused(before *snapshot, _ Event, w *wire, answer []byte) error {
 	rc := rcOf(answer)
@@ -31,6 +32,9 @@ func (c *Checker) refused(before *snapshot, _ Event, w *wire, answer []byte) err
 		}
 	}
 	a, b := before.volatile, c.last.volatile
+	// What was due when time passed and could not be saved, such as failed
+	// authorizations that were forgiven, is saved before a later command is looked at.
+	counted = counted || c.held
 	counted = counted || len(a) != len(b) // counts that could not be saved were, or the other way
 	if counted {
 		if len(a) < tied || len(b) < tied {
