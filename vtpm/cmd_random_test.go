@@ -15,10 +15,7 @@ import (
 // startedOver returns a device, started, whose generator is over entropy.
 func startedOver(t *testing.T, entropy io.Reader) client {
 	t.Helper()
-	rng, err := tpmcrypto.NewRNG(entropy)
-	if err != nil {
-		t.Fatal(err)
-	}
+	rng := tpmcrypto.NewRNG(entropy)
 	d, err := Manufacture(Config{Store: new(memStore), Rand: rng, Log: t.Logf})
 	if err != nil {
 		t.Fatal(err)

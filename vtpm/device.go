@@ -120,11 +120,7 @@ func newDevice(cfg Config) (*Device, error) {
 		return nil, errors.New("vtpm: no store")
 	}
 	if cfg.Rand == nil {
-		rng, err := tpmcrypto.NewRNG(rand.Reader)
-		if err != nil {
-			return nil, fmt.Errorf("vtpm: random source: %w", err)
-		}
-		cfg.Rand = rng
+		cfg.Rand = tpmcrypto.NewRNG(rand.Reader)
 	}
 	if cfg.Now == nil {
 		start := time.Now()

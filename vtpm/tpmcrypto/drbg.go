@@ -1,6 +1,7 @@
 package tpmcrypto
 
 import (
+	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -139,60 +140,48 @@ func NewPrimaryDRBG(seed []byte, label string, template, data []byte) *DRBG {
 		t[:], template, n[:], data)
 }
 
-// RNG is the random number generator of a TPM (Part 1, 8.4.11): a DRBG over a
-// source of entropy, into which anyone may stir. It is not safe for concurrent
-// use.
+// RNG is the random number generator of a TPM (Part 1, 8.4.11): a source of
+// entropy, itself a generator and not a slow noise circuit, and on top of it,
+// once anyone has stirred, a DRBG. It is not safe for concurrent use.
 type RNG struct {
-	d       *DRBG
 	entropy io.Reader
+	d       *DRBG // nil until Stir
 }
 
-// rngFresh is how many octets of entropy each request takes as additional
-// input, as many as the security strength. The source is another generator,
-// not a slow noise circuit. So two copies of one memory, as a snapshot that is
-// resumed twice makes them, differ from the first octet on.
-const rngFresh = 32
+// NewRNG returns a generator over a source of entropy.
+func NewRNG(entropy io.Reader) *RNG { return &RNG{entropy: entropy} }
 
-// NewRNG returns a generator over a source of entropy, and fails if the
-// source does.
-func NewRNG(entropy io.Reader) (*RNG, error) {
-	r := &RNG{entropy: entropy}
-	var e [96]byte
-	if _, err := io.ReadFull(entropy, e[:]); err != nil {
-		return nil, err
-	}
-	// SHA-256 has the same strength of 256 bits here, and is faster where the
-	// processor has instructions for it.
-	r.d = NewDRBG(tcg.TPMAlgSHA256, e[:], []byte("stubtpm rng"))
-	clear(e[:])
-	return r, nil
-}
-
-// Read fills p and fails only if the source of entropy does.
+// Read fills p and fails only if the source of entropy does. Every octet is from
+// the source, so two copies of one memory, as a snapshot that is resumed twice
+// makes them, differ from the first octet on; what was stirred in is added and
+// can take nothing away.
 func (r *RNG) Read(p []byte) (int, error) {
-	var e [rngFresh]byte
-	defer clear(e[:])
-	for done := 0; done < len(p); {
-		if _, err := io.ReadFull(r.entropy, e[:]); err != nil {
-			return done, err
-		}
-		n := min(len(p)-done, maxDRBGRequest)
-		if err := r.d.Generate(p[done:done+n], e[:]); err != nil {
-			return done, err
-		}
-		done += n
+	n, err := io.ReadFull(r.entropy, p)
+	if err != nil || r.d == nil {
+		return n, err
 	}
+	mask := make([]byte, len(p))
+	defer clear(mask)
+	if _, err := r.d.Read(mask); err != nil {
+		return 0, err
+	}
+	subtle.XORBytes(p, p, mask)
 	return len(p), nil
 }
 
-// Stir mixes data in, together with fresh entropy, so that data can improve
-// the generator and never weaken it (TPM2_StirRandom).
+// Stir mixes data in, together with fresh entropy (TPM2_StirRandom).
 func (r *RNG) Stir(data []byte) error {
 	var e [64]byte
+	defer clear(e[:])
 	if _, err := io.ReadFull(r.entropy, e[:]); err != nil {
 		return err
 	}
+	if r.d == nil {
+		// SHA-256 has the same strength of 256 bits here, and is faster where the
+		// processor has instructions for it.
+		r.d = NewDRBG(tcg.TPMAlgSHA256, e[:], []byte("stubtpm rng"), data)
+		return nil
+	}
 	r.d.Reseed(e[:], data)
-	clear(e[:])
 	return nil
 }

@@ -118,10 +118,7 @@ func TestPrimaryDRBGInputs(t *testing.T) {
 
 func TestRNG(t *testing.T) {
 	t.Parallel()
-	r, err := NewRNG(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := NewRNG(rand.Reader)
 	seen := map[string]bool{}
 	for range 1000 {
 		b := make([]byte, 16)
@@ -137,7 +134,7 @@ func TestRNG(t *testing.T) {
 		t.Error(err)
 	}
 	boom := errors.New("no entropy")
-	if _, err := NewRNG(iotest.ErrReader(boom)); err != boom {
+	if err := NewRNG(iotest.ErrReader(boom)).Stir(nil); err != boom {
 		t.Error(err)
 	}
 	r.entropy = iotest.ErrReader(boom)
@@ -145,8 +142,7 @@ func TestRNG(t *testing.T) {
 		t.Errorf("goes on without entropy: %v", err)
 	}
 	// Stirring in the same data leaves two generators different.
-	a, _ := NewRNG(rand.Reader)
-	b, _ := NewRNG(rand.Reader)
+	a, b := NewRNG(rand.Reader), NewRNG(rand.Reader)
 	x, y := make([]byte, 32), make([]byte, 32)
 	a.Stir([]byte("same"))
 	b.Stir([]byte("same"))
@@ -161,8 +157,8 @@ func TestRNG(t *testing.T) {
 // not even in the first request.
 func TestRNGCopyDiffers(t *testing.T) {
 	t.Parallel()
-	a, err := NewRNG(rand.Reader)
-	if err != nil {
+	a := NewRNG(rand.Reader)
+	if err := a.Stir([]byte("stirred")); err != nil {
 		t.Fatal(err)
 	}
 	state := *a.d
@@ -176,7 +172,7 @@ func TestRNGCopyDiffers(t *testing.T) {
 }
 
 func BenchmarkRNG32(b *testing.B) {
-	r, _ := NewRNG(rand.Reader)
+	r := NewRNG(rand.Reader)
 	buf := make([]byte, 32)
 	for b.Loop() {
 		r.Read(buf)
