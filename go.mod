@@ -4,8 +4,15 @@ go 1.26.8
 
 require (
 	filippo.io/bigmod v0.1.0
+	github.com/elastic/go-seccomp-bpf v1.6.0
 	github.com/google/go-tpm v0.9.8
+	github.com/landlock-lsm/go-landlock v0.11.2
 	github.com/usbarmory/tamago v1.26.6
 	golang.org/x/crypto v0.58.0
 	golang.org/x/sys v0.49.0
+)
+
+require (
+	golang.org/x/net v0.60.0 // indirect
+	kernel.org/pub/linux/libs/security/libcap/psx v1.2.78 // indirect
 )

@@ -396,7 +396,7 @@ func (o *Options) set(a *argList) error {
 		return with(func(p *spec) {
 			o.Seccomp = p.str("action")
 			switch o.Seccomp {
-			case "none", "log", "kill":
+			case seccompNone, seccompLog, seccompKill:
 			default:
 				p.fail("action is none, log or kill")
 			}

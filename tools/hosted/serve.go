@@ -30,6 +30,7 @@ type serveOptions struct {
 	startup  string
 	noSync   bool
 	strict   bool
+	seccomp  string
 	existing bool
 	key, pwd string
 	profile  string
@@ -52,6 +53,7 @@ func RunServe(args []string, open Factory, stdout, stderr io.Writer) error {
 	fs.BoolVar(&o.noSync, "no-sync", false, "do not flush the state to the disk at each change: a loss of power may lose the TPM")
 	fs.BoolVar(&o.strict, "strict", false, "refuse a state of which a part cannot be read, so that it may be an older one,\nand files or directories that other users can change")
 	fs.BoolVar(&o.existing, "existing", false, "fail if the directory holds no TPM, instead of manufacturing one")
+	fs.StringVar(&o.seccomp, "seccomp", seccompKill, "what happens at a forbidden system call: kill, log or none; kill also keeps\nthe process from all files but its state (Landlock)")
 	fs.StringVar(&o.key, "key", "", "file with an AES key in hexadecimal digits that encrypts the state")
 	fs.StringVar(&o.pwd, "pwdfile", "", "file with a passphrase that encrypts the state")
 	fs.StringVar(&o.profile, "profile", "", "what a new TPM offers: the name of a profile, or a file (docs/profiles.md)")
@@ -80,6 +82,9 @@ func (o *serveOptions) check() (Startup, error) {
 	s, ok := map[string]Startup{"clear": StartupClear, "state": StartupState, "none": StartupNone}[o.startup]
 	if !ok {
 		return 0, fmt.Errorf("%w: -startup is clear, state or none", ErrUsage)
+	}
+	if o.seccomp != seccompKill && o.seccomp != seccompLog && o.seccomp != seccompNone {
+		return 0, fmt.Errorf("%w: -seccomp is kill, log or none", ErrUsage)
 	}
 	return s, nil
 }
@@ -140,6 +145,9 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer m.PowerOff()
+	if err := (confinement{action: o.seccomp, state: files, strict: o.strict}).apply(log); err != nil {
+		return err
+	}
 	start()
 	for _, h := range hints {
 		fmt.Fprintln(stdout, h)

@@ -83,10 +83,6 @@ func serveSocket(o *Options, open Open, log Logger) error {
 	sig := make(chan os.Signal, 1)
 	signal.Notify(sig, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(sig)
-	if o.Seccomp == "log" || o.Seccomp == "kill" {
-		log("--seccomp action=%s: accepted without effect, the Go runtime is not filtered", o.Seccomp)
-	}
-
 	key, err := o.Key.Read()
 	if err != nil {
 		return fmt.Errorf("--key: %w", err)
@@ -131,6 +127,9 @@ func serveSocket(o *Options, open Open, log Logger) error {
 	if err := o.writePID(); err != nil {
 		return err
 	}
+	if err := o.confine(files, log); err != nil {
+		return err
+	}
 	start()
 	tellReady()
 	select {
@@ -139,6 +138,17 @@ func serveSocket(o *Options, open Open, log Logger) error {
 	case <-srv.Done():
 	}
 	return nil
+}
+
+// confine gives up what the process does not need to serve.
+func (o *Options) confine(files *StateDir, log Logger) error {
+	c := confinement{action: o.Seccomp, state: files, strict: o.Strict}
+	for _, e := range []*Endpoint{o.Data, o.Control} {
+		if e != nil && e.Unix && e.Path != "" {
+			c.sockets = append(c.sockets, e.Path)
+		}
+	}
+	return c.apply(log)
 }
 
 // controlClients bounds the clients of the control channel.
@@ -325,7 +335,9 @@ The options are those of swtpm(8), "swtpm socket":
   --key, --migration-key file=F|fd=N[,format=hex|binary] | pwdfile=F|pwdfd=N[,kdf=pbkdf2|sha512] [,mode=aes-256-cbc][,remove]
                             the files are AES-GCM under a key of that size
   --log file=F|fd=N[,prefix=][,truncate]; --pid file=F|fd=N; -r, --runas USER; -R, --chroot DIR
-  --seccomp action=...      accepted, without effect
+  --seccomp action=kill|log|none
+                            what happens at a forbidden system call; kill, the default, also keeps the
+                            process from all files but its state (Landlock)
   --print-capabilities, --print-states, --print-profiles, --print-info FLAGS, --version, --help
   --migration incoming,release-lock-outgoing
                             shared storage: lock the state at CMD_INIT; release the lock after the last blob

@@ -206,6 +206,9 @@ func (s *StateDir) String() string { return s.path }
 // file is the path of the state file.
 func (s *StateDir) file() string { return filepath.Join(s.dir.Name(), s.name) }
 
+// onBlockDevice reports whether the state is on a block device.
+func (s *StateDir) onBlockDevice() bool { return s.slots != nil && s.slots.block }
+
 // Close flushes what was erased last, and releases the lock.
 func (s *StateDir) Close() error {
 	var err error

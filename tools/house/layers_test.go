@@ -40,7 +40,8 @@ var layers = []layer{
 		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "golang.org/x/sys/cpu", "filippo.io/bigmod"}},
 	{folder: "image"},
 	{folder: "tools", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "image/..."},
-		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/..."}},
+		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/...",
+			"github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/..."}},
 }
 
 // A pkg is what go list says of one package.

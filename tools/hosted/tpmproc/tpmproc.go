@@ -94,7 +94,7 @@ func StartForQEMU(program []string, dir string) (*Process, error) {
 func start(program []string, dir string, extra []string) (*Process, error) {
 	p := &Process{Control: filepath.Join(dir, "sock.ctrl"), done: make(chan struct{}), out: new(buffer)}
 	args := append(program[1:len(program):len(program)], "--tpm2", "--tpmstate", "dir="+dir,
-		"--ctrl", "type=unixio,path="+p.Control, "--seccomp", "action=none")
+		"--ctrl", "type=unixio,path="+p.Control)
 	p.cmd = exec.Command(program[0], append(args, extra...)...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	if err := p.cmd.Start(); err != nil {
