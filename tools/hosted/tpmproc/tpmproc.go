@@ -86,9 +86,10 @@ func Start(program []string, dir string, extra ...string) (*Process, error) {
 }
 
 // StartForQEMU runs a TPM that has a control socket only, by which QEMU gives
-// it the data channel. It ends when QEMU does.
-func StartForQEMU(program []string, dir string) (*Process, error) {
-	return start(program, dir, []string{"--terminate"})
+// it the data channel. It ends when QEMU does. extra are further options; a
+// later --tpmstate counts.
+func StartForQEMU(program []string, dir string, extra ...string) (*Process, error) {
+	return start(program, dir, append([]string{"--terminate"}, extra...))
 }
 
 func start(program []string, dir string, extra []string) (*Process, error) {
