@@ -1,6 +1,8 @@
 package hosted_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,5 +63,58 @@ cmp cert.pem ek.pem`)
 	read.Env = append(os.Environ(), "TPM2TOOLS_TCTI=swtpm:path="+tpm.Data)
 	if b, err := read.CombinedOutput(); err != nil {
 		t.Errorf("certificate: %v: %s", err, b)
+	}
+}
+
+// swtpm_setup finds a TPM that is there, encrypted or not, and a new one where
+// the old was to be overwritten.
+func TestSwtpmSetupOverwrite(t *testing.T) {
+	if testing.Short() {
+		t.Skip("makes several TPMs: not with -short")
+	}
+	if _, err := exec.LookPath("swtpm_setup"); err != nil {
+		t.Skip("swtpm_setup is not installed (package swtpm-tools)")
+	}
+	dir := t.TempDir()
+	program, err := tpmproc.Build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, key := filepath.Join(dir, "state"), filepath.Join(dir, "key")
+	if err := errors.Join(os.Mkdir(state, 0o700), os.WriteFile(key, []byte(strings.Repeat("5c", 32)), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	setup := func(extra ...string) ([]byte, error) {
+		t.Helper()
+		args := append([]string{"--tpm2", "--tpm", strings.Join(program, " "), "--tpmstate", state, "--createek", "--pcr-banks", "sha256"}, extra...)
+		out, err := exec.Command("swtpm_setup", args...).CombinedOutput()
+		b, _ := os.ReadFile(filepath.Join(state, "tpm2-00.permall"))
+		t.Logf("%v: %v: %s", extra, err, tail(string(out), 1))
+		return b, err
+	}
+	before, err := setup()
+	if err != nil || len(before) == 0 {
+		t.Fatalf("first: %v", err)
+	}
+	for _, c := range []struct {
+		args    []string
+		fails   bool
+		changes bool
+	}{
+		{nil, true, false},
+		{[]string{"--not-overwrite"}, false, false},
+		{[]string{"--overwrite"}, false, true},
+		{[]string{"--overwrite", "--keyfile", key}, false, true},
+		{[]string{"--not-overwrite", "--keyfile", key}, false, false},
+		{[]string{"--not-overwrite"}, false, false},
+	} {
+		after, err := setup(c.args...)
+		if (err != nil) != c.fails {
+			t.Errorf("%v: %v", c.args, err)
+		}
+		if bytes.Equal(before, after) == c.changes {
+			t.Errorf("%v: the state changed: %v", c.args, !c.changes)
+		}
+		before = after
 	}
 }
