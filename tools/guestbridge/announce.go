@@ -7,15 +7,14 @@ import (
 	"net"
 	"os"
 	"time"
-)
 
-// managerNode is the new device with the resource manager.
-func (d *device) managerNode() string { return fmt.Sprintf("/dev/tpmrm%d", d.number) }
+	"stubtpm/tools/vtpmproxy"
+)
 
 // announce waits until the kernel has made the device node, links to it, and
 // tells systemd. Without udev the name of a link is nobody else's business.
-func announce(ctx context.Context, d *device, link string, log io.Writer) error {
-	node := d.managerNode()
+func announce(ctx context.Context, d *vtpmproxy.Device, link string, log io.Writer) error {
+	node := d.ManagerNode()
 	for {
 		if _, err := os.Stat(node); err == nil {
 			break
@@ -40,8 +39,8 @@ func announce(ctx context.Context, d *device, link string, log io.Writer) error 
 }
 
 // unlink removes the link if it is ours.
-func unlink(d *device, link string) {
-	if to, err := os.Readlink(link); err == nil && to == d.managerNode() {
+func unlink(d *vtpmproxy.Device, link string) {
+	if to, err := os.Readlink(link); err == nil && to == d.ManagerNode() {
 		os.Remove(link)
 	}
 }

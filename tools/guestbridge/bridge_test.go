@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"stubtpm/tools/vtpmproxy"
 )
 
 // command is a TPM command of a code and a body.
@@ -162,7 +164,7 @@ func TestGivenUp(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	made := 0
-	newDevice := func() (*device, error) {
+	newDevice := func() (*vtpmproxy.Device, error) {
 		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		if err != nil {
 			return nil, err
@@ -174,7 +176,7 @@ func TestGivenUp(t *testing.T) {
 			t.Cleanup(func() { unix.Close(fds[1]) })
 			time.AfterFunc(50*time.Millisecond, cancel)
 		}
-		return &device{1 << 31, os.NewFile(uintptr(fds[0]), "server")}, nil
+		return &vtpmproxy.Device{Number: 1 << 31, Server: os.NewFile(uintptr(fds[0]), "server")}, nil
 	}
 	var log bytes.Buffer
 	if err := serve(ctx, tpm, "", newDevice, &log); err != nil || made != 3 {

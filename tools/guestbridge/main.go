@@ -30,6 +30,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"stubtpm/tools/vtpmproxy"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stderr)) }
@@ -44,7 +46,7 @@ func run(args []string, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if err := serve(ctx, *tpm, *link, newDevice, stderr); err != nil {
+	if err := serve(ctx, *tpm, *link, vtpmproxy.New, stderr); err != nil {
 		fmt.Fprintf(stderr, "guestbridge: %v\n", err)
 		return 1
 	}
@@ -55,7 +57,7 @@ func run(args []string, stderr io.Writer) int {
 // gives a device up before it is there when one of its first commands takes longer
 // than 0.75 s, or 2 s for the self-test (drivers/char/tpm/tpm2-cmd.c): on a busy
 // host it does, and serve begins again.
-func serve(ctx context.Context, tpm, link string, newDevice func() (*device, error), log io.Writer) error {
+func serve(ctx context.Context, tpm, link string, newDevice func() (*vtpmproxy.Device, error), log io.Writer) error {
 	b := &backend{path: tpm}
 	if err := b.open(); err != nil {
 		return err
@@ -85,7 +87,7 @@ const maxPause = 30 * time.Second
 var errGivenUp = errors.New("the kernel did not wait for the TPM's first answers")
 
 // serveDevice makes one device and serves it until it ends.
-func serveDevice(ctx context.Context, b *backend, link string, newDevice func() (*device, error), log io.Writer) error {
+func serveDevice(ctx context.Context, b *backend, link string, newDevice func() (*vtpmproxy.Device, error), log io.Writer) error {
 	d, err := newDevice()
 	if err != nil {
 		return err
@@ -93,15 +95,15 @@ func serveDevice(ctx context.Context, b *backend, link string, newDevice func() 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// Closing the server's side is what ends the device and a read of it.
-	stop := context.AfterFunc(ctx, func() { d.server.Close() })
+	stop := context.AfterFunc(ctx, func() { d.Server.Close() })
 	defer func() {
 		if stop() {
-			d.server.Close()
+			d.Server.Close()
 		}
 	}()
 	ready := make(chan error, 1)
 	go func() { ready <- announce(ctx, d, link, log) }()
-	err = bridge(server{d.server}, b)
+	err = bridge(server{d.Server}, b)
 	cancel()
 	switch e := <-ready; {
 	case e == nil:

@@ -180,6 +180,8 @@ func TestMain(m *testing.M) {
 	switch args[0] {
 	case "socket":
 		err = RunSocket(args[1:], open, "test", os.Stdout, os.Stderr)
+	case "chardev":
+		err = RunChardev(args[1:], open, "test", os.Stdout, os.Stderr)
 	case "forbidden":
 		err = tryForbidden(args[1], args[2], args[3])
 	case "serve":

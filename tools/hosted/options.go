@@ -25,12 +25,17 @@ type Options struct {
 
 	ControlTerminate bool // --ctrl terminate: end when a client of it left
 
+	Chardev   bool   // this is `swtpm chardev`, whose Data is the descriptor of a device
+	Device    string // --chardev: path of a device
+	VTPMProxy bool   // --vtpm-proxy: a device that the kernel makes
+
 	NotNeedInit bool
 	Startup     Startup
 
 	Incoming    bool   // --migration incoming
 	ReleaseLock bool   // --migration release-lock-outgoing
 	Profile     string // name, file, or JSON text
+	StartupNone bool   // --flags startup-none was given
 	NoShutdown  bool   // --flags disable-auto-shutdown
 
 	RejectLocality4  bool
@@ -232,6 +237,7 @@ func (p *spec) key() *KeyOption {
 func (p *spec) flags(o *Options) {
 	o.NotNeedInit = p.flag("not-need-init") || o.NotNeedInit
 	none := p.flag("startup-none")
+	o.StartupNone = none || o.StartupNone
 	if p.flag("startup-clear") {
 		o.Startup, o.NotNeedInit = StartupClear, true
 	}
@@ -348,6 +354,10 @@ func (o *Options) set(a *argList) error {
 			return fmt.Errorf("--print-info: %q is no number", v)
 		}
 		o.PrintInfo, o.InfoFlags = true, flags
+	case "-c", "--chardev":
+		o.Device = a.value()
+	case "--vtpm-proxy":
+		o.VTPMProxy, o.AllowSetLocality = true, true
 	case "--tpmstate":
 		return with(func(p *spec) { p.state(o) })
 	case "--server":
@@ -372,7 +382,8 @@ func (o *Options) set(a *argList) error {
 		return err
 	case "--locality":
 		return with(func(p *spec) {
-			o.RejectLocality4, o.AllowSetLocality = p.flag("reject-locality-4"), p.flag("allow-set-locality")
+			o.RejectLocality4 = p.flag("reject-locality-4")
+			o.AllowSetLocality = p.flag("allow-set-locality") || o.AllowSetLocality
 		})
 	case "--key":
 		return with(func(p *spec) { o.Key = p.key() })
@@ -465,6 +476,10 @@ func (o *Options) check() error {
 		return errors.New("--tpm2 is missing: this is a TPM 2.0 only, and swtpm's default is a TPM 1.2")
 	case o.StateDir == "" && o.StateFile == "":
 		return errors.New("--tpmstate dir=DIR is missing")
+	case o.Chardev:
+		return o.checkDevice()
+	case o.Device != "" || o.VTPMProxy:
+		return errors.New("--chardev and --vtpm-proxy are options of `stubtpm chardev`")
 	case o.Data == nil && o.Control == nil:
 		return errors.New("neither --server (or --port) nor --ctrl is given")
 	}

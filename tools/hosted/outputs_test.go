@@ -8,8 +8,13 @@ import (
 	"testing"
 )
 
-// run runs this test binary as stubtpm until it ends by itself.
-func run(args ...string) (string, error) {
+// runIn is runTest with a state directory and further arguments in one string.
+func runIn(command, dir, args string) (string, error) {
+	return runTest(append([]string{command, "--tpm2", "--tpmstate", "dir=" + dir}, strings.Fields(args)...)...)
+}
+
+// runTest runs this test binary as stubtpm until it ends by itself.
+func runTest(args ...string) (string, error) {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "HOSTED_TEST_MAIN=1")
 	b, err := cmd.CombinedOutput()
@@ -37,7 +42,7 @@ func TestOutputs(t *testing.T) {
 		{"--log truncate,file=" + hard, "hard link"},
 		{"--pid file=" + filepath.Join(dir, "none", "pid"), "no such file"},
 	} {
-		out, err := run(append([]string{"socket", "--tpm2", "--tpmstate", "dir=" + state, "--flags", "startup-clear",
+		out, err := runTest(append([]string{"socket", "--tpm2", "--tpmstate", "dir=" + state, "--flags", "startup-clear",
 			"--server", "type=unixio,path=" + data, "--ctrl", "type=unixio,path=" + ctrl}, strings.Fields(c.args)...)...)
 		if err == nil || !strings.Contains(out, c.want) {
 			t.Errorf("%s: %v: %s", c.args, err, out)

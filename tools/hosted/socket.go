@@ -21,6 +21,10 @@ func RunSocket(args []string, open Factory, version string, stdout, stderr io.Wr
 	if err != nil {
 		return err
 	}
+	return run(o, open, version, stdout, stderr)
+}
+
+func run(o *Options, open Factory, version string, stdout, stderr io.Writer) error {
 	switch {
 	case o.Help:
 		_, err := io.WriteString(stdout, socketHelp)
@@ -114,7 +118,7 @@ func serveSocket(o *Options, open Open, log Logger) error {
 		DataFD: (&single{server: srv, serve: passed.Serve, left: left}).replace}
 	// Listen first and power on after: a client that waits for the socket can
 	// connect at once, and waits for the answer.
-	start, err := o.listen(srv, data, ctrl, left)
+	start, err := o.listen(srv, data, ctrl, left, log)
 	if err != nil {
 		return err
 	}
@@ -155,9 +159,15 @@ func (o *Options) confine(files *StateDir, log Logger) error {
 const controlClients = 16
 
 // listen opens both channels; the function it returns begins to serve them.
-func (o *Options) listen(srv *Server, data *Data, ctrl *Control, left func()) (start func(), err error) {
+func (o *Options) listen(srv *Server, data *Data, ctrl *Control, left func(), log Logger) (start func(), err error) {
 	var starts []func()
-	if e := o.Data; e != nil {
+	if o.Chardev {
+		conn, err := o.openDevice(log)
+		if err != nil {
+			return nil, err
+		}
+		starts = append(starts, func() { srv.Go(conn, data.Serve, srv.Stop) })
+	} else if e := o.Data; e != nil {
 		if e.FD >= 0 || e.ClientFD >= 0 {
 			conn, err := connFD(max(e.FD, e.ClientFD))
 			if err != nil {
@@ -330,6 +340,8 @@ The options are those of swtpm(8), "swtpm socket":
                             the state, all secrets in it, in plain unless --migration-key is given
                             (--key alone does not help); on TCP, to every user of this machine.
   -p, --port P; -f, --fd N; -t, --terminate; -d, --daemon
+  stubtpm chardev takes a character device in place of --server:
+  -c, --chardev PATH; -f, --fd N; --vtpm-proxy (a TPM device that Linux makes, by /dev/vtpmx)
   --flags not-need-init,startup-clear|startup-state|startup-none,disable-auto-shutdown
   --locality reject-locality-4,allow-set-locality
   --key, --migration-key file=F|fd=N[,format=hex|binary] | pwdfile=F|pwdfd=N[,kdf=pbkdf2|sha512] [,mode=aes-256-cbc][,remove]

@@ -60,9 +60,9 @@ func goFiles(t *testing.T) []file {
 }
 
 // unsafeFolders is where files named *_unsafe.go may stand: memory that is
-// shared with other domains or with hardware, and the one ioctl of the guest's
-// bridge.
-var unsafeFolders = []string{"drivers/xen/", "drivers/tis/", "drivers/crb/", "board/", "stubdom/", "tools/guestbridge/"}
+// shared with other domains or with hardware, and the one ioctl of Linux' vTPM
+// proxy.
+var unsafeFolders = []string{"drivers/xen/", "drivers/tis/", "drivers/crb/", "board/", "stubdom/", "tools/vtpmproxy/"}
 
 // runtimePort is the layer below Go's runtime: there is no Go without unsafe
 // there. Its lines are counted by `make report`.

@@ -29,7 +29,7 @@ func commands() []command {
 		{"serve", "--state DIR [options]", "serve a TPM on sockets in its state directory", serve},
 		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
 		{"mgr", "ORDER [options]", "give the vTPM manager an order, from domain 0", mgr},
-		{"chardev", "", "not supported", unsupported("chardev", "a character device or the kernel's vtpm proxy")},
+		{"chardev", "[swtpm's options]", "the same for a character device or Linux' vTPM proxy", chardev},
 		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
 	}
 }

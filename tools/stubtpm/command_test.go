@@ -20,7 +20,7 @@ func TestCommands(t *testing.T) {
 		{"serve -nonsense", exitUsage, "-nonsense"},
 		{"socket --tpm2", exitFail, "--tpmstate"},
 		{"socket --help", exitOK, "--ctrl"},
-		{"chardev", exitFail, "not supported"},
+		{"chardev", exitFail, "--tpm2 is missing"},
 		{"cuse", exitFail, "not supported"},
 	} {
 		var out bytes.Buffer

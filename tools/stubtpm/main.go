@@ -5,6 +5,7 @@
 //
 //	stubtpm serve --state DIR [options]
 //	stubtpm socket [swtpm's options]
+//	stubtpm chardev [swtpm's options]
 //	stubtpm mgr ORDER [options]
 //	stubtpm help [command]
 //

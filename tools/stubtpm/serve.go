@@ -27,3 +27,7 @@ func report(stderr io.Writer, name string, err error) int {
 	}
 	return exitFail
 }
+
+func chardev(args []string, _ io.Reader, stdout, stderr io.Writer) int {
+	return report(stderr, "chardev", hosted.RunChardev(args, openDevice, version, stdout, stderr))
+}

@@ -1,4 +1,6 @@
-package main
+// Package vtpmproxy makes TPM devices of Linux whose commands a program
+// answers.
+package vtpmproxy
 
 import (
 	"errors"
@@ -17,15 +19,19 @@ const (
 	ioctlNewDev   = 3<<30 | 20<<16 | 0xA1<<8 | 0 // read and write, 20 bytes
 )
 
-// A device is a TPM that the kernel made for us.
-type device struct {
-	number uint32   // of /dev/tpmN and /dev/tpmrmN
-	server *os.File // commands are read from it, responses written
+// A Device is a TPM that the kernel made for this process.
+type Device struct {
+	Number       uint32   // of /dev/tpmN and /dev/tpmrmN
+	Major, Minor uint32   // of /dev/tpmN
+	Server       *os.File // each read is a command, each write a response
 }
 
-// newDevice asks the kernel for a TPM 2.0. Until the server has answered the
+// ManagerNode is the device node with the kernel's resource manager.
+func (d *Device) ManagerNode() string { return fmt.Sprintf("/dev/tpmrm%d", d.Number) }
+
+// New asks the kernel for a TPM 2.0. Until the server has answered the
 // kernel's own first commands there is no device node.
-func newDevice() (*device, error) {
+func New() (*Device, error) {
 	c, err := os.OpenFile(controlDevice, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: is the module tpm_vtpm_proxy loaded?", err)
@@ -44,5 +50,5 @@ func newDevice() (*device, error) {
 		unix.Close(int(request.fd))
 		return nil, err
 	}
-	return &device{request.number, os.NewFile(uintptr(request.fd), "vtpm proxy")}, nil
+	return &Device{request.number, request.major, request.minor, os.NewFile(uintptr(request.fd), "vtpm proxy")}, nil
 }
