@@ -88,5 +88,8 @@ func (o *order) restore() (proto.Code, []byte) {
 	}
 	to.ledger, to.saved = o.m.store.Epoch(), now
 	code := o.change("restore", detail, &to)
+	if code == proto.OK {
+		o.m.endSession(o.uuid) // it loaded meanwhile, what was before
+	}
 	return code, binary.BigEndian.AppendUint32(append([]byte(nil), o.uuid[:]...), to.epoch)
 }
