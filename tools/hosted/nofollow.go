@@ -74,23 +74,29 @@ const (
 	nameOther                  // to another file
 )
 
-// leadsTo compares what a name in a directory leads to with an open file.
-func leadsTo(dir *os.File, name string, f *os.File) (nameState, error) {
-	var have, want unix.Stat_t
-	err := unix.Fstatat(int(dir.Fd()), name, &have, unix.AT_SYMLINK_NOFOLLOW)
-	if errors.Is(err, unix.ENOENT) {
-		return nameGone, nil
+// A fileID tells an open file from any other.
+type fileID struct{ dev, ino uint64 }
+
+func idOf(f *os.File) (fileID, error) {
+	var st unix.Stat_t
+	err := unix.Fstat(int(f.Fd()), &st)
+	return fileID{uint64(st.Dev), st.Ino}, err
+}
+
+// leadsTo compares what a name in a directory leads to with an open file, and
+// returns how many names that file has.
+func leadsTo(dir *os.File, name string, want fileID) (n nameState, names uint64, err error) {
+	var st unix.Stat_t
+	err = unix.Fstatat(int(dir.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nameGone, 0, nil
+	case err != nil:
+		return nameOther, 0, err
+	case want != fileID{uint64(st.Dev), st.Ino}:
+		return nameOther, 0, nil
 	}
-	if err == nil {
-		err = unix.Fstat(int(f.Fd()), &want)
-	}
-	if err != nil {
-		return nameOther, err
-	}
-	if have.Dev != want.Dev || have.Ino != want.Ino {
-		return nameOther, nil
-	}
-	return nameOurs, nil
+	return nameOurs, uint64(st.Nlink), nil
 }
 
 // exposed says what lets other users change a file or directory; "" if nothing

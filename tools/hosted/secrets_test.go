@@ -240,6 +240,45 @@ func TestSaveFollowsName(t *testing.T) {
 	}
 }
 
+// A state in a file of its own: made where there was nothing, an empty file or
+// zeros, locked also when it was written anew, and given up by Unlock.
+func TestStateFile(t *testing.T) {
+	t.Parallel()
+	for name, content := range map[string][]byte{"nothing": nil, "empty": {}, "zeros": make([]byte, 1<<20)} {
+		file := filepath.Join(t.TempDir(), "tpm")
+		if content != nil {
+			os.WriteFile(file, content, 0o600)
+		}
+		s, err := OpenStateFile(file, StateOptions{})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		for _, state := range [][]byte{[]byte("one"), make([]byte, 500_000), []byte("three")} {
+			if b, err := s.Load(BlobPermanent); err != nil {
+				t.Fatalf("%s: %q, %v", name, b, err)
+			}
+			if err := s.Save(state); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if _, err := OpenStateFile(file, StateOptions{}); err == nil || !strings.Contains(err.Error(), "in use") {
+				t.Fatalf("%s: two processes: %v", name, err)
+			}
+		}
+		if err := errors.Join(s.Unlock(), s.Lock(0), s.Unlock()); err != nil {
+			t.Fatal(name, err)
+		}
+		other, err := OpenStateFile(file, StateOptions{})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if b, err := other.Load(BlobPermanent); err != nil || string(b) != "three" {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+		other.Close()
+		s.Close()
+	}
+}
+
 func replaceFile(dir, file string) error {
 	b, err := os.ReadFile(file)
 	return errors.Join(err, os.WriteFile(file+".x", b, 0o600), os.Rename(file+".x", file))

@@ -35,6 +35,7 @@ const (
 // A slotFile is an open file of regions. It is not safe for concurrent use.
 type slotFile struct {
 	f     *os.File
+	id    fileID
 	path  string
 	block bool  // a block device, whose size is fixed
 	size  int64 // of a region
@@ -59,6 +60,9 @@ func openSlots(f *os.File, path string) (*slotFile, error) {
 	s := &slotFile{f: f, path: path, block: info.Mode()&os.ModeDevice != 0 && info.Mode()&os.ModeCharDevice == 0}
 	if !s.block && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is neither a regular file nor a block device", path)
+	}
+	if s.id, err = idOf(f); err != nil {
+		return nil, err
 	}
 	end, err := f.Seek(0, io.SeekEnd)
 	if err != nil || end == 0 {

@@ -51,6 +51,8 @@ type StateDir struct {
 	lock *os.File
 	held bool // the lock
 
+	dirID, lockID fileID
+
 	slots   *slotFile // nil if there is no file
 	known   bool      // the following is read from the file
 	seq     uint64    // of the newest slot; 0 if there is none
@@ -82,7 +84,10 @@ func openState(path, dir, name string, own bool, opt StateOptions) (*StateDir, e
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
 	s := &StateDir{path: path, opt: opt, own: own, dir: d, name: name, current: -1}
-	if err := s.prepare(); err != nil {
+	if s.dirID, err = idOf(d); err == nil {
+		err = s.prepare()
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -219,6 +224,10 @@ func (s *StateDir) Close() error {
 		err = errors.Join(err, s.slots.f.Close())
 	}
 	if s.lock != nil {
+		if s.held {
+			// A child that is being started may have the descriptor still.
+			flock(s.lock, unix.LOCK_UN)
+		}
 		err = errors.Join(err, s.lock.Close())
 	}
 	return errors.Join(err, s.dir.Close())
@@ -344,13 +353,12 @@ func (s *StateDir) save(b []byte) error {
 // leads nowhere. It fails where the name leads to another file, for instance to
 // one that was put back from a backup.
 func (s *StateDir) checkName() (anew bool, err error) {
-	path, err1 := os.Stat(s.dir.Name())
-	open, err2 := s.dir.Stat()
-	if err1 != nil || err2 != nil || !os.SameFile(path, open) {
+	var st unix.Stat_t
+	if err := unix.Stat(s.dir.Name(), &st); err != nil || s.dirID != (fileID{uint64(st.Dev), st.Ino}) {
 		return false, fmt.Errorf("%s: %w", s.dir.Name(), errDirMoved)
 	}
 	if !s.own {
-		if n, err := leadsTo(s.dir, fileLock, s.lock); err != nil {
+		if n, _, err := leadsTo(s.dir, fileLock, s.lockID); err != nil {
 			return false, err
 		} else if n != nameOurs {
 			if err := s.lockAnew(); err != nil {
@@ -365,7 +373,7 @@ func (s *StateDir) checkName() (anew bool, err error) {
 		}
 		return true, nil
 	}
-	n, err := leadsTo(s.dir, s.name, s.slots.f)
+	n, names, err := leadsTo(s.dir, s.name, s.slots.id)
 	switch {
 	case err != nil:
 		return false, err
@@ -382,15 +390,9 @@ func (s *StateDir) checkName() (anew bool, err error) {
 			return false, fmt.Errorf("%s %w", s.slots.path, errReplaced)
 		}
 	}
-	return s.hardLinked()
-}
-
-// hardLinked reports whether the file has a second name, such as a backup of
-// hard links has, which must not change with the first.
-func (s *StateDir) hardLinked() (bool, error) {
-	var st unix.Stat_t
-	err := unix.Fstat(int(s.slots.f.Fd()), &st)
-	return st.Nlink > 1 && !s.slots.block, err
+	// A second name, such as a backup of hard links has, must not change with the
+	// first.
+	return names > 1 && !s.slots.block, nil
 }
 
 // writeAnew writes a new file with a sealed permanent and, if not nil, a sealed
@@ -405,7 +407,9 @@ func (s *StateDir) writeAnew(permanent, volatile []byte) error {
 		return err
 	}
 	n := &slotFile{f: f, path: s.file(), size: regionSize(max(len(permanent), len(volatile)))}
-	err = s.fill(n, permanent, volatile)
+	if n.id, err = idOf(f); err == nil {
+		err = s.fill(n, permanent, volatile)
+	}
 	if err == nil {
 		err = unix.Renameat(int(s.dir.Fd()), temp, int(s.dir.Fd()), s.name)
 	}
@@ -460,7 +464,8 @@ func (s *StateDir) shareLock(f *os.File) error {
 	}
 	s.lock.Close()
 	s.lock = os.NewFile(uintptr(fd), s.path)
-	return nil
+	s.lockID, err = idOf(s.lock)
+	return err
 }
 
 // saveVolatile replaces the volatile state. There must be a permanent state.

@@ -33,7 +33,8 @@ func (s *StateDir) openLock() error {
 		s.lock.Close()
 	}
 	s.lock, s.held = f, false
-	return nil
+	s.lockID, err = idOf(f)
+	return err
 }
 
 // Lock takes the lock, which another process may hold; it tries again so many
@@ -57,7 +58,7 @@ func (s *StateDir) takeLock(retries int) error {
 	for try := 0; ; try++ {
 		switch err := flock(s.lock, unix.LOCK_EX|unix.LOCK_NB); {
 		case err == nil:
-			n, err := leadsTo(s.dir, s.lockName(), s.lock)
+			n, _, err := leadsTo(s.dir, s.lockName(), s.lockID)
 			if err == nil && n != nameOurs {
 				err = s.openLock()
 			} else if err == nil {
