@@ -68,7 +68,7 @@ GUESTS ?= 3
 soak: deps ## the device driven by generated commands for INVARIANTS (1h); an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; and KILLS (50) domains destroyed on Xen; hours
 	$(GO) run ./tools/invariants -for $(INVARIANTS) -seed $$(date +%s)
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^TestCampaign' ./stubdom/service
-	$(GO) test -count 1 -timeout 1h -v -run '^TestMutations' ./stubdom/service
+	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 2h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images
 	STUBTPM_XEN=1 STUBTPM_GUESTS=$(GUESTS) STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario
 

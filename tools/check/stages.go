@@ -7,7 +7,7 @@ var stages = [...]stage{
 		{argv: []string{"go", "run", "./tools/baremetal", "vet"}},
 	}},
 	{"unit", "unit tests and the seeds of the fuzz targets", []command{
-		{argv: []string{"go", "test", "-timeout", "10m", "./..."}},
+		{argv: []string{"go", "test", "-timeout", "20m", "./..."}},
 	}},
 	{"everyday", "what people do with a TPM every day, by Debian's programs", []command{
 		{argv: []string{"go", "run", "./tools/deps", "-for", "everyday"}},
