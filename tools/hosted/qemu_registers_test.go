@@ -17,15 +17,19 @@ import (
 )
 
 // programs are what is tested, and beside it Debian's swtpm, which shows what
-// is to be expected where it can do the same.
+// is to be expected where it can do the same. HOSTED_QEMU_TPM names another
+// program to test, an earlier stubtpm for example.
 func programs(t *testing.T) map[string][]string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts QEMU many times: not with -short")
 	}
-	ours, err := tpmproc.Build(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
+	ours := strings.Fields(os.Getenv("HOSTED_QEMU_TPM"))
+	if len(ours) == 0 {
+		var err error
+		if ours, err = tpmproc.Build(t.TempDir()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	all := map[string][]string{"stubtpm": ours}
 	if theirs, err := tpmproc.Swtpm(); err != nil {

@@ -1,20 +1,18 @@
 package hosted_test
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"stubtpm/drivers/tpmhw"
+	"stubtpm/tools/hosted/qtest"
 	"stubtpm/tools/hosted/tpmproc"
 )
 
@@ -26,10 +24,9 @@ type qemu struct {
 	tpm *tpmproc.Process
 	out strings.Builder
 
-	mu    sync.Mutex
-	qtest *bufio.ReadWriter
-	qmp   *json.Decoder
-	ask   net.Conn
+	*qtest.Registers
+	qmp *json.Decoder
+	ask net.Conn
 }
 
 // startQEMU starts a machine with a TPM device, with further options of QEMU.
@@ -49,8 +46,8 @@ func startQEMU(t *testing.T, tpm *tpmproc.Process, device string, extra ...strin
 		l.(*net.UnixListener).SetDeadline(time.Now().Add(time.Minute))
 		return l
 	}
-	qtest, qmp := listen("qtest"), listen("qmp")
-	defer qtest.Close()
+	registers, qmp := listen("qtest"), listen("qmp")
+	defer registers.Close()
 	defer qmp.Close()
 	q.cmd = exec.Command(program, append([]string{"-M", "q35", "-accel", "tcg", "-S", "-m", "16", "-nodefaults", "-display", "none",
 		"-qtest", "unix:" + filepath.Join(dir, "qtest"), "-qtest-log", "/dev/null", "-qmp", "unix:" + filepath.Join(dir, "qmp"),
@@ -61,11 +58,11 @@ func startQEMU(t *testing.T, tpm *tpmproc.Process, device string, extra ...strin
 		t.Fatal(err)
 	}
 	t.Cleanup(q.kill)
-	c, err := qtest.Accept()
+	c, err := registers.Accept()
 	if err != nil {
 		t.Fatalf("qtest: %v\nQEMU: %s\nTPM: %s", err, q.out.String(), tpm.Output())
 	}
-	q.qtest = bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
+	q.Registers = qtest.New(c)
 	if q.ask, err = qmp.Accept(); err != nil {
 		t.Fatalf("QMP: %v\nQEMU: %s", err, q.out.String())
 	}
@@ -123,50 +120,11 @@ func (q *qemu) migrated() error {
 	return errors.New("migration does not end")
 }
 
-// access makes one access to a register.
-func (q *qemu) access(format string, args ...any) uint32 {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	fmt.Fprintf(q.qtest, format+"\n", args...)
-	if err := q.qtest.Flush(); err != nil {
-		q.t.Errorf("qtest: %v; QEMU: %s", err, q.out.String())
-		return 0xFFFFFFFF
-	}
-	for {
-		line, err := q.qtest.ReadString('\n')
-		if err != nil {
-			q.t.Errorf("qtest: %v; QEMU: %s", err, q.out.String())
-			return 0xFFFFFFFF
-		}
-		f := strings.Fields(line)
-		if len(f) == 0 || f[0] == "IRQ" {
-			continue
-		}
-		if f[0] != "OK" {
-			q.t.Errorf("qtest: %s", line)
-		}
-		if len(f) < 2 {
-			return 0
-		}
-		v, err := strconv.ParseUint(f[1], 0, 64)
-		if err != nil {
-			q.t.Errorf("qtest: %s", line)
-		}
-		return uint32(v)
-	}
-}
-
-// qemu is the TPM's register window.
-func (q *qemu) Read8(off int) uint8       { return uint8(q.access("readb %#x", tpmhw.Base+off)) }
-func (q *qemu) Read32(off int) uint32     { return q.access("readl %#x", tpmhw.Base+off) }
-func (q *qemu) Write8(off int, v uint8)   { q.access("writeb %#x %#x", tpmhw.Base+off, v) }
-func (q *qemu) Write32(off int, v uint32) { q.access("writel %#x %#x", tpmhw.Base+off, v) }
-
 // at returns the TPM as software at a locality drives it. The caller closes it
 // before another locality is used.
 func (q *qemu) at(locality int) tpmhw.TPM {
 	q.t.Helper()
-	tpm, err := tpmhw.Open(tpmhw.Window(q, locality*0x1000), nil)
+	tpm, err := q.TPM(locality)
 	if err != nil {
 		q.t.Fatalf("locality %d: %v; QEMU: %s; TPM: %s", locality, err, q.out.String(), q.tpm.Output())
 	}
