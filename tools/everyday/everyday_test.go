@@ -37,6 +37,15 @@ func TestEveryday(t *testing.T) {
 		}
 		program = append(program, "--no-sync")
 	}
+	tcti := filepath.Join(t.TempDir(), "tcti")
+	if b, err := exec.Command("go", "build", "-o", tcti, "stubtpm/tools/hosted/qtest/tcti").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	path, err := exec.LookPath(program[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"SCRIPTS=" + scripts, "TPM_PROGRAM=" + path, "TPM_TCTI=" + tcti}
 	trace, err := tpmproc.OpenTrace()
 	if err != nil {
 		t.Fatal(err)
@@ -49,13 +58,13 @@ func TestEveryday(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			run(t, program, scripts, file, trace)
+			run(t, program, env, file, trace)
 		})
 	}
 }
 
 // run runs one script on a new TPM.
-func run(t *testing.T, program []string, scripts, file string, trace *tpmproc.Trace) {
+func run(t *testing.T, program, env []string, file string, trace *tpmproc.Trace) {
 	script, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -79,12 +88,12 @@ func run(t *testing.T, program []string, scripts, file string, trace *tpmproc.Tr
 		defer end()
 		socket = tap
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-x", "-c", ". "+scripts+"/prelude.sh\n"+string(script))
+	cmd := exec.CommandContext(ctx, "bash", "-x", "-c", ". $SCRIPTS/prelude.sh\n"+string(script))
 	cmd.Dir = work
 	cmd.WaitDelay = time.Second
-	cmd.Env = append(os.Environ(), "TCTI=swtpm:path="+socket, "SCRIPTS="+scripts)
+	cmd.Env = append(append(os.Environ(), "TCTI=swtpm:path="+socket), env...)
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == exitSkip {
