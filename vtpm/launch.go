@@ -53,7 +53,7 @@ func (d *Device) HashEnd() {
 		d.pcrSet(pcr, 0)
 		for i := range d.vol.pcrs.banks {
 			b := &d.vol.pcrs.banks[i]
-			b.value(pcr)[b.size-1] = 4
+			d.pcrEdit(b, pcr)[b.size-1] = 4
 		}
 	} else {
 		for n := pcrDRTMFirst; n <= pcrDRTMLast; n++ {

@@ -53,8 +53,16 @@ type pcrBank struct {
 
 type pcrState struct{ banks []pcrBank }
 
-func (b *pcrBank) has(n int) bool     { return n < numPCR && b.exists&(1<<n) != 0 }
+func (b *pcrBank) has(n int) bool { return n < numPCR && b.exists&(1<<n) != 0 }
+
+// value returns PCR n, to be read: changes go through pcrEdit.
 func (b *pcrBank) value(n int) []byte { return b.values[n][:b.size] }
+
+// pcrEdit returns PCR n of b to be changed, and keeps its value for undo.
+func (d *Device) pcrEdit(b *pcrBank, n int) []byte {
+	d.before.pcrs = append(d.before.pcrs, pcrWas{b, n, b.values[n]})
+	return b.values[n][:b.size]
+}
 
 func (d *Device) pcrBank(alg tcg.TPMAlgID) *pcrBank {
 	for i := range d.vol.pcrs.banks {
@@ -89,7 +97,7 @@ func (d *Device) pcrExtend(b *pcrBank, n int, v []byte) {
 	h := newHash(b.alg)
 	h.Write(b.value(n))
 	h.Write(v)
-	h.Sum(b.values[n][:0])
+	h.Sum(d.pcrEdit(b, n)[:0])
 	d.pcrChanged(n)
 }
 
@@ -105,7 +113,7 @@ func (d *Device) pcrChanged(n int) {
 func (d *Device) pcrSet(n int, fill byte) {
 	for i := range d.vol.pcrs.banks {
 		b := &d.vol.pcrs.banks[i]
-		copy(b.value(n), bytes.Repeat([]byte{fill}, b.size))
+		copy(d.pcrEdit(b, n), bytes.Repeat([]byte{fill}, b.size))
 	}
 	d.pcrChanged(n)
 }
@@ -146,7 +154,7 @@ func (d *Device) pcrStartup(resume bool) {
 	} else if !d.vol.hcrtm {
 		for i := range d.vol.pcrs.banks {
 			b := &d.vol.pcrs.banks[i]
-			b.value(0)[b.size-1] = d.vol.startupLocality
+			d.pcrEdit(b, 0)[b.size-1] = d.vol.startupLocality
 		}
 	}
 }
@@ -170,7 +178,7 @@ func (d *Device) pcrRestore(saved [][]byte) {
 		b := &d.vol.pcrs.banks[i]
 		for n := range numPCR {
 			if pcrSaved(n) && len(saved) > 0 {
-				copy(b.value(n), saved[0])
+				copy(d.pcrEdit(b, n), saved[0])
 				saved = saved[1:]
 			}
 		}

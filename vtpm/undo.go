@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"slices"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -12,8 +13,8 @@ type checkpoint struct {
 	clear stateClear
 	reset stateReset
 	vol   volatile
-	banks []pcrBank        // of vol.pcrs, which are extended in place
 	da    dictionaryAttack // with what was counted since
+	pcrs  []pcrWas         // PCRs of vol that were changed since, oldest first
 
 	// Policies of sessions that the command names.
 	policies [maxSessions]struct {
@@ -31,6 +32,14 @@ type checkpoint struct {
 	orderlyKnown bool                          // orderly needs not be made again
 }
 
+// A pcrWas is a PCR before it was changed. The bank may be of a state that
+// TPM2_Startup has replaced since.
+type pcrWas struct {
+	bank  *pcrBank
+	n     int
+	value [tcg.MaxDigestSize]byte
+}
+
 // orderlyData is what an orderly index has and the saved state has not.
 type orderlyData struct {
 	attributes tcg.TPMANV
@@ -45,7 +54,7 @@ func (d *Device) mark() {
 	for i := range b.policies {
 		b.policies[i].of, b.sequences[i].of = nil, nil
 	}
-	b.banks = append(b.banks[:0], d.vol.pcrs.banks...)
+	b.pcrs = b.pcrs[:0]
 	if b.orderlyKnown {
 		return
 	}
@@ -95,7 +104,10 @@ func (d *Device) undo() {
 		return // nothing ran yet
 	}
 	d.clear, d.reset, d.vol = b.clear, b.reset, b.vol
-	d.vol.pcrs.banks = append([]pcrBank(nil), b.banks...)
+	for _, was := range slices.Backward(b.pcrs) {
+		was.bank.values[was.n] = was.value
+	}
+	b.pcrs = b.pcrs[:0]
 	for i := range b.policies {
 		if m := &b.policies[i]; m.of != nil {
 			*m.of = m.was
