@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,26 +80,61 @@ func pcrRead(t *testing.T, tpm transport.TPM, pcr uint) []byte {
 	return r.PCRValues.Digests[0].Buffer
 }
 
-// TestQEMULocality: by the TIS of a real QEMU each command runs at the locality
-// at which it was sent: PCR 20 may be reset at locality 2, and not at 0 (PC
-// Client Platform TPM Profile, table "PCR Attributes").
+// pcrExtend extends a PCR's SHA-256 bank by the empty authorization, and returns
+// the response code.
+func pcrExtend(t *testing.T, tpm transport.TPM, pcr byte) uint32 {
+	t.Helper()
+	command := append([]byte{0x80, 2, 0, 0, 0, 65, 0, 0, 1, 0x82, 0, 0, 0, pcr, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0,
+		0, 0, 0, 1, 0, 0x0B}, bytes.Repeat([]byte{0x22}, 32)...)
+	r, err := tpm.Send(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary.BigEndian.Uint32(r[6:])
+}
+
+// TestQEMULocality: by the registers of a real QEMU each command runs at the
+// locality at which it was sent (PC Client Platform TPM Profile, table "PCR
+// Attributes"). QEMU's CRB has locality 0 alone.
 func TestQEMULocality(t *testing.T) {
 	t.Parallel()
 	const rcLocality = 0x907
+	may := func(localities []int, locality int) uint32 {
+		if slices.Contains(localities, locality) {
+			return 0
+		}
+		return rcLocality
+	}
 	for name, program := range programs(t) {
-		q := startQEMU(t, forQEMU(t, program, t.TempDir()), "tpm-tis")
-		tpm := q.at(0)
-		startup(t, tpm)
-		tpm.Close()
-		for i, c := range []struct {
-			locality int
-			want     uint32
-		}{{0, rcLocality}, {2, 0}, {0, rcLocality}, {0, rcLocality}, {2, 0}, {2, 0}, {1, rcLocality}} {
-			tpm := q.at(c.locality)
-			if rc := pcrReset(t, tpm, 20); rc != c.want {
-				t.Errorf("%s: command %d, at locality %d: %#x, want %#x", name, i, c.locality, rc, c.want)
-			}
+		for device, localities := range map[string][]int{"tpm-tis": {0, 2, 0, 0, 2, 2, 1, 3, 0, 2, 3, 1}, "tpm-crb": {0, 0}} {
+			q := startQEMU(t, forQEMU(t, program, t.TempDir()), device)
+			tpm := q.at(0)
+			startup(t, tpm)
 			tpm.Close()
+			for i, at := range localities {
+				tpm := q.at(at)
+				for _, c := range []struct {
+					pcr           byte
+					reset, extend []int
+				}{
+					{0, nil, []int{0, 1, 2, 3}},
+					{17, nil, []int{2, 3}},
+					{18, nil, []int{2, 3}},
+					{19, nil, []int{2, 3}},
+					{20, []int{2}, []int{1, 2, 3}},
+					{21, []int{2}, []int{2}},
+					{22, []int{2}, []int{2}},
+					{23, []int{0, 1, 2, 3}, []int{0, 1, 2, 3}},
+				} {
+					if rc, want := pcrReset(t, tpm, c.pcr), may(c.reset, at); rc != want {
+						t.Errorf("%s, %s: turn %d, reset of PCR %d at locality %d: %#x, want %#x", name, device, i, c.pcr, at, rc, want)
+					}
+					if rc, want := pcrExtend(t, tpm, c.pcr), may(c.extend, at); rc != want {
+						t.Errorf("%s, %s: turn %d, extend of PCR %d at locality %d: %#x, want %#x", name, device, i, c.pcr, at, rc, want)
+					}
+				}
+				tpm.Close()
+			}
 		}
 	}
 }
@@ -122,9 +158,9 @@ func TestQEMUFrame(t *testing.T) {
 			q.Write8(0x80+i, b)
 		}
 		q.Write32(0x4C, 1)
-		for range 1000 {
-			if q.Read32(0x4C) == 0 {
-				break
+		for n := 0; q.Read32(0x4C) != 0; n++ {
+			if n == 10_000 {
+				t.Fatalf("a message that names locality %d is never answered; TPM: %s", locality, q.tpm.Output())
 			}
 		}
 		q.Write32(0x40, 2)
@@ -213,38 +249,36 @@ func (l life) goesOn(tpm transport.TPM) error {
 	return nil
 }
 
+// protections are the options by which states are protected, by name: at rest and
+// on their way to another host.
+func protections(t *testing.T) map[string][]string {
+	t.Helper()
+	files := t.TempDir()
+	option := func(name, hex string) string {
+		file := filepath.Join(files, name)
+		if err := os.WriteFile(file, []byte(hex), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return "mode=aes-cbc,format=hex,file=" + file
+	}
+	key := []string{"--key", option("key", "00112233445566778899aabbccddeeff")}
+	migration := []string{"--migration-key", option("migration", "0102030405060708090a0b0c0d0e0f10")}
+	return map[string][]string{"plain": nil, "state key": key, "migration key": migration, "both keys": slices.Concat(key, migration)}
+}
+
 // TestQEMUMigration saves a machine with a TPM in use to a file and restores it,
 // and migrates it to another QEMU: what the guest had in its TPM is all there
 // afterwards, whatever keys protect the state.
 func TestQEMUMigration(t *testing.T) {
 	t.Parallel()
-	const key, migrationKey = "00112233445566778899aabbccddeeff", "0102030405060708090a0b0c0d0e0f10"
-	keys := map[string][]string{
-		"plain":         nil,
-		"state key":     {"--key", "KEY"},
-		"migration key": {"--migration-key", "MIGRATION"},
-		"both keys":     {"--key", "KEY", "--migration-key", "MIGRATION"},
-	}
-	files := t.TempDir()
-	for name, hex := range map[string]string{"KEY": key, "MIGRATION": migrationKey} {
-		if err := os.WriteFile(filepath.Join(files, name), []byte(hex), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	all := protections(t)
 	for name, program := range programs(t) {
-		for protection, options := range keys {
-			var extra []string
-			for _, o := range options {
-				if !strings.HasPrefix(o, "-") {
-					o = "mode=aes-cbc,format=hex,file=" + filepath.Join(files, o)
-				}
-				extra = append(extra, o)
-			}
+		for protection, options := range all {
 			for _, device := range []string{"tpm-tis", "tpm-crb"} {
 				t.Run(strings.Join([]string{name, protection, device}, " "), func(t *testing.T) {
 					t.Parallel()
-					toFile(t, program, device, extra)
-					toAnother(t, program, device, extra)
+					toFile(t, program, device, options)
+					toAnother(t, program, device, options)
 				})
 			}
 		}
@@ -295,30 +329,50 @@ func toAnother(t *testing.T, program []string, device string, extra []string) {
 }
 
 // TestQEMUSharedState migrates a machine to another QEMU whose TPM process is on
-// the same state directory, as on shared storage: the lock goes along.
+// the same state directory, as on shared storage, and back: the lock goes along.
 func TestQEMUSharedState(t *testing.T) {
 	t.Parallel()
-	program, shared := programs(t)["stubtpm"], t.TempDir()
-	state := []string{"--tpmstate", "dir=" + shared}
-	q := startQEMU(t, forQEMU(t, program, t.TempDir(), append(state, "--migration", "release-lock-outgoing")...), "tpm-tis")
+	program, all := programs(t)["stubtpm"], protections(t)
+	for protection, options := range all {
+		for _, device := range []string{"tpm-tis", "tpm-crb"} {
+			t.Run(protection+" "+device, func(t *testing.T) {
+				t.Parallel()
+				shareState(t, program, device, append(options[:len(options):len(options)], "--tpmstate", "dir="+t.TempDir()))
+			})
+		}
+	}
+}
+
+func shareState(t *testing.T, program []string, device string, options []string) {
+	t.Helper()
+	start := func(migration string, extra ...string) *qemu {
+		return startQEMU(t, forQEMU(t, program, t.TempDir(), append(options[:len(options):len(options)], "--migration", migration)...), device, extra...)
+	}
+	q := start("release-lock-outgoing")
 	l := live(t, q.at(0))
-	socket := filepath.Join(t.TempDir(), "migration")
-	other := startQEMU(t, forQEMU(t, program, t.TempDir(), append(state, "--migration", "incoming,release-lock-outgoing")...),
-		"tpm-tis", "-incoming", "unix:"+socket)
-	q.order("migrate", map[string]any{"uri": "unix:" + socket})
-	if err := q.migrated(); err != nil {
-		t.Fatal("source: ", err)
-	}
-	if err := other.migrated(); err != nil {
-		t.Fatal("destination: ", err)
-	}
-	if err := l.goesOn(other.at(0)); err != nil {
-		t.Errorf("after a migration: %v; TPM: %s", err, other.tpm.Output())
-	}
-	// A third process finds the directory in use.
-	if p, err := tpmproc.StartForQEMU(program, t.TempDir(), state...); err == nil {
-		p.Stop()
-		t.Error("two processes have the same state")
+	for _, way := range []string{"there", "back"} {
+		socket := filepath.Join(t.TempDir(), "migration")
+		other := start("incoming,release-lock-outgoing", "-incoming", "unix:"+socket)
+		q.order("migrate", map[string]any{"uri": "unix:" + socket})
+		if err := q.migrated(); err != nil {
+			t.Fatalf("%s, source: %v", way, err)
+		}
+		if err := other.migrated(); err != nil {
+			t.Fatalf("%s, destination: %v", way, err)
+		}
+		// A third process finds the directory in use.
+		if p, err := tpmproc.StartForQEMU(program, t.TempDir(), options...); err == nil {
+			p.Stop()
+			t.Errorf("%s: two processes have the same state", way)
+		}
+		if way == "back" {
+			if err := l.goesOn(other.at(0)); err != nil {
+				t.Errorf("after two migrations: %v; TPM: %s", err, other.tpm.Output())
+			}
+		}
+		q.kill()
+		q.tpm.Stop()
+		q = other
 	}
 }
 

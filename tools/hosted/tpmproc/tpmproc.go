@@ -61,7 +61,6 @@ func Swtpm() ([]string, error) {
 
 // Build compiles stubtpm of the module in the current directory into dir and
 // returns the argument list that starts it.
-
 func Build(dir string) ([]string, error) {
 	out := filepath.Join(dir, "stubtpm")
 	cmd := exec.Command("go", "build", "-o", out, "stubtpm/tools/stubtpm")
