@@ -54,7 +54,7 @@ func TestBoundToAnother(t *testing.T) {
 		g.define(victimPIN, pinAttrs(tcg.TPMNTPinFail), nil, 3)
 		g.define(victimNV, tcg.TPMANVAuthRead, nil, 0)
 		g.setLockoutAuth()
-		s := g.start(tcg.TPMSEHMAC, bind)
+		s := g.start(tcg.TPMSEHMAC, tcg.TPMRHNull, bind)
 		if rc := g.session(tcg.TPMCCNVRead, handles(victimPIN, victimPIN), s, 0, "wrong", readAll); rc != tcg.TPMRCAuthFail.S(1) {
 			t.Errorf("bound to %#x: %#x", bind, uint32(rc))
 		}

@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-tpm/tpm2"
+
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 const dictionaryPage = "../docs/dictionary-attack.md"
@@ -79,11 +82,23 @@ var victims = []victim{
 	pinVictim("PIN Fail", tcg.TPMNTPinFail, pinCount, tcg.TPMANVNoDA),
 	pinVictim("PIN Fail, orderly", tcg.TPMNTPinFail, pinCount, tcg.TPMANVNoDA|tcg.TPMANVOrderly),
 	pinVictim("PIN Pass", tcg.TPMNTPinPass, failedTries, 0),
-	{"ownerAuth (not protected)", func(g guess) tcg.TPMHandle { return hierarchyVictim(g, tcg.TPMRHOwner) },
-		tcg.TPMCCSetPrimaryPolicy, failedTries, true},
+	unprotected("ownerAuth", tcg.TPMRHOwner),
+	unprotected("endorsementAuth", tcg.TPMRHEndorsement),
+	unprotected("platformAuth", tcg.TPMRHPlatform),
 }
 
-var guessPaths = []string{"password", "HMAC", "bound", "bound elsewhere", "PolicyAuthValue", "PolicyPassword", "PolicySecret"}
+const notProtected = " (not protected)"
+
+func unprotected(name string, h tcg.TPMHandle) victim {
+	return victim{name + notProtected, func(g guess) tcg.TPMHandle { return hierarchyVictim(g, h) },
+		tcg.TPMCCSetPrimaryPolicy, failedTries, true}
+}
+
+// salted ends the name of a path whose session has a salt.
+const salted = ", salted"
+
+var guessPaths = []string{"password", "HMAC", "HMAC" + salted, "bound", "bound" + salted, "bound elsewhere", "bound elsewhere" + salted,
+	"PolicyAuthValue", "PolicyAuthValue" + salted, "PolicyPassword", "PolicySecret", "PolicySigned"}
 
 // wrong guesses the value of the victim h by a path.
 func (g guess) wrong(v *victim, h tcg.TPMHandle, path string) tcg.TPMRC {
@@ -96,17 +111,23 @@ func (g guess) wrong(v *victim, h tcg.TPMHandle, path string) tcg.TPMRC {
 	case tcg.TPMCCSetPrimaryPolicy:
 		params = func(w *tcg.Writer) { w.Sized(nil); w.Uint16(uint16(tcg.TPMAlgNull)) }
 	}
-	s := tcg.TPMRSPW
+	s, key := tcg.TPMRSPW, tcg.TPMRHNull
+	path, isSalted := strings.CutSuffix(path, salted)
+	if isSalted || path == "PolicySigned" {
+		key = g.key()
+		defer g.flush(key)
+	}
 	switch path {
 	case "HMAC":
-		s = g.start(tcg.TPMSEHMAC, tcg.TPMRHNull)
+		s = g.start(tcg.TPMSEHMAC, key, tcg.TPMRHNull)
 	case "bound":
-		s = g.start(tcg.TPMSEHMAC, h)
+		s = g.start(tcg.TPMSEHMAC, key, h)
 	case "bound elsewhere": // the session's key is the victim's, the entity is not
-		s = g.start(tcg.TPMSEHMAC, h)
+		s = g.start(tcg.TPMSEHMAC, key, h)
 		cc, hs, params = tcg.TPMCCPCRReset, handles(16), nil
 	case "PolicyAuthValue":
-		s = g.policy(tcg.TPMRHNull, tcg.TPMCCPolicyAuthValue)
+		s = g.start(tcg.TPMSEPolicy, key, tcg.TPMRHNull)
+		rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyAuthValue, handles(s), nil)
 	case "PolicyPassword":
 		s = g.policy(tcg.TPMRHNull, tcg.TPMCCPolicyPassword)
 	case "PolicySecret":
@@ -118,6 +139,9 @@ func (g guess) wrong(v *victim, h tcg.TPMHandle, path string) tcg.TPMRC {
 	if s != tcg.TPMRSPW {
 		defer g.flush(s)
 	}
+	if path == "PolicySigned" {
+		return g.wrongSignature(key)
+	}
 	return g.session(cc, hs, s, 0, "wrong", params)
 }
 
@@ -125,12 +149,32 @@ func (g guess) flush(h tcg.TPMHandle) {
 	rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCFlushContext, nil, func(w *tcg.Writer) { w.Uint32(uint32(h)) })
 }
 
-// start starts a session, with h as bind.
-func (g guess) start(kind tcg.TPMSE, h tcg.TPMHandle) tcg.TPMHandle {
+// key loads a key for the salt of a session.
+func (g guess) key() tcg.TPMHandle {
 	g.t.Helper()
-	rc, s, _ := rawTPM{g.t, g.d}.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, h), func(w *tcg.Writer) {
+	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHNull, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(client{g.d})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return tcg.TPMHandle(r.ObjectHandle)
+}
+
+// start starts a session, with a salt if key is not TPM_RH_NULL, and with h as
+// bind.
+func (g guess) start(kind tcg.TPMSE, key, h tcg.TPMHandle) tcg.TPMHandle {
+	g.t.Helper()
+	var salt []byte
+	if key != tcg.TPMRHNull {
+		k, err := tpmcrypto.NewECCKey(g.d.cfg.Rand, tcg.TPMECCNistP256)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		point := eccPoint(k.Q)
+		salt = tcg.Marshal(&point)
+	}
+	rc, s, _ := rawTPM{g.t, g.d}.send(tcg.TPMCCStartAuthSession, handles(key, h), func(w *tcg.Writer) {
 		w.Sized(make([]byte, 16))
-		w.Sized(nil)
+		w.Sized(salt)
 		w.Uint8(uint8(kind))
 		w.Uint16(uint16(tcg.TPMAlgNull))
 		w.Uint16(uint16(tcg.TPMAlgSHA256))
@@ -139,6 +183,24 @@ func (g guess) start(kind tcg.TPMSE, h tcg.TPMHandle) tcg.TPMHandle {
 		g.t.Fatalf("StartAuthSession: %#x", uint32(rc))
 	}
 	return s
+}
+
+// wrongSignature runs TPM2_PolicySigned with a signature that key did not make.
+func (g guess) wrongSignature(key tcg.TPMHandle) tcg.TPMRC {
+	g.t.Helper()
+	s := g.policy(tcg.TPMRHNull)
+	defer g.flush(s)
+	rc, _, _ := rawTPM{g.t, g.d}.send(tcg.TPMCCPolicySigned, handles(key, s), func(w *tcg.Writer) {
+		w.Sized(nil)
+		w.Sized(nil)
+		w.Sized(nil)
+		w.Uint32(0)
+		w.Uint16(uint16(tcg.TPMAlgECDSA))
+		w.Uint16(uint16(tcg.TPMAlgSHA256))
+		w.Sized(bytes.Repeat([]byte{1}, 32))
+		w.Sized(bytes.Repeat([]byte{2}, 32))
+	})
+	return rc
 }
 
 // cell makes three wrong guesses and looks at the count after each, after a
@@ -198,7 +260,7 @@ func codeName(rc tcg.TPMRC) string {
 		name string
 	}{
 		{tcg.TPMRCAuthFail.S(1), "AUTH_FAIL"}, {tcg.TPMRCBadAuth.S(1), "BAD_AUTH"},
-		{tcg.TPMRCLockout, "LOCKOUT"}, {tcg.TPMRCNVUnavailable, "NV_UNAVAILABLE"},
+		{tcg.TPMRCLockout, "LOCKOUT"}, {tcg.TPMRCPolicyFail, "POLICY_FAIL"}, {tcg.TPMRCNVUnavailable, "NV_UNAVAILABLE"},
 	} {
 		if rc == k.rc {
 			return k.name
@@ -242,7 +304,8 @@ count after each; the count after Volatile and Resume, after a disorderly
 restart, after TPM2_Shutdown(STATE) and a restart; and, in another device, the
 codes of two guesses and the count while no save succeeds. "bound" is an HMAC session
 bound to the entity, used for it; "bound elsewhere" one used for a PCR.
-lockoutAuth counts 1 when it is locked. Sessions are unsalted.
+"PolicySigned" is a wrong signature, which guesses no value: nothing is counted.
+lockoutAuth counts 1 when it is locked.
 
 | entity | path | code | counts | resumed | disorderly | orderly | store fails |
 |---|---|---|---|---|---|---|---|
@@ -260,7 +323,7 @@ func TestDictionaryAttackPage(t *testing.T) {
 				continue
 			}
 			row := cell(t, v, path)
-			counted := i < len(victims)-1
+			counted := !strings.HasSuffix(v.name, notProtected) && path != "PolicySigned"
 			if counted && strings.HasPrefix(row[1], "0") {
 				t.Errorf("%s by %s: a guess was not counted: %v", v.name, path, row)
 			}
