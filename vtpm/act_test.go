@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -91,7 +92,7 @@ func TestACT(t *testing.T) {
 	if a := x.act(h + 1); a != (actData{}) {
 		t.Errorf("the other timer: %+v", a)
 	}
-	x.setACT(tcg.TPMRCValue.H(1), h+numACT, 1)
+	x.setACT(tcg.TPMRCValue.H(1), h+timer.Count, 1)
 }
 
 // TestACTAuthorization: by platformAuth while the platform hierarchy is

@@ -33,7 +33,7 @@ func TestBoundLockout(t *testing.T) {
 	if err := guess("wrong"); err == nil {
 		t.Fatal("a wrong value is taken")
 	}
-	if d.perm.da.lockoutAuthEnabled {
+	if d.perm.da.AuthEnabled {
 		t.Error("the guess was not counted")
 	}
 	for _, v := range []string{"secret", "wrong"} {
@@ -62,7 +62,7 @@ func TestBoundToAnother(t *testing.T) {
 			t.Errorf("bound to %#x: pinCount is %d", bind, n)
 		}
 		// What the session is bound to has its own count.
-		if d.perm.da.failedTries == 0 && d.perm.da.lockoutAuthEnabled {
+		if d.perm.da.FailedTries == 0 && d.perm.da.AuthEnabled {
 			t.Errorf("bound to %#x: not counted there", bind)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
 )
@@ -241,7 +242,7 @@ func (d *Device) permanentHandles() []tcg.TPMHandle {
 		tcg.TPMRHOwner, tcg.TPMRHNull, tcg.TPMRSPW, tcg.TPMRHLockout,
 		tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHPlatformNV,
 	}
-	for i := range tcg.TPMHandle(numACT) {
+	for i := range tcg.TPMHandle(timer.Count) {
 		hs = append(hs, tcg.TPMRHACT0+i)
 	}
 	// Of the SVN-limited ones version 0 stands for all (Part 3, 30.2).
@@ -323,7 +324,7 @@ func (d *Device) listPCRProperties(l *capList) {
 func (d *Device) listPolicies(l *capList) {
 	l.begin(4 + 2 + tcg.MaxDigestSize)
 	hs := []tcg.TPMHandle{tcg.TPMRHOwner, tcg.TPMRHLockout, tcg.TPMRHEndorsement, tcg.TPMRHPlatform}
-	for i := range tcg.TPMHandle(numACT) {
+	for i := range tcg.TPMHandle(timer.Count) {
 		hs = append(hs, tcg.TPMRHACT0+i)
 	}
 	for _, h := range hs {

@@ -3,6 +3,7 @@ package vtpm
 import (
 	"testing"
 
+	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -34,8 +35,8 @@ func TestCapabilityRanges(t *testing.T) {
 		x.capability(tcg.TPMRCValue.P(2), c, 0, 1)
 		x.capability(tcg.TPMRCValue.P(2), c, 0x81000000, 1)
 	}
-	if _, n, _ := x.capability(tcg.TPMRCSuccess, tcg.TPMCapACT, 0x40000000, 9); n != numACT {
-		t.Errorf("%d timers, not %d", n, numACT)
+	if _, n, _ := x.capability(tcg.TPMRCSuccess, tcg.TPMCapACT, 0x40000000, 9); n != timer.Count {
+		t.Errorf("%d timers, not %d", n, timer.Count)
 	}
 	if _, n, _ := x.capability(tcg.TPMRCSuccess, tcg.TPMCapACT, 0x40FFFFFF, 9); n != 0 {
 		t.Errorf("%d timers after the last one", n)
@@ -86,7 +87,7 @@ func TestCapabilityGroups(t *testing.T) {
 	d, _, _ := newTestDevice(t)
 	x := rawTPM{t, d}
 	_, n, r := x.capability(tcg.TPMRCSuccess, tcg.TPMCapAuthPolicies, uint32(tcg.TPMRHOwner), 100)
-	if n != 4+numACT {
+	if n != 4+timer.Count {
 		t.Errorf("%d policies", n)
 	}
 	if h, alg := r.Uint32(), r.Uint16(); h != uint32(tcg.TPMRHOwner) || alg != uint16(tcg.TPMAlgNull) {

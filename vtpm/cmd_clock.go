@@ -34,7 +34,7 @@ func (d *Device) clockSet(c *call) error {
 	if v > maxClock || v < d.clockNow() {
 		return tcg.TPMRCValue.P(1)
 	}
-	d.setClock(v)
+	d.vol.clock.Set(v, d.cfg.Now())
 	d.dirty = true
 	return nil
 }

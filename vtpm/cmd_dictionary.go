@@ -14,7 +14,7 @@ func (d *Device) dictionaryAttackLockReset(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	d.perm.da.failedTries, d.perm.da.lockoutAuthEnabled = 0, true
+	d.perm.da.Reset()
 	d.dirty = true
 	return nil
 }
@@ -28,10 +28,7 @@ func (d *Device) dictionaryAttackParameters(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	da := &d.perm.da
-	da.maxTries, da.recoveryTime, da.lockoutRecovery = maxTries, recoveryTime, lockoutRecovery
-	now := d.cfg.Now()
-	d.vol.daTime = daTimers{selfHeal: now, lockout: now}
+	d.vol.daTime = d.perm.da.SetParameters(maxTries, recoveryTime, lockoutRecovery, d.cfg.Now())
 	d.dirty = true
 	return nil
 }

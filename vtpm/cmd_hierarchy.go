@@ -3,6 +3,7 @@ package vtpm
 import (
 	"bytes"
 
+	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -78,8 +79,8 @@ func (d *Device) setPrimaryPolicy(c *call) error {
 		return tcg.TPMRCSize.P(1)
 	}
 	p := authPolicy{hash: alg, digest: bytes.Clone(policy)}
-	if a := d.actOf(c.handles[0]); a != nil {
-		a.policy = p
+	if i, ok := actOf(c.handles[0]); ok {
+		d.clear.actPolicies[i] = p
 		return nil
 	}
 	switch h := c.handles[0]; h {
@@ -115,7 +116,7 @@ func (d *Device) changePPS(c *call) error {
 	}
 	d.flushAll(tcg.TPMRHPlatform)
 	d.perm.platform = d.newSeedAndProof()
-	d.clear.platformPolicy = authPolicy{hash: tcg.TPMAlgNull}
+	d.clear.platformPolicy = noPolicy()
 	d.dirty = true
 	return nil
 }
@@ -129,7 +130,7 @@ func (d *Device) changeEPS(c *call) error {
 	d.perm.endorsement = d.newSeedAndProof()
 	d.clear.endorsementEnable = true
 	d.perm.endorsementAuth = nil
-	d.perm.endorsementPolicy = authPolicy{hash: tcg.TPMAlgNull}
+	d.perm.endorsementPolicy = noPolicy()
 	d.dirty = true
 	return nil
 }
@@ -155,16 +156,15 @@ func (d *Device) clearCommand(c *call) error {
 	// not, so that tickets and saved contexts end with the old owner.
 	d.perm.storage = d.newSeedAndProof()
 	d.perm.endorsement.proof = d.random(proofSize)
-	none := authPolicy{hash: tcg.TPMAlgNull}
 	d.perm.ownerAuth, d.perm.endorsementAuth, d.perm.lockoutAuth = nil, nil, nil
-	d.perm.ownerPolicy, d.perm.endorsementPolicy, d.perm.lockoutPolicy = none, none, none
+	d.perm.ownerPolicy, d.perm.endorsementPolicy, d.perm.lockoutPolicy = noPolicy(), noPolicy(), noPolicy()
 	d.clear.ownerEnable, d.clear.endorsementEnable = true, true
-	d.perm.da = newDictionaryAttack()
+	d.perm.da = lockout.New()
 	d.perm.resetCount = 0
 	d.reset.restartCount = 0
 	d.perm.clearCount++
-	d.setClock(0)
-	d.vol.clockSafe = true
+	d.vol.clock.Set(0, d.cfg.Now())
+	d.vol.clock.Safe = true
 	d.pcrChanged(0) // policies over PCRs have to be evaluated anew
 	d.dirty = true
 	return nil

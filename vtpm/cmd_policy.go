@@ -372,7 +372,7 @@ func (d *Device) limitSession(s *session, seconds uint64) tcg.TPMRC {
 	if !ok || limit < d.timeNow() {
 		return tcg.TPMRCExpired.P(1)
 	}
-	s.policy.limit(limit, d.vol.timeEpoch)
+	s.policy.limit(limit, d.vol.clock.Epoch)
 	return tcg.TPMRCSuccess
 }
 

@@ -67,7 +67,7 @@ func (d *Device) checkAuthorization(s *session, p *authorizationParams) (uint64,
 func (d *Device) sessionStart(s *session) (ms uint64, ok bool) {
 	now := d.cfg.Now()
 	elapsed := now - s.policy.started
-	if elapsed < 0 || elapsed > now-d.vol.powerOnAt {
+	if elapsed < 0 || elapsed > d.vol.clock.SincePowerOn(now) {
 		return 0, false
 	}
 	return d.timeNow() - uint64(elapsed/time.Millisecond), true
@@ -80,7 +80,7 @@ func (d *Device) applyAuthorization(s *session, code tcg.TPMCC, name, ref, cpHas
 		s.policy.cpHash = bytes.Clone(cpHash)
 	}
 	if timeout != 0 {
-		s.policy.limit(timeout, d.vol.timeEpoch)
+		s.policy.limit(timeout, d.vol.clock.Epoch)
 	}
 }
 
@@ -116,7 +116,7 @@ func (d *Device) authTicket(h tcg.TPMHandle, tag tcg.TPMST, timeout, cpHash, ref
 		w.Sized(b)
 	}
 	// Time begins anew at _TPM_Init, and with it what a timeout means.
-	return d.ticketHMAC(h, tag, w.B, be(nil, 4, d.perm.resetCount), be(nil, 4, d.perm.clearCount), be(nil, 4, d.vol.timeEpoch))
+	return d.ticketHMAC(h, tag, w.B, be(nil, 4, d.perm.resetCount), be(nil, 4, d.perm.clearCount), be(nil, 4, d.vol.clock.Epoch))
 }
 
 // policySigned is TPM2_PolicySigned.

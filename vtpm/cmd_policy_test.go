@@ -319,7 +319,7 @@ func TestPolicyCheckOrder(t *testing.T) {
 		set, mend func()
 		want      tcg.TPMRC
 	}{
-		{func() { p.timeout, p.epoch = 1, d.vol.timeEpoch }, func() { p.timeout = 0 }, tcg.TPMRCExpired.S(1)},
+		{func() { p.timeout, p.epoch = 1, d.vol.clock.Epoch }, func() { p.timeout = 0 }, tcg.TPMRCExpired.S(1)},
 		{func() { p.cpHash = make([]byte, 32) }, func() { p.cpHash = nil }, tcg.TPMRCPolicyFail.S(1)},
 		{func() { p.commandCode = tcg.TPMCCClear }, func() { p.commandCode = 0 }, tcg.TPMRCPolicyCC.S(1)},
 		{func() { p.digest[0] = 1 }, func() { p.digest[0] = 0 }, tcg.TPMRCPolicyFail.S(1)},

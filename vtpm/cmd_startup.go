@@ -55,10 +55,10 @@ func (d *Device) startup(c *call) error {
 		d.clear = d.newStateClear()
 	}
 	d.vol.orderly = orderly
-	d.vol.timeEpoch = be32(d.random(4))
-	d.clockStartup(orderly)
-	d.daStartup()
-	d.actStartup(resume)
+	d.vol.clock.Epoch = be32(d.random(4))
+	d.vol.clock.Startup(d.perm.clock, orderly, d.cfg.Now())
+	d.vol.daTime = d.perm.da.Startup(d.cfg.Now())
+	d.clear.acts.Startup(resume, d.cfg.Now())
 	d.pcrStartup(resume)
 	d.nvStartup(resume, !resume && !restart, orderly)
 	d.objectStartup(resume)
@@ -77,7 +77,7 @@ func (d *Device) newStateClear() stateClear {
 	return stateClear{
 		started: true, ownerEnable: true, endorsementEnable: true,
 		platformNVEnable: true, platformEnable: true,
-		platformPolicy: authPolicy{hash: tcg.TPMAlgNull},
+		platformPolicy: noPolicy(), actPolicies: noACTPolicies(),
 	}
 }
 
@@ -125,13 +125,13 @@ func (d *Device) shutdown(c *call) error {
 		return tcg.TPMRCType.P(1)
 	}
 	d.nvShutdown()
-	d.perm.clockSafe = d.vol.clockSafe
+	d.perm.clock.Safe = d.vol.clock.Safe
 	d.perm.shutdown = uint16(shutdownType)
 	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil
 	if shutdownType == tcg.TPMSUState {
 		d.actTick()
 		d.perm.savedClear = d.clear.clone()
-		actShutdown(&d.perm.savedClear.acts)
+		d.perm.savedClear.acts.Shutdown()
 		d.perm.savedReset = d.reset.clone()
 		d.perm.savedPCR = d.pcrSave()
 	}

@@ -25,10 +25,10 @@ type victim struct {
 	bound bool // TPM2_StartAuthSession takes it as bind
 }
 
-func failedTries(d *Device) uint32 { return d.perm.da.failedTries }
+func failedTries(d *Device) uint32 { return d.perm.da.FailedTries }
 func pinCount(d *Device) uint32    { n, _ := d.perm.nv[victimPIN].pin(); return n }
 func lockoutLocked(d *Device) uint32 {
-	if d.perm.da.lockoutAuthEnabled {
+	if d.perm.da.AuthEnabled {
 		return 0
 	}
 	return 1

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
 )
@@ -208,8 +209,7 @@ func (d *Device) powerOn() {
 	d.clear = stateClear{}
 	d.reset = stateReset{}
 	d.vol = newVolatile()
-	d.vol.powerOnAt = d.cfg.Now()
-	d.vol.clockAt = d.vol.powerOnAt
+	d.vol.clock = clock.PowerOn(d.cfg.Now())
 }
 
 // save makes the permanent state durable if a command changed it. Where that
@@ -223,7 +223,7 @@ func (d *Device) saveBy(store func(state []byte) error) error {
 		return nil
 	}
 	d.dirty = false
-	d.perm.clock = d.clockNow()
+	d.perm.clock.Clock = d.clockNow()
 	state, err := d.checkedState()
 	if err == nil {
 		err = store(state)

@@ -13,7 +13,7 @@ import (
 func (o *object) encode(w *tcg.Writer) {
 	w.Uint32(uint32(o.hierarchy))
 	w.Uint32(uint32(o.evictHandle))
-	w.Uint16(flags(o.publicOnly, o.external, o.primary, o.stClear, o.svnLimited, o.firmwareLimited, o.seq != nil))
+	w.Flags(o.publicOnly, o.external, o.primary, o.stClear, o.svnLimited, o.firmwareLimited, o.seq != nil)
 	if o.seq != nil {
 		o.seq.encode(w)
 		return
@@ -33,7 +33,7 @@ func decodeObject(r *tcg.Reader) *object {
 	o.hierarchy = tcg.TPMHandle(r.Uint32())
 	o.evictHandle = tcg.TPMHandle(r.Uint32())
 	var isSeq bool
-	setFlags(r.Uint16(), &o.publicOnly, &o.external, &o.primary, &o.stClear, &o.svnLimited, &o.firmwareLimited, &isSeq)
+	r.Flags(&o.publicOnly, &o.external, &o.primary, &o.stClear, &o.svnLimited, &o.firmwareLimited, &isSeq)
 	if isSeq {
 		o.public.Type, o.public.NameAlg = tcg.TPMAlgNull, tcg.TPMAlgNull
 		o.seq = decodeSequence(r)
@@ -64,7 +64,7 @@ func (o *object) clone() *object {
 
 func (s *session) encode(w *tcg.Writer) {
 	w.Uint32(uint32(s.handle))
-	w.Uint16(flags(s.policy != nil, s.trial, s.daBound, s.lockoutBound, s.audited, s.bindName != nil, !s.bound))
+	w.Flags(s.policy != nil, s.trial, s.daBound, s.lockoutBound, s.audited, s.bindName != nil, !s.bound)
 	w.Uint16(uint16(s.hash))
 	s.symmetric.Marshal(w)
 	w.Sized(s.nonceTPM)
@@ -81,7 +81,7 @@ func decodeSession(r *tcg.Reader) *session {
 	s := new(session)
 	s.handle = tcg.TPMHandle(r.Uint32())
 	var isPolicy, isBound, unbound bool
-	setFlags(r.Uint16(), &isPolicy, &s.trial, &s.daBound, &s.lockoutBound, &s.audited, &isBound, &unbound)
+	r.Flags(&isPolicy, &s.trial, &s.daBound, &s.lockoutBound, &s.audited, &isBound, &unbound)
 	s.bound = !unbound // an encoding that does not say so is taken as bound
 	s.hash = tcg.TPMAlgID(r.Uint16())
 	s.symmetric.UnmarshalPlus(r) // most sessions encrypt no parameters
@@ -105,8 +105,8 @@ func (p *policyState) encode(w *tcg.Writer) {
 	w.Uint64(p.timeout)
 	w.Uint32(p.epoch)
 	w.Uint32(uint32(p.commandCode))
-	w.Uint16(flags(p.cpHash != nil, p.nameHash != nil, p.templateHash != nil, p.parametersHash != nil,
-		p.pcrChecked, p.nvWrittenChecked, p.nvWritten, p.authNeeded, p.passwordNeeded, p.presenceNeeded))
+	w.Flags(p.cpHash != nil, p.nameHash != nil, p.templateHash != nil, p.parametersHash != nil,
+		p.pcrChecked, p.nvWrittenChecked, p.nvWritten, p.authNeeded, p.passwordNeeded, p.presenceNeeded)
 	for _, b := range [][]byte{p.cpHash, p.nameHash, p.templateHash, p.parametersHash} {
 		w.Sized(b)
 	}
@@ -123,7 +123,7 @@ func decodePolicy(r *tcg.Reader) *policyState {
 	p.epoch = r.Uint32()
 	p.commandCode = tcg.TPMCC(r.Uint32())
 	var has [4]bool
-	setFlags(r.Uint16(), &has[0], &has[1], &has[2], &has[3],
+	r.Flags(&has[0], &has[1], &has[2], &has[3],
 		&p.pcrChecked, &p.nvWrittenChecked, &p.nvWritten, &p.authNeeded, &p.passwordNeeded, &p.presenceNeeded)
 	for i, b := range []*[]byte{&p.cpHash, &p.nameHash, &p.templateHash, &p.parametersHash} {
 		v := r.Sized(maxBlob)
@@ -137,20 +137,4 @@ func decodePolicy(r *tcg.Reader) *policyState {
 		p.transport = bytes.Clone(t)
 	}
 	return p
-}
-
-// flags packs up to 16 booleans, the first in the lowest bit.
-func flags(bits ...bool) (v uint16) {
-	for i, b := range bits {
-		if b {
-			v |= 1 << i
-		}
-	}
-	return v
-}
-
-func setFlags(v uint16, bits ...*bool) {
-	for i, b := range bits {
-		*b = v&(1<<i) != 0
-	}
 }

@@ -45,14 +45,14 @@ func (d *Device) encodePermanent() []byte {
 	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
 		a.encode(&w)
 	}
-	w.Uint16(flags(p.disableClear, p.da.lockoutAuthEnabled, p.clockSafe))
-	for _, v := range []uint32{p.da.failedTries, p.da.maxTries, p.da.recoveryTime, p.da.lockoutRecovery} {
+	w.Flags(p.disableClear, p.da.AuthEnabled, p.clock.Safe)
+	for _, v := range []uint32{p.da.FailedTries, p.da.MaxTries, p.da.RecoveryTime, p.da.LockoutRecovery} {
 		w.Uint32(v)
 	}
 	w.Uint64(p.totalResetCount)
 	w.Uint32(p.resetCount)
 	w.Uint32(p.clearCount)
-	w.Uint64(p.clock)
+	w.Uint64(p.clock.Clock)
 	w.Uint64(p.maxNVCounter)
 	w.Uint16(p.shutdown)
 	if p.shutdown == uint16(tcg.TPMSUState) {
@@ -72,7 +72,7 @@ func (d *Device) encodePermanent() []byte {
 	w.Uint16(uint16(p.auditHash))
 	w.Uint64(p.auditCounter)
 	w.Uint32(p.algorithmSet)
-	w.Uint16(flags(p.pcrsAllocated, p.algorithmsSet, p.startedBy.locality3, p.startedBy.hcrtm)) // zero in versions before this one
+	w.Flags(p.pcrsAllocated, p.algorithmsSet, p.startedBy.locality3, p.startedBy.hcrtm) // zero in versions before this one
 	w.Uint16(uint16(len(p.nv)))
 	for _, h := range slices.Sorted(maps.Keys(p.nv)) {
 		p.nv[h].encode(&w)
@@ -134,14 +134,14 @@ func decodeState(state []byte) (*permanent, *tcg.Profile, error) {
 	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
 		a.decode(&r)
 	}
-	setFlags(r.Uint16(), &p.disableClear, &p.da.lockoutAuthEnabled, &p.clockSafe)
-	for _, v := range []*uint32{&p.da.failedTries, &p.da.maxTries, &p.da.recoveryTime, &p.da.lockoutRecovery} {
+	r.Flags(&p.disableClear, &p.da.AuthEnabled, &p.clock.Safe)
+	for _, v := range []*uint32{&p.da.FailedTries, &p.da.MaxTries, &p.da.RecoveryTime, &p.da.LockoutRecovery} {
 		*v = r.Uint32()
 	}
 	p.totalResetCount = r.Uint64()
 	p.resetCount = r.Uint32()
 	p.clearCount = r.Uint32()
-	p.clock = r.Uint64()
+	p.clock.Clock = r.Uint64()
 	p.maxNVCounter = r.Uint64()
 	p.shutdown = r.Uint16()
 	if p.shutdown == uint16(tcg.TPMSUState) {
@@ -161,7 +161,7 @@ func decodeState(state []byte) (*permanent, *tcg.Profile, error) {
 	p.auditHash = tcg.TPMAlgID(r.Uint16())
 	p.auditCounter = r.Uint64()
 	p.algorithmSet = r.Uint32()
-	setFlags(r.Uint16(), &p.pcrsAllocated, &p.algorithmsSet, &p.startedBy.locality3, &p.startedBy.hcrtm)
+	r.Flags(&p.pcrsAllocated, &p.algorithmsSet, &p.startedBy.locality3, &p.startedBy.hcrtm)
 	p.nv = map[tcg.TPMHandle]*nvIndex{}
 	for range count(&r) {
 		x := decodeNVIndex(&r)
@@ -225,7 +225,7 @@ func (p *authPolicy) decode(r *tcg.Reader) {
 }
 
 func (s *stateClear) encode(w *tcg.Writer) {
-	w.Uint16(flags(s.started, s.ownerEnable, s.endorsementEnable, s.platformNVEnable, s.platformEnable, s.readOnly))
+	w.Flags(s.started, s.ownerEnable, s.endorsementEnable, s.platformNVEnable, s.platformEnable, s.readOnly)
 	w.Sized(s.platformAuth)
 	s.platformPolicy.encode(w)
 	w.Uint16(uint16(len(s.pcrAuth)))
@@ -234,12 +234,13 @@ func (s *stateClear) encode(w *tcg.Writer) {
 		w.Sized(s.pcrAuth[n])
 	}
 	for i := range s.acts {
-		s.acts[i].encode(w)
+		s.acts[i].Encode(w)
+		s.actPolicies[i].encode(w)
 	}
 }
 
 func (s *stateClear) decode(r *tcg.Reader, version uint16) {
-	setFlags(r.Uint16(), &s.started, &s.ownerEnable, &s.endorsementEnable, &s.platformNVEnable, &s.platformEnable, &s.readOnly)
+	r.Flags(&s.started, &s.ownerEnable, &s.endorsementEnable, &s.platformNVEnable, &s.platformEnable, &s.readOnly)
 	s.platformAuth = bytes.Clone(r.Sized(maxBlob))
 	s.platformPolicy.decode(r)
 	for range count(r) {
@@ -250,9 +251,10 @@ func (s *stateClear) decode(r *tcg.Reader, version uint16) {
 		s.pcrAuth[n] = bytes.Clone(r.Sized(maxBlob))
 	}
 	for i := range s.acts {
-		s.acts[i].policy.hash = tcg.TPMAlgNull
+		s.actPolicies[i] = noPolicy()
 		if version >= 2 {
-			s.acts[i].decode(r)
+			s.acts[i].Decode(r)
+			s.actPolicies[i].decode(r)
 		}
 	}
 }
@@ -263,7 +265,7 @@ func (s *stateClear) clone() stateClear {
 	c.platformAuth = bytes.Clone(s.platformAuth)
 	c.pcrAuth = maps.Clone(s.pcrAuth)
 	for i := range c.acts {
-		c.acts[i].policy = c.acts[i].policy.clone()
+		c.actPolicies[i] = c.actPolicies[i].clone()
 	}
 	return c
 }

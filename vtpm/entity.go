@@ -32,7 +32,7 @@ func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 			return nil, tcg.TPMRCReferenceH0
 		}
 	case tcg.TPMHTPermanent:
-		if isACT(h) && d.actOf(h) == nil || !d.limitedExists(h) {
+		if _, ok := actOf(h); isACT(h) && !ok || !d.limitedExists(h) {
 			return nil, tcg.TPMRCValue
 		}
 		if !d.hierarchyEnabled(h) {
@@ -128,7 +128,6 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 // entityPolicy returns the policy of what h refers to; its hash is
 // TPM_ALG_NULL if there is none.
 func (d *Device) entityPolicy(h tcg.TPMHandle) authPolicy {
-	none := authPolicy{hash: tcg.TPMAlgNull}
 	switch handleType(h) {
 	case tcg.TPMHTPCR:
 		if p := d.pcrPolicyOf(h); p != nil {
@@ -139,8 +138,8 @@ func (d *Device) entityPolicy(h tcg.TPMHandle) authPolicy {
 			return authPolicy{x.public.NameAlg, x.public.AuthPolicy}
 		}
 	case tcg.TPMHTPermanent:
-		if a := d.actOf(h); a != nil {
-			return a.policy
+		if i, ok := actOf(h); ok {
+			return d.clear.actPolicies[i]
 		}
 		switch baseHierarchy(h) {
 		case tcg.TPMRHOwner:
@@ -157,5 +156,5 @@ func (d *Device) entityPolicy(h tcg.TPMHandle) authPolicy {
 			return authPolicy{o.public.NameAlg, o.public.AuthPolicy}
 		}
 	}
-	return none
+	return noPolicy()
 }

@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/internal/clock"
+	"stubtpm/vtpm/tcg"
+)
 
 // Floors are the values of a TPM that must never be seen to go back, even when
 // its owner has an old state restored (Part 1, "Timing Components" and
@@ -54,16 +57,16 @@ func ReadFloors(state []byte) (Floors, error) {
 }
 
 func (d *Device) floors() Floors {
-	return Floors{Clock: d.perm.clock, ResetCount: d.perm.resetCount, FailedTries: d.perm.da.failedTries}
+	return Floors{Clock: d.perm.clock.Clock, ResetCount: d.perm.resetCount, FailedTries: d.perm.da.FailedTries}
 }
 
 // raise lifts the loaded state to the floors. A Clock that was lifted is not
 // safe: nobody knows that it was not higher for a moment.
 func (d *Device) raise(f Floors) {
 	p := &d.perm
-	if p.clock < f.Clock {
-		p.clock, p.clockSafe = f.Clock, false
+	if p.clock.Clock < f.Clock {
+		p.clock = clock.Saved{Clock: f.Clock}
 	}
 	p.resetCount = max(p.resetCount, f.ResetCount)
-	p.da.failedTries = max(p.da.failedTries, min(f.FailedTries, p.da.maxTries))
+	p.da.FailedTries = max(p.da.FailedTries, min(f.FailedTries, p.da.MaxTries))
 }

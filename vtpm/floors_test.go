@@ -59,13 +59,13 @@ func TestFloors(t *testing.T) {
 	}
 	d.Execute(0, startup)
 	info := d.clockInfo()
-	if info.Clock < newest.Clock || info.ResetCount <= newest.ResetCount || bool(info.Safe) || d.perm.da.failedTries < 2 {
-		t.Errorf("restored: %+v, %d tries; the floors were %+v", info, d.perm.da.failedTries, newest)
+	if info.Clock < newest.Clock || info.ResetCount <= newest.ResetCount || bool(info.Safe) || d.perm.da.FailedTries < 2 {
+		t.Errorf("restored: %+v, %d tries; the floors were %+v", info, d.perm.da.FailedTries, newest)
 	}
 	// More tries than it takes to lock out.
 	cfg.Floors.FailedTries = 1<<32 - 1
-	if d, err = Load(cfg, old); err != nil || d.perm.da.failedTries != d.perm.da.maxTries {
-		t.Errorf("floor of all tries: %d of %d, %v", d.perm.da.failedTries, d.perm.da.maxTries, err)
+	if d, err = Load(cfg, old); err != nil || d.perm.da.FailedTries != d.perm.da.MaxTries {
+		t.Errorf("floor of all tries: %d of %d, %v", d.perm.da.FailedTries, d.perm.da.MaxTries, err)
 	}
 	// Floors below change nothing.
 	cfg.Floors = before

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
+	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -124,7 +125,7 @@ func scenario(t testing.TB, tpm transport.TPM) {
 // counts of failed authorizations.
 func durable(d *Device) []byte {
 	da := d.perm.da
-	d.perm.da = dictionaryAttack{}
+	d.perm.da = lockout.Lockout{}
 	defer func() { d.perm.da = da }()
 	return d.encodePermanent()
 }
@@ -135,7 +136,7 @@ func durable(d *Device) []byte {
 func passing(t *testing.T, d *Device) []byte {
 	t.Helper()
 	at, kept := d.vol.daTime, d.kept
-	d.vol.daTime, d.kept = daTimers{}, nil
+	d.vol.daTime, d.kept = lockout.Timers{}, nil
 	defer func() { d.vol.daTime, d.kept = at, kept }()
 	if d.vol.failed {
 		t.Fatalf("failure mode: %s", d.vol.failure.what)

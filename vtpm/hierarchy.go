@@ -1,6 +1,8 @@
 package vtpm
 
 import (
+	"stubtpm/vtpm/internal/clock"
+	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -36,18 +38,17 @@ func (d *Device) newSeedAndProof() seedAndProof {
 
 // manufacture sets the permanent state of a new TPM.
 func (d *Device) manufacture() error {
-	none := authPolicy{hash: tcg.TPMAlgNull}
 	d.perm = permanent{
 		endorsement:       d.newSeedAndProof(),
 		storage:           d.newSeedAndProof(),
 		platform:          d.newSeedAndProof(),
 		derivation:        derivationVersion,
-		ownerPolicy:       none,
-		endorsementPolicy: none,
-		lockoutPolicy:     none,
-		da:                newDictionaryAttack(),
-		clockSafe:         true,                   // nobody has read it yet
-		shutdown:          uint16(tcg.TPMSUClear), // no Clock was reported yet, so it is safe
+		ownerPolicy:       noPolicy(),
+		endorsementPolicy: noPolicy(),
+		lockoutPolicy:     noPolicy(),
+		da:                lockout.New(),
+		clock:             clock.Saved{Safe: true}, // nobody has read it yet
+		shutdown:          uint16(tcg.TPMSUClear),  // no Clock was reported yet, so it is safe
 		pcrBanks:          d.defaultBanks(),
 		auditHash:         tcg.TPMAlgSHA256,
 		audited:           []tcg.TPMCC{tcg.TPMCCSetCommandCodeAuditStatus},

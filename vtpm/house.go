@@ -19,7 +19,9 @@ func (d *Device) keepHouse() {
 	if !d.vol.started || d.vol.failed || now < d.vol.houseAt {
 		return
 	}
-	d.clockTick()
+	if d.vol.clock.Tick(d.perm.clock, now) {
+		d.dirty = true
+	}
 	d.selfHeal()
 	if !d.dirty {
 		return
@@ -30,7 +32,7 @@ func (d *Device) keepHouse() {
 		store = s.SaveIdle
 	}
 	if err := d.saveBy(store); err != nil {
-		d.clockHold()
+		d.vol.clock.Hold(d.perm.clock, now)
 		d.vol.houseAt = now + houseRetry
 	}
 	d.mark()

@@ -86,7 +86,7 @@ func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 	if role := c.spec.Handles[i].Role; p.commandCode == 0 && role != tcg.RoleUser && handleType(a.handle) != tcg.TPMHTPermanent {
 		return tcg.TPMRCPolicyFail // ADMIN and DUP need a policy that names the command
 	}
-	if p.timeout != 0 && (p.epoch != d.vol.timeEpoch || p.timeout < d.timeNow()) {
+	if p.timeout != 0 && (p.epoch != d.vol.clock.Epoch || p.timeout < d.timeNow()) {
 		return tcg.TPMRCExpired
 	}
 	for _, h := range []struct {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -121,7 +122,7 @@ func (c *cutter) next() []byte {
 		}
 		return command(tcg.TPMCCClear, 1, nil, nil, tcg.TPMRHLockout)
 	case 15: // what TPM2_Shutdown(STATE) saves, or must not
-		act := tcg.TPMRHACT0 + tcg.TPMHandle(c.IntN(numACT))
+		act := tcg.TPMRHACT0 + tcg.TPMHandle(c.IntN(timer.Count))
 		if c.IntN(2) == 0 {
 			return command(tcg.TPMCCACTSetTimeout, 1, nil, be(nil, 4, uint32(c.IntN(100))), act)
 		}
@@ -274,6 +275,6 @@ func reload(t *testing.T, state []byte) *Device {
 // clockless is a state with a Clock of zero.
 func clockless(t *testing.T, state []byte) []byte {
 	d := reload(t, state)
-	d.perm.clock = 0
+	d.perm.clock.Clock = 0
 	return d.encodePermanent()
 }

@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -82,7 +83,7 @@ func (d *Device) fixedProperties() []property {
 		{tcg.TPMPTNVCountersMax, 0},
 		{tcg.TPMPTNVIndexMax, uint32(d.profile.NVIndexSize())},
 		{tcg.TPMPTMemory, uint32(tcg.TPMAMemorySharedNV | tcg.TPMAMemoryObjectCopiedToRAM)},
-		{tcg.TPMPTClockUpdate, clockSaveInterval},
+		{tcg.TPMPTClockUpdate, clock.SaveInterval},
 		{tcg.TPMPTContextHash, uint32(contextHash)},
 		{tcg.TPMPTContextSym, uint32(tcg.TPMAlgAES)},
 		{tcg.TPMPTContextSymSize, 256},
@@ -127,7 +128,7 @@ func (d *Device) variableProperties() []property {
 	set(len(d.perm.endorsementAuth) != 0, tcg.TPMAPermanentEndorsementAuthSet)
 	set(len(d.perm.lockoutAuth) != 0, tcg.TPMAPermanentLockoutAuthSet)
 	set(d.perm.disableClear, tcg.TPMAPermanentDisableClear)
-	set(da.recoveryTime != 0 && da.failedTries >= da.maxTries, tcg.TPMAPermanentInLockout)
+	set(da.Locked(), tcg.TPMAPermanentInLockout)
 	set(true, tcg.TPMAPermanentTPMGeneratedEPS)
 
 	var startup tcg.TPMAStartupClear
@@ -180,10 +181,10 @@ func (d *Device) variableProperties() []property {
 		{tcg.TPMPTNVCountersAvail, min(room/(nvOverhead+8), uint32(maxNVIndices-len(d.perm.nv)))},
 		{tcg.TPMPTAlgorithmSet, d.perm.algorithmSet},
 		{tcg.TPMPTLoadedCurves, d.curveCount()},
-		{tcg.TPMPTLockoutCounter, da.failedTries},
-		{tcg.TPMPTMaxAuthFail, da.maxTries},
-		{tcg.TPMPTLockoutInterval, da.recoveryTime},
-		{tcg.TPMPTLockoutRecovery, da.lockoutRecovery},
+		{tcg.TPMPTLockoutCounter, da.FailedTries},
+		{tcg.TPMPTMaxAuthFail, da.MaxTries},
+		{tcg.TPMPTLockoutInterval, da.RecoveryTime},
+		{tcg.TPMPTLockoutRecovery, da.LockoutRecovery},
 		{tcg.TPMPTNVWriteRecovery, 0},
 		{tcg.TPMPTAuditCounter0, uint32(d.perm.auditCounter >> 32)},
 		{tcg.TPMPTAuditCounter1, uint32(d.perm.auditCounter)},

@@ -73,7 +73,7 @@ func (d *Device) newEventSequence(auth []byte) *sequence {
 func (s *sequence) encode(w *tcg.Writer) {
 	w.Sized(padAuth(s.auth, tcg.MaxDigestSize)) // the size of a context must not tell its length
 	w.Uint16(uint16(s.alg))
-	w.Uint16(flags(s.hash != nil, s.mac, s.cmac != 0))
+	w.Flags(s.hash != nil, s.mac, s.cmac != 0)
 	w.Sized(s.first)
 	if s.hash != nil {
 		switch h := s.hash.(type) {
@@ -101,7 +101,7 @@ func decodeSequence(r *tcg.Reader) *sequence {
 	s.auth = bytes.Clone(trimZeros(r.Sized(maxBlob)))
 	s.alg = tcg.TPMAlgID(r.Uint16())
 	var hasHash, isCMAC bool
-	setFlags(r.Uint16(), &hasHash, &s.mac, &isCMAC)
+	r.Flags(&hasHash, &s.mac, &isCMAC)
 	if s.first = bytes.Clone(r.Sized(4)); len(s.first) == 0 {
 		s.first = nil
 	}

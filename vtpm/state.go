@@ -3,6 +3,9 @@ package vtpm
 import (
 	"time"
 
+	"stubtpm/vtpm/internal/clock"
+	"stubtpm/vtpm/internal/lockout"
+	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -21,14 +24,13 @@ type permanent struct {
 
 	disableClear bool
 
-	da dictionaryAttack
+	da lockout.Lockout
 
 	totalResetCount uint64
 	resetCount      uint32
 	clearCount      uint32
 
-	clock        uint64 // milliseconds, as last saved
-	clockSafe    bool   // at the last TPM2_Shutdown
+	clock        clock.Saved
 	maxNVCounter uint64
 
 	// shutdown tells how the last power cycle ended: tcg.TPMSUClear or
@@ -76,6 +78,16 @@ type authPolicy struct {
 	digest []byte
 }
 
+// noPolicy is what is in force where nobody set a policy.
+func noPolicy() authPolicy { return authPolicy{hash: tcg.TPMAlgNull} }
+
+func noACTPolicies() (p [timer.Count]authPolicy) {
+	for i := range p {
+		p[i] = noPolicy()
+	}
+	return p
+}
+
 // stateClear is the data that a TPM Restart and a TPM Reset set anew: it
 // survives Shutdown(STATE) with Startup(STATE) only.
 type stateClear struct {
@@ -91,7 +103,8 @@ type stateClear struct {
 
 	readOnly bool // TPM2_ReadOnlyControl
 
-	acts [numACT]act
+	acts        timer.Timers
+	actPolicies [timer.Count]authPolicy
 }
 
 // stateReset is the data that only a TPM Reset sets anew.
@@ -119,14 +132,9 @@ type volatile struct {
 	failed  bool // failure mode (Part 1, "Failure Mode")
 	failure failure
 
-	powerOnAt time.Duration // Now at the last _TPM_Init
-	clockAt   time.Duration // Now when clockBase was true
-	clockBase uint64        // ms
-	clockSafe bool
-	clockHeld bool          // Clock stands still at clockBase
-	houseAt   time.Duration // Now when keepHouse may try again; 0 if it did not fail
-	timeEpoch uint32        // changes when Time may have jumped: timeouts of before are void
-	orderly   bool          // the last power cycle ended in an orderly way
+	clock   clock.Running
+	houseAt time.Duration // Now when keepHouse may try again; 0 if it did not fail
+	orderly bool          // the last power cycle ended in an orderly way
 
 	pcrs pcrState
 
@@ -135,7 +143,7 @@ type volatile struct {
 
 	exclusive tcg.TPMHandle // exclusive audit session; 0 if none
 
-	daTime daTimers
+	daTime lockout.Timers
 
 	physicalPresence bool
 	shutdownDone     bool // last command was TPM2_Shutdown

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -86,9 +87,9 @@ func (d *Device) settleTries() tcg.TPMRC {
 }
 
 // encode writes what Resume needs to go on refusing.
-func (t *unsavedTries) encode(w *tcg.Writer, da *dictionaryAttack) {
-	w.Uint16(flags(t.stale, da.lockoutAuthEnabled))
-	w.Uint32(da.failedTries)
+func (t *unsavedTries) encode(w *tcg.Writer, da *lockout.Lockout) {
+	w.Flags(t.stale, da.AuthEnabled)
+	w.Uint32(da.FailedTries)
 	w.Uint16(uint16(len(t.pins)))
 	for _, h := range slices.Sorted(maps.Keys(t.pins)) {
 		w.Uint32(uint32(h))
@@ -99,8 +100,8 @@ func (t *unsavedTries) encode(w *tcg.Writer, da *dictionaryAttack) {
 // decodeTries takes what encode wrote into the device.
 func (d *Device) decodeTries(r *tcg.Reader) {
 	t := unsavedTries{owed: true, pins: map[tcg.TPMHandle]uint32{}}
-	setFlags(r.Uint16(), &t.stale, &d.perm.da.lockoutAuthEnabled)
-	d.perm.da.failedTries = r.Uint32()
+	r.Flags(&t.stale, &d.perm.da.AuthEnabled)
+	d.perm.da.FailedTries = r.Uint32()
 	for range count(r) {
 		h, n := tcg.TPMHandle(r.Uint32()), r.Uint32()
 		x := d.perm.nv[h]

@@ -6,13 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
 )
 
 // countsOf is what unsavedTries may leave behind of a command that failed.
 type countsOf struct {
-	da   dictionaryAttack
-	time daTimers
+	da   lockout.Lockout
+	time lockout.Timers
 	pins map[tcg.TPMHandle]uint32
 }
 
@@ -186,10 +187,10 @@ func TestTriesCountWithoutStore(t *testing.T) {
 	}{
 		{"NV index", func(g guess) { g.define(victimNV, tcg.TPMANVAuthRead, nil, 0) },
 			func(g guess, v string) tcg.TPMRC { return g.read(victimNV, v) },
-			func(d *Device) uint32 { return d.perm.da.failedTries }},
+			func(d *Device) uint32 { return d.perm.da.FailedTries }},
 		{"lockout", guess.setLockoutAuth, guess.lockoutAuth,
 			func(d *Device) uint32 {
-				if d.perm.da.lockoutAuthEnabled {
+				if d.perm.da.AuthEnabled {
 					return 0
 				}
 				return 1
@@ -278,18 +279,18 @@ func TestForgivenBeforeCounted(t *testing.T) {
 		}
 	}
 	s.fail = errors.New("no space")
-	now += 10 * defaultRecoveryTime * time.Second
+	now += 10 * time.Duration(lockout.New().RecoveryTime) * time.Second
 	d.Execute(0, []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7C}) // TPM2_GetTestResult: what is due cannot be saved
 	s.fail = nil
 	if rc := g.read(victimNV, "wrong"); rc != tcg.TPMRCAuthFail.S(1) {
 		t.Fatalf("a wrong guess after it: %#x", uint32(rc))
 	}
-	if n := d.perm.da.failedTries; n != 1 {
+	if n := d.perm.da.FailedTries; n != 1 {
 		t.Errorf("%d tries counted, want 1", n)
 	}
 	now += houseRetry + time.Second
 	d.Execute(0, []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7C})
-	if n := d.perm.da.failedTries; n != 1 {
+	if n := d.perm.da.FailedTries; n != 1 {
 		t.Errorf("%d tries counted after what was due was done, want 1", n)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -13,8 +14,8 @@ type checkpoint struct {
 	clear stateClear
 	reset stateReset
 	vol   volatile
-	da    dictionaryAttack // with what was counted since
-	pcrs  []pcrWas         // PCRs of vol that were changed since, oldest first
+	da    lockout.Lockout // with what was counted since
+	pcrs  []pcrWas        // PCRs of vol that were changed since, oldest first
 
 	// Policies of sessions that the command names.
 	policies [maxSessions]struct {

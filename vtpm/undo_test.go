@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
+	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -245,7 +246,7 @@ func TestClockThatCannotBeSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Execute(0, startupClear)
-	clock := func() uint64 {
+	readClock := func() uint64 {
 		t.Helper()
 		r, err := tpm2.ReadClock{}.Execute(client{d})
 		if err != nil {
@@ -253,8 +254,9 @@ func TestClockThatCannotBeSaved(t *testing.T) {
 		}
 		return r.CurrentTime.ClockInfo.Clock
 	}
-	const interval = clockSaveInterval * time.Millisecond
-	d.perm.da.failedTries = 3
+	const clockInterval = clock.SaveInterval
+	const interval = clockInterval * time.Millisecond
+	d.perm.da.FailedTries = 3
 	d.dirty = true
 	if err := d.save(); err != nil {
 		t.Fatal(err)
@@ -263,25 +265,25 @@ func TestClockThatCannotBeSaved(t *testing.T) {
 	saves := s.saves
 	now += 2 * interval
 	for range 3 {
-		if c := clock(); c != clockSaveInterval-1 {
-			t.Fatalf("Clock is %d, not one before %d", c, clockSaveInterval)
+		if c := readClock(); c != clockInterval-1 {
+			t.Fatalf("Clock is %d, not one before %d", c, clockInterval)
 		}
 		now += time.Second
 	}
-	if d.perm.da.failedTries != 3 {
-		t.Fatalf("%d failures count; that one is forgiven was not saved", d.perm.da.failedTries)
+	if d.perm.da.FailedTries != 3 {
+		t.Fatalf("%d failures count; that one is forgiven was not saved", d.perm.da.FailedTries)
 	}
 	now += houseRetry
-	if c := clock(); c != clockSaveInterval-1 || s.saves != saves {
+	if c := readClock(); c != clockInterval-1 || s.saves != saves {
 		t.Fatalf("after another try Clock is %d", c)
 	}
 	s.fail = nil
 	now += houseRetry
-	if c := clock(); c != clockSaveInterval || s.saves != saves+1 || d.perm.da.failedTries != 2 {
-		t.Fatalf("Clock is %d after %d saves, failures %d", c, s.saves-saves, d.perm.da.failedTries)
+	if c := readClock(); c != clockInterval || s.saves != saves+1 || d.perm.da.FailedTries != 2 {
+		t.Fatalf("Clock is %d after %d saves, failures %d", c, s.saves-saves, d.perm.da.FailedTries)
 	}
 	now += time.Minute
-	if c := clock(); c != clockSaveInterval+60000 {
+	if c := readClock(); c != clockInterval+60000 {
 		t.Fatalf("Clock is %d: it does not run again", c)
 	}
 }

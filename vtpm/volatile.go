@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"stubtpm/vtpm/internal/clock"
+	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -54,14 +56,14 @@ func (d *Device) encodeVolatile() []byte {
 	w.Uint16(volatileVersion)
 	// It belongs to one permanent state: with another, counters would lie.
 	w.Sized(digest(contextHash, d.kept))
-	w.Uint16(flags(v.started, v.clockSafe, v.orderly, v.physicalPresence, v.shutdownDone, v.hcrtm, v.drtm != nil))
+	w.Flags(v.started, v.clock.Safe, v.orderly, v.physicalPresence, v.shutdownDone, v.hcrtm, v.drtm != nil)
 	d.actTick()
 	now := d.cfg.Now()
-	for _, t := range []time.Duration{now - v.powerOnAt, now - v.daTime.selfHeal, now - v.daTime.lockout} {
+	for _, t := range []time.Duration{v.clock.SincePowerOn(now), now - v.daTime.SelfHeal, now - v.daTime.Lockout} {
 		w.Uint64(uint64(t))
 	}
 	w.Uint64(d.clockNow())
-	w.Uint32(v.timeEpoch)
+	w.Uint32(v.clock.Epoch)
 	w.Uint32(uint32(v.exclusive))
 	w.Uint8(v.startupLocality)
 	d.clear.encode(&w)
@@ -76,13 +78,13 @@ func (d *Device) encodeVolatile() []byte {
 		}
 	}
 	for _, o := range v.objects {
-		w.Uint8(uint8(flags(o != nil)))
+		w.YesNo(o != nil)
 		if o != nil {
 			o.encode(&w)
 		}
 	}
 	for _, s := range v.sessions {
-		w.Uint8(uint8(flags(s != nil)))
+		w.YesNo(s != nil)
 		if s == nil {
 			continue
 		}
@@ -137,21 +139,19 @@ func (d *Device) resume(state, b []byte) error {
 		return fmt.Errorf("%w: it was saved with another permanent state", errVolatile)
 	}
 	v := newVolatile()
-	var launch bool
-	setFlags(r.Uint16(), &v.started, &v.clockSafe, &v.orderly, &v.physicalPresence, &v.shutdownDone, &v.hcrtm, &launch)
+	var launch, safe bool
+	r.Flags(&v.started, &safe, &v.orderly, &v.physicalPresence, &v.shutdownDone, &v.hcrtm, &launch)
 	now := d.cfg.Now()
-	v.powerOnAt = now - time.Duration(r.Uint64())
-	v.daTime = daTimers{selfHeal: now - time.Duration(r.Uint64()), lockout: now - time.Duration(r.Uint64())}
-	v.clockBase, v.clockAt = r.Uint64(), now
-	v.timeEpoch = r.Uint32()
+	poweredFor := time.Duration(r.Uint64())
+	v.daTime = lockout.Timers{SelfHeal: now - time.Duration(r.Uint64()), Lockout: now - time.Duration(r.Uint64())}
+	v.clock = clock.Resumed(poweredFor, r.Uint64(), now)
+	v.clock.Safe, v.clock.Epoch = safe, r.Uint32()
 	v.exclusive = tcg.TPMHandle(r.Uint32())
 	v.startupLocality = r.Uint8()
 	var clear stateClear
 	var reset stateReset
 	clear.decode(&r, version)
-	for i := range clear.acts {
-		clear.acts[i].setAt = now
-	}
+	clear.acts.Continue(now)
 	reset.decode(&r)
 	for range count(&r) {
 		bank := pcrBank{alg: tcg.TPMAlgID(r.Uint16()), exists: r.Uint32()}

@@ -155,3 +155,22 @@ func Marshal(m Marshaler) []byte {
 	m.Marshal(&w)
 	return w.B
 }
+
+// Flags appends up to 16 booleans as two bytes, the first in the lowest bit.
+func (w *Writer) Flags(bits ...bool) {
+	var v uint16
+	for i, b := range bits {
+		if b {
+			v |= 1 << i
+		}
+	}
+	w.Uint16(v)
+}
+
+// Flags takes what Writer.Flags appends; bits beyond the last one are ignored.
+func (r *Reader) Flags(bits ...*bool) {
+	v := r.Uint16()
+	for i, b := range bits {
+		*b = v&(1<<i) != 0
+	}
+}
