@@ -94,8 +94,8 @@ func (d *Device) quote(c *call) error {
 		}
 	}
 	a := d.newAttest(key, tcg.TPMSTAttestQuote, data)
-	a.Quote.PCRSelect = d.pcrFilter(&sel)
-	a.Quote.PCRDigest = d.pcrDigest(alg, &a.Quote.PCRSelect)
+	a.Quote.PCRSelect = d.vol.pcrs.Filter(&sel)
+	a.Quote.PCRDigest = d.vol.pcrs.Digest(alg, &a.Quote.PCRSelect)
 	return d.signAttest(c, key, s, &a)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
@@ -178,7 +179,7 @@ func (d *Device) listHandles(l *capList) tcg.TPMRC {
 	var hs []tcg.TPMHandle
 	switch kind := tcg.TPMHT(l.from >> 24); kind {
 	case tcg.TPMHTPCR:
-		for n := range numPCR {
+		for n := range pcr.Count {
 			hs = append(hs, tcg.TPMHandle(n))
 		}
 	case tcg.TPMHTNVIndex:
@@ -263,9 +264,9 @@ func (d *Device) listBanks(l *capList) {
 	l.begin(6)
 	for _, s := range d.perm.pcrBanks {
 		if d.vol.started {
-			b := d.pcrBank(s.Hash)
-			for n := range numPCR {
-				if s.Clear(n); b != nil && b.has(n) {
+			b := d.vol.pcrs.Bank(s.Hash)
+			for n := range pcr.Count {
+				if s.Clear(n); b != nil && b.Has(n) {
 					s.Set(n)
 				}
 			}
@@ -283,10 +284,10 @@ func (d *Device) listBanks(l *capList) {
 // "TPM_PT_PCR").
 func (d *Device) listPCRProperties(l *capList) {
 	reset := func(loc uint8) func(int) bool {
-		return func(n int) bool { return localityIn(pcrRules(n).reset, loc) }
+		return func(n int) bool { return localityIn(pcr.Rules(n).Reset, loc) }
 	}
 	extend := func(loc uint8) func(int) bool {
-		return func(n int) bool { return localityIn(pcrRules(n).extend, loc) }
+		return func(n int) bool { return localityIn(pcr.Rules(n).Extend, loc) }
 	}
 	never := func(int) bool { return false }
 	l.begin(4 + 1 + 3)
@@ -294,14 +295,14 @@ func (d *Device) listPCRProperties(l *capList) {
 		tag tcg.TPMPTPCR
 		has func(n int) bool
 	}{
-		{tcg.TPMPTPCRSave, pcrSaved},
+		{tcg.TPMPTPCRSave, pcr.Saved},
 		{tcg.TPMPTPCRExtendL0, extend(0)}, {tcg.TPMPTPCRResetL0, reset(0)},
 		{tcg.TPMPTPCRExtendL1, extend(1)}, {tcg.TPMPTPCRResetL1, reset(1)},
 		{tcg.TPMPTPCRExtendL2, extend(2)}, {tcg.TPMPTPCRResetL2, reset(2)},
 		{tcg.TPMPTPCRExtendL3, extend(3)}, {tcg.TPMPTPCRResetL3, reset(3)},
 		{tcg.TPMPTPCRExtendL4, extend(4)}, {tcg.TPMPTPCRResetL4, reset(4)},
-		{tcg.TPMPTPCRNoIncrement, func(n int) bool { return !pcrCounts(n) }},
-		{tcg.TPMPTPCRDRTMReset, pcrIsDRTM},
+		{tcg.TPMPTPCRNoIncrement, func(n int) bool { return !pcr.Counted(n) }},
+		{tcg.TPMPTPCRDRTMReset, pcr.IsDRTM},
 		{tcg.TPMPTPCRPolicy, never},
 		{tcg.TPMPTPCRAuth, never},
 	} {
@@ -310,7 +311,7 @@ func (d *Device) listPCRProperties(l *capList) {
 		}
 		l.w.Uint32(uint32(p.tag))
 		sel := tcg.TPMSPCRSelect{Size: 3}
-		for n := range numPCR {
+		for n := range pcr.Count {
 			if p.has(n) {
 				sel.Set(n)
 			}

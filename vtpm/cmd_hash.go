@@ -3,6 +3,7 @@ package vtpm
 import (
 	"bytes"
 
+	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
 )
@@ -241,7 +242,7 @@ func (d *Device) eventSequenceComplete(c *call) error {
 		return tcg.TPMRCMode.H(2)
 	}
 	h := c.handles[0]
-	if h != tcg.TPMRHNull && !localityIn(pcrRules(int(h)).extend, c.locality) {
+	if h != tcg.TPMRHNull && !localityIn(pcr.Rules(int(h)).Extend, c.locality) {
 		return tcg.TPMRCLocality
 	}
 	o.seq.write(data)
@@ -250,8 +251,8 @@ func (d *Device) eventSequenceComplete(c *call) error {
 		v := e.h.Sum(nil)
 		c.out.Uint16(uint16(e.alg))
 		c.out.Bytes(v)
-		if b := d.pcrBank(e.alg); b != nil && h != tcg.TPMRHNull {
-			d.pcrExtend(b, int(h), v)
+		if h != tcg.TPMRHNull {
+			d.vol.pcrs.Extend(e.alg, int(h), v)
 		}
 	}
 	d.dropSequence(c)

@@ -165,7 +165,7 @@ func (d *Device) clearCommand(c *call) error {
 	d.perm.clearCount++
 	d.vol.clock.Set(0, d.cfg.Now())
 	d.vol.clock.Safe = true
-	d.pcrChanged(0) // policies over PCRs have to be evaluated anew
+	d.vol.pcrs.Touch() // policies over PCRs have to be evaluated anew
 	d.dirty = true
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -102,16 +103,16 @@ func (d *Device) pcrAllocateCommand(c *call) error {
 	d.dirty = true
 	needed := uint32(0)
 	for i := range banks {
-		for n := range numPCR {
+		for n := range pcr.Count {
 			if banks[i].Has(n) {
 				needed += uint32(hashSize(banks[i].Hash))
 			}
 		}
 	}
 	c.out.YesNo(true)
-	c.out.Uint32(numPCR)
+	c.out.Uint32(pcr.Count)
 	c.out.Uint32(needed)
-	c.out.Uint32(uint32(numPCR * tcg.MaxDigestSize * len(d.profile.PCRBanks())))
+	c.out.Uint32(uint32(pcr.Count * tcg.MaxDigestSize * len(d.profile.PCRBanks())))
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -153,7 +154,7 @@ func TestPCRAllocate(t *testing.T) {
 		t.Fatal("no PCR 0 of SHA-256 to begin with")
 	}
 	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPCRAllocate, handles(tcg.TPMRHPlatform), allocate(tcg.TPMAlgSHA256, 0, 0, 0))
-	if !r.YesNo() || r.Uint32() != numPCR {
+	if !r.YesNo() || r.Uint32() != pcr.Count {
 		t.Fatal("the allocation was not made")
 	}
 	if read() != 1 {
@@ -165,7 +166,7 @@ func TestPCRAllocate(t *testing.T) {
 		for range n {
 			var s tcg.TPMSPCRSelection
 			s.Unmarshal(&r)
-			for p := range numPCR {
+			for p := range pcr.Count {
 				if s.Hash == tcg.TPMAlgSHA256 && s.Has(p) {
 					all++
 				}
@@ -173,7 +174,7 @@ func TestPCRAllocate(t *testing.T) {
 		}
 		return all
 	}
-	if n := banks(); n != numPCR {
+	if n := banks(); n != pcr.Count {
 		t.Fatalf("%d PCRs of SHA-256 are told before the reset", n)
 	}
 	d.Init()

@@ -112,11 +112,11 @@ func (d *Device) createObject(p *creationParams, source keySource) (*object, tcg
 func (d *Device) writeCreation(c *call, o *object, p *creationParams, parent *object, hierarchy tcg.TPMHandle) {
 	c.out.Nested(o.public.Marshal)
 	data := tcg.TPMSCreationData{
-		PCRSelect:   d.pcrFilter(&p.pcrs),
+		PCRSelect:   d.vol.pcrs.Filter(&p.pcrs),
 		Locality:    tcg.LocalityOf(c.locality),
 		OutsideInfo: p.outsideInfo,
 	}
-	data.PCRDigest = d.pcrDigest(o.public.NameAlg, &data.PCRSelect)
+	data.PCRDigest = d.vol.pcrs.Digest(o.public.NameAlg, &data.PCRSelect)
 	if parent != nil {
 		data.ParentNameAlg = parent.public.NameAlg
 		data.ParentName = parent.name

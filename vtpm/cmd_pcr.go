@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/internal/pcr"
+	"stubtpm/vtpm/tcg"
+)
 
 // Part 3, section 22 - Integrity Collection (PCR).
 var pcrCommands = commandTable{
@@ -25,13 +28,11 @@ func (d *Device) pcrExtendCommand(c *call) error {
 		return nil
 	}
 	n := int(h)
-	if !localityIn(pcrRules(n).extend, c.locality) {
+	if !localityIn(pcr.Rules(n).Extend, c.locality) {
 		return tcg.TPMRCLocality
 	}
 	for _, v := range digests.All() {
-		if b := d.pcrBank(v.HashAlg); b != nil {
-			d.pcrExtend(b, n, v.Digest)
-		}
+		d.vol.pcrs.Extend(v.HashAlg, n, v.Digest)
 	}
 	return nil
 }
@@ -47,17 +48,18 @@ func (d *Device) pcrEvent(c *call) error {
 	}
 	h := c.handles[0]
 	n := int(h)
-	if h != tcg.TPMRHNull && !localityIn(pcrRules(n).extend, c.locality) {
+	if h != tcg.TPMRHNull && !localityIn(pcr.Rules(n).Extend, c.locality) {
 		return tcg.TPMRCLocality
 	}
-	c.out.Uint32(uint32(len(d.vol.pcrs.banks)))
-	for i := range d.vol.pcrs.banks {
-		b := &d.vol.pcrs.banks[i]
-		v := digest(b.alg, data)
-		c.out.Uint16(uint16(b.alg))
+	banks := d.vol.pcrs.Banks()
+	c.out.Uint32(uint32(len(banks)))
+	for i := range banks {
+		alg := banks[i].Alg()
+		v := digest(alg, data)
+		c.out.Uint16(uint16(alg))
 		c.out.Bytes(v)
 		if h != tcg.TPMRHNull {
-			d.pcrExtend(b, n, v)
+			d.vol.pcrs.Extend(alg, n, v)
 		}
 	}
 	return nil
@@ -74,13 +76,13 @@ func (d *Device) pcrRead(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	out := d.pcrFilter(&sel)
+	out := d.vol.pcrs.Filter(&sel)
 	var values [maxPCRRead][]byte
 	n := 0
 	for i := range out.All() {
 		s := out.At(i)
-		b := d.pcrBank(s.Hash)
-		for p := range numPCR {
+		b := d.vol.pcrs.Bank(s.Hash)
+		for p := range pcr.Count {
 			if !s.Has(p) {
 				continue
 			}
@@ -88,7 +90,7 @@ func (d *Device) pcrRead(c *call) error {
 				s.Clear(p)
 				continue
 			}
-			values[n] = b.value(p)
+			values[n] = b.Value(p)
 			n++
 		}
 	}
@@ -112,9 +114,9 @@ func (d *Device) pcrResetCommand(c *call) error {
 		return nil
 	}
 	n := int(c.handles[0])
-	if !localityIn(pcrRules(n).reset, c.locality) {
+	if !localityIn(pcr.Rules(n).Reset, c.locality) {
 		return tcg.TPMRCLocality
 	}
-	d.pcrSet(n, 0)
+	d.vol.pcrs.Set(n, 0)
 	return nil
 }

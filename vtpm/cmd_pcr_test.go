@@ -3,6 +3,7 @@ package vtpm
 import (
 	"testing"
 
+	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -16,7 +17,7 @@ func TestPCRUpdateCounter(t *testing.T) {
 		r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPCRRead, nil, func(w *tcg.Writer) { w.Uint32(0) })
 		return r.Uint32()
 	}
-	banks := uint32(len(d.vol.pcrs.banks))
+	banks := uint32(len(d.vol.pcrs.Banks()))
 	extend := func(algs ...tcg.TPMAlgID) func(w *tcg.Writer) {
 		return func(w *tcg.Writer) {
 			w.Uint32(uint32(len(algs)))
@@ -63,7 +64,7 @@ func TestPCRUpdateCounter(t *testing.T) {
 	for _, n := range []tcg.TPMHandle{0, 15, 17, 20} {
 		x.want(tcg.TPMRCLocality, tcg.TPMCCPCRReset, handles(n), nil)
 	}
-	x.want(tcg.TPMRCValue.H(1), tcg.TPMCCPCRReset, handles(numPCR), nil)
+	x.want(tcg.TPMRCValue.H(1), tcg.TPMCCPCRReset, handles(pcr.Count), nil)
 	x.want(tcg.TPMRCValue.H(1), tcg.TPMCCPCRReset, handles(tcg.TPMRHNull), nil)
 }
 
@@ -81,7 +82,7 @@ func TestPCRAuthorizations(t *testing.T) {
 	}
 	platform := handles(tcg.TPMRHPlatform)
 	x.want(tcg.TPMRCValue.P(3), tcg.TPMCCPCRSetAuthPolicy, platform, policy(32, tcg.TPMAlgSHA256, 16))
-	x.want(tcg.TPMRCValue.P(3), tcg.TPMCCPCRSetAuthPolicy, platform, policy(32, tcg.TPMAlgSHA256, numPCR))
+	x.want(tcg.TPMRCValue.P(3), tcg.TPMCCPCRSetAuthPolicy, platform, policy(32, tcg.TPMAlgSHA256, pcr.Count))
 	x.want(tcg.TPMRCSize.P(1), tcg.TPMCCPCRSetAuthPolicy, platform, policy(31, tcg.TPMAlgSHA256, 16))
 	x.want(tcg.TPMRCSize.P(1), tcg.TPMCCPCRSetAuthPolicy, platform, policy(1, tcg.TPMAlgNull, 16))
 	x.want(tcg.TPMRCHash.P(2), tcg.TPMCCPCRSetAuthPolicy, platform, policy(32, tcg.TPMAlgAES, 16))

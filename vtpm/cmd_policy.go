@@ -68,8 +68,8 @@ func (d *Device) policyPCR(c *call) error {
 		return err
 	}
 	s := d.session(c.handles[0])
-	there := d.pcrFilter(&sel)
-	have := d.pcrDigest(s.hash, &there)
+	there := d.vol.pcrs.Filter(&sel)
+	have := d.vol.pcrs.Digest(s.hash, &there)
 	if s.trial && len(want) != 0 {
 		// A trial may state PCRs as they will be, and of another TPM.
 		have, there = want, sel

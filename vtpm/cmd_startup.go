@@ -59,7 +59,10 @@ func (d *Device) startup(c *call) error {
 	d.vol.clock.Startup(d.perm.clock, orderly, d.cfg.Now())
 	d.vol.daTime = d.perm.da.Startup(d.cfg.Now())
 	d.clear.acts.Startup(resume, d.cfg.Now())
-	d.pcrStartup(resume)
+	if !d.vol.hcrtm {
+		d.vol.pcrs.Allocate(d.perm.pcrBanks)
+	}
+	d.vol.pcrs.Startup(d.perm.savedPCR, resume, d.vol.hcrtm, c.locality)
 	d.nvStartup(resume, !resume && !restart, orderly)
 	d.objectStartup(resume)
 	d.sessionStartup()
@@ -133,7 +136,7 @@ func (d *Device) shutdown(c *call) error {
 		d.perm.savedClear = d.clear.clone()
 		d.perm.savedClear.acts.Shutdown()
 		d.perm.savedReset = d.reset.clone()
-		d.perm.savedPCR = d.pcrSave()
+		d.perm.savedPCR = d.vol.pcrs.Save()
 	}
 	d.dirty = true
 	d.vol.shutdownDone = true

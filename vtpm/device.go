@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
 )
@@ -208,8 +207,7 @@ func (d *Device) powerOn() {
 	d.vol.wipe()
 	d.clear = stateClear{}
 	d.reset = stateReset{}
-	d.vol = newVolatile()
-	d.vol.clock = clock.PowerOn(d.cfg.Now())
+	d.vol = d.newVolatile()
 }
 
 // save makes the permanent state durable if a command changed it. Where that

@@ -228,11 +228,7 @@ func (s *stateClear) encode(w *tcg.Writer) {
 	w.Flags(s.started, s.ownerEnable, s.endorsementEnable, s.platformNVEnable, s.platformEnable, s.readOnly)
 	w.Sized(s.platformAuth)
 	s.platformPolicy.encode(w)
-	w.Uint16(uint16(len(s.pcrAuth)))
-	for _, n := range slices.Sorted(maps.Keys(s.pcrAuth)) {
-		w.Uint8(uint8(n))
-		w.Sized(s.pcrAuth[n])
-	}
+	w.Uint16(0) // authorization values of PCRs: no PCR has one
 	for i := range s.acts {
 		s.acts[i].Encode(w)
 		s.actPolicies[i].encode(w)
@@ -243,12 +239,8 @@ func (s *stateClear) decode(r *tcg.Reader, version uint16) {
 	r.Flags(&s.started, &s.ownerEnable, &s.endorsementEnable, &s.platformNVEnable, &s.platformEnable, &s.readOnly)
 	s.platformAuth = bytes.Clone(r.Sized(maxBlob))
 	s.platformPolicy.decode(r)
-	for range count(r) {
-		if s.pcrAuth == nil {
-			s.pcrAuth = map[int][]byte{}
-		}
-		n := int(r.Uint8())
-		s.pcrAuth[n] = bytes.Clone(r.Sized(maxBlob))
+	if count(r) != 0 {
+		r.Fail(tcg.TPMRCSize)
 	}
 	for i := range s.acts {
 		s.actPolicies[i] = noPolicy()
@@ -263,7 +255,6 @@ func (s *stateClear) decode(r *tcg.Reader, version uint16) {
 func (s *stateClear) clone() stateClear {
 	c := *s
 	c.platformAuth = bytes.Clone(s.platformAuth)
-	c.pcrAuth = maps.Clone(s.pcrAuth)
 	for i := range c.acts {
 		c.actPolicies[i] = c.actPolicies[i].clone()
 	}

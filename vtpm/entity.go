@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/internal/pcr"
+	"stubtpm/vtpm/tcg"
+)
 
 // Limits on handles.
 const (
@@ -15,7 +18,7 @@ const (
 func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 	switch handleType(h) {
 	case tcg.TPMHTPCR:
-		if !d.pcrImplemented(h) {
+		if !pcr.Exists(h) {
 			return nil, tcg.TPMRCValue
 		}
 	case tcg.TPMHTNVIndex:
@@ -98,7 +101,7 @@ func isACT(h tcg.TPMHandle) bool { return h >= tcg.TPMRHACT0 && h <= tcg.TPMRHAC
 func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 	switch handleType(h) {
 	case tcg.TPMHTPCR:
-		return d.pcrAuthOf(h)
+		return nil // no PCR has one
 	case tcg.TPMHTNVIndex:
 		if x := d.perm.nv[h]; x != nil {
 			return x.authValue()
@@ -129,10 +132,6 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 // TPM_ALG_NULL if there is none.
 func (d *Device) entityPolicy(h tcg.TPMHandle) authPolicy {
 	switch handleType(h) {
-	case tcg.TPMHTPCR:
-		if p := d.pcrPolicyOf(h); p != nil {
-			return *p
-		}
 	case tcg.TPMHTNVIndex:
 		if x := d.perm.nv[h]; x != nil {
 			return authPolicy{x.public.NameAlg, x.public.AuthPolicy}

@@ -1,14 +1,6 @@
 package vtpm
 
-// PCRs that a measured launch sets: the one of an H-CRTM, before
-// TPM2_Startup, and those of a dynamic launch, of which the first is extended
-// (Part 1, "H-CRTM" and "D-RTM"; PC Client Platform TPM Profile, "PCR
-// Attributes").
-const (
-	pcrHCRTM     = 0
-	pcrDRTMFirst = 17
-	pcrDRTMLast  = 22
-)
+import "stubtpm/vtpm/internal/pcr"
 
 // HashStart is the signal _TPM_Hash_Start: a measured launch begins, from
 // locality 4 (Part 3, 22.9).
@@ -19,7 +11,7 @@ func (d *Device) HashStart() {
 		return
 	}
 	if !d.vol.started {
-		d.pcrAllocate()
+		d.vol.pcrs.Allocate(d.perm.pcrBanks)
 	}
 	d.vol.drtm = d.newEventSequence(nil)
 }
@@ -44,25 +36,20 @@ func (d *Device) HashEnd() {
 		return
 	}
 	d.vol.drtm = nil
-	pcr := pcrDRTMFirst
+	first := pcr.DRTMFirst
 	if !d.vol.started {
 		// The TPM was not started: what was measured is the H-CRTM, and PCR 0
 		// says by its start value that it came from locality 4.
-		pcr = pcrHCRTM
+		first = pcr.HCRTM
 		d.vol.hcrtm = true
-		d.pcrSet(pcr, 0)
-		for i := range d.vol.pcrs.banks {
-			b := &d.vol.pcrs.banks[i]
-			d.pcrEdit(b, pcr)[b.size-1] = 4
-		}
+		d.vol.pcrs.Set(first, 0)
+		d.vol.pcrs.SetLast(first, 4)
 	} else {
-		for n := pcrDRTMFirst; n <= pcrDRTMLast; n++ {
-			d.pcrSet(n, 0)
+		for n := pcr.DRTMFirst; n <= pcr.DRTMLast; n++ {
+			d.vol.pcrs.Set(n, 0)
 		}
 	}
 	for _, e := range s.event {
-		if b := d.pcrBank(e.alg); b != nil {
-			d.pcrExtend(b, pcr, e.h.Sum(nil))
-		}
+		d.vol.pcrs.Extend(e.alg, first, e.h.Sum(nil))
 	}
 }

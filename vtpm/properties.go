@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"stubtpm/vtpm/internal/clock"
+	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -77,8 +78,8 @@ func (d *Device) fixedProperties() []property {
 		{tcg.TPMPTHRPersistentMin, maxPersistentObjects},
 		{tcg.TPMPTHRLoadedMin, maxLoadedSessions},
 		{tcg.TPMPTActiveSessionsMax, maxActiveSessions},
-		{tcg.TPMPTPCRCount, numPCR},
-		{tcg.TPMPTPCRSelectMin, numPCR / 8},
+		{tcg.TPMPTPCRCount, pcr.Count},
+		{tcg.TPMPTPCRSelectMin, pcr.Count / 8},
 		{tcg.TPMPTContextGapMax, contextGap},
 		{tcg.TPMPTNVCountersMax, 0},
 		{tcg.TPMPTNVIndexMax, uint32(d.profile.NVIndexSize())},

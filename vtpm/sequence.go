@@ -63,8 +63,9 @@ func (s *sequence) safe() bool { return len(s.first) >= 4 && !looksGenerated(s.f
 
 func (d *Device) newEventSequence(auth []byte) *sequence {
 	s := &sequence{auth: bytes.Clone(auth), alg: tcg.TPMAlgNull}
-	for i := range d.vol.pcrs.banks {
-		alg := d.vol.pcrs.banks[i].alg
+	banks := d.vol.pcrs.Banks()
+	for i := range banks {
+		alg := banks[i].Alg()
 		s.event = append(s.event, eventHash{alg, newHash(alg)})
 	}
 	return s

@@ -5,6 +5,7 @@ import (
 
 	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/internal/lockout"
+	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 )
@@ -98,9 +99,6 @@ type stateClear struct {
 	platformAuth   []byte
 	platformPolicy authPolicy
 
-	pcrAuth   map[int][]byte
-	pcrPolicy map[int]authPolicy
-
 	readOnly bool // TPM2_ReadOnlyControl
 
 	acts        timer.Timers
@@ -136,7 +134,7 @@ type volatile struct {
 	houseAt time.Duration // Now when keepHouse may try again; 0 if it did not fail
 	orderly bool          // the last power cycle ended in an orderly way
 
-	pcrs pcrState
+	pcrs pcr.State
 
 	objects  [maxTransientObjects]*object
 	sessions [maxActiveSessions]*session // loaded ones, by slot
@@ -159,7 +157,10 @@ type failure struct {
 	code uint32
 }
 
-func newVolatile() volatile { return volatile{} }
+// newVolatile is the state after _TPM_Init.
+func (d *Device) newVolatile() volatile {
+	return volatile{clock: clock.PowerOn(d.cfg.Now()), pcrs: pcr.New(&d.reset.pcrUpdateCounter)}
+}
 
 // wipe overwrites secrets in what _TPM_Init is about to drop, so far as Go
 // lets a program say so: copies that the runtime made are not reached.

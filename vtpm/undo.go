@@ -2,7 +2,6 @@ package vtpm
 
 import (
 	"bytes"
-	"slices"
 
 	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
@@ -15,7 +14,6 @@ type checkpoint struct {
 	reset stateReset
 	vol   volatile
 	da    lockout.Lockout // with what was counted since
-	pcrs  []pcrWas        // PCRs of vol that were changed since, oldest first
 
 	// Policies of sessions that the command names.
 	policies [maxSessions]struct {
@@ -33,14 +31,6 @@ type checkpoint struct {
 	orderlyKnown bool                          // orderly needs not be made again
 }
 
-// A pcrWas is a PCR before it was changed. The bank may be of a state that
-// TPM2_Startup has replaced since.
-type pcrWas struct {
-	bank  *pcrBank
-	n     int
-	value [tcg.MaxDigestSize]byte
-}
-
 // orderlyData is what an orderly index has and the saved state has not.
 type orderlyData struct {
 	attributes tcg.TPMANV
@@ -50,12 +40,12 @@ type orderlyData struct {
 // mark makes undo go back to now.
 func (d *Device) mark() {
 	b := &d.before
+	d.vol.pcrs.Mark()
 	b.clear, b.reset, b.vol = d.clear, d.reset, d.vol
 	d.markTries()
 	for i := range b.policies {
 		b.policies[i].of, b.sequences[i].of = nil, nil
 	}
-	b.pcrs = b.pcrs[:0]
 	if b.orderlyKnown {
 		return
 	}
@@ -104,11 +94,8 @@ func (d *Device) undo() {
 	if b.orderly == nil {
 		return // nothing ran yet
 	}
+	d.vol.pcrs.Undo()
 	d.clear, d.reset, d.vol = b.clear, b.reset, b.vol
-	for _, was := range slices.Backward(b.pcrs) {
-		was.bank.values[was.n] = was.value
-	}
-	b.pcrs = b.pcrs[:0]
 	for i := range b.policies {
 		if m := &b.policies[i]; m.of != nil {
 			*m.of = m.was

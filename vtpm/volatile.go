@@ -68,15 +68,7 @@ func (d *Device) encodeVolatile() []byte {
 	w.Uint8(v.startupLocality)
 	d.clear.encode(&w)
 	d.reset.encode(&w)
-	w.Uint16(uint16(len(v.pcrs.banks)))
-	for i := range v.pcrs.banks {
-		b := &v.pcrs.banks[i]
-		w.Uint16(uint16(b.alg))
-		w.Uint32(b.exists)
-		for n := range numPCR {
-			w.Bytes(b.value(n))
-		}
-	}
+	v.pcrs.Encode(&w)
 	for _, o := range v.objects {
 		w.YesNo(o != nil)
 		if o != nil {
@@ -138,7 +130,7 @@ func (d *Device) resume(state, b []byte) error {
 	if !bytes.Equal(r.Sized(tcg.MaxDigestSize), state) {
 		return fmt.Errorf("%w: it was saved with another permanent state", errVolatile)
 	}
-	v := newVolatile()
+	v := d.newVolatile()
 	var launch, safe bool
 	r.Flags(&v.started, &safe, &v.orderly, &v.physicalPresence, &v.shutdownDone, &v.hcrtm, &launch)
 	now := d.cfg.Now()
@@ -153,15 +145,8 @@ func (d *Device) resume(state, b []byte) error {
 	clear.decode(&r, version)
 	clear.acts.Continue(now)
 	reset.decode(&r)
-	for range count(&r) {
-		bank := pcrBank{alg: tcg.TPMAlgID(r.Uint16()), exists: r.Uint32()}
-		if bank.size = hashSizeOrZero(bank.alg); bank.size == 0 {
-			return errVolatile
-		}
-		for n := range numPCR {
-			copy(bank.value(n), r.Bytes(bank.size))
-		}
-		v.pcrs.banks = append(v.pcrs.banks, bank)
+	if v.pcrs.Decode(&r) != nil {
+		return errVolatile
 	}
 	for i := range v.objects {
 		if r.Uint8() != 0 && r.Err() == tcg.TPMRCSuccess {
