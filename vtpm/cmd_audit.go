@@ -93,7 +93,6 @@ func (d *Device) setCommandCodeAuditStatus(c *call) error {
 		d.perm.auditHash = alg
 		d.reset.auditDigest = nil
 		c.notAudited = true
-		d.dirty = true
 		return nil
 	}
 	list := slices.Clone(d.perm.audited)
@@ -110,7 +109,6 @@ func (d *Device) setCommandCodeAuditStatus(c *call) error {
 		}
 	}
 	d.perm.audited = list
-	d.dirty = true
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (d *Device) clockSet(c *call) error {
 		return tcg.TPMRCValue.P(1)
 	}
 	d.vol.clock.Set(v, d.cfg.Now())
-	d.dirty = true
+	d.perm.clock.Clock = v
 	return nil
 }
 

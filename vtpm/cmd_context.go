@@ -273,7 +273,6 @@ func (d *Device) evictControl(c *call) error {
 		}
 		delete(d.perm.objects, h)
 		o.wipe()
-		d.dirty = true
 		return nil
 	}
 	if o.stClear || !o.hasName() {
@@ -296,6 +295,5 @@ func (d *Device) evictControl(c *call) error {
 	copied := o.clone()
 	copied.evictHandle = target
 	d.perm.objects[target] = copied
-	d.dirty = true
 	return nil
 }

@@ -15,7 +15,6 @@ func (d *Device) dictionaryAttackLockReset(c *call) error {
 		return err
 	}
 	d.perm.da.Reset()
-	d.dirty = true
 	return nil
 }
 
@@ -29,6 +28,5 @@ func (d *Device) dictionaryAttackParameters(c *call) error {
 		return err
 	}
 	d.vol.daTime = d.perm.da.SetParameters(maxTries, recoveryTime, lockoutRecovery, d.cfg.Now())
-	d.dirty = true
 	return nil
 }

@@ -94,7 +94,6 @@ func (d *Device) setPrimaryPolicy(c *call) error {
 		d.clear.platformPolicy = p
 		return nil
 	}
-	d.dirty = true
 	return nil
 }
 
@@ -117,7 +116,6 @@ func (d *Device) changePPS(c *call) error {
 	d.flushAll(tcg.TPMRHPlatform)
 	d.perm.platform = d.newSeedAndProof()
 	d.clear.platformPolicy = noPolicy()
-	d.dirty = true
 	return nil
 }
 
@@ -131,7 +129,6 @@ func (d *Device) changeEPS(c *call) error {
 	d.clear.endorsementEnable = true
 	d.perm.endorsementAuth = nil
 	d.perm.endorsementPolicy = noPolicy()
-	d.dirty = true
 	return nil
 }
 
@@ -166,7 +163,6 @@ func (d *Device) clearCommand(c *call) error {
 	d.vol.clock.Set(0, d.cfg.Now())
 	d.vol.clock.Safe = true
 	d.vol.pcrs.Touch() // policies over PCRs have to be evaluated anew
-	d.dirty = true
 	return nil
 }
 
@@ -183,7 +179,6 @@ func (d *Device) clearControl(c *call) error {
 		return tcg.TPMRCAuthFail
 	}
 	d.perm.disableClear = disable
-	d.dirty = true
 	return nil
 }
 
@@ -211,6 +206,5 @@ func (d *Device) hierarchyChangeAuth(c *call) error {
 		d.clear.platformAuth = auth
 		return nil
 	}
-	d.dirty = true
 	return nil
 }

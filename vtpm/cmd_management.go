@@ -56,7 +56,6 @@ func (d *Device) ppCommands(c *call) error {
 		}
 	}
 	d.perm.physicalPresence = list
-	d.dirty = true
 	return nil
 }
 
@@ -70,7 +69,6 @@ func (d *Device) setAlgorithmSet(c *call) error {
 		return err
 	}
 	d.perm.algorithmSet, d.perm.algorithmsSet = set, true
-	d.dirty = true
 	return nil
 }
 
@@ -100,7 +98,6 @@ func (d *Device) pcrAllocateCommand(c *call) error {
 		}
 	}
 	d.perm.pcrBanks, d.perm.pcrsAllocated = banks, true
-	d.dirty = true
 	needed := uint32(0)
 	for i := range banks {
 		for n := range pcr.Count {

@@ -69,7 +69,6 @@ func (d *Device) nvDefine(by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPublic) err
 	x := &nvIndex{public: p, auth: bytes.Clone(auth), data: make([]byte, p.DataSize)}
 	x.blank()
 	d.perm.nv[p.NVIndex] = x
-	d.dirty = true
 	return nil
 }
 
@@ -155,7 +154,6 @@ func (d *Device) nvDelete(h tcg.TPMHandle) {
 	wipe(x.auth)
 	wipe(x.data)
 	delete(d.perm.nv, h)
-	d.dirty = true
 }
 
 // nvUndefineSpaceSpecial is TPM2_NV_UndefineSpaceSpecial.
@@ -226,7 +224,6 @@ func (d *Device) nvWritten(x *nvIndex) {
 	if !x.written() {
 		x.setAttributes(x.public.Attributes | tcg.TPMANVWritten)
 	}
-	d.nvChanged(x)
 }
 
 // nvIncrement is TPM2_NV_Increment.
@@ -254,7 +251,6 @@ func (d *Device) nvIncrement(c *call) error {
 	d.nvWritten(x)
 	if x.has(tcg.TPMANVOrderly) && (first || v&orderlyCount == 0) {
 		x.saved = append(x.saved[:0], x.data...)
-		d.dirty = true
 	}
 	return nil
 }
@@ -325,7 +321,6 @@ func (d *Device) nvWriteLock(c *call) error {
 		return tcg.TPMRCAttributes.H(2)
 	}
 	x.setAttributes(x.public.Attributes | tcg.TPMANVWriteLocked)
-	d.nvChanged(x)
 	return nil
 }
 
@@ -337,7 +332,6 @@ func (d *Device) nvGlobalWriteLock(c *call) error {
 	for _, x := range d.perm.nv {
 		if x.has(tcg.TPMANVGlobalLock) {
 			x.setAttributes(x.public.Attributes | tcg.TPMANVWriteLocked)
-			d.nvChanged(x)
 		}
 	}
 	return nil
@@ -394,7 +388,6 @@ func (d *Device) nvReadLock(c *call) error {
 		return tcg.TPMRCAttributes.H(2)
 	}
 	x.setAttributes(x.public.Attributes | tcg.TPMANVReadLocked)
-	d.nvChanged(x)
 	return nil
 }
 
@@ -413,6 +406,5 @@ func (d *Device) nvChangeAuth(c *call) error {
 		return tcg.TPMRCSize.P(1)
 	}
 	x.auth = bytes.Clone(v)
-	d.dirty = true
 	return nil
 }

@@ -72,7 +72,6 @@ func (d *Device) startup(c *call) error {
 	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil
 	d.perm.startedBy = by
 	d.perm.pcrsAllocated, d.perm.algorithmsSet = false, false
-	d.dirty = true
 	return nil
 }
 
@@ -138,7 +137,6 @@ func (d *Device) shutdown(c *call) error {
 		d.perm.savedReset = d.reset.clone()
 		d.perm.savedPCR = d.vol.pcrs.Save()
 	}
-	d.dirty = true
 	d.vol.shutdownDone = true
 	return nil
 }

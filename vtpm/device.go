@@ -109,6 +109,7 @@ type Device struct {
 	tries   unsavedTries          // what it does not take back
 	flushed []interface{ wipe() } // by the present command
 	dirty   bool                  // perm has to be saved before the present command is answered
+	encoded permanentEncoding     // of perm, if findChanges made it
 }
 
 // ErrState is wrapped by the errors that Load returns for a state it cannot

@@ -29,7 +29,7 @@ func (s *memStore) Save(state []byte) error {
 // client lets go-tpm, which is no part of the device, talk to it.
 type client struct{ d *Device }
 
-func (c client) Send(cmd []byte) ([]byte, error) { return c.d.Execute(0, cmd), nil }
+func (c client) Send(cmd []byte) ([]byte, error) { return execute(c.d, 0, cmd) }
 
 func newTestDevice(t *testing.T) (*Device, *memStore, transport.TPM) {
 	t.Helper()

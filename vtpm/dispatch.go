@@ -186,6 +186,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 		d.vol.exclusive = 0
 	}
 	d.beginAudit(c)
+	d.findChanges(c)
 	// Sessions, audit digests and what is flushed after the response are
 	// changed behind the save: a command that it fails leaves them as they were.
 	if err := d.save(); err != nil {

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -29,7 +30,13 @@ var (
 // limits of what decodePermanent reads, so that a forged length costs nothing.
 const maxStateList = 4096
 
-func (d *Device) encodePermanent() []byte {
+// A permanentEncoding is an encoded permanent state.
+type permanentEncoding struct {
+	b     []byte
+	clock int // where in b Clock is
+}
+
+func (d *Device) encodePermanent() (e permanentEncoding) {
 	p := &d.perm
 	w := tcg.Writer{B: make([]byte, 0, max(4096, len(d.saved)+512))}
 	w.Uint32(stateMagic)
@@ -52,6 +59,7 @@ func (d *Device) encodePermanent() []byte {
 	w.Uint64(p.totalResetCount)
 	w.Uint32(p.resetCount)
 	w.Uint32(p.clearCount)
+	e.clock = len(w.B)
 	w.Uint64(p.clock.Clock)
 	w.Uint64(p.maxNVCounter)
 	w.Uint16(p.shutdown)
@@ -81,7 +89,21 @@ func (d *Device) encodePermanent() []byte {
 	for _, h := range slices.Sorted(maps.Keys(p.objects)) {
 		p.objects[h].encode(&w)
 	}
-	return w.B
+	e.b = w.B
+	return e
+}
+
+// findChanges has the permanent state saved if a command changed it. Only a command
+// that the table says leaves it alone is not looked at.
+func (d *Device) findChanges(c *call) {
+	if c.spec.Has(tcg.AttrReads) || c.spec.Has(tcg.AttrVolatile) {
+		return
+	}
+	d.before.orderlyKnown = false
+	e := d.encodePermanent()
+	if d.dirty = d.dirty || !bytes.Equal(e.b, d.saved); d.dirty {
+		d.encoded = e
+	}
 }
 
 // decodePermanent replaces the permanent state and the profile. On error
@@ -98,11 +120,15 @@ func (d *Device) decodePermanent(state []byte) error {
 // one that Load takes: such a state must not reach the store, nor be what a
 // failed command goes back to.
 func (d *Device) checkedState() ([]byte, error) {
-	state := d.encodePermanent()
-	if _, _, err := decodeState(state); err != nil {
+	e := d.encoded
+	if d.encoded = (permanentEncoding{}); e.b == nil {
+		e = d.encodePermanent()
+	}
+	binary.BigEndian.PutUint64(e.b[e.clock:], d.perm.clock.Clock)
+	if _, _, err := decodeState(e.b); err != nil {
 		return nil, fmt.Errorf("vtpm: internal error: own state does not decode: %w", err)
 	}
-	return state, nil
+	return e.b, nil
 }
 
 func decodeState(state []byte) (*permanent, *tcg.Profile, error) {

@@ -127,7 +127,7 @@ func durable(d *Device) []byte {
 	da := d.perm.da
 	d.perm.da = lockout.Lockout{}
 	defer func() { d.perm.da = da }()
-	return d.encodePermanent()
+	return d.encodePermanent().b
 }
 
 // passing is the rest of the state, without what comes of failed authorizations:

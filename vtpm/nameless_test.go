@@ -195,15 +195,15 @@ func TestUnreadableState(t *testing.T) {
 	s := new(memStore)
 	d := testDevice(t, s)
 	d.Execute(0, startupClear)
-	saved, was := s.saves, d.encodePermanent()
+	saved, was := s.saves, d.encodePermanent().b
 	d.mark()
 	d.perm.nv[0x01800001] = &nvIndex{public: tcg.TPMSNVPublic{NVIndex: 0x01800001, DataSize: 8}} // without a nameAlg, without its data
 	d.dirty = true
 	if err := d.save(); !errors.Is(err, errStateShort) {
 		t.Errorf("save: %v", err)
 	}
-	if s.saves != saved || !bytes.Equal(d.encodePermanent(), was) {
-		t.Errorf("%d saves, and the state is\n%x\nnot\n%x", s.saves-saved, d.encodePermanent(), was)
+	if s.saves != saved || !bytes.Equal(d.encodePermanent().b, was) {
+		t.Errorf("%d saves, and the state is\n%x\nnot\n%x", s.saves-saved, d.encodePermanent().b, was)
 	}
 	if r := d.Execute(0, command(tcg.TPMCCChangeEPS, 1, nil, nil, tcg.TPMRHPlatform)); !ok(r) || s.saves != saved+1 {
 		t.Errorf("the next command: %x", r)

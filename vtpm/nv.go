@@ -89,18 +89,6 @@ func (x *nvIndex) setPinCount(count uint32) {
 	x.setNumber(uint64(count)<<32 | uint64(limit))
 }
 
-// nvChanged says that an index's data or attributes changed: what is not
-// orderly has to be saved before the command is answered, and what is orderly must
-// not be found as TPM2_Shutdown saved it, whatever becomes of the command.
-func (d *Device) nvChanged(x *nvIndex) {
-	if x.has(tcg.TPMANVOrderly) {
-		d.before.orderlyKnown = false
-		d.staleShutdown()
-	} else {
-		d.dirty = true
-	}
-}
-
 func (d *Device) nvAuthValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
 	x := d.perm.nv[h]
 	if role != tcg.RoleUser {
@@ -153,7 +141,7 @@ func (d *Device) nvPinUsed(h tcg.TPMHandle) {
 		d.pinCounted(x)
 	} else if count != 0 {
 		x.setPinCount(0)
-		d.nvChanged(x)
+		d.pinChanged(x)
 	}
 }
 

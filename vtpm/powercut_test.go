@@ -215,9 +215,12 @@ func cutStream(t *testing.T, seed uint64, cuts map[tcg.TPMCC]int) {
 		if c.IntN(8) == 0 {
 			s.at, s.late = 1, c.IntN(2) == 0
 		}
-		before := d.encodePermanent() // with attributes of orderly indices that are not in the store
+		before := d.encodePermanent().b // with attributes of orderly indices that are not in the store
 		counts := countsBefore(d)
-		resp := d.Execute(0, cmd)
+		resp, err := execute(d, 0, cmd)
+		if err != nil {
+			t.Fatalf("stream %d, step %d: %v", seed, step, err)
+		}
 		c.learn(cmd, resp)
 		if s.at == 0 || s.n == 0 { // no cut
 			if cut := tcg.TPMRC(be32(resp[6:])); cut == tcg.TPMRCNVUnavailable || d.vol.failed {
@@ -227,7 +230,7 @@ func cutStream(t *testing.T, seed uint64, cuts map[tcg.TPMCC]int) {
 			if ok(resp) && s.n == 0 && !bytes.Equal(answered, s.state) {
 				t.Fatalf("stream %d, step %d: the store changed without a save", seed, step)
 			}
-			if ok(resp) && s.n == 1 && !bytes.Equal(reload(t, s.state).encodePermanent(), s.state) {
+			if ok(resp) && s.n == 1 && !bytes.Equal(reload(t, s.state).encodePermanent().b, s.state) {
 				t.Fatalf("stream %d, step %d: the state is another when it is read", seed, step)
 			}
 			answered = bytes.Clone(s.state)
@@ -244,7 +247,7 @@ func cutStream(t *testing.T, seed uint64, cuts map[tcg.TPMCC]int) {
 			t.Fatalf("stream %d, step %d: the state changed before the cut", seed, step)
 		}
 		counts.takeBack(d) // TestTriesCountWithoutStore looks at them
-		if now := d.encodePermanent(); !bytes.Equal(clockless(t, now), clockless(t, before)) {
+		if now := d.encodePermanent().b; !bytes.Equal(clockless(t, now), clockless(t, before)) {
 			t.Fatalf("stream %d, step %d: %x was refused, and memory is not what it was", seed, step, cmd)
 		}
 		if c.IntN(2) == 0 && !s.late {
@@ -276,5 +279,5 @@ func reload(t *testing.T, state []byte) *Device {
 func clockless(t *testing.T, state []byte) []byte {
 	d := reload(t, state)
 	d.perm.clock.Clock = 0
-	return d.encodePermanent()
+	return d.encodePermanent().b
 }

@@ -45,7 +45,11 @@ func (x rawTPM) send(cc tcg.TPMCC, handles []tcg.TPMHandle, params func(w *tcg.W
 		params(&w)
 	}
 	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
-	r := tcg.NewReader(x.d.Execute(0, w.B), nil)
+	resp, err := execute(x.d, 0, w.B)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	r := tcg.NewReader(resp, nil)
 	r.Uint16()
 	r.Uint32()
 	rc := tcg.TPMRC(r.Uint32())

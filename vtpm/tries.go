@@ -34,7 +34,18 @@ func (d *Device) pinCounted(x *nvIndex) {
 		d.tries.pins = map[tcg.TPMHandle]uint32{}
 	}
 	d.tries.pins[x.public.NVIndex], _ = x.pin()
-	d.nvChanged(x)
+	d.pinChanged(x)
+}
+
+// pinChanged has the pinCount of x saved, whatever becomes of the command; that of
+// an orderly index must not be found as TPM2_Shutdown saved it.
+func (d *Device) pinChanged(x *nvIndex) {
+	if x.has(tcg.TPMANVOrderly) {
+		d.before.orderlyKnown = false
+		d.staleShutdown()
+	} else {
+		d.dirty = true
+	}
 }
 
 // markTries forgets the pinCounts of earlier commands, which need no save any

@@ -80,7 +80,11 @@ func (g guess) session(cc tcg.TPMCC, hs []tcg.TPMHandle, s tcg.TPMHandle, attrs 
 		params(&w)
 	}
 	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
-	return tcg.TPMRC(be32(g.d.Execute(0, w.B)[6:]))
+	resp, err := execute(g.d, 0, w.B)
+	if err != nil {
+		g.t.Error(err)
+	}
+	return tcg.TPMRC(be32(resp[6:]))
 }
 
 // policy starts a policy session, bound to an entity if bind is not

@@ -80,7 +80,7 @@ func (d *Device) markNamed(c *call) {
 // at the last mark, so that nothing of a command that could not be saved, or
 // failed in the middle, remains. Failed authorizations stay counted.
 func (d *Device) undo() {
-	d.dirty = false
+	d.dirty, d.encoded = false, permanentEncoding{}
 	d.flushed = nil
 	if d.saved == nil {
 		return // being manufactured

@@ -52,7 +52,7 @@ func (f *flaky) all() []byte {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return append(v, f.d.encodePermanent()...)
+	return append(v, f.d.encodePermanent().b...)
 }
 
 func newFlaky(t *testing.T, now func() time.Duration) *flaky {

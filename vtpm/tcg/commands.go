@@ -29,9 +29,10 @@ const (
 
 	// What follows is not in Part 3's tables. Each permits something, so that a
 	// command of which nothing is said gets the stricter rule.
-	AttrReads   // leaves all that TPM2_Shutdown saves as it is
-	AttrNVWrite // USER role of an NV index is for writing (Part 1, "NV Index Authorizations")
-	AttrNVRead  // USER role of an NV index is for reading or, in TPM2_PolicySecret, for its value
+	AttrReads    // leaves all that TPM2_Shutdown saves as it is
+	AttrVolatile // leaves all that survives a loss of power as it is, but for what its authorization counts
+	AttrNVWrite  // USER role of an NV index is for writing (Part 1, "NV Index Authorizations")
+	AttrNVRead   // USER role of an NV index is for reading or, in TPM2_PolicySecret, for its value
 )
 
 // A ReadOnlyRule says whether a command runs in read-only mode (Part 3, 24.9,
