@@ -17,13 +17,9 @@ import (
 var ErrMove = errors.New("vtpmmgr: the order to move to new NV indices is not signed by the administrator for this moment")
 
 // challenge is what the administrator signs to have new NV indices take the place
-// of those of the root record: the root record, the newest root of the ledger, and
-// the counter of the new indices, which no undefining sets back.
+// of those of the root record: the manager and those indices, the newest root of the
+// ledger, and the counter of the new indices, which no undefining sets back.
 func (m *Manager) challenge() (c [32]byte, err error) {
-	record, err := m.root.Encode()
-	if err != nil {
-		return c, err
-	}
 	root, err := ledger.NewestRoot(m.ledgerConfig())
 	if err != nil {
 		return c, err
@@ -33,7 +29,8 @@ func (m *Manager) challenge() (c [32]byte, err error) {
 		return c, err
 	}
 	h := sha256.New()
-	h.Write(record)
+	h.Write(m.id[:])
+	binary.Write(h, binary.BigEndian, m.root.Indices())
 	h.Write(root[:])
 	binary.Write(h, binary.BigEndian, counter)
 	return [32]byte(h.Sum(nil)), nil

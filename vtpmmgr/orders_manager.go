@@ -3,6 +3,7 @@ package vtpmmgr
 import (
 	"crypto/ed25519"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -68,17 +69,59 @@ func (o *order) approve() (proto.Code, []byte) {
 		err = fmt.Errorf("%w: PCR %d changes with each commit", hwtpm.ErrApproval, m.tpm.ChainPCR())
 	}
 	if err == nil {
-		err = m.root.Approve(a)
+		err = m.addApproval(a, p.Values)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, hwtpm.ErrApproval) || errors.Is(err, hwtpm.ErrRecord):
 		m.cfg.Log("vtpmmgr: %v", err)
 		return proto.BadApproval, nil
-	}
-	if err := hwtpm.WriteRecord(m.cfg.Disk, m.root); err != nil {
-		m.cfg.Log("vtpmmgr: %v", err)
+	case err != nil:
+		m.cfg.Log("vtpmmgr: approval: %v", err)
 		return proto.Failed, nil
 	}
 	return o.commit("approve", fmt.Sprintf("PCRs %v, policy %x", a.PCRs, a.Policy[:8]), nil), nil
+}
+
+// addApproval checks an approval, also in the TPM, and writes the record with it.
+func (m *Manager) addApproval(a *hwtpm.Approval, values []byte) error {
+	// What this start opened by must not be an approval that a new one pushes out.
+	if err := m.reseal(); err != nil {
+		return err
+	}
+	next, err := m.root.Approve(a, values)
+	if err != nil {
+		return err
+	}
+	if err := m.tpm.CheckApproval(next, a); err != nil {
+		return err
+	}
+	if err := hwtpm.WriteRecord(m.cfg.Disk, next); err != nil {
+		return err
+	}
+	m.setRoot(next)
+	return nil
+}
+
+func (m *Manager) setRoot(r *hwtpm.Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.root = r
+}
+
+// reseal seals the root key to the present PCRs if the operator's approval was
+// needed to have it.
+func (m *Manager) reseal() error {
+	next, err := m.tpm.Reseal(m.root)
+	if err != nil || next == nil {
+		return err
+	}
+	if err := hwtpm.WriteRecord(m.cfg.Disk, next); err != nil {
+		return err
+	}
+	m.setRoot(next)
+	m.tpm.Resealed()
+	m.cfg.Log("vtpmmgr: the root key is sealed to the PCRs as they are now, and stays sealed to those of before")
+	return nil
 }
 
 func (o *order) auditLog() (proto.Code, []byte) {

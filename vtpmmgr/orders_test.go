@@ -693,7 +693,7 @@ func TestApprove(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wire := proto.Approval{Mask: a.Mask(), Policy: a.Policy, Signature: a.Signature}
+	wire := proto.Approval{Mask: a.Mask(), Policy: a.Policy, Signature: a.Signature, Values: values}
 	bad := wire
 	bad.Signature[0] ^= 1
 	admin := connect(t, m, Peer{})
@@ -702,8 +702,13 @@ func TestApprove(t *testing.T) {
 	}
 	if a, err := hwtpm.Approve(operator, []uint{7, hwtpm.DefaultPCR}, values); err != nil {
 		t.Fatal(err)
-	} else if err := admin.Approve(&proto.Approval{Mask: a.Mask(), Policy: a.Policy, Signature: a.Signature}); !errors.Is(err, proto.BadApproval) {
+	} else if err := admin.Approve(&proto.Approval{Mask: a.Mask(), Policy: a.Policy, Signature: a.Signature, Values: values}); !errors.Is(err, proto.BadApproval) {
 		t.Errorf("of the PCR that changes with each commit: %v", err)
+	}
+	wrong := wire
+	wrong.Mask = 1<<0 | 1<<4
+	if err := admin.Approve(&wrong); !errors.Is(err, proto.BadApproval) {
+		t.Errorf("of another mask: %v", err)
 	}
 	if err := as(t, m, testHost).Approve(&wire); !errors.Is(err, proto.Unsigned) {
 		t.Errorf("order of a stranger: %v", err)

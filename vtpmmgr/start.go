@@ -241,5 +241,20 @@ func (m *Manager) start(event string) error {
 		}
 	}
 	m.config.counter = n
-	return m.logged(class, event, fmt.Sprintf("epoch %d, counter %d", m.store.Epoch(), m.config.counter))
+	if err := m.logged(class, event, fmt.Sprintf("epoch %d, counter %d", m.store.Epoch(), m.config.counter)); err != nil {
+		return err
+	}
+	m.keepRoot()
+	return nil
+}
+
+// keepRoot makes sure that the next start has the root key too, once the ledger has
+// opened with it. What it cannot do now is tried again at the next start.
+func (m *Manager) keepRoot() {
+	if err := hwtpm.RepairRecord(m.cfg.Disk, m.root); err != nil {
+		m.cfg.Log("vtpmmgr: a copy of the root record cannot be repaired: %v", err)
+	}
+	if err := m.reseal(); err != nil {
+		m.cfg.Log("vtpmmgr: the root key opens by the operator's approval alone: %v", err)
+	}
 }

@@ -5,18 +5,21 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"math/bits"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"stubtpm/drivers/block"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/proto"
 )
 
-// An approval file is what approve-sign writes.
+// An approvalFile is what approve-pcrs sign writes, as JSON.
 type approvalFile struct {
 	Mask      uint32 `json:"pcr_mask"`
+	Values    string `json:"values"` // 32 bytes for each PCR, in the order of their numbers
 	Policy    string `json:"policy"`
 	Signature string `json:"signature"`
 }
@@ -50,32 +53,72 @@ func approveSign(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(approvalFile{a.Mask(), hex.EncodeToString(a.Policy[:]), hex.EncodeToString(a.Signature[:])}, "", "  ")
+	b, err := json.MarshalIndent(approvalFile{a.Mask(), hex.EncodeToString(all), hex.EncodeToString(a.Policy[:]), hex.EncodeToString(a.Signature[:])}, "", "  ")
 	if err != nil {
 		return err
 	}
 	return writeNew(m.o.output, append(b, '\n'))
 }
 
-func approve(m *mgrRun) error {
-	b, err := os.ReadFile(m.args[0])
+func readApproval(name string) (a proto.Approval, err error) {
+	b, err := os.ReadFile(name)
 	if err != nil {
-		return err
+		return a, err
 	}
 	var f approvalFile
 	if err := json.Unmarshal(b, &f); err != nil {
-		return fmt.Errorf("%s: %w", m.args[0], err)
+		return a, fmt.Errorf("%s: %w", name, err)
 	}
-	a := proto.Approval{Mask: f.Mask}
+	a.Mask = f.Mask
 	if a.Policy, err = hex32("policy", f.Policy); err != nil {
-		return err
+		return a, err
 	}
 	sig, err := hex.DecodeString(f.Signature)
 	if err != nil || len(sig) != len(a.Signature) {
-		return fmt.Errorf("%s: signature is not 64 bytes in hexadecimal", m.args[0])
+		return a, fmt.Errorf("%s: signature is not 64 bytes in hexadecimal", name)
 	}
 	copy(a.Signature[:], sig)
+	if a.Values, err = hex.DecodeString(f.Values); err != nil || len(a.Values) != 32*bits.OnesCount32(a.Mask) {
+		return a, fmt.Errorf("%s: values are not 32 bytes in hexadecimal for each PCR", name)
+	}
+	return a, nil
+}
+
+func approveSend(m *mgrRun) error {
+	a, err := readApproval(m.args[0])
+	if err != nil {
+		return err
+	}
 	return m.c.Approve(&a)
+}
+
+// approveWrite puts an approval on the disk of a manager that does not start.
+func approveWrite(m *mgrRun) error {
+	if m.o.managerDisk == "" {
+		return fmt.Errorf("%w: --manager-disk is needed", errUsage)
+	}
+	wire, err := readApproval(m.args[0])
+	if err != nil {
+		return err
+	}
+	a, err := hwtpm.NewApproval(wire.Mask, wire.Policy, wire.Signature)
+	if err != nil {
+		return err
+	}
+	disk, err := block.OpenFile(m.o.managerDisk)
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	r, err := hwtpm.ReadRecord(disk)
+	if err != nil {
+		return fmt.Errorf("%s: %w", m.o.managerDisk, err)
+	}
+	next, err := r.Approve(a, wire.Values)
+	if err != nil {
+		return err
+	}
+	return hwtpm.WriteRecord(disk, next)
 }
 
 // restoreLedger signs what a manager asks for that found an old disk.

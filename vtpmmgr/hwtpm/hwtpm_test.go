@@ -356,25 +356,25 @@ func TestOperator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Approve(forged); !errors.Is(err, ErrApproval) {
+	if _, err := r.Approve(forged, values); !errors.Is(err, ErrApproval) {
 		t.Fatalf("somebody else's approval: %v", err)
-	}
-	wrong, err := Approve(operator, pcrs, append(bytes.Clone(values[:32]), old[:32]...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Approve(wrong); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := open(t, chip).Unlock(again(t, r)); !errors.Is(err, ErrPCR) {
-		t.Fatalf("an approval of other values: %v", err)
 	}
 	good, err := Approve(operator, pcrs, values)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Approve(good); err != nil {
+	if _, err := r.Approve(good, old); !errors.Is(err, ErrApproval) {
+		t.Fatalf("an approval with other values: %v", err)
+	}
+	if _, err := r.Approve(&Approval{[]uint{0, 4}, good.Policy, good.Signature}, values); !errors.Is(err, ErrApproval) {
+		t.Fatalf("an approval with another mask: %v", err)
+	}
+	before := r
+	if r, err = r.Approve(good, values); err != nil {
 		t.Fatal(err)
+	}
+	if len(before.approvals) != 0 {
+		t.Error("the record that was approved from has changed")
 	}
 	for range 20 {
 		if got, err := open(t, chip).Unlock(again(t, r)); err != nil || !bytes.Equal(got, key) {
@@ -382,11 +382,14 @@ func TestOperator(t *testing.T) {
 		}
 	}
 	// A forged record: the TPM itself does not take the signature.
-	r.approval = forged
+	r.approvals = []Approval{*forged}
 	if _, err := open(t, chip).Unlock(r); !errors.Is(err, ErrApproval) {
 		t.Errorf("forged record: %v", err)
 	}
-	r.policy.operator, _ = other.PublicKey.Bytes()
+	if err := open(t, chip).CheckApproval(r, forged); err == nil {
+		t.Error("the TPM takes somebody else's signature")
+	}
+	r.operator, _ = other.PublicKey.Bytes()
 	if got, err := open(t, chip).Unlock(r); err == nil || got != nil {
 		t.Errorf("record with another operator: %v", err)
 	}
@@ -394,7 +397,7 @@ func TestOperator(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := plain.Approve(good); !errors.Is(err, ErrApproval) {
+	if _, err := plain.Approve(good, values); !errors.Is(err, ErrApproval) {
 		t.Errorf("no operator: %v", err)
 	}
 }
@@ -749,4 +752,48 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatalf("does not come back: %v", err)
 		}
 	})
+}
+
+// TestVersion3 reads a record of the version before, and its approval.
+func TestVersion3(t *testing.T) {
+	t.Parallel()
+	operator, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := newKey()
+	chip := newChip(t)
+	r, err := open(t, chip).Create(testID, key, Policy{PCRs: []uint{0, 7}, Operator: &operator.PublicKey}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	approval, err := Approve(operator, []uint{0, 7}, make([]byte, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []*Approval{nil, approval} {
+		s := r.seals[0]
+		b := binary.BigEndian.AppendUint16([]byte(recordMagic), 3)
+		b = append(b, r.id[:]...)
+		b = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(b, r.indices[0]), r.indices[1])
+		b = append(binary.BigEndian.AppendUint32(b, mask(s.pcrs)), s.pcr[:]...)
+		var last []byte
+		if a != nil {
+			last = append(binary.BigEndian.AppendUint32(nil, mask(a.PCRs)), a.Policy[:]...)
+			last = append(last, a.Signature[:]...)
+		}
+		b = appendFields(b, r.operator, r.srkName, r.ekName, s.object.public, s.object.private, r.object.public, r.object.private, last)
+		b = append(b, make([]byte, recordSize-sha256.Size-len(b))...)
+		sum := sha256.Sum256(b)
+		old, err := DecodeRecord(append(b, sum[:]...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := open(t, chip).Unlock(old); err != nil || !bytes.Equal(got, key) {
+			t.Errorf("version 3 does not open: %v", err)
+		}
+		if a != nil && (len(old.approvals) != 1 || old.approvals[0].Policy != a.Policy || old.approvals[0].Signature != a.Signature) {
+			t.Errorf("approvals: %+v", old.approvals)
+		}
+	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 )
 
-// ErrApproval says that an approval is not signed by the operator, or not for
-// the PCRs as they are.
+// ErrApproval is the error of an approval that the operator did not sign, or did
+// not sign for the values that come with it.
 var ErrApproval = errors.New("hwtpm: approval of other PCRs is not the operator's")
 
 // policyRef binds the operator's signatures to this use of his key.
@@ -91,6 +91,21 @@ func NewApproval(mask uint32, policy [32]byte, signature [64]byte) (*Approval, e
 // Mask is a bit for each of the PCRs.
 func (a *Approval) Mask() uint32 { return mask(a.PCRs) }
 
+// IsOf returns nil if a is signed for these values of its PCRs, one after the
+// other in the order of their numbers.
+func (a *Approval) IsOf(values []byte) error {
+	if err := checkPCRs(a.PCRs); err != nil {
+		return err
+	}
+	if len(a.PCRs) == 0 || len(values) != 32*len(a.PCRs) {
+		return fmt.Errorf("%w: %d bytes of values for PCRs %v", ErrApproval, len(values), a.PCRs)
+	}
+	if pcrPolicy(a.PCRs, values) != a.Policy {
+		return fmt.Errorf("%w: it is not signed for these values of PCRs %v", ErrApproval, a.PCRs)
+	}
+	return nil
+}
+
 // digest is what is signed (Part 3, TPM2_PolicyAuthorize, aHash).
 func (a *Approval) digest() [32]byte { return sha256.Sum256(append(a.Policy[:], policyRef...)) }
 
@@ -110,7 +125,7 @@ func (a *Approval) verify(operator []byte) error {
 // SignedByOperator reports whether the operator of the record, if it has one,
 // signed a message: ECDSA P-256 with SHA-256, r and s.
 func (r *Record) SignedByOperator(message []byte, signature [64]byte) bool {
-	key, err := parseOperator(r.policy.operator)
+	key, err := parseOperator(r.operator)
 	if err != nil {
 		return false
 	}
@@ -218,9 +233,26 @@ func (p *sealing) satisfy(approval *Approval) tpm2.PolicyCallback {
 // authorize has the TPM check the operator's signature and take it for the
 // session's policy.
 func (p *sealing) authorize(bus transport.TPM, s tpm2.TPMISHPolicy, a *Approval) error {
-	key, err := tpm2.LoadExternal{InPublic: tpm2.New2B(operatorPublic(p.operator)), Hierarchy: tpm2.TPMRHOwner}.Execute(bus)
+	key, ticket, err := verifyInTPM(bus, p.operator, a)
 	if err != nil {
 		return err
+	}
+	_, err = tpm2.PolicyAuthorize{
+		PolicySession:  s,
+		ApprovedPolicy: tpm2.TPM2BDigest{Buffer: a.Policy[:]},
+		PolicyRef:      tpm2.TPM2BDigest{Buffer: []byte(policyRef)},
+		KeySign:        key,
+		CheckTicket:    ticket,
+	}.Execute(bus)
+	return err
+}
+
+// verifyInTPM has the TPM check the operator's signature. It returns the name of
+// his key and the TPM's ticket.
+func verifyInTPM(bus transport.TPM, operator []byte, a *Approval) (name tpm2.TPM2BName, ticket tpm2.TPMTTKVerified, err error) {
+	key, err := tpm2.LoadExternal{InPublic: tpm2.New2B(operatorPublic(operator)), Hierarchy: tpm2.TPMRHOwner}.Execute(bus)
+	if err != nil {
+		return name, ticket, err
 	}
 	defer tpm2.FlushContext{FlushHandle: key.ObjectHandle}.Execute(bus)
 	digest := a.digest()
@@ -234,14 +266,7 @@ func (p *sealing) authorize(bus transport.TPM, s tpm2.TPMISHPolicy, a *Approval)
 		})},
 	}.Execute(bus)
 	if err != nil {
-		return err
+		return name, ticket, err
 	}
-	_, err = tpm2.PolicyAuthorize{
-		PolicySession:  s,
-		ApprovedPolicy: tpm2.TPM2BDigest{Buffer: a.Policy[:]},
-		PolicyRef:      tpm2.TPM2BDigest{Buffer: []byte(policyRef)},
-		KeySign:        key.Name,
-		CheckTicket:    verified.Validation,
-	}.Execute(bus)
-	return err
+	return key.Name, verified.Validation, nil
 }

@@ -17,7 +17,7 @@ const Area = 64 << 10
 // The record is there twice, so that no one place holds all of it.
 const (
 	recordMagic   = "stubMGR\x00"
-	recordVersion = 3
+	recordVersion = 4 // 3: one seal, one approval
 	recordSize    = 8 << 10
 	secondCopy    = 32 << 10
 
@@ -39,17 +39,43 @@ var (
 // what is forged in it does not unseal.
 type Record struct {
 	id       [16]byte
-	policy   sealing
+	operator []byte // public key of who may approve other PCRs; empty for none
 	srkName  []byte
 	ekName   []byte
-	sealed   blob // root key
-	object   blob // that authorizes writes to the indices
-	indices  [2]uint32
-	approval *Approval // nil for none
+
+	// seals are the root key, sealed to the PCRs of the present system and, if it
+	// was updated, to those of the one before it. There is at least one.
+	seals []seal
+
+	object    blob // that authorizes writes to the indices
+	indices   [2]uint32
+	approvals []Approval // of PCRs that no seal is for yet, oldest first
+}
+
+// A seal is the root key as it is sealed to some PCRs. With an operator it opens to
+// the PCRs that he approves, too.
+type seal struct {
+	pcrs   []uint
+	pcr    [32]byte // digest of TPM2_PolicyPCR
+	object blob
+}
+
+// How many of each a record has room for.
+const (
+	maxSeals     = 2
+	maxApprovals = 4
+)
+
+// sealing is the policy of a seal.
+func (r *Record) sealing(s *seal) *sealing {
+	return &sealing{pcrs: s.pcrs, pcr: s.pcr, operator: r.operator}
 }
 
 // ID is that of the manager.
 func (r *Record) ID() [16]byte { return r.id }
+
+// Indices are the NV indices: the extend index and the counter.
+func (r *Record) Indices() [2]uint32 { return r.indices }
 
 func mask(pcrs []uint) (m uint32) {
 	for _, n := range pcrs {
@@ -70,29 +96,29 @@ func unmask(m uint32) (pcrs []uint, err error) {
 	return pcrs, nil
 }
 
-// Encode writes the record: magic 8, version 2, id 16, indices 4 each, PCR mask
-// 4, policy digest 32, then fields with a length of 2 before each: operator's
-// key, name of storage key and of endorsement key, public and private area of the
-// sealed root key and of the authorizing object, approval (PCR mask 4, policy
-// digest 32, signature 64; or empty); zeros; in the last 32 bytes the SHA-256
-// hash of all before.
+// Encode writes the record: magic 8, version 2, id 16, indices 4 each; fields with
+// a length of 2 before each: operator's key, name of storage key and of endorsement
+// key, public and private area of the authorizing object; number of seals 1, for each
+// its PCR mask 4, policy digest 32, and as fields the public and private area; number
+// of approvals 1, for each its PCR mask 4, policy digest 32, signature 64; zeros; in
+// the last 32 bytes the SHA-256 hash of all before.
 func (r *Record) Encode() ([]byte, error) {
 	b := binary.BigEndian.AppendUint16([]byte(recordMagic), recordVersion)
 	b = append(b, r.id[:]...)
 	for _, h := range r.indices {
 		b = binary.BigEndian.AppendUint32(b, h)
 	}
-	b = binary.BigEndian.AppendUint32(b, mask(r.policy.pcrs))
-	b = append(b, r.policy.pcr[:]...)
-	var approval []byte
-	if a := r.approval; a != nil {
-		approval = binary.BigEndian.AppendUint32(nil, mask(a.PCRs))
-		approval = append(append(approval, a.Policy[:]...), a.Signature[:]...)
+	b = appendFields(b, r.operator, r.srkName, r.ekName, r.object.public, r.object.private)
+	b = append(b, byte(len(r.seals)))
+	for _, s := range r.seals {
+		b = binary.BigEndian.AppendUint32(b, mask(s.pcrs))
+		b = append(b, s.pcr[:]...)
+		b = appendFields(b, s.object.public, s.object.private)
 	}
-	for _, f := range [][]byte{r.policy.operator, r.srkName, r.ekName, r.sealed.public, r.sealed.private,
-		r.object.public, r.object.private, approval} {
-		b = binary.BigEndian.AppendUint16(b, uint16(len(f)))
-		b = append(b, f...)
+	b = append(b, byte(len(r.approvals)))
+	for _, a := range r.approvals {
+		b = binary.BigEndian.AppendUint32(b, mask(a.PCRs))
+		b = append(append(b, a.Policy[:]...), a.Signature[:]...)
 	}
 	if len(b) > recordSize-sha256.Size {
 		return nil, fmt.Errorf("%w: %d bytes do not fit", ErrRecord, len(b))
@@ -102,7 +128,15 @@ func (r *Record) Encode() ([]byte, error) {
 	return append(b, sum[:]...), nil
 }
 
-// DecodeRecord reads a record.
+func appendFields(b []byte, fields ...[]byte) []byte {
+	for _, f := range fields {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(f)))
+		b = append(b, f...)
+	}
+	return b
+}
+
+// DecodeRecord reads a record, of this version or the one before.
 func DecodeRecord(b []byte) (*Record, error) {
 	if len(b) != recordSize {
 		return nil, ErrRecord
@@ -113,53 +147,98 @@ func DecodeRecord(b []byte) (*Record, error) {
 	if string(b[:8]) != recordMagic {
 		return nil, ErrRecord
 	}
-	if v := binary.BigEndian.Uint16(b[8:]); v != recordVersion {
-		return nil, fmt.Errorf("%w: version %d, known is %d", ErrRecord, v, recordVersion)
+	version := binary.BigEndian.Uint16(b[8:])
+	if version != 3 && version != recordVersion {
+		return nil, fmt.Errorf("%w: version %d, known is %d", ErrRecord, version, recordVersion)
 	}
 	if sum := sha256.Sum256(b[:recordSize-sha256.Size]); !bytes.Equal(sum[:], b[recordSize-sha256.Size:]) {
 		return nil, fmt.Errorf("%w: checksum", ErrRecord)
 	}
 	r := &Record{id: [16]byte(b[10:])}
 	r.indices = [2]uint32{binary.BigEndian.Uint32(b[26:]), binary.BigEndian.Uint32(b[30:])}
-	var err error
-	if r.policy.pcrs, err = unmask(binary.BigEndian.Uint32(b[34:])); err != nil {
-		return nil, err
+	in := &recordReader{b: b[34 : recordSize-sha256.Size]}
+	if version == 3 {
+		r.decode3(in)
+	} else {
+		r.decode(in)
 	}
-	copy(r.policy.pcr[:], b[38:])
-	b = b[70 : recordSize-sha256.Size]
-	var approval []byte
-	for _, f := range []*[]byte{&r.policy.operator, &r.srkName, &r.ekName, &r.sealed.public, &r.sealed.private,
-		&r.object.public, &r.object.private, &approval} {
-		if len(b) < 2 {
-			return nil, ErrRecord
-		}
-		n := int(binary.BigEndian.Uint16(b))
-		if n > len(b)-2 {
-			return nil, ErrRecord
-		}
-		*f = bytes.Clone(b[2 : 2+n])
-		b = b[2+n:]
-	}
-	if !isZero(b) {
+	if in.bad || !isZero(in.b) || len(r.seals) == 0 {
 		return nil, ErrRecord
 	}
-	if n := len(r.policy.operator); n != 0 {
-		if _, err := parseOperator(r.policy.operator); err != nil {
+	if len(r.operator) != 0 {
+		if _, err := parseOperator(r.operator); err != nil {
 			return nil, err
 		}
-	}
-	switch len(approval) {
-	case 0:
-	case 100:
-		a := &Approval{Policy: [32]byte(approval[4:]), Signature: [64]byte(approval[36:])}
-		if a.PCRs, err = unmask(binary.BigEndian.Uint32(approval)); err != nil {
-			return nil, err
-		}
-		r.approval = a
-	default:
-		return nil, ErrRecord
 	}
 	return r, nil
+}
+
+func (r *Record) decode(in *recordReader) {
+	for _, f := range []*[]byte{&r.operator, &r.srkName, &r.ekName, &r.object.public, &r.object.private} {
+		*f = in.field()
+	}
+	for range in.count(maxSeals) {
+		r.seals = append(r.seals, seal{in.mask(), in.digest(), blob{in.field(), in.field()}})
+	}
+	for range in.count(maxApprovals) {
+		r.approvals = append(r.approvals, in.approval())
+	}
+}
+
+// decode3 reads version 3: PCR mask and policy digest of the one seal come first,
+// the approval, which may be empty, is the last field.
+func (r *Record) decode3(in *recordReader) {
+	s := seal{pcrs: in.mask(), pcr: in.digest()}
+	for _, f := range []*[]byte{&r.operator, &r.srkName, &r.ekName, &s.object.public, &s.object.private, &r.object.public, &r.object.private} {
+		*f = in.field()
+	}
+	r.seals = []seal{s}
+	if a := in.field(); len(a) != 0 {
+		one := &recordReader{b: a}
+		r.approvals = []Approval{one.approval()}
+		in.bad = in.bad || one.bad || len(one.b) != 0
+	}
+}
+
+// A recordReader reads the parts of a record. Once something is bad all that it
+// returns is zero.
+type recordReader struct {
+	b   []byte
+	bad bool
+}
+
+func (in *recordReader) take(n int) []byte {
+	if in.bad = in.bad || n > len(in.b); in.bad {
+		return make([]byte, n)
+	}
+	b := in.b[:n]
+	in.b = in.b[n:]
+	return b
+}
+
+func (in *recordReader) field() []byte {
+	return bytes.Clone(in.take(int(binary.BigEndian.Uint16(in.take(2)))))
+}
+
+func (in *recordReader) digest() [32]byte { return [32]byte(in.take(32)) }
+
+// count reads a number of things, of which there may be most.
+func (in *recordReader) count(most byte) byte {
+	n := in.take(1)[0]
+	if in.bad = in.bad || n > most; in.bad {
+		return 0
+	}
+	return n
+}
+
+func (in *recordReader) mask() []uint {
+	pcrs, err := unmask(binary.BigEndian.Uint32(in.take(4)))
+	in.bad = in.bad || err != nil
+	return pcrs
+}
+
+func (in *recordReader) approval() Approval {
+	return Approval{in.mask(), in.digest(), [64]byte(in.take(64))}
 }
 
 func isZero(b []byte) bool {
@@ -188,6 +267,22 @@ func CheckBlank(d block.Device) error {
 		return nil
 	}
 	return ErrNotBlank
+}
+
+// RepairRecord makes both copies on a disk the record, if they are not: a loss of
+// power may have come between the two, and the other one is an older record.
+func RepairRecord(d block.Device, r *Record) error {
+	want, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	for _, at := range []int64{0, secondCopy} {
+		b := make([]byte, recordSize)
+		if _, err := d.ReadAt(b, at); err != nil || !bytes.Equal(b, want) {
+			return writeCopies(d, want)
+		}
+	}
+	return nil
 }
 
 // ReadRecord reads the first whole copy.

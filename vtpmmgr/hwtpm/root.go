@@ -58,21 +58,21 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy, intent func(*Record) err
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("hwtpm: root key of %d bytes, need %d", len(key), KeySize)
 	}
-	r := &Record{id: id, policy: sealing{pcrs: slices.Clone(p.PCRs)}}
+	r := &Record{id: id}
 	if p.Operator != nil {
 		b, err := p.Operator.Bytes()
 		if err != nil || len(b) != operatorSize {
 			return nil, fmt.Errorf("hwtpm: operator's key is not one of P-256: %v", err)
 		}
-		r.policy.operator = b
+		r.operator = b
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drop()
 	t.srkName, t.secret = nil, nil
-	err := t.create(r, key, intent)
+	err := t.create(r, p.PCRs, key, intent)
 	if err == nil {
-		err = t.tryKey(r, key)
+		_, err = t.tryKey(r, key)
 	}
 	if err != nil {
 		t.srkName, t.secret = nil, nil
@@ -80,7 +80,7 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy, intent func(*Record) err
 	return r, t.note("create", err)
 }
 
-func (t *TPM) create(r *Record, key []byte, intent func(*Record) error) (err error) {
+func (t *TPM) create(r *Record, pcrs []uint, key []byte, intent func(*Record) error) (err error) {
 	if r.ekName, err = t.endorsementName(); err != nil {
 		return err
 	}
@@ -92,21 +92,13 @@ func (t *TPM) create(r *Record, key []byte, intent func(*Record) error) (err err
 	r.srkName = srk.name.Buffer
 	t.srkName = r.srkName // pinned from here on
 
-	values, err := t.pcrs(r.policy.pcrs)
+	first, err := t.sealRoot(srk, r, pcrs, key)
 	if err != nil {
 		return err
 	}
-	r.policy.pcr = pcrPolicy(r.policy.pcrs, values)
-	digest, err := r.policy.digest()
-	if err != nil {
-		return err
-	}
-	// No userWithAuth: the policy is the only way.
-	if r.sealed, err = t.seal(srk, withSum(key), nil, tpm2.TPMAObject{FixedTPM: true, FixedParent: true, NoDA: true}, digest[:]); err != nil {
-		return err
-	}
-	if r.policy.operator != nil {
-		if err := t.tryOperator(r.policy.operator); err != nil {
+	r.seals = []seal{*first}
+	if r.operator != nil {
+		if err := t.tryOperator(r.operator); err != nil {
 			return err
 		}
 	}
@@ -133,14 +125,31 @@ func (t *TPM) create(r *Record, key []byte, intent func(*Record) error) (err err
 	return t.firstWrites(r.id)
 }
 
-// tryKey finds out now whether what is sealed is the key.
-func (t *TPM) tryKey(r *Record, key []byte) error {
+// sealRoot seals the root key to PCRs as they are now.
+func (t *TPM) sealRoot(srk *storage, r *Record, pcrs []uint, key []byte) (*seal, error) {
+	values, err := t.pcrs(pcrs)
+	if err != nil {
+		return nil, err
+	}
+	s := &seal{pcrs: slices.Clone(pcrs), pcr: pcrPolicy(pcrs, values)}
+	digest, err := r.sealing(s).digest()
+	if err != nil {
+		return nil, err
+	}
+	// No userWithAuth: the policy is the only way.
+	s.object, err = t.seal(srk, withSum(key), nil, tpm2.TPMAObject{FixedTPM: true, FixedParent: true, NoDA: true}, digest[:])
+	return s, err
+}
+
+// tryKey finds out now whether what is sealed is the key, and by which way it
+// opens.
+func (t *TPM) tryKey(r *Record, key []byte) (way, error) {
 	t.drop() // a TPM may have room for three objects only
-	got, err := t.unlock(r)
+	got, by, err := t.unlock(r)
 	if err == nil && !bytes.Equal(got, key) {
 		err = errGarbled
 	}
-	return err
+	return by, err
 }
 
 // sumSize is the size in bytes of what is sealed behind the root key. A session
@@ -220,51 +229,78 @@ func indexAuth(key []byte) []byte {
 }
 
 // Unlock returns the root key of a record, and makes the indices usable. PCRs
-// that are neither those of then nor approved are ErrPCR.
+// that are neither those of a seal nor approved are ErrPCR.
 func (t *TPM) Unlock(r *Record) (key []byte, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drop()
 	t.srkName, t.secret = r.srkName, nil
+	var by way
 	err = t.twice("root key", func() error {
-		key, err = t.unlock(r)
+		key, by, err = t.unlock(r)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	t.byApproval.Store(by.approval != nil)
 	t.secret = &secret{authValue: indexAuth(key), object: r.object, indices: r.indices}
 	return key, nil
 }
 
-func (t *TPM) unlock(r *Record) ([]byte, error) {
+// A way is how a record opens: by the PCRs of a seal or, with approval not nil, by
+// PCRs that the operator approves.
+type way struct {
+	seal     int
+	approval *Approval
+}
+
+// ways are all ways by which a record may open.
+func (r *Record) ways() (w []way) {
+	for i := range r.seals {
+		w = append(w, way{seal: i})
+	}
+	for i := range r.approvals {
+		w = append(w, way{approval: &r.approvals[i]})
+	}
+	return w
+}
+
+func (t *TPM) unlock(r *Record) (key []byte, by way, err error) {
 	srk, err := t.storageKey()
 	if errors.Is(err, ErrOtherTPM) {
 		if ek, e := t.endorsementName(); e == nil && bytes.Equal(ek, r.ekName) {
-			return nil, ErrCleared
+			return nil, by, ErrCleared
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, by, err
 	}
 	defer t.flush(srk.handle)
-	sealed, err := t.load(srk, r.sealed)
+	for _, by := range r.ways() {
+		if key, err = t.open1(srk, r, by); !errors.Is(err, ErrPCR) {
+			return key, by, err
+		}
+	}
+	return nil, by, ErrPCR
+}
+
+// open1 opens a record by one way. ErrPCR says that the PCRs are not those of it.
+func (t *TPM) open1(srk *storage, r *Record, by way) ([]byte, error) {
+	s := &r.seals[by.seal]
+	if by.approval != nil {
+		if err := by.approval.verify(r.operator); err != nil {
+			return nil, err
+		}
+	}
+	sealed, err := t.load(srk, s.object)
 	if err != nil {
 		return nil, err
 	}
 	defer t.flush(sealed.Handle)
-	key, err := t.unseal(srk, sealed, r, nil)
+	key, err := t.unseal(srk, sealed, r.sealing(s).satisfy(by.approval))
 	if errors.Is(err, tpm2.TPMRCPolicyFail) || errors.Is(err, tpm2.TPMRCValue) {
-		if r.approval == nil {
-			return nil, ErrPCR
-		}
-		if err := r.approval.verify(r.policy.operator); err != nil {
-			return nil, err
-		}
-		key, err = t.unseal(srk, sealed, r, r.approval)
-		if errors.Is(err, tpm2.TPMRCPolicyFail) || errors.Is(err, tpm2.TPMRCValue) {
-			return nil, ErrPCR
-		}
+		return nil, ErrPCR
 	}
 	if err != nil {
 		return nil, err
@@ -278,8 +314,7 @@ func (t *TPM) unlock(r *Record) ([]byte, error) {
 	return key[:KeySize:KeySize], nil
 }
 
-func (t *TPM) unseal(srk *storage, sealed tpm2.NamedHandle, r *Record, approval *Approval) ([]byte, error) {
-	satisfy := r.policy.satisfy(approval)
+func (t *TPM) unseal(srk *storage, sealed tpm2.NamedHandle, satisfy tpm2.PolicyCallback) ([]byte, error) {
 	u, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: sealed.Handle, Name: sealed.Name,
 		Auth: tpm2.Policy(tpm2.TPMAlgSHA256, 16, func(bus transport.TPM, s tpm2.TPMISHPolicy, n tpm2.TPM2BNonce) error {
 			err := satisfy(bus, s, n)
@@ -292,17 +327,4 @@ func (t *TPM) unseal(srk *storage, sealed tpm2.NamedHandle, r *Record, approval 
 		return nil, fmt.Errorf("unseal: %w", err)
 	}
 	return u.OutData.Buffer, nil
-}
-
-// Approve adds the operator's approval of other PCRs to a record, which the
-// caller has to write.
-func (r *Record) Approve(a *Approval) error {
-	if len(r.policy.operator) == 0 {
-		return fmt.Errorf("%w: there is no operator's key", ErrApproval)
-	}
-	if err := a.verify(r.policy.operator); err != nil {
-		return err
-	}
-	r.approval = a
-	return nil
 }

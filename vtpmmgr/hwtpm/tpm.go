@@ -50,6 +50,8 @@ type TPM struct {
 	chain     *chained // opened and ended by itself, too
 	pcr       uint
 
+	byApproval atomic.Bool // the root key was had by an approval, and is not sealed anew yet
+
 	health atomic.Pointer[use]
 }
 

@@ -2,6 +2,7 @@ package proto
 
 import (
 	"encoding/binary"
+	mathbits "math/bits"
 )
 
 // A reader takes fields off a message; after the first that is not there all
@@ -453,13 +454,15 @@ type Approval struct {
 	Mask      uint32
 	Policy    [32]byte
 	Signature [64]byte
+	Values    []byte // of the PCRs, 32 bytes each, in the order of their numbers
 }
 
 // Append appends the wire form.
 func (a *Approval) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, a.Mask)
 	b = append(b, a.Policy[:]...)
-	return append(b, a.Signature[:]...)
+	b = append(b, a.Signature[:]...)
+	return append(b, a.Values...)
 }
 
 // ParseApproval reads an Approval.
@@ -468,5 +471,6 @@ func ParseApproval(b []byte) (a Approval, err error) {
 	a.Mask = r.u32()
 	a.Policy = [32]byte(r.take(32))
 	a.Signature = [64]byte(r.take(64))
+	a.Values = append([]byte(nil), r.take(32*mathbits.OnesCount32(a.Mask))...)
 	return a, r.end()
 }
