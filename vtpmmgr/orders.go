@@ -53,6 +53,7 @@ func orders() map[proto.Ordinal]orderSpec {
 		proto.Measured:    {administrator | host, parseMeasured, (*order).measuredDomain},
 		proto.Audit:       {administrator, parseAudit, (*order).auditLog},
 		proto.Approve:     {administrator, parseApproval, (*order).approve},
+		proto.SetGuard:    {administrator, parseGuard, (*order).setGuard},
 		proto.SetKey:      {administrator, parseNewKey, (*order).setKey},
 		proto.Recover:     {newcomer, parseRecovery, (*order).recoverAdmin},
 	}

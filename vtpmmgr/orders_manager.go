@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -37,6 +38,17 @@ func parseNewKey(args []byte) (request, error) {
 func parseRecovery(args []byte) (request, error) {
 	r, err := proto.ParseRecovery(args)
 	return request{args: r}, err
+}
+
+func parseGuard(args []byte) (request, error) {
+	if len(args) != 4+8 {
+		return request{}, proto.BadMessage
+	}
+	mode, ok := ledger.ModeOf(binary.BigEndian.Uint32(args), binary.BigEndian.Uint64(args[4:]))
+	if !ok || mode.Check() != nil {
+		return request{}, proto.BadMessage
+	}
+	return request{args: mode}, nil
 }
 
 // auditQuestion is from which entry on the audit log is wanted, and for which
@@ -122,6 +134,25 @@ func (m *Manager) reseal() error {
 	m.tpm.Resealed()
 	m.cfg.Log("vtpmmgr: the root key is sealed to the PCRs as they are now, and stays sealed to those of before")
 	return nil
+}
+
+// setGuard changes how commits are tied to the hardware TPM. The entry of the audit
+// log is committed in the mode before.
+func (o *order) setGuard() (proto.Code, []byte) {
+	mode := o.args.(ledger.Mode)
+	was := o.m.store.Mode()
+	event := "guard"
+	if mode.WeakerThan(was) {
+		event = "weaker guard"
+	}
+	if code := o.commit(event, fmt.Sprintf("%v, was %v", mode, was), nil); code != proto.OK {
+		return code, nil
+	}
+	if err := o.m.store.Weaken(mode); err != nil {
+		o.m.cfg.Log("vtpmmgr: guard: %v", err)
+		return proto.Failed, nil
+	}
+	return proto.OK, nil
 }
 
 func (o *order) auditLog() (proto.Code, []byte) {

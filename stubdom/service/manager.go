@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/google/go-tpm/tpm2/transport"
 
@@ -51,6 +50,7 @@ var defaultPCRs = []uint{0, 1, 2, 3, 4, 5, 7}
 //	years=N      how long it should last: 5
 //	commits=N    commits a second that each vTPM may make for long: 32, and with
 //	             guard=strict one in ten seconds
+//	ownerauth=HEX the password of the hardware TPM's owner hierarchy, if it has one
 //	anchor-pcr=N PCR that links commits in budget mode: 15
 func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	e = e.limited()
@@ -63,6 +63,9 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	e.Log("disk of %d KiB", disk.Size()>>10)
 	cfg := vtpmmgr.Config{TPM: tpm, Disk: disk, Log: e.Log, Seed: e.Seed}
 	if err := e.guard(&cfg); err != nil {
+		return err
+	}
+	if cfg.OwnerAuth, err = e.ownerAuth(); err != nil {
 		return err
 	}
 	m, err := e.openManager(cfg)
@@ -135,6 +138,23 @@ func (e *Environment) hex(name string, size int) ([]byte, error) {
 	return b, nil
 }
 
+// maxOwnerAuth is the size in bytes of the longest authorization value of a
+// hierarchy (Part 2, "TPM2B_AUTH": that of the largest digest).
+const maxOwnerAuth = 64
+
+// ownerAuth reads the owner's password; nil for none. No error tells what it is.
+func (e *Environment) ownerAuth() ([]byte, error) {
+	word, given := e.option("ownerauth")
+	if !given {
+		return nil, nil
+	}
+	b, err := hex.DecodeString(word)
+	if err != nil || len(b) == 0 || len(b) > maxOwnerAuth {
+		return nil, fmt.Errorf("ownerauth=: want 1 to %d bytes in hexadecimal", maxOwnerAuth)
+	}
+	return b, nil
+}
+
 func (e *Environment) pcrs() ([]uint, error) {
 	list, given := e.option("pcrs")
 	if !given {
@@ -186,14 +206,10 @@ func (e *Environment) guard(cfg *vtpmmgr.Config) error {
 		cfg.Mode = ledger.Budget(cfg.Endurance, years)
 		return nil
 	}
-	if word == "strict" {
-		return nil
+	var err error
+	if cfg.Mode, err = ledger.ParseMode(word); err != nil {
+		return fmt.Errorf("guard=: %w", err)
 	}
-	d, err := time.ParseDuration(word)
-	if err != nil || d <= 0 || d > ledger.MaxBounded {
-		return fmt.Errorf("guard=%s: want budget, strict, or a time of at most %v", word, ledger.MaxBounded)
-	}
-	cfg.Mode = ledger.Mode{Bounded: d}
 	return nil
 }
 

@@ -6,9 +6,9 @@ import (
 	"crypto/elliptic"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"stubtpm/vtpmmgr/ledger"
 )
@@ -51,14 +51,53 @@ func initWords(m *mgrRun) error {
 	}
 	view := wordsView{}
 	if g := m.o.guard; g != "" {
-		if d, err := time.ParseDuration(g); g != "strict" && g != "budget" && (err != nil || d <= 0 || d > ledger.MaxBounded) {
-			return fmt.Errorf("%w: --guard %s: want budget, strict, or a time such as 5s, at most %v", errUsage, g, ledger.MaxBounded)
+		if _, err := ledger.ParseMode(g); err != nil {
+			return fmt.Errorf("%w: --guard %s: %w", errUsage, g, err)
 		}
 		view.Later = "guard=" + g
 		words = append(words, view.Later)
 	}
 	view.Words = strings.Join(words, " ")
+	for _, line := range coverage(m.o.pcrs) {
+		fmt.Fprintln(m.stderr, line)
+	}
 	return m.print(view, func() { fmt.Fprintln(m.out, view.Words) })
+}
+
+// coverage tells what the PCRs of a root key cover, and what they leave out.
+func coverage(pcrs string) []string {
+	if pcrs == "" {
+		pcrs = "0,1,2,3,4,5,7"
+	}
+	list := strings.Split(pcrs, ",")
+	has := func(n ...string) bool {
+		for _, s := range n {
+			if !slices.Contains(list, s) {
+				return false
+			}
+		}
+		return true
+	}
+	lines := []string{"The root key is sealed to PCRs " + pcrs + " as they are at the first start."}
+	for _, c := range []struct {
+		what string
+		pcrs []string
+	}{
+		{"the firmware's code and settings", []string{"0", "1", "2", "3"}},
+		{"the boot loader's code and the partition table", []string{"4", "5"}},
+		{"the state of Secure Boot and its keys", []string{"7"}},
+	} {
+		if has(c.pcrs...) {
+			lines = append(lines, "They cover "+c.what+".")
+		} else {
+			lines = append(lines, "They leave out "+c.what+": PCRs "+strings.Join(c.pcrs, ", ")+".")
+		}
+	}
+	if !has("8", "9") && !has("11", "12") {
+		lines = append(lines, "They leave out Xen, its command line, domain 0's kernel and the manager's image: whoever edits the boot loader's",
+			"entry gets the root key too. Add 8 and 9 with GRUB, 11 and 12 with a unified kernel image, and name an --operator,", "who approves updates.")
+	}
+	return lines
 }
 
 // operatorPublic reads a P-256 key: hexadecimal, or a file of keygen's. It

@@ -44,6 +44,8 @@ func orders() []order {
 			more: "FILE is what group create wrote; status of the other manager tells its recovery key."},
 		{name: "set-key", args: "ROLE FILE", help: "replace the administrator's or the host's key", run: setKey,
 			more: "ROLE is admin or host; FILE, the private key that keygen wrote. --key is the administrator's present key, which names the new one."},
+		{name: "set-guard", args: "MODE", help: "change how commits are tied to the hardware TPM, also to a weaker mode", run: setGuard,
+			more: "MODE is strict, budget, budget=N with N writes a day, or a time such as 5s. A start with guard= takes a mode that is not weaker by itself; a weaker one needs this order. It is in the audit log."},
 		{name: "recover-admin sign", args: "KEY", flags: "operator-key manager admin o", help: "allow a new administrator's key where the present one is lost or known to others", offline: true, run: recoverSign,
 			more: "KEY is the new public key, or its file. The word counts for this change only: of the manager's present key, which is that of --admin."},
 		{name: "recover-admin send", args: "FILE", help: "give the manager what recover-admin sign wrote", run: recoverSend,

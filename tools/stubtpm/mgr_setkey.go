@@ -9,8 +9,18 @@ import (
 	"fmt"
 	"os"
 
+	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
+
+// setGuard changes how commits are tied to the hardware TPM.
+func setGuard(m *mgrRun) error {
+	mode, err := ledger.ParseMode(m.args[0])
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return m.c.SetGuard(mode.Numbers())
+}
 
 // setKey replaces one of the manager's keys.
 func setKey(m *mgrRun) error {

@@ -422,8 +422,15 @@ func TestOwner(t *testing.T) {
 		}
 		return nil, nil
 	}
-	if _, err := open(t, chip).Create(testID, newKey(), Policy{}, nil); err == nil {
-		t.Error("created without the password")
+	if _, err := open(t, chip).Create(testID, newKey(), Policy{}, nil); !errors.Is(err, ErrOwner) {
+		t.Errorf("created without the password: %v", err)
+	}
+	// A password of the endorsement hierarchy is no matter.
+	if _, err := (tpm2.HierarchyChangeAuth{
+		AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHEndorsement, Auth: tpm2.PasswordAuth(nil)},
+		NewAuth:    tpm2.TPM2BAuth{Buffer: []byte("another")},
+	}).Execute(chip); err != nil {
+		t.Fatal(err)
 	}
 	tpm, err := Open(chip, Options{OwnerAuth: password, Log: t.Logf})
 	if err != nil {
@@ -439,6 +446,9 @@ func TestOwner(t *testing.T) {
 	}
 	if err := tpm.Anchor().Extend([32]byte{1}); err != nil {
 		t.Fatal(err)
+	}
+	if _, err := open(t, chip).Unlock(r); !errors.Is(err, ErrOwner) {
+		t.Errorf("unlocked without the password: %v", err)
 	}
 }
 

@@ -21,6 +21,7 @@ const KeySize = 32
 var (
 	ErrOtherTPM = errors.New("hwtpm: the hardware TPM is not the one that holds the root key")
 	ErrCleared  = errors.New("hwtpm: the hardware TPM was cleared: the root key is gone with its storage key")
+	ErrOwner    = errors.New("hwtpm: the owner of the hardware TPM has a password: start the manager with ownerauth=, or take the password away (tpm2_changeauth -c owner)")
 	ErrPCR      = errors.New("hwtpm: the hardware TPM's PCRs are not those of the policy, nor approved by the operator")
 )
 
@@ -82,7 +83,8 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy, intent func(*Record) err
 
 func (t *TPM) create(r *Record, pcrs []uint, key []byte, intent func(*Record) error) (err error) {
 	if r.ekName, err = t.endorsementName(); err != nil {
-		return err
+		// It has a password, perhaps. The name serves the wording of an error only.
+		t.log("hwtpm: %v: a TPM that was cleared will be taken for another one", err)
 	}
 	srk, err := t.storageKey()
 	if err != nil {

@@ -360,7 +360,7 @@ func (s *Store) SetMode(m Mode) error { return s.change(m, false) }
 func (s *Store) Weaken(m Mode) error { return s.change(m, true) }
 
 func (s *Store) change(m Mode, weaken bool) error {
-	if err := m.check(); err != nil {
+	if err := m.Check(); err != nil {
 		return err
 	}
 	return s.alone(func() error {

@@ -3,6 +3,8 @@ package ledger
 import (
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -59,8 +61,28 @@ func (m Mode) String() string {
 	return "strict"
 }
 
-// check returns an error for a mode that cannot be set.
-func (m Mode) check() error {
+// ParseMode reads a mode as words name it: strict, budget for that of the usual
+// endurance and years, budget=N for N writes a day, or how much later commits are
+// anchored at most, such as 5s.
+func ParseMode(s string) (m Mode, err error) {
+	daily, isBudget := strings.CutPrefix(s, "budget=")
+	switch {
+	case s == "strict":
+	case s == "budget":
+		m = Budget(DefaultEndurance, DefaultYears)
+	case isBudget:
+		m.Daily, err = strconv.Atoi(daily)
+	default:
+		m.Bounded, err = time.ParseDuration(s)
+	}
+	if err != nil || s != "strict" && m == (Mode{}) || m.Check() != nil {
+		return Mode{}, fmt.Errorf("mode %q: want strict, budget, budget=N with N from %d to %d, or a time such as 5s, at most %v", s, minDaily, MaxDaily, MaxBounded)
+	}
+	return m, nil
+}
+
+// Check returns an error for a mode that cannot be set.
+func (m Mode) Check() error {
 	if m.Bounded < 0 || m.Bounded > MaxBounded || m.Daily < 0 || m.Daily > MaxDaily || m.Daily != 0 && m.Daily < minDaily || m.Bounded != 0 && m.Daily != 0 {
 		return fmt.Errorf("ledger: mode %v: want strict, bounded by at most %v, or a budget of %d to %d a day", m, MaxBounded, minDaily, MaxDaily)
 	}
@@ -85,8 +107,9 @@ func (m Mode) strength() int {
 	return 2
 }
 
-// numbers are a mode's in a root.
-func (m Mode) numbers() (kind uint32, parameter uint64) {
+// Numbers returns the mode as a root has it: 0 and 0 for strict, 1 and
+// nanoseconds for bounded, 2 and writes a day for a budget.
+func (m Mode) Numbers() (kind uint32, parameter uint64) {
 	switch {
 	case m.Daily != 0:
 		return modeBudget, uint64(m.Daily)
@@ -96,7 +119,8 @@ func (m Mode) numbers() (kind uint32, parameter uint64) {
 	return modeStrict, 0
 }
 
-func modeOf(kind uint32, parameter uint64) (m Mode, ok bool) {
+// ModeOf returns the mode of numbers that Numbers returned; ok is false for others.
+func ModeOf(kind uint32, parameter uint64) (m Mode, ok bool) {
 	switch kind {
 	case modeStrict:
 		return m, parameter == 0

@@ -18,7 +18,7 @@ func newStore(cfg Config) (*Store, error) {
 	if cfg.Anchor == nil {
 		return nil, errors.New("ledger: no anchor")
 	}
-	if err := cfg.Mode.check(); err != nil {
+	if err := cfg.Mode.Check(); err != nil {
 		return nil, err
 	}
 	if size := cfg.Disk.Size() - cfg.Offset; size < MinArea {

@@ -93,7 +93,7 @@ func (r *root) encode(k *keys, manager ID) []byte {
 		put64(b[rootRestored1:], r.restored)
 		return b // its hashes and tag are checked by parseRoot1
 	}
-	kind, parameter := r.mode.numbers()
+	kind, parameter := r.mode.Numbers()
 	put32(b[rootMode:], kind)
 	put64(b[rootParameter:], parameter)
 	put32(b[rootLeaves:], uint32(len(r.leaves)))
@@ -160,7 +160,7 @@ func parseRoot(b []byte, k *keys, manager ID) (*root, error) {
 func (r *root) parse2(b []byte, k *keys, manager ID) bool {
 	get32, get64 := binary.BigEndian.Uint32, binary.BigEndian.Uint64
 	n := get32(b[rootLeaves:])
-	mode, ok := modeOf(get32(b[rootMode:]), get64(b[rootParameter:]))
+	mode, ok := ModeOf(get32(b[rootMode:]), get64(b[rootParameter:]))
 	if n > maxLeaves || !ok {
 		return false
 	}

@@ -223,6 +223,13 @@ func (c *Client) Measured(domain uint16, image [32]byte) error {
 	return c.orderNone(Measured, append(binary.BigEndian.AppendUint16(nil, domain), image[:]...))
 }
 
+// SetGuard changes how commits are tied to the hardware TPM, also to a mode that is
+// weaker. The numbers are those of ledger.Mode.Numbers.
+func (c *Client) SetGuard(kind uint32, parameter uint64) error {
+	b := binary.BigEndian.AppendUint32(nil, kind)
+	return c.orderNone(SetGuard, binary.BigEndian.AppendUint64(b, parameter))
+}
+
 // Approve gives the manager the operator's approval of other PCRs.
 func (c *Client) Approve(a *Approval) error { return c.orderNone(Approve, a.Append(nil)) }
 

@@ -64,6 +64,7 @@ const (
 	SetKey      Ordinal = 0x53000210 // NewKey -> ()
 	Recover     Ordinal = 0x53000211 // Recovery -> (); signed by the new administrator
 	SetQuota    Ordinal = 0x53000212 // group 4, how many vTPMs it may have 4 -> ()
+	SetGuard    Ordinal = 0x53000213 // kind 4, parameter 8 -> (); see ledger.Mode.Numbers
 )
 
 // A Code is the status of a response.
