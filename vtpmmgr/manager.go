@@ -74,6 +74,8 @@ type Manager struct {
 	orders sync.Mutex    // one order at a time: the audit log is a chain
 	root   *hwtpm.Record // guarded by orders
 
+	oldIndices error // why NV indices from before a move are still there; set at the start
+
 	turns turns // whoever changes a record has its turn
 
 	mu        sync.Mutex
@@ -86,6 +88,8 @@ type Manager struct {
 	measured  map[uint16][32]byte // images of domains
 	refused   map[proto.Code]uint64
 	shares    map[UUID]*shares
+
+	groupOrders map[uint32]*bucket // orders of each group's approver
 }
 
 func newManager(cfg Config) (*Manager, error) {
@@ -100,7 +104,7 @@ func newManager(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	return &Manager{cfg: cfg, tpm: tpm, connected: map[UUID]*Session{},
-		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, refused: map[proto.Code]uint64{}}, nil
+		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, groupOrders: map[uint32]*bucket{}, refused: map[proto.Code]uint64{}}, nil
 }
 
 // read takes the ledger into memory. m.mu is held, or nobody else is there.

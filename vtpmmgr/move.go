@@ -76,14 +76,10 @@ func OpenMoved(cfg Config, signature []byte) (*Manager, error) {
 			return nil, err
 		}
 	}
-	old := *m.root
 	if err := hwtpm.WriteRecord(cfg.Disk, next); err != nil {
 		return nil, err
 	}
 	m.root = next
-	if err := m.tpm.Retire(&old); err != nil {
-		m.cfg.Log("vtpmmgr: the old NV indices stay: %v", err)
-	}
 	if err := m.start("move to new NV indices"); err != nil {
 		return nil, err
 	}

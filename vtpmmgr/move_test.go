@@ -3,12 +3,14 @@ package vtpmmgr
 import (
 	"bytes"
 	"crypto/ed25519"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
 	"stubtpm/vtpmmgr/hwtpm"
@@ -140,7 +142,7 @@ func TestMoveFirstDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := m.tpm.Retire(r); err != nil { // as an owner would
+		if err := m.tpm.Abandon(r); err != nil { // as an owner would
 			t.Fatal(err)
 		}
 		copy(v.disk.Data, first)
@@ -249,4 +251,81 @@ func TestCounters8(t *testing.T) {
 	if list, _ := r.CapabilityData.Data.Handles(); len(list.Handle) != 2 {
 		t.Errorf("indices %x are there, want two", list.Handle)
 	}
+}
+
+// TestOldIndices: where the hardware TPM does not remove the indices from before a
+// move, or power goes before it is asked to, the disk of then is refused all the same.
+func TestOldIndices(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fails  func(cc, handle uint32, moved bool) bool // commands that fail
+		stays  bool                                     // the disk fits until a later start
+		status string
+	}{
+		"removed at once":   {func(_, _ uint32, _ bool) bool { return false }, false, "ok"},
+		"cannot be removed": {func(cc, _ uint32, _ bool) bool { return cc == 0x122 }, false, "ok"},
+		"can be neither removed nor written": {func(cc, handle uint32, moved bool) bool {
+			return cc == 0x122 || cc == 0x136 && moved && handle == uint32(anchorHandle)
+		}, true, "degraded"},
+		"the list of indices cannot be had, once": {func(cc, _ uint32, moved bool) bool { return cc == 0x17A && moved }, true, "degraded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := newVictim(t)
+			tap := &failingTPM{TPM: v.tpm}
+			cfg := v.config(t)
+			cfg.TPM = tap
+			old := bytes.Clone(v.disk.Data)
+			_, err := OpenMoved(cfg, nil)
+			challenge := challengeOf(t, err)
+			r, err := hwtpm.ReadRecord(v.disk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tap.fails = func(cc, handle uint32) bool {
+				return c.fails(cc, handle, !bytes.Equal(v.disk.Data[:8<<10], old[:8<<10]))
+			}
+			m, err := OpenMoved(cfg, ed25519.Sign(testAdmin, proto.SignedMove(r.ID(), challenge)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := m.status(Peer{}); !strings.Contains(s, "old-indices "+c.status) {
+				t.Errorf("STATUS:\n%s", s)
+			}
+			m.Close()
+			tap.fails = nil
+			if c.stays { // until the next start that can
+				if m, err = Open(cfg); err != nil {
+					t.Fatal(err)
+				}
+				if s := m.status(Peer{}); !strings.Contains(s, "old-indices ok") {
+					t.Errorf("STATUS after a start:\n%s", s)
+				}
+				m.Close()
+			}
+			now := bytes.Clone(v.disk.Data)
+			copy(v.disk.Data, old)
+			if _, err := Open(cfg); err == nil {
+				t.Error("the disk of before the move is taken")
+			}
+			copy(v.disk.Data, now)
+			if _, err := Open(cfg); err != nil {
+				t.Errorf("the disk of after the move: %v", err)
+			}
+		})
+	}
+}
+
+// A failingTPM is a hardware TPM that fails some commands.
+type failingTPM struct {
+	transport.TPM
+	fails func(cc, second uint32) bool // by command code and second handle
+}
+
+func (x *failingTPM) Send(b []byte) ([]byte, error) {
+	second := append(bytes.Clone(b), make([]byte, 8)...)[14:]
+	if x.fails != nil && x.fails(binary.BigEndian.Uint32(b[6:]), binary.BigEndian.Uint32(second)) {
+		return []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1}, nil
+	}
+	return x.TPM.Send(b)
 }

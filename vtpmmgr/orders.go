@@ -21,6 +21,9 @@ type orderSpec struct {
 	// run carries it out. All that it may work on is in the order that it is
 	// given, which authorize made.
 	run func(o *order) (proto.Code, []byte)
+
+	// reads is set where it changes nothing, and costs nothing of the hardware TPM.
+	reads bool
 }
 
 // A role is in what right an order was signed.
@@ -37,25 +40,25 @@ const (
 // orders is the table of all orders.
 func orders() map[proto.Ordinal]orderSpec {
 	return map[proto.Ordinal]orderSpec{
-		proto.Enroll:      {approver, parseEnrollment, (*order).enroll},
-		proto.Amend:       {approver, parseEnrollment, (*order).amend},
-		proto.Destroy:     {approver, parseUUID, (*order).destroy},
-		proto.Suspend:     {approver | administrator, parseUUID, (*order).suspend},
-		proto.Resume:      {approver | administrator, parseUUID, (*order).resume},
-		proto.Backup:      {approver, parseUUID, (*order).backup},
-		proto.Restore:     {approver, parseRestore, (*order).restore},
-		proto.CreateGroup: {administrator, parseNewGroup, (*order).createGroup},
-		proto.ImportGroup: {administrator, parseNewGroup, (*order).importGroup},
-		proto.AmendGroup:  {approver, parseAmendGroup, (*order).amendGroup},
-		proto.SetQuota:    {administrator, parseQuota, (*order).setQuota},
-		proto.List:        {administrator | anyApprover, parseFirst, (*order).list},
-		proto.Groups:      {administrator | anyApprover, parseFirst, (*order).listGroups},
-		proto.Measured:    {administrator | host, parseMeasured, (*order).measuredDomain},
-		proto.Audit:       {administrator, parseAudit, (*order).auditLog},
-		proto.Approve:     {administrator, parseApproval, (*order).approve},
-		proto.SetGuard:    {administrator, parseGuard, (*order).setGuard},
-		proto.SetKey:      {administrator, parseNewKey, (*order).setKey},
-		proto.Recover:     {newcomer, parseRecovery, (*order).recoverAdmin},
+		proto.Enroll:      {signers: approver, parse: parseEnrollment, run: (*order).enroll},
+		proto.Amend:       {signers: approver, parse: parseEnrollment, run: (*order).amend},
+		proto.Destroy:     {signers: approver, parse: parseUUID, run: (*order).destroy},
+		proto.Suspend:     {signers: approver | administrator, parse: parseUUID, run: (*order).suspend},
+		proto.Resume:      {signers: approver | administrator, parse: parseUUID, run: (*order).resume},
+		proto.Backup:      {signers: approver, parse: parseUUID, run: (*order).backup},
+		proto.Restore:     {signers: approver, parse: parseRestore, run: (*order).restore},
+		proto.CreateGroup: {signers: administrator, parse: parseNewGroup, run: (*order).createGroup},
+		proto.ImportGroup: {signers: administrator, parse: parseNewGroup, run: (*order).importGroup},
+		proto.AmendGroup:  {signers: approver, parse: parseAmendGroup, run: (*order).amendGroup},
+		proto.SetQuota:    {signers: administrator, parse: parseQuota, run: (*order).setQuota},
+		proto.List:        {signers: administrator | anyApprover, parse: parseFirst, run: (*order).list, reads: true},
+		proto.Groups:      {signers: administrator | anyApprover, parse: parseFirst, run: (*order).listGroups, reads: true},
+		proto.Measured:    {signers: administrator | host, parse: parseMeasured, run: (*order).measuredDomain},
+		proto.Audit:       {signers: administrator, parse: parseAudit, run: (*order).auditLog, reads: true},
+		proto.Approve:     {signers: administrator, parse: parseApproval, run: (*order).approve},
+		proto.SetGuard:    {signers: administrator, parse: parseGuard, run: (*order).setGuard},
+		proto.SetKey:      {signers: administrator, parse: parseNewKey, run: (*order).setKey},
+		proto.Recover:     {signers: newcomer, parse: parseRecovery, run: (*order).recoverAdmin},
 	}
 }
 
@@ -137,6 +140,9 @@ func (m *Manager) carryOut(spec orderSpec, req request, signed func(key [32]byte
 	}
 	if code != proto.OK {
 		return code, nil
+	}
+	if !spec.reads && o.byTenant() && !m.mayOrder(o.group.ID) {
+		return proto.Rate, nil
 	}
 	return spec.run(o)
 }
@@ -277,12 +283,16 @@ func (o *order) change(event, detail string, to *record) proto.Code {
 	return code
 }
 
+// byTenant reports whether a group's approver gave the order, and not the
+// administrator.
+func (o *order) byTenant() bool { return o.by&administrator == 0 && o.group.Approver != [32]byte{} }
+
 // class is that of an order's commit. What a tenant orders has a share of the
 // hardware TPM's writes, as its vTPMs have; what the administrator orders about
 // them does not wait for that share.
 func (o *order) class() ledger.Class {
 	c := ledger.Class{Urgency: ledger.Urgent}
-	if o.by&administrator == 0 && o.group.Approver != [32]byte{} {
+	if o.byTenant() {
 		c.Source = itemID(kindGroup, groupName(o.group.ID))
 	}
 	return c

@@ -3,6 +3,7 @@ package vtpmmgr
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"stubtpm/vtpmmgr/ledger"
@@ -71,6 +72,9 @@ func (o *order) restore() (proto.Code, []byte) {
 	to, ok := o.group.open(f.backupHead, salt, f.all)
 	if !ok || to.salt != salt {
 		return proto.BadBackup, nil
+	}
+	if max(to.epoch, from.epoch) == math.MaxUint32 {
+		return proto.BadBackup, nil // no epoch comes after it
 	}
 	detail := fmt.Sprintf("state %d of epoch %d", to.state.Sequence, to.epoch)
 	if o.known {

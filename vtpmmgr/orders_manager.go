@@ -110,14 +110,8 @@ func (m *Manager) addApproval(a *hwtpm.Approval, values []byte) error {
 	if err := hwtpm.WriteRecord(m.cfg.Disk, next); err != nil {
 		return err
 	}
-	m.setRoot(next)
+	m.root = next
 	return nil
-}
-
-func (m *Manager) setRoot(r *hwtpm.Record) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.root = r
 }
 
 // reseal seals the root key to the present PCRs if the operator's approval was
@@ -130,7 +124,7 @@ func (m *Manager) reseal() error {
 	if err := hwtpm.WriteRecord(m.cfg.Disk, next); err != nil {
 		return err
 	}
-	m.setRoot(next)
+	m.root = next
 	m.tpm.Resealed()
 	m.cfg.Log("vtpmmgr: the root key is sealed to the PCRs as they are now, and stays sealed to those of before")
 	return nil

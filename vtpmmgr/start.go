@@ -257,4 +257,7 @@ func (m *Manager) keepRoot() {
 	if err := m.reseal(); err != nil {
 		m.cfg.Log("vtpmmgr: the root key opens by the operator's approval alone: %v", err)
 	}
+	if m.oldIndices = m.tpm.RetireOlder(m.root); m.oldIndices != nil {
+		m.cfg.Log("vtpmmgr: old NV indices stay, and let an old disk in: %v", m.oldIndices)
+	}
 }

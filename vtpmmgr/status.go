@@ -27,7 +27,7 @@ func (m *Manager) status(p Peer) string {
 	for _, s := range []struct {
 		name string
 		err  error
-	}{{"tpm", m.tpm.Health()}, {"anchor", m.store.Health()}, {"disk", disk}} {
+	}{{"tpm", m.tpm.Health()}, {"anchor", m.store.Health()}, {"disk", disk}, {"old-indices", m.oldIndices}} {
 		why := "ok"
 		if s.err != nil {
 			why = "degraded: " + oneLine(s.err)

@@ -7,6 +7,7 @@ import (
 
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
+	"stubtpm/vtpmmgr"
 )
 
 // Limits of the log. The console is slow, and what it shows is kept on dom0's
@@ -51,7 +52,8 @@ func (q *quiet) Log(format string, args ...any) {
 	q.log(format, args...)
 }
 
-// kindOf tells lines apart by their format, and by the peer that they are about.
+// kindOf tells lines apart by their format, and by the peer or vTPM that they are
+// about.
 func kindOf(format string, args []any) string {
 	for _, a := range args {
 		switch a := a.(type) {
@@ -59,6 +61,8 @@ func kindOf(format string, args []any) string {
 			return fmt.Sprintf("%s/%d", format, a.Domain)
 		case xen.DomID:
 			return fmt.Sprintf("%s/%d", format, a)
+		case vtpmmgr.UUID:
+			return fmt.Sprintf("%s/%v", format, a)
 		}
 	}
 	return format

@@ -23,9 +23,10 @@ type statusView struct {
 	Damaged   uint64 `json:"damaged"` // items
 	Audit     uint64 `json:"audit"`   // number of the log's next entry
 	XSM       string `json:"xsm"`
-	TPM       string `json:"tpm"`    // ok, or why not
-	Anchor    string `json:"anchor"` // of the ledger in the hardware TPM: ok, or why not
-	Disk      string `json:"disk"`   // the manager's: ok, or why not
+	TPM       string `json:"tpm"`         // ok, or why not
+	Anchor    string `json:"anchor"`      // of the ledger in the hardware TPM: ok, or why not
+	Disk      string `json:"disk"`        // the manager's: ok, or why not
+	OldNV     string `json:"old_indices"` // whether NV indices from before a move are gone: ok, or why not
 	Counter   uint64 `json:"counter"`
 	Wear      string `json:"wear"`          // of the hardware TPM's NV memory: ok, or why not
 	NVWrites  uint64 `json:"nv_writes"`     // in all
@@ -48,7 +49,7 @@ func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
 		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"),
 		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Wear: s["wear"], NVWrites: number("nv-writes"), NVDay: number("nv-writes-day"), NVBudget: s["nv-budget"],
-		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], Counter: g.Counter,
+		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], OldNV: s["old-indices"], Counter: g.Counter,
 		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), AdminKey: hex.EncodeToString(g.Admin[:]), Refused: map[string]uint64{}}
 	for name := range s {
 		if code, ok := strings.CutPrefix(name, "refused-"); ok {
@@ -69,15 +70,15 @@ func status(m *mgrRun) error {
 	}
 	v := statusOf(s, &g)
 	err = m.print(v, func() { m.statusTable(v) })
-	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Disk != "ok" || v.Damaged != 0 || v.Wear != "" && v.Wear != "ok") {
-		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; disk: %s; damaged items: %d; wear of its NV memory: %s", errDegraded, v.TPM, v.Anchor, v.Disk, v.Damaged, v.Wear)
+	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Disk != "ok" || v.Damaged != 0 || v.Wear != "" && v.Wear != "ok" || v.OldNV != "" && v.OldNV != "ok") {
+		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; disk: %s; damaged items: %d; wear of its NV memory: %s; old NV indices: %s", errDegraded, v.TPM, v.Anchor, v.Disk, v.Damaged, v.Wear, v.OldNV)
 	}
 	return err
 }
 
 func (m *mgrRun) statusTable(v *statusView) {
 	rows := [][]any{
-		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Its NV memory", v.Wear},
+		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Its NV memory", v.Wear}, {"Old NV indices", v.OldNV},
 		{"NV writes", fmt.Sprintf("%d, %d a day: %s years left", v.NVWrites, v.NVDay, v.NVYears)}, {"NV budget", v.NVBudget}, {"Could be rolled back", v.Rollback}, {"Disk", v.Disk}, {"Guard", v.Guard}, {"Counter", v.Counter},
 		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)}, {"Groups", v.Groups},
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},

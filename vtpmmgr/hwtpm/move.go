@@ -195,14 +195,6 @@ func (t *TPM) Succeed(r *Record) (*Record, error) {
 	return &next, err
 }
 
-// Retire removes a record's indices, where they are there: others are named by
-// the record that is on the disk.
-func (t *TPM) Retire(r *Record) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.undefine(&secret{object: r.object, indices: r.indices})
-}
-
 // WriteIntent says on a blank disk which indices are about to be made, so that
 // an initialisation that is cut off leaves none that nobody knows.
 func WriteIntent(d block.Device, r *Record) error {

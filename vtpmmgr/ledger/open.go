@@ -252,19 +252,16 @@ func Restore(cfg Config, epoch uint32) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.value, err = cfg.Anchor.Value(); err != nil {
-		return nil, fmt.Errorf("ledger: hardware TPM: %w", err)
+	if err := s.readAnchor(all); err != nil {
+		return nil, err
+	}
+	for _, f := range all {
+		if s.taken(f) {
+			return nil, fmt.Errorf("%w: commit %d", ErrLast, f.root.sequence)
+		}
 	}
 	best := newestOf(all)
 	mode := best.root.mode
-	if mode.Daily != 0 {
-		if s.pcr, s.boot, err = cfg.Anchor.Chain(); err != nil {
-			return nil, fmt.Errorf("ledger: hardware TPM: %w", err)
-		}
-	}
-	if s.taken(best) {
-		return nil, fmt.Errorf("%w: commit %d", ErrLast, best.root.sequence)
-	}
 	if !cfg.Keep && !cfg.Mode.WeakerThan(mode) {
 		mode = cfg.Mode
 	}

@@ -92,7 +92,7 @@ const (
 	Full         Code = 17 // no room on the manager's disk
 	BadApproval  Code = 18 // of PCRs, or of a new administrator: not the operator's
 	OverQuota    Code = 19 // the group has as many vTPMs as it may have
-	Rate         Code = 20 // more than this vTPM's share of the hardware TPM: later
+	Rate         Code = 20 // more than the vTPM's or the group's share of the hardware TPM: later
 )
 
 func (c Code) Error() string {
@@ -100,7 +100,7 @@ func (c Code) Error() string {
 		"bad sequence", "manager's disk or TPM failed", "exists already", "not loaded", "signature is of no key that may give this order",
 		"suspended", "security label is not one of the group's", "domain's image was not measured", "domain runs another image than its record wants",
 		"no such group", "backup is not of this manager's groups, or damaged", "record is damaged on the manager's disk", "manager's disk is full",
-		"approval is not the operator's", "group has as many vTPMs as it may have", "more than this vTPM's share of the hardware TPM"}
+		"approval is not the operator's", "group has as many vTPMs as it may have", "more than its share of the hardware TPM: later"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}
