@@ -17,6 +17,7 @@ import (
 
 // Default limits of a Device.
 const (
+	DefaultPatience = 5 * time.Second
 	DefaultTimeout  = 60 * time.Second
 	DefaultRecovery = 5 * time.Minute
 )
@@ -24,6 +25,10 @@ const (
 // A Device is a disk. It implements block.Device and is safe for concurrent
 // use: requests are made one after the other.
 type Device struct {
+	// Patience is how long a request may be without a response before Health
+	// says so.
+	Patience time.Duration
+
 	// Timeout is how long a request may be without a response before the
 	// device connects anew and makes the request again.
 	Timeout time.Duration
@@ -52,7 +57,8 @@ type Device struct {
 	data   []xen.SharedPage // granted for as long as the ring is
 	broken error
 
-	stalled atomic.Pointer[stall] // nil while the disk answers
+	stalled atomic.Pointer[stall]     // nil while the disk answers
+	asked   atomic.Pointer[time.Time] // when the request under way was made; nil if there is none
 }
 
 // A disk is what the back end says of it.
@@ -71,7 +77,7 @@ type stall struct {
 // Connect opens the disk of a number, such as 51712 for xvda, and waits as
 // long as ctx allows until its back end is connected.
 func Connect(ctx context.Context, domain xenbus.Domain, devid int) (*Device, error) {
-	d := &Device{Timeout: DefaultTimeout, Recovery: DefaultRecovery, domain: domain, path: "device/vbd/" + strconv.Itoa(devid)}
+	d := &Device{Patience: DefaultPatience, Timeout: DefaultTimeout, Recovery: DefaultRecovery, domain: domain, path: "device/vbd/" + strconv.Itoa(devid)}
 	var err error
 	if d.disk, err = d.connect(ctx); err != nil {
 		return nil, fmt.Errorf("blkif: connect %s: %w", d.path, err)

@@ -55,6 +55,9 @@ func (d *Device) attempt(op uint8, sector uint64, p []byte) error {
 		segments = append(segments, segment{d.data[i].Ref(), 0, uint8(n/block.SectorSize - 1)})
 		rest = rest[n:]
 	}
+	now := time.Now()
+	d.asked.Store(&now)
+	defer d.asked.Store(nil)
 	d.ring.submit(op, sector, segments)
 	if err := d.events.Notify(); err != nil {
 		return err
@@ -159,11 +162,15 @@ func (d *Device) reopen(ctx context.Context) error {
 // Health returns nil while the disk answers, and otherwise why and for how long
 // it does not. It does not wait for a request under way.
 func (d *Device) Health() error {
-	st := d.stalled.Load()
-	if st == nil {
-		return nil
+	if st := d.stalled.Load(); st != nil {
+		return fmt.Errorf("blkif: disk does not answer since %v: %w", time.Since(st.since).Round(time.Second), st.why)
 	}
-	return fmt.Errorf("blkif: disk does not answer since %v: %w", time.Since(st.since).Round(time.Second), st.why)
+	if asked := d.asked.Load(); asked != nil {
+		if since := time.Since(*asked); since > d.Patience {
+			return fmt.Errorf("blkif: disk does not answer since %v: a request is under way", since.Round(time.Second))
+		}
+	}
+	return nil
 }
 
 func (d *Device) log(format string, args ...any) {

@@ -128,6 +128,31 @@ func TestStall(t *testing.T) {
 	}
 }
 
+// TestSlowIsTold: a request that waits for its response is told long before the
+// device connects anew.
+func TestSlowIsTold(t *testing.T) {
+	t.Parallel()
+	held := make(chan struct{})
+	f := &fake{change: func([]byte) bool { <-held; return true }}
+	d, _ := openStalling(t, f, 0)
+	d.Patience = 20 * time.Millisecond
+	flushed := make(chan error, 1)
+	go func() { flushed <- d.Flush() }()
+	for deadline := time.Now().Add(20 * time.Second); d.Health() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			close(held)
+			t.Fatal("a disk that does not answer is said to be well")
+		}
+	}
+	close(held)
+	if err := <-flushed; err != nil {
+		t.Error(err)
+	}
+	if err := d.Health(); err != nil {
+		t.Error("afterwards:", err)
+	}
+}
+
 // TestStallIsTold: while the disk does not answer, Health says so at once.
 func TestStallIsTold(t *testing.T) {
 	t.Parallel()
