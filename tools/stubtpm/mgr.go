@@ -57,8 +57,8 @@ type mgrRun struct {
 // A host is what orders need of domain 0.
 type host struct {
 	// reach connects to a manager, by its domain's name or number, and runs
-	// something with it.
-	reach func(domain string, run func(c *proto.Client) error) error
+	// something with it, after others of the lane.
+	reach func(domain string, l lane, run func(c *proto.Client) error) error
 
 	// measure returns the number of a domain, and the hash of the image that
 	// lies in its memory; file says where to look.
@@ -136,7 +136,7 @@ func (m *mgrRun) perform(o *order) error {
 	if err != nil {
 		return err
 	}
-	return m.host.reach(m.o.domain, func(c *proto.Client) error {
+	return m.host.reach(m.o.domain, o.lane(), func(c *proto.Client) error {
 		c.Key = key
 		m.c = c
 		return o.run(m)

@@ -26,17 +26,36 @@ const adminUUID = "00000000-0000-0000-0000-000000000000"
 // mgrTimeout is for all of an order, the wait for another's end included.
 const mgrTimeout = 60 * time.Second
 
-// lockFile is held while an order connects: domain 0 has one device.
-const lockFile = "/run/stubtpm/admin.lock"
+// A lane is a lock, and the numbers of domain 0's devices that only its holder
+// makes and removes.
+type lane struct {
+	lock         string
+	first, count int
+}
+
+// lockFile and statusLock are those of orders and of status.
+const (
+	lockFile   = "/run/stubtpm/admin.lock"
+	statusLock = "/run/stubtpm/status.lock"
+)
+
+// lane returns that of an order. Status has one of its own, since it has to be answered
+// while an order waits for hardware.
+func (o *order) lane() lane {
+	if o.name == "status" {
+		return lane{statusLock, 12, 4}
+	}
+	return lane{lockFile, 0, 12}
+}
 
 // withManager connects to the manager as any front end does, and leaves no
 // trace in xenstore.
-func withManager(name string, f func(c *proto.Client) error) error {
+func withManager(name string, l lane, f func(c *proto.Client) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), mgrTimeout)
 	defer cancel()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	lock, err := lockAt(ctx, lockFile)
+	lock, err := lockAt(ctx, l.lock)
 	if err != nil {
 		return errReach{err}
 	}
@@ -46,16 +65,16 @@ func withManager(name string, f func(c *proto.Client) error) error {
 		return errReach{err}
 	}
 	defer host.Close()
-	return connect(ctx, host.Domain(), name, f)
+	return connect(ctx, host.Domain(), name, l, f)
 }
 
-// connect is withManager on domain 0's interfaces. The lock has to be held.
-func connect(ctx context.Context, domain xenbus.Domain, name string, f func(c *proto.Client) error) error {
+// connect is withManager on domain 0's interfaces. The lane's lock has to be held.
+func connect(ctx context.Context, domain xenbus.Domain, name string, l lane, f func(c *proto.Client) error) error {
 	manager, err := findDomain(ctx, domain.Store, name)
 	if err != nil {
 		return errReach{err}
 	}
-	device, err := freeDevice(ctx, domain.Store, manager)
+	device, err := freeDevice(ctx, domain.Store, manager, l)
 	if err != nil {
 		return errReach{err}
 	}
@@ -78,13 +97,10 @@ func connect(ctx context.Context, domain xenbus.Domain, name string, f func(c *p
 	}})
 }
 
-// maxDevices bounds how many devices of domain 0 are looked at.
-const maxDevices = 16
-
-// freeDevice removes what an order that was killed has left, and returns a
-// device of another number: the manager may still be at the old one. The lock
-// has to be held.
-func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID) (d tpmif.Device, err error) {
+// freeDevice removes what an order of the lane that was killed has left, and returns
+// a device of another number: the manager may still be at the old one. The lane's
+// lock has to be held.
+func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID, l lane) (d tpmif.Device, err error) {
 	left, err := store.Directory(ctx, "/local/domain/0/device/vtpm")
 	if errors.Is(err, xenstore.ErrNotExist) {
 		left, err = nil, nil
@@ -95,7 +111,7 @@ func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID) 
 	taken := map[int]bool{}
 	for _, s := range left {
 		n, err := strconv.Atoi(s)
-		if err != nil {
+		if err != nil || n < l.first || n >= l.first+l.count {
 			continue
 		}
 		taken[n] = true
@@ -116,12 +132,12 @@ func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID) 
 			return d, err
 		}
 	}
-	for n := range maxDevices {
+	for n := l.first; n < l.first+l.count; n++ {
 		if !taken[n] {
 			return tpmif.Device{Front: 0, Back: manager, ID: n, UUID: adminUUID}, nil
 		}
 	}
-	return d, fmt.Errorf("domain 0 has %d devices already", maxDevices)
+	return d, fmt.Errorf("domain 0 has %d devices already", l.count)
 }
 
 // lockAt waits for a lock that ends with this process.

@@ -63,7 +63,7 @@ func TestConnect(t *testing.T) {
 	defer dom0.Store.Close()
 
 	order := func(name string) error {
-		return connect(ctx, dom0, name, func(c *proto.Client) error {
+		return connect(ctx, dom0, name, (&order{}).lane(), func(c *proto.Client) error {
 			c.Key = key
 			_, err := c.Groups()
 			return err
@@ -103,6 +103,83 @@ func TestConnect(t *testing.T) {
 		t.Errorf("after a killed order: %v; left are %q", err, left())
 	}
 }
+
+// stuck is a session that leaves orders without an answer until it is let go, as one
+// whose manager waits for its disk.
+type stuck struct {
+	session
+	orders <-chan struct{}
+}
+
+func (s stuck) Execute(l uint8, message []byte) []byte {
+	if _, ordinal, _, err := proto.Parse(message); err == nil && proto.Ordinal(ordinal) != proto.Status {
+		<-s.orders
+	}
+	return s.session.Execute(l, message)
+}
+
+// TestStatusBesideOrder: how the manager is can be asked while an order waits, and the
+// order's device is not taken for one that is left over.
+func TestStatusBesideOrder(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	s := newSite(t, nil)
+	xen := xentest.NewHost()
+	xen.Store.Set(map[string]string{"/local/domain/0/name": "Domain-0", "/local/domain/7/name": "vtpmmgr"})
+	manager, dom0 := xen.Domain(7), xen.Domain(0)
+	release := make(chan struct{})
+	server := tpmif.Server{Domain: manager, Handler: opens(func(p tpmif.Peer) (tpmif.Conn, error) {
+		c, err := handler{s.m}.Open(p)
+		if err != nil {
+			return nil, err
+		}
+		return stuck{c.(session), release}, nil
+	}), Log: t.Logf}
+	served := make(chan error, 1)
+	serving, stop := context.WithCancel(ctx)
+	go func() { served <- server.Run(serving) }()
+	defer func() {
+		stop()
+		<-served
+		manager.Store.Close()
+		dom0.Store.Close()
+	}()
+	dir := t.TempDir()
+	ask := func(name string, run func(c *proto.Client) error) error {
+		l := findOrder([]string{name}).lane()
+		lock, err := lockAt(ctx, filepath.Join(dir, filepath.Base(l.lock)))
+		if err != nil {
+			return err
+		}
+		defer lock.Close()
+		return connect(ctx, dom0, "vtpmmgr", l, run)
+	}
+	asked, answered := make(chan struct{}), make(chan error, 1)
+	go func() {
+		answered <- ask("list", func(c *proto.Client) error {
+			close(asked)
+			_, err := c.Hello()
+			return err
+		})
+	}()
+	<-asked
+	err := ask("status", func(c *proto.Client) error {
+		_, err := c.Status()
+		return err
+	})
+	close(release)
+	if err != nil {
+		t.Error("status:", err)
+	}
+	if err := <-answered; err != nil {
+		t.Error("the order:", err)
+	}
+}
+
+type opens func(p tpmif.Peer) (tpmif.Conn, error)
+
+func (f opens) Open(p tpmif.Peer) (tpmif.Conn, error) { return f(p) }
 
 func TestLock(t *testing.T) {
 	t.Parallel()

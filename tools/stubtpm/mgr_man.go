@@ -65,6 +65,7 @@ func mgrPage() []byte {
 	p.line(".SH OUTPUT\nTables are for people, and may change. With \\fB\\-\\-json\\fR each order that tells something prints one JSON value, whose fields docs/admin.md lists;\nan error is then one line of JSON on standard error: order, error, hint, status (of the manager's answer), exit.")
 	p.line(".SH FILES\n.TP\n.I %s\nprivate key of the administrator: PEM, PKCS #8, Ed25519", roff(defaultKey))
 	p.line(".TP\n.I %s\nheld while an order connects: one at a time", roff(lockFile))
+	p.line(".TP\n.I %s\nthe same, for status, which does not wait for an order", roff(statusLock))
 	p.line(".SH EXAMPLES\n.nf")
 	for _, e := range examples() {
 		p.line("%s", roff(e))

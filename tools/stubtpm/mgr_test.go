@@ -69,7 +69,7 @@ func (h *site) file(name string) string { return filepath.Join(h.dir, name) }
 // run runs an order and returns its exit code and what it printed.
 func (h *site) run(stdin string, args ...string) (code int, out, errs string) {
 	var o, e bytes.Buffer
-	reach := func(domain string, run func(c *proto.Client) error) error {
+	reach := func(domain string, _ lane, run func(c *proto.Client) error) error {
 		if h.gone {
 			return errReach{errors.New("no domain of the name " + domain)}
 		}
