@@ -39,6 +39,7 @@ var installed = [...]struct{ name, why string }{
 	{"ipxe-qemu", "QEMU's option ROMs"},
 	{"xen-utils-4.17", "dom0's programs in the lab"},
 	{"xenstore-utils", "the same"},
+	{"dmsetup", "a disk that stalls, in the lab's dom0"},
 	{"swtpm", "the lab's hardware TPM, and the other side of comparisons"},
 	{"swtpm-tools", "the same"},
 	{"tpm2-tools", "clients in the guest and in the conformance tests"},

@@ -2,9 +2,10 @@
 // mounts what Linux needs, loads modules, starts Xen's services in dom0, and
 // then runs what the lab on the host asks for (package wire).
 //
-// Called as "agent ping DEVICE COUNT" it measures round trips of a TPM command;
-// as "agent load PAUSE", it changes a TPM's state for ever and says what was
-// answered.
+// Called by the name of one of the programs below, such as "agent ping DEVICE
+// COUNT", it is that program: ping and measure take the time of TPM commands, flood
+// writes without a pause, load changes a TPM's state for ever and says what was
+// answered, and status asks a manager how it is.
 //
 // It runs on Linux, as init of an initramfs made by package lab, and nowhere
 // else: as process 1 it powers the machine off when it fails.
@@ -13,6 +14,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -22,12 +24,14 @@ import (
 )
 
 func main() {
-	if len(os.Args) == 4 && os.Args[1] == "ping" {
-		if err := ping(os.Args[2], os.Args[3], os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, "ping:", err)
-			os.Exit(1)
+	if len(os.Args) > 1 {
+		if p, ok := programs[os.Args[1]]; ok && len(os.Args) == 4 {
+			if err := p(os.Args[2], os.Args[3], os.Stdout); err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	if len(os.Args) == 3 && os.Args[1] == "load" {
 		pause, err := time.ParseDuration(os.Args[2])
@@ -46,6 +50,14 @@ func main() {
 	}
 	time.Sleep(time.Second) // let the console drain
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+// programs take two words and print what they found.
+var programs = map[string]func(a, b string, out io.Writer) error{
+	"ping":    ping,    // device, count
+	"measure": measure, // device, count
+	"flood":   flood,   // device, duration
+	"status":  status,  // domain, duration
 }
 
 func run() error {

@@ -22,13 +22,12 @@ func ping(device, count string, out io.Writer) error {
 	if err != nil || n < 1 || n > 1_000_000 {
 		return fmt.Errorf("count %q", count)
 	}
-	// Not by package os: it would make the device non-blocking, and a read
-	// would then return before the response.
-	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	tpm, err := openTPM(device)
 	if err != nil {
-		return fmt.Errorf("%s: %w", device, err)
+		return err
 	}
-	defer unix.Close(fd)
+	defer tpm.close()
+	fd := tpm.fd
 	buf := make([]byte, 4096)
 	times := make([]time.Duration, n)
 	for i := range times {

@@ -116,13 +116,18 @@ func (s *server) exec(q wire.Request, j *job) error {
 		return err
 	}
 	go feed(in, j)
-	done := make(chan struct{})
-	go func() { s.pump(q.ID, out); close(done) }()
+	done, sent := make(chan struct{}), make(chan struct{}, 1)
+	go func() { s.pump(q.ID, out, sent); close(done) }()
 	go func() {
 		err := cmd.Wait()
-		select {
-		case <-done:
-		case <-time.After(outputLimit):
+		for silent := false; !silent; {
+			select {
+			case <-done:
+				silent = true
+			case <-sent:
+			case <-time.After(outputLimit):
+				silent = true
+			}
 		}
 		var exit *exec.ExitError
 		switch {
@@ -138,8 +143,8 @@ func (s *server) exec(q wire.Request, j *job) error {
 	return nil
 }
 
-// outputLimit is how long output is awaited after the end of a command: what it
-// left in the background may hold its output open for ever.
+// outputLimit is how long further output is awaited after the end of a command: what
+// it left in the background may hold its output open for ever.
 const outputLimit = 2 * time.Second
 
 // open bridges a terminal device, such as the console of a domain.
@@ -154,7 +159,7 @@ func (s *server) open(q wire.Request, j *job) error {
 	j.kill = func() { f.Close() }
 	go feed(f, j)
 	go func() {
-		s.pump(q.ID, f)
+		s.pump(q.ID, f, nil)
 		s.finish(q.ID, 0, "")
 		f.Close()
 	}()
@@ -180,12 +185,17 @@ func feed(w io.WriteCloser, j *job) {
 	}
 }
 
-func (s *server) pump(id uint32, r io.Reader) {
+// pump sends what r gives, and says after each piece that it did, if sent is not nil.
+func (s *server) pump(id uint32, r io.Reader, sent chan<- struct{}) {
 	buf := make([]byte, wire.MaxData)
 	for {
 		n, err := r.Read(buf)
 		if n > 0 {
 			s.out.Send(wire.Event{ID: id, Op: "out", Data: buf[:n]})
+			select {
+			case sent <- struct{}{}:
+			default:
+			}
 		}
 		if err != nil {
 			return

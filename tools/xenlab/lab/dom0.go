@@ -15,7 +15,7 @@ const xenDir = "/usr/lib/xen-4.17/bin"
 var applets = []string{"sh", "cat", "echo", "ls", "cp", "mv", "rm", "mkdir", "ln", "chmod", "dd", "truncate",
 	"sleep", "date", "dmesg", "grep", "sed", "awk", "head", "tail", "tr", "cut", "sort", "wc", "test", "[",
 	"true", "false", "ps", "kill", "losetup", "stat", "hexdump", "od", "xxd", "base64", "sha256sum", "cmp",
-	"touch", "find", "xargs", "env", "printf", "seq", "tar", "sync", "poweroff", "vi", "less", "clear", "uname",
+	"touch", "find", "xargs", "env", "printf", "seq", "tar", "sync", "poweroff", "vi", "less", "gzip", "clear", "uname",
 	"free", "top", "uptime", "mount", "umount", "id", "basename", "dirname", "readlink", "realpath", "expr", "usleep", "time", "lsmod", "timeout", "stty", "reset", "pidof", "pgrep", "insmod", "mknod", "nohup", "setsid", "which", "vmstat"}
 
 // blockScript takes the place of Xen's hotplug script for disks: the lab's
@@ -50,13 +50,16 @@ func dom0Archive(k initramfs.Kernel, agent string, files map[string]string, xens
 	if err := a.Programs([]string{"/usr/bin", "/usr/sbin"}, "xenstore-read", "xenstore-write", "xenstore-ls", "xenstore-list", "xenstore-rm"); err != nil {
 		return nil, err
 	}
+	if err := a.Programs([]string{"/usr/sbin", "/sbin"}, "dmsetup"); err != nil {
+		return nil, err
+	}
 	// Opened at run time by pthread_cancel: xl aborts without it.
 	if err := a.Library("libgcc_s.so.1"); err != nil {
 		return nil, err
 	}
 	a.File("/etc/xen/scripts/block", 0o755, []byte(blockScript))
 	a.File("/etc/xen/xl.conf", 0o644, []byte("autoballoon=\"0\"\nclaim_mode=1\n"))
-	mods, err := a.AddModules(k, "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-blkback", "loop")
+	mods, err := a.AddModules(k, "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-blkback", "loop", "dm-mod")
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,12 @@
 package lab
 
 import (
+	"compress/gzip"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -76,6 +79,49 @@ func (m *Machine) Disk(ctx context.Context, name string, sizeMiB int, source str
 		return "", err
 	}
 	return dev, nil
+}
+
+// Mapped puts a device-mapper device of dom0 between a block device and whoever uses
+// it, so that Stall can hold its requests, and returns that.
+func (m *Machine) Mapped(ctx context.Context, name, device string) (string, error) {
+	out, err := m.Dom0.Run(ctx, fmt.Sprintf(`set -e
+sectors=$(cat /sys/block/%[2]s/size)
+dmsetup create --noudevsync --noudevrules %[1]s --table "0 $sectors linear %[3]s 0" >&2
+dmsetup info -c --noheadings -o minor %[1]s`, name, filepath.Base(device), device))
+	if err != nil {
+		return "", err
+	}
+	return "/dev/dm-" + strings.TrimSpace(out), nil
+}
+
+// Stall has a device made by Mapped keep each request to itself until Resume. What
+// it has then is carried out in the end: nothing is lost, and nothing fails.
+func (m *Machine) Stall(ctx context.Context, name string) error {
+	_, err := m.Dom0.Run(ctx, "dmsetup suspend --noflush --nolockfs --noudevsync "+name)
+	return err
+}
+
+// Resume ends a Stall.
+func (m *Machine) Resume(ctx context.Context, name string) error {
+	_, err := m.Dom0.Run(ctx, "dmsetup resume --noudevsync --noudevrules "+name)
+	return err
+}
+
+// Take returns the bytes of a file or a block device of dom0.
+func (m *Machine) Take(ctx context.Context, name string) ([]byte, error) {
+	out, err := m.Dom0.Run(ctx, "sync; gzip -c < "+name+" | base64")
+	if err != nil {
+		return nil, err
+	}
+	z, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(out)))
+	if err != nil {
+		return nil, fmt.Errorf("lab: %s: %w", name, err)
+	}
+	b, err := io.ReadAll(z)
+	if err != nil {
+		return nil, fmt.Errorf("lab: %s: %w", name, err)
+	}
+	return b, nil
 }
 
 // ImageFile is the file behind a Disk in dom0.

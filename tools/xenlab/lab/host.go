@@ -42,6 +42,7 @@ var requirements = [...]requirement{
 	{"/usr/bin/xenstore-read", "xenstore-utils"},
 	{"swtpm", "swtpm"},
 	{"/usr/bin/tpm2", "tpm2-tools"},
+	{"/sbin/dmsetup", "dmsetup"},
 	{"/bin/busybox", "busybox-static"},
 }
 

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"stubtpm/drivers/tpmif"
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/devxen"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// statusDevice is the number of dom0's device for status: one that the command
+// stubtpm does not use.
+const statusDevice = 20
+
+// status asks the manager in a domain how it is, every half second for so long, over
+// one connection, and prints how many microseconds the answer took and what it says
+// of the disk:
+//
+//	status N DISK
+func status(domain, duration string, out io.Writer) error {
+	id, err := strconv.ParseUint(domain, 10, 15)
+	if err != nil {
+		return err
+	}
+	d, err := time.ParseDuration(duration)
+	if err != nil {
+		return err
+	}
+	host, err := devxen.Open()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	ctx := context.Background()
+	dev := tpmif.Device{Back: xen.DomID(id), ID: statusDevice, UUID: "00000000-0000-0000-0000-000000000000"}
+	path, err := tpmif.Attach(ctx, host.Domain().Store, dev)
+	if err != nil {
+		return err
+	}
+	defer tpmif.Detach(ctx, host.Domain().Store, dev)
+	ring, err := tpmif.ConnectAt(ctx, host.Domain(), path)
+	if err != nil {
+		return err
+	}
+	defer ring.Close(ctx)
+	c := proto.Client{Transact: func(b []byte) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		return ring.Transact(ctx, 0, b)
+	}}
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(500 * time.Millisecond) {
+		start := time.Now()
+		s, err := c.Status()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "status %d %s\n", time.Since(start).Microseconds(), s["disk"])
+	}
+	return nil
+}
