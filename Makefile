@@ -65,12 +65,13 @@ CAMPAIGN ?= 28
 KILLS ?= 50
 GUESTS ?= 3
 .PHONY: soak
-soak: deps ## the device driven by generated commands for INVARIANTS (1h); an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; and KILLS (50) domains destroyed on Xen; hours
+soak: deps ## the device driven by generated commands for INVARIANTS (1h); an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; KILLS (50) domains destroyed on Xen, disks that stall there for 90 s, firmware that goes back; hours
 	$(GO) run ./tools/invariants -for $(INVARIANTS) -seed $$(date +%s)
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^TestCampaign' ./stubdom/service
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 2h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images
 	STUBTPM_XEN=1 STUBTPM_GUESTS=$(GUESTS) STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario
+	STUBTPM_XEN=1 STUBTPM_LONG=1 $(GO) test -count 1 -timeout 1h -v -run '^TestXen(Trouble|Firmware)' ./tools/xenlab/scenario
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

@@ -56,6 +56,14 @@ type Stack struct {
 	// Direct gives the hardware TPM to the guest itself, without manager and
 	// vTPM: a check of the lab, and the other side of a comparison.
 	Direct bool
+	// Stallable has a device-mapper device lie before each disk made from now on, of
+	// the disk's name, for lab.Machine's Stall.
+	Stallable bool
+	// Sources are files of dom0 with what disks made from now on hold at first, by the
+	// disk's name.
+	Sources map[string]string
+	// InitWords are further words for the manager's first start.
+	InitWords string
 	// VTPMWords is the command line of vTPMs started from now on.
 	VTPMWords string
 
@@ -74,7 +82,10 @@ func (s *Stack) disk(ctx context.Context, name string) (string, error) {
 	if d := s.disks[name]; d != "" {
 		return d, nil
 	}
-	d, err := s.M.Disk(ctx, name, diskMiB, "")
+	d, err := s.M.Disk(ctx, name, diskMiB, s.Sources[name])
+	if err == nil && s.Stallable {
+		d, err = s.M.Mapped(ctx, name, d)
+	}
 	if err == nil {
 		s.disks[name] = d
 	}
@@ -130,13 +141,26 @@ func (s *Stack) StartManager(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.Extra = "init " + strings.Join(strings.Fields(words), " ")
+		d.Extra = "init " + strings.Join(strings.Fields(words+" "+s.InitWords), " ")
 	}
 	mark, err := s.start(ctx, d, 90*time.Second, managerReady, managerFailed)
 	if err == nil && mark != managerReady {
 		err = fmt.Errorf("the manager does not serve; its console says:\n%s", s.Since(managerName))
 	}
 	return err
+}
+
+// StartManagerWith starts the manager's domain with further words, which its ledger has to
+// be there for, and returns whether it serves.
+func (s *Stack) StartManagerWith(ctx context.Context, words string) (serves bool, err error) {
+	disk, err := s.disk(ctx, managerName)
+	if err != nil {
+		return false, err
+	}
+	d := s.managerDomain(disk)
+	d.Extra = words
+	mark, err := s.start(ctx, d, 90*time.Second, managerReady, managerFailed)
+	return mark == managerReady, err
 }
 
 // managerDomain is the manager's domain, with a disk that has a ledger.
