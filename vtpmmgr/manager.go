@@ -90,6 +90,9 @@ type Manager struct {
 	shares    map[UUID]*shares
 
 	groupOrders map[uint32]*bucket // orders of each group's approver
+
+	guests   map[UUID]guest // of vTPMs, since this program's start
+	fromBoot bool           // no guest is older than that
 }
 
 func newManager(cfg Config) (*Manager, error) {
@@ -104,7 +107,7 @@ func newManager(cfg Config) (*Manager, error) {
 		return nil, err
 	}
 	return &Manager{cfg: cfg, tpm: tpm, connected: map[UUID]*Session{},
-		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, groupOrders: map[uint32]*bucket{}, refused: map[proto.Code]uint64{}}, nil
+		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, refused: map[proto.Code]uint64{}}, nil
 }
 
 // read takes the ledger into memory. m.mu is held, or nobody else is there.

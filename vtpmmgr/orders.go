@@ -56,6 +56,7 @@ func orders() map[proto.Ordinal]orderSpec {
 		proto.Measured:    {signers: administrator | host, parse: parseMeasured, run: (*order).measuredDomain},
 		proto.Audit:       {signers: administrator, parse: parseAudit, run: (*order).auditLog, reads: true},
 		proto.Approve:     {signers: administrator, parse: parseApproval, run: (*order).approve},
+		proto.Created:     {signers: administrator | host, parse: parseCreated, run: (*order).createdGuest, reads: true},
 		proto.SetGuard:    {signers: administrator, parse: parseGuard, run: (*order).setGuard},
 		proto.SetKey:      {signers: administrator, parse: parseNewKey, run: (*order).setKey},
 		proto.Recover:     {signers: newcomer, parse: parseRecovery, run: (*order).recoverAdmin},

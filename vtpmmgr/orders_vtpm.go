@@ -43,7 +43,7 @@ func (o *order) enroll() (proto.Code, []byte) {
 		return proto.Full, nil
 	}
 	r := record{uuid: e.UUID, group: e.Group, ledger: o.m.store.Epoch(), replace: e.Replace, saved: time.Now().Unix(),
-		image: e.Image, name: e.Name, profile: e.Profile}
+		image: e.Image, name: e.Name, profile: e.Profile, attested: e.Attested}
 	rand.Read(r.salt[:])
 	return o.change("enroll", "group "+o.group.Name, &r), nil
 }
@@ -56,7 +56,7 @@ func (o *order) amend() (proto.Code, []byte) {
 		return proto.NotEnrolled, nil
 	}
 	to := o.record
-	to.replace, to.image, to.name = e.Replace, e.Image, e.Name
+	to.replace, to.image, to.name, to.attested = e.Replace, e.Image, e.Name, e.Attested
 	if e.Profile != "" {
 		to.profile = e.Profile
 	}
@@ -78,6 +78,7 @@ func (o *order) destroy() (proto.Code, []byte) {
 	}
 	code := o.change("destroy", "", nil)
 	if code == proto.OK {
+		o.m.forgetGuests(o.uuid)
 		o.m.endSession(o.uuid)
 	}
 	return code, nil
@@ -110,7 +111,7 @@ func (o *order) list() (proto.Code, []byte) {
 		r := m.records[uuids[i]]
 		e := proto.Entry{UUID: r.uuid, Group: r.group, Epoch: r.epoch, Sequence: r.state.Sequence, Floors: r.state.Floors,
 			State: r.state.Sequence != 0, Connected: m.connected[r.uuid] != nil, Suspended: r.suspended, Replace: r.replace,
-			Image: r.image, Name: r.name}
+			Image: r.image, Name: r.name, Attested: r.attested}
 		return e.Append(b)
 	})
 }

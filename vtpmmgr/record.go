@@ -55,6 +55,7 @@ type record struct {
 	suspended bool
 	held      bool // suspended by the administrator, where the group has an approver
 	replace   bool
+	attested  bool        // see proto.Enrollment
 	state     proto.State // its Key is empty here; Sequence is zero before the first
 	key       wrappedKey  // State.Key under the group's key
 	saved     int64       // seconds since 1970 at which it was committed
@@ -70,7 +71,7 @@ const (
 	recordGroup  = recordUUID + 16
 	recordEpoch  = recordGroup + 4
 	recordLedger = recordEpoch + 4
-	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2, held 4
+	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2, held 4, attested 8
 	recordState  = recordFlags + 1  // sequence 8, hash 32, floors 16
 	recordKey    = recordState + 8 + proto.HashSize + proto.FloorsSize
 	recordSaved  = recordKey + wrappedSize
@@ -94,6 +95,9 @@ func (r *record) change() ledger.Change {
 	}
 	if r.held {
 		b[recordFlags] |= 4
+	}
+	if r.attested {
+		b[recordFlags] |= 8
 	}
 	binary.BigEndian.PutUint64(b[recordState:], r.state.Sequence)
 	copy(b[recordState+8:], r.state.Hash[:])
@@ -126,7 +130,7 @@ func (r *record) names(version byte, b []byte) bool {
 }
 
 func decodeRecord(b []byte) (r record, err error) {
-	if len(b) < recordName || b[0] != kindVTPM || b[1] < 1 || b[1] > vtpmVersion || b[recordFlags] > 7 ||
+	if len(b) < recordName || b[0] != kindVTPM || b[1] < 1 || b[1] > vtpmVersion || b[recordFlags] > 15 ||
 		!r.names(b[1], b[recordName:]) {
 		return r, errItem
 	}
@@ -135,6 +139,7 @@ func decodeRecord(b []byte) (r record, err error) {
 	r.epoch = binary.BigEndian.Uint32(b[recordEpoch:])
 	r.ledger = binary.BigEndian.Uint32(b[recordLedger:])
 	r.suspended, r.replace, r.held = b[recordFlags]&1 != 0, b[recordFlags]&2 != 0, b[recordFlags]&4 != 0
+	r.attested = b[recordFlags]&8 != 0
 	r.state.Sequence = binary.BigEndian.Uint64(b[recordState:])
 	copy(r.state.Hash[:], b[recordState+8:])
 	if r.state.Floors, err = proto.ParseFloors(b[recordKey-proto.FloorsSize : recordKey]); err != nil {

@@ -165,6 +165,8 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 			return proto.BadMessage, nil
 		}
 		return s.failed(s.m.random(s.peer.UUID, n))
+	case proto.Guest:
+		return s.guest(body)
 	}
 	return proto.BadOrdinal, nil
 }
@@ -199,7 +201,7 @@ func (s *Session) load() (proto.Code, []byte) {
 	r := m.records[s.peer.UUID]
 	g := m.groups[r.group]
 	grant := proto.Grant{Manufacture: r.state.Sequence == 0, Replace: r.replace && r.state.Sequence == 0, UUID: r.uuid,
-		Epoch: r.epoch, Ledger: m.store.Epoch(), State: r.state, Profile: r.profile}
+		Epoch: r.epoch, Ledger: m.store.Epoch(), State: r.state, Profile: r.profile, Attested: r.attested}
 	switch {
 	case err == nil:
 		copy(grant.Entropy[:], entropy)

@@ -121,7 +121,7 @@ func (m *Manager) format(s Setup) error {
 	if c.counter, err = m.tpm.Counter(); err != nil {
 		return err
 	}
-	m.config, m.records = c, map[UUID]record{}
+	m.config, m.records, m.fromBoot = c, map[UUID]record{}, true
 	g := &group{Group: proto.Group{Name: "default"}}
 	rand.Read(g.key[:])
 	m.groups = map[uint32]*group{0: g}
@@ -232,7 +232,8 @@ func (m *Manager) start(event string) error {
 		return fmt.Errorf("%w: it is %d, and was %d", ErrCounter, n, m.config.counter)
 	}
 	class := ledger.Class{Urgency: ledger.Idle} // a manager that ends again and again wears nothing
-	if m.store.NewBoot() {
+	m.fromBoot = m.store.NewBoot()
+	if m.fromBoot {
 		if err := m.tpm.Count(); err != nil {
 			return err
 		}

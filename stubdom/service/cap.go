@@ -11,13 +11,13 @@ import (
 // others a guest may reset itself.
 const cappedPCRs = 16
 
-// capEvent is what is extended into each of them where a running guest's vTPM
-// had to be started again.
-const capEvent = "stubtpm: vTPM restarted under a running guest"
+// capEvent is what is extended into each of them for a guest of which nobody says
+// that it was just created.
+const capEvent = "stubtpm: not the start of this guest"
 
-// capPCRs makes the PCRs of a TPM that lost them unlike those of any machine
-// that was just switched on: else a guest could have its vTPM crash and then
-// extend what it likes.
+// capPCRs makes the PCRs unlike those of any machine that was just switched on. Else
+// a guest could have its vTPM crash, or be saved and restored, and then extend what it
+// likes.
 func (h *guestHandler) capPCRs() error {
 	for pcr := range uint32(cappedPCRs) {
 		var b bytes.Buffer

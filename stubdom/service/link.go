@@ -31,6 +31,8 @@ type link struct {
 	bad   chan struct{} // of capacity one: the ring does not work
 	ended chan struct{} // closed when keep has ended
 
+	opened func(*proto.Client) error // see onOpen; guarded by mu
+
 	mu   sync.Mutex
 	up   chan struct{} // closed while the ring is connected
 	down bool
@@ -47,6 +49,13 @@ func connectLink(ctx, start context.Context, e *Environment) (*link, error) {
 	close(l.up)
 	go l.keep(ctx)
 	return l, nil
+}
+
+// onOpen has f called with each new manager, once that has this vTPM loaded.
+func (l *link) onOpen(f func(*proto.Client) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.opened = f
 }
 
 // transact sends one request, as soon as there is a manager.
@@ -206,6 +215,12 @@ func (l *link) reopen(ctx context.Context) bool {
 		// The manager takes no commit on a connection before a load.
 		c := proto.Client{Transact: func(b []byte) ([]byte, error) { return l.ring.Transact(attempt, 0, b) }}
 		_, err = c.Load()
+		l.mu.Lock()
+		opened := l.opened
+		l.mu.Unlock()
+		if err == nil && opened != nil {
+			err = opened(&c)
+		}
 	}
 	if err != nil {
 		l.log("manager: %v", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stubtpm/drivers/block"
@@ -65,13 +66,11 @@ func VTPM(ctx context.Context, e *Environment) error {
 	if err != nil {
 		return err
 	}
-	h := &guestHandler{device: device, log: e.Log}
-	if id, err := e.Domain.Store.ReadUint(start, "domid"); err == nil {
-		h.own = xen.DomID(id)
-	}
+	h := &guestHandler{device: device, log: e.Log, manager: manager, uuid: grant.UUID, attested: grant.Attested, clean: true}
 	if err := h.powerOn(); err != nil {
 		return err
 	}
+	l.onOpen(h.tellManager)
 	server := tpmif.Server{Domain: e.Domain, Handler: h, Log: e.Log}
 	e.Log("ready")
 	e.Tell(ctx, "ready")
@@ -259,45 +258,103 @@ func (s *committed) save(state []byte, commit func(*proto.State) error) error {
 
 // A guestHandler gives the TPM to one guest at a time.
 type guestHandler struct {
-	device *vtpm.Device
-	log    func(format string, args ...any)
-	own    xen.DomID // number of this domain
+	device  *vtpm.Device
+	log     func(format string, args ...any)
+	manager *proto.Client
+	uuid    proto.UUID // of this vTPM
 
-	mu     sync.Mutex
-	taken  bool
-	last   xen.DomID // domain that had the TPM last
-	served bool      // last is valid
+	attested bool // its record asks for the host's word on each guest
+
+	mu    sync.Mutex
+	taken bool
+	clean bool       // the TPM is as it is after power-on: no guest used it, and its PCRs are not capped
+	ready *xen.DomID // domain that the TPM is ready for, of which the manager may not know yet
+
+	last atomic.Pointer[xen.DomID] // domain that had the TPM last; nil for none
 }
 
-var errTaken = errors.New("the TPM is another guest's")
+var (
+	errTaken     = errors.New("the TPM is another guest's")
+	errOtherUUID = errors.New("the guest's vtpm line names another vTPM's uuid")
+)
 
-// Open connects a guest. A domain that was not connected last is a machine
-// that was just switched on, and finds its TPM reset. One that comes back, such
-// as a kernel started by a kernel, finds it as it was. One that was there before
-// this vTPM finds PCRs that say so.
+// Open connects a guest. One that comes back, such as a kernel started by a kernel,
+// finds the TPM as it was. Any other domain finds it reset; and unless the manager says
+// that the domain was just created, its PCRs say that they are not those of a start.
+// Without the manager nobody is connected.
 func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.taken {
 		return nil, errTaken
 	}
-	switch {
-	case h.served && h.last != p.Domain:
-		// What the reset changes has to be saved: the manager may be away.
-		if err := h.reset(); err != nil {
-			return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
-		}
-	case !h.served && p.Domain < h.own:
-		// Xen numbers domains upwards: this guest is older than its vTPM, of
-		// which it had another before.
-		h.log("domain %d ran before this vTPM: its PCRs are lost", p.Domain)
-		if err := h.capPCRs(); err != nil {
+	if err := h.checkUUID(p); err != nil {
+		return nil, err
+	}
+	if last := h.last.Load(); last == nil || *last != p.Domain {
+		if err := h.prepare(p.Domain); err != nil {
 			return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
 		}
 	}
-	h.taken, h.served, h.last = true, true, p.Domain
+	h.taken, h.clean = true, false
+	h.last.Store(&p.Domain)
 	h.log("serving domain %d", p.Domain)
 	return &guestConn{h}, nil
+}
+
+// checkUUID refuses a guest whose line was written for another vTPM, where guests of
+// this one have to be told of. In a line without a uuid, libxl writes a random one.
+func (h *guestHandler) checkUUID(p tpmif.Peer) error {
+	u, err := proto.ParseUUID(p.UUID)
+	if err == nil && u == h.uuid {
+		return nil
+	}
+	if !h.attested {
+		return nil
+	}
+	return fmt.Errorf("%w: %q, and this one is %v", errOtherUUID, p.UUID, h.uuid)
+}
+
+// prepare makes the TPM ready for a domain that did not have it last, and has the
+// manager write down that the domain has it now.
+func (h *guestHandler) prepare(domain xen.DomID) error {
+	if h.ready == nil || *h.ready != domain {
+		created, err := h.manager.Guest(uint16(domain), false)
+		if err != nil {
+			return err
+		}
+		h.ready = nil
+		if !h.clean {
+			// What the reset changes has to be saved.
+			if err := h.reset(); err != nil {
+				return err
+			}
+			h.clean = true
+		}
+		if !created {
+			h.log("domain %d is not known to have been created: its PCRs say so", domain)
+			h.clean = false
+			if err := h.capPCRs(); err != nil {
+				return err
+			}
+		}
+		h.ready = &domain
+	}
+	if _, err := h.manager.Guest(uint16(domain), true); err != nil {
+		return err
+	}
+	h.ready = nil
+	return nil
+}
+
+// tellManager tells a manager that was started again which domain has the TPM.
+func (h *guestHandler) tellManager(c *proto.Client) error {
+	last := h.last.Load()
+	if last == nil {
+		return nil
+	}
+	_, err := c.Guest(uint16(*last), true)
+	return err
 }
 
 // TPM commands that firmware would send: TPM2_Startup(CLEAR) and

@@ -8,6 +8,7 @@
 //	stubtpm-host reattach [-tell KEY] NAME
 //	                                give what an earlier NAME served a device of the present one
 //	stubtpm-host measure DOMAIN IMAGE
+//	stubtpm-host create -tell KEY [-manager NAME] FILE
 //	                                hash of the image in the memory of a domain made by xl create -p;
 //	                                an error if it is not IMAGE
 //	stubtpm-host tpm-info           what the manager's domain needs to use this machine's TPM: lines for
@@ -62,7 +63,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | tpm-info")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | create -tell KEY [-manager NAME] FILE | tpm-info")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -76,13 +77,16 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	f.SetOutput(stderr)
-	restart, manifest, key := false, "", ""
+	restart, manifest, key, manager := false, "", "", ""
 	if args[0] == "run" {
 		f.StringVar(&manifest, "measure", "", "`file` of image manifest: start only what it lists, as it lies in the domain's memory")
 		f.BoolVar(&restart, "restart", false, "start a domain again when it has ended")
 	}
+	if args[0] == "create" {
+		f.StringVar(&manager, "manager", "vtpmmgr", "`name` of the manager's domain")
+	}
 	if args[0] != "measure" {
-		f.StringVar(&key, "tell", "", "`file` of the key that signs what the manager is told of the image")
+		f.StringVar(&key, "tell", "", "`file` of the key that signs what the manager is told")
 	}
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -93,7 +97,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch n := f.NArg(); {
 	case key != "" && manifest == "" && args[0] == "run":
 		return errUsage
-	case args[0] == "run" && (n == 1 || n > 1 && restart), args[0] == "reattach" && n == 1, args[0] == "measure" && n == 2:
+	case args[0] == "run" && (n == 1 || n > 1 && restart), args[0] == "reattach" && n == 1, args[0] == "measure" && n == 2,
+		args[0] == "create" && n == 1 && key != "":
 	default:
 		return errUsage
 	}
@@ -115,10 +120,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if key != "" {
 		h.Tell = func(ctx context.Context, manager string, id xen.DomID, hash string) error {
-			return tell(ctx, key, manager, id, hash)
+			return tell(ctx, key, manager, "measured", strconv.Itoa(int(id)), "-hash", hash)
+		}
+		h.TellCreated = func(ctx context.Context, id xen.DomID, uuid string) error {
+			return tell(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid)
 		}
 	}
 	switch args[0] {
+	case "create":
+		return h.CreateGuest(ctx, f.Arg(0))
 	case "reattach":
 		return h.ReattachNow(ctx, f.Arg(0))
 	case "measure":
@@ -155,7 +165,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 }
 
 // tell has stubtpm tell the manager: that beside this program, or in the path.
-func tell(ctx context.Context, key, manager string, id xen.DomID, hash string) error {
+func tell(ctx context.Context, key, manager string, order ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -164,8 +174,8 @@ func tell(ctx context.Context, key, manager string, id xen.DomID, hash string) e
 	if _, err := os.Stat(program); err != nil {
 		program = "stubtpm"
 	}
-	out, err := exec.CommandContext(ctx, program, "mgr", "-domain", manager, "-key", key,
-		"measured", strconv.Itoa(int(id)), "-hash", hash).CombinedOutput()
+	words := append([]string{"mgr", "-domain", manager, "-key", key}, order...)
+	out, err := exec.CommandContext(ctx, program, words...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}

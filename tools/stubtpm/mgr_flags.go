@@ -9,6 +9,7 @@ import (
 type options struct {
 	domain, key           string
 	json, yes, replace    bool
+	starts                string
 	group, name, image    string
 	profile               string
 	approver, escrow      string
@@ -60,6 +61,7 @@ func flagTable() map[string]flagRow {
 		"key":          {"FILE", "key that signs orders", text(func(o *options) *string { return &o.key }, defaultKey)},
 		"json":         {"", "print JSON", truth(func(o *options) *bool { return &o.json })},
 		"yes":          {"", "do not ask", truth(func(o *options) *bool { return &o.yes })},
+		"starts":       {"attested|plain", "attested, a guest's PCRs are those of a start only if the host told of its creation; plain, always when another domain connects", text(func(o *options) *string { return &o.starts }, "attested")},
 		"replace":      {"", "a new TPM may be written over another's image", truth(func(o *options) *bool { return &o.replace })},
 		"group":        {"NAME|ID", "group of the vTPM", text(func(o *options) *string { return &o.group }, "default")},
 		"name":         {"TEXT", "name for people", text(func(o *options) *string { return &o.name }, "")},

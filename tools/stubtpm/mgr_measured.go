@@ -9,6 +9,7 @@ import (
 
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/tools/xenlife"
+	"stubtpm/vtpmmgr/proto"
 )
 
 // A measuredView is a domain and its image, as JSON tells them.
@@ -43,6 +44,19 @@ func measured(m *mgrRun) error {
 		return err
 	}
 	return m.print(v, func() { fmt.Fprintf(m.out, "domain %d has the image %s\n", v.Domain, v.Image) })
+}
+
+// created tells that a guest was created.
+func created(m *mgrRun) error {
+	id, err := strconv.ParseUint(m.args[0], 10, 16)
+	if err != nil {
+		return fmt.Errorf("%w: %q: want a domain's number", errUsage, m.args[0])
+	}
+	u, err := proto.ParseUUID(m.args[1])
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return m.c.Created(uint16(id), u)
 }
 
 // measureTimeout is for some megabytes of a domain's memory.

@@ -43,6 +43,7 @@ type vtpmView struct {
 	Connected   bool   `json:"connected"`
 	Suspended   bool   `json:"suspended"`
 	Replace     bool   `json:"replace"`
+	Attested    bool   `json:"attested"` // its guests' starts
 	Damaged     bool   `json:"damaged"`
 	Image       string `json:"image"`
 	Clock       uint64 `json:"clock_ms"`
@@ -80,7 +81,7 @@ func (m *mgrRun) views() (all []vtpmView, err error) {
 	all = []vtpmView{}
 	for _, e := range entries {
 		v := vtpmView{UUID: e.UUID.String(), Name: e.Name, Group: names[e.Group], GroupID: groupID(e.Group), Epoch: e.Epoch, Sequence: e.Sequence, State: e.State,
-			Connected: e.Connected, Suspended: e.Suspended, Replace: e.Replace, Damaged: e.Damaged,
+			Connected: e.Connected, Suspended: e.Suspended, Replace: e.Replace, Attested: e.Attested, Damaged: e.Damaged,
 			Clock: e.Floors.Clock, ResetCount: e.Floors.ResetCount, FailedTries: e.Floors.FailedTries}
 		if e.Image != [32]byte{} {
 			v.Image = hex.EncodeToString(e.Image[:])

@@ -149,7 +149,7 @@ func TestOrders(t *testing.T) {
 	h.commit(2)
 	var all []vtpmView
 	h.json(&all, "list")
-	want := vtpmView{UUID: testUUID, Name: "mail", Group: "default", GroupID: "00000000", Sequence: 2, State: true, Replace: true}
+	want := vtpmView{UUID: testUUID, Name: "mail", Group: "default", GroupID: "00000000", Sequence: 2, State: true, Replace: true, Attested: true}
 	if len(all) != 1 || all[0] != want {
 		t.Errorf("list: %+v", all)
 	}

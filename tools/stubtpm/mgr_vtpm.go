@@ -64,7 +64,10 @@ func (m *mgrRun) enrollment() (*proto.Enrollment, error) {
 	if len(m.o.name) > proto.MaxName {
 		return nil, fmt.Errorf("%w: a name has up to %d bytes", errUsage, proto.MaxName)
 	}
-	e := &proto.Enrollment{UUID: u, Replace: m.o.replace, Image: h, Name: m.o.name}
+	if m.o.starts != "attested" && m.o.starts != "plain" {
+		return nil, fmt.Errorf("%w: --starts %s: want attested or plain", errUsage, m.o.starts)
+	}
+	e := &proto.Enrollment{UUID: u, Replace: m.o.replace, Image: h, Name: m.o.name, Attested: m.o.starts == "attested"}
 	if m.o.profile != "" {
 		p, err := readProfile(m.o.profile)
 		if err != nil {
@@ -119,6 +122,9 @@ func amend(m *mgrRun) error {
 	}
 	if !m.given["replace"] {
 		e.Replace = old.Replace
+	}
+	if !m.given["starts"] {
+		e.Attested = old.Attested
 	}
 	return m.c.Amend(e)
 }

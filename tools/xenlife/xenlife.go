@@ -39,7 +39,10 @@ type Host struct {
 	// connect then: before the domain runs, and again after the manager's
 	// restart.
 	Tell func(ctx context.Context, manager string, id xen.DomID, hash string) error
-	Log  func(format string, args ...any)
+	// TellCreated tells the manager that a guest was created, with the vTPM of a uuid.
+	TellCreated func(ctx context.Context, id xen.DomID, uuid string) error
+
+	Log func(format string, args ...any)
 
 	mu sync.Mutex // held while a file of debts changes
 }

@@ -75,6 +75,18 @@ func (c *Client) Random(n int) ([]byte, error) {
 	return b, err
 }
 
+// Guest asks whether a domain that connects to this vTPM was just created, so that
+// its PCRs may be those of a machine that was switched on. Of one that is not, a life
+// may be going on that began with another vTPM, or before it was saved. With served,
+// it tells that the domain has the TPM now.
+func (c *Client) Guest(domain uint16, served bool) (created bool, err error) {
+	b, err := c.do(TagRequest, Guest, append(binary.BigEndian.AppendUint16(nil, domain), bits(served)))
+	if err == nil && (len(b) != 1 || b[0] > 1) {
+		return false, errMessage
+	}
+	return err == nil && b[0] == 1, err
+}
+
 // Hello asks who the manager is.
 func (c *Client) Hello() (Greeting, error) {
 	b, err := c.do(TagAdmin, Hello, nil)
@@ -221,6 +233,12 @@ func (c *Client) SetQuota(group, most uint32) error {
 // Measured tells which image a domain runs that was not unpaused yet.
 func (c *Client) Measured(domain uint16, image [32]byte) error {
 	return c.orderNone(Measured, append(binary.BigEndian.AppendUint16(nil, domain), image[:]...))
+}
+
+// Created tells that a domain was made, and did not run yet, that has the vTPM of a
+// uuid.
+func (c *Client) Created(domain uint16, vtpm UUID) error {
+	return c.orderNone(Created, append(binary.BigEndian.AppendUint16(nil, domain), vtpm[:]...))
 }
 
 // SetGuard changes how commits are tied to the hardware TPM, also to a mode that is

@@ -35,6 +35,7 @@ const (
 	Load   Ordinal = 0x53000001 // () -> Grant
 	Commit Ordinal = 0x53000002 // State, flags 1 (or none) -> ()
 	Random Ordinal = 0x53000003 // n 2 (at most MaxRandom) -> n bytes
+	Guest  Ordinal = 0x53000004 // domain 2, 1 if it is served now -> 1 if its PCRs may be those of a start
 )
 
 // Requests that anybody in domain 0 may make.
@@ -64,6 +65,7 @@ const (
 	SetKey      Ordinal = 0x53000210 // NewKey -> ()
 	Recover     Ordinal = 0x53000211 // Recovery -> (); signed by the new administrator
 	SetQuota    Ordinal = 0x53000212 // group 4, how many vTPMs it may have 4 -> ()
+	Created     Ordinal = 0x53000214 // domain 2, uuid of its vTPM 16 -> (); also signed by the host's key
 	SetGuard    Ordinal = 0x53000213 // kind 4, parameter 8 -> (); see ledger.Mode.Numbers
 )
 

@@ -11,13 +11,13 @@ import (
 
 func TestGrant(t *testing.T) {
 	t.Parallel()
-	g := Grant{Manufacture: true, UUID: UUID{1}, Epoch: 5, Ledger: 6, Entropy: [32]byte{4},
+	g := Grant{Manufacture: true, Attested: true, UUID: UUID{1}, Epoch: 5, Ledger: 6, Entropy: [32]byte{4},
 		State: State{Sequence: 1 << 63, Hash: [32]byte{2}, Key: [32]byte{3}, Floors: Floors{Clock: 7, ResetCount: 8, FailedTries: 9}}}
 	b := g.Append(nil)
 	if again, err := parseGrant(b); err != nil || again != g {
 		t.Fatalf("%+v, %v", again, err)
 	}
-	for _, bad := range [][]byte{nil, b[1:], append(bytes.Clone(b), 0), append([]byte{4}, b[1:]...)} {
+	for _, bad := range [][]byte{nil, b[1:], append(bytes.Clone(b), 0), append([]byte{8}, b[1:]...)} {
 		if _, err := parseGrant(bad); err == nil {
 			t.Errorf("%d bytes were taken", len(bad))
 		}

@@ -150,6 +150,9 @@ type Grant struct {
 	// Zeros if the domain was not measured.
 	Firmware, SVN [KeySize]byte
 
+	// Attested is that of the Enrollment.
+	Attested bool
+
 	// Profile is the stored form of what a TPM that is manufactured now offers
 	// (package tcg), up to MaxProfile bytes; empty for the vTPM's default.
 	Profile string
@@ -157,7 +160,7 @@ type Grant struct {
 
 // Append appends the wire form of g.
 func (g *Grant) Append(b []byte) []byte {
-	b = append(b, bits(g.Manufacture, g.Replace))
+	b = append(b, bits(g.Manufacture, g.Replace, g.Attested))
 	b = append(b, g.UUID[:]...)
 	b = binary.BigEndian.AppendUint32(b, g.Epoch)
 	b = binary.BigEndian.AppendUint32(b, g.Ledger)
@@ -171,14 +174,14 @@ func (g *Grant) Append(b []byte) []byte {
 func parseGrant(b []byte) (g Grant, err error) {
 	r := reader{b: b}
 	flags := r.u8()
-	g.Manufacture, g.Replace = flags&1 != 0, flags&2 != 0
+	g.Manufacture, g.Replace, g.Attested = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	g.UUID = UUID(r.take(16))
 	g.Epoch, g.Ledger = r.u32(), r.u32()
 	g.State = r.state()
 	g.Entropy = [SeedSize]byte(r.take(SeedSize))
 	g.Firmware, g.SVN = [KeySize]byte(r.take(KeySize)), [KeySize]byte(r.take(KeySize))
 	g.Profile = r.text()
-	if flags > 3 || len(g.Profile) > MaxProfile {
+	if flags > 7 || len(g.Profile) > MaxProfile {
 		return g, errMessage
 	}
 	return g, r.end()
@@ -201,6 +204,11 @@ type Enrollment struct {
 	Image   [32]byte // SHA-256 that the vTPM's domain has to be measured with; zeros for any
 	Name    string   // up to MaxName bytes
 
+	// Attested says that a guest finds the PCRs of a start only if the host told
+	// that it was created (Created). Without it, any domain that was not there
+	// before does: also one that was saved and is restored.
+	Attested bool
+
 	// Profile is the stored form of what the TPM offers (package tcg), chosen
 	// at its manufacture; empty for the vTPM's default, and to leave it as it
 	// is with Amend.
@@ -217,7 +225,7 @@ const MaxProfile = 128
 func (e *Enrollment) Append(b []byte) []byte {
 	b = append(b, e.UUID[:]...)
 	b = binary.BigEndian.AppendUint32(b, e.Group)
-	b = append(b, bits(e.Replace))
+	b = append(b, bits(e.Replace, e.Attested))
 	b = append(b, e.Image[:]...)
 	return appendText(appendText(b, e.Name), e.Profile)
 }
@@ -228,10 +236,10 @@ func ParseEnrollment(b []byte) (e Enrollment, err error) {
 	e.UUID = UUID(r.take(16))
 	e.Group = r.u32()
 	flags := r.u8()
-	e.Replace = flags&1 != 0
+	e.Replace, e.Attested = flags&1 != 0, flags&2 != 0
 	e.Image = [32]byte(r.take(32))
 	e.Name, e.Profile = r.text(), r.text()
-	if flags > 1 || len(e.Name) > MaxName || len(e.Profile) > MaxProfile {
+	if flags > 3 || len(e.Name) > MaxName || len(e.Profile) > MaxProfile {
 		return e, errMessage
 	}
 	return e, r.end()
@@ -249,6 +257,7 @@ type Entry struct {
 	Suspended bool
 	Replace   bool
 	Damaged   bool // its record cannot be read
+	Attested  bool
 	Image     [32]byte
 	Name      string
 }
@@ -260,7 +269,7 @@ func (e *Entry) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, e.Epoch)
 	b = binary.BigEndian.AppendUint64(b, e.Sequence)
 	b = e.Floors.Append(b)
-	b = append(b, bits(e.State, e.Connected, e.Suspended, e.Replace, e.Damaged))
+	b = append(b, bits(e.State, e.Connected, e.Suspended, e.Replace, e.Damaged, e.Attested))
 	b = append(b, e.Image[:]...)
 	return appendText(b, e.Name)
 }
@@ -270,7 +279,7 @@ func (r *reader) entry() (e Entry) {
 	e.Group, e.Epoch, e.Sequence, e.Floors = r.u32(), r.u32(), r.u64(), r.floors()
 	flags := r.u8()
 	e.State, e.Connected, e.Suspended = flags&1 != 0, flags&2 != 0, flags&4 != 0
-	e.Replace, e.Damaged = flags&8 != 0, flags&16 != 0
+	e.Replace, e.Damaged, e.Attested = flags&8 != 0, flags&16 != 0, flags&32 != 0
 	e.Image = [32]byte(r.take(32))
 	e.Name = r.text()
 	return e

@@ -60,7 +60,7 @@ func (s *Stack) Admin(ctx context.Context, r Report) error {
 	}
 
 	r.Show("dom0", "stubtpm mgr status", must("status says that all is well", "status --check"))
-	must("a vTPM is enrolled with its image", "enroll "+vtpmUUID+" --name mail --image "+manifestFile)
+	must("a vTPM is enrolled with its image", "enroll "+vtpmUUID+" --starts plain --name mail --image "+manifestFile)
 	if err := s.measuredStart(ctx, r, must); err != nil {
 		return err
 	}

@@ -181,11 +181,12 @@ func (s *Stack) vtpmDomain(name, uuid, disk string) image.Domain {
 	return d
 }
 
-// Enroll orders the manager to take a new vTPM. Options are those of stubtpm.
+// Enroll orders the manager to take a new vTPM, whose guests xl starts without a word
+// to the manager. Options are those of stubtpm.
 func (s *Stack) Enroll(ctx context.Context, uuid string, options ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
-	_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" enroll "+strings.Join(append([]string{uuid}, options...), " "))
+	_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" enroll "+strings.Join(append([]string{uuid, "--starts", "plain"}, options...), " "))
 	return err
 }
 

@@ -20,7 +20,7 @@ func (s *Stack) Story(ctx context.Context, r Report) (*lab.Guest, error) {
 		if err := s.StartManager(ctx); err != nil {
 			return nil, err
 		}
-		r.Step("dom0: stubtpm mgr enroll %s", vtpmUUID)
+		r.Step("dom0: stubtpm mgr enroll --starts plain %s", vtpmUUID)
 		if err := s.Enroll(ctx, vtpmUUID); err != nil {
 			return nil, err
 		}

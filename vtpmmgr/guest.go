@@ -1,0 +1,82 @@
+package vtpmmgr
+
+import (
+	"encoding/binary"
+
+	"stubtpm/vtpmmgr/proto"
+)
+
+// A guest is what the manager knows of the domains that have a vTPM. Whether one was
+// just created only the host can tell: a domain that is restored has a new number, and
+// numbers come back.
+type guest struct {
+	created, served   uint16
+	isCreated, serves bool // the number before it is valid
+}
+
+// creation is what the host tells of a domain that did not run yet.
+type creation struct{ domain uint16 }
+
+func parseCreated(args []byte) (request, error) {
+	if len(args) != 2+len(UUID{}) {
+		return request{}, proto.BadMessage
+	}
+	u := UUID(args[2:])
+	return request{vtpm: &u, args: creation{binary.BigEndian.Uint16(args)}}, nil
+}
+
+// createdGuest notes a creation. Of each vTPM the newest one counts, once.
+func (o *order) createdGuest() (proto.Code, []byte) {
+	if !o.known {
+		return proto.NotEnrolled, nil
+	}
+	m, domain := o.m, o.args.(creation).domain
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.guests[o.uuid]
+	g.created, g.isCreated = domain, true
+	m.guests[o.uuid] = g
+	m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v", domain, o.uuid)
+	return proto.OK, nil
+}
+
+// guest answers whether a domain that connects to a vTPM may find the PCRs of a
+// machine that was just switched on, or notes that it has the TPM now.
+func (s *Session) guest(body []byte) (proto.Code, []byte) {
+	if len(body) != 3 || body[2] > 1 {
+		return proto.BadMessage, nil
+	}
+	m, domain, served := s.m, binary.BigEndian.Uint16(body), body[2] == 1
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	u := s.peer.UUID
+	r, known := m.records[u]
+	if !known || !s.loaded || m.connected[u] != s {
+		return proto.NotConnected, nil
+	}
+	g := m.guests[u]
+	fresh := g.isCreated && g.created == domain
+	switch {
+	case fresh || r.attested:
+	case g.serves:
+		fresh = g.served != domain
+	default:
+		fresh = m.fromBoot
+	}
+	if served {
+		// The creation is used up: from here on the domain's life is known.
+		g = guest{served: domain, serves: true}
+		m.guests[u] = g
+	}
+	if fresh {
+		return proto.OK, []byte{1}
+	}
+	return proto.OK, []byte{0}
+}
+
+// forgetGuests drops what is known of the guests of a vTPM that is destroyed.
+func (m *Manager) forgetGuests(u UUID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.guests, u)
+}
