@@ -102,26 +102,33 @@ func TestTwoUpdates(t *testing.T) {
 	must("update to C", h.boot("C"))
 	must("C again", h.boot("C"))
 	must("back to B, which was there before C", h.boot("B"))
-	if err := h.boot("A"); !errors.Is(err, hwtpm.ErrPCR) {
-		t.Errorf("A, two updates later: %v", err)
+	must("back to A, which is the third", h.boot("A"))
+	must("approve D on A", h.approve("D"))
+	must("update to D", h.boot("D"))
+	must("back to A, which ran before D", h.boot("A"))
+	must("B, which ran before that", h.boot("B"))
+	must("D", h.boot("D"))
+	if err := h.boot("C"); !errors.Is(err, hwtpm.ErrPCR) {
+		t.Errorf("C, which ran before three others: %v", err)
 	}
-	if err := h.boot("D"); !errors.Is(err, hwtpm.ErrPCR) {
-		t.Errorf("D, of which nobody knows: %v", err)
+	if err := h.boot("E"); !errors.Is(err, hwtpm.ErrPCR) {
+		t.Errorf("E, of which nobody knows: %v", err)
 	}
 	// An update that nobody planned: the approval is written to the disk.
 	r, err := hwtpm.ReadRecord(h.disk)
 	must("read", err)
-	a, values := h.approval("D")
+	a, values := h.approval("E")
 	r, err = r.Approve(a, values)
-	must("approve D offline", err)
+	must("approve E offline", err)
 	must("write", hwtpm.WriteRecord(h.disk, r))
-	must("D", h.boot("D"))
-	must("D by its seal", h.boot("D"))
+	must("E", h.boot("E"))
+	must("E by its seal", h.boot("E"))
 }
 
 // TestUpdates: in any sequence of approvals and starts, with a loss of power at any
-// write of the disk, the manager starts with the firmware with which it started last
-// and with each of the newest approvals, and with nothing that was never approved.
+// write of the disk, the manager starts with each of the three firmwares with which it
+// started last and with each of the newest approvals, and with nothing that was never
+// approved.
 func TestUpdates(t *testing.T) {
 	t.Parallel()
 	streams := uint64(10)
@@ -132,7 +139,7 @@ func TestUpdates(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 11))
 		h := newMachine(t)
 		running := "A"
-		approved := []string{"A"}
+		approved, ran := []string{"A"}, []string{"A"}
 		var pending []string        // newest approvals
 		unsure := map[string]bool{} // those of them that failed, or by which there was a start
 		for step := range 30 {
@@ -173,8 +180,12 @@ func TestUpdates(t *testing.T) {
 				}
 			}
 			h.disk.Hook = nil
-			if err := h.boot(running); err != nil {
-				t.Fatalf("stream %d, step %d: does not start with %s any more, with which it started last: %v", seed, step, running, err)
+			ran = append(slices.DeleteFunc(ran, func(s string) bool { return s == running }), running)
+			ran = ran[max(0, len(ran)-3):]
+			for _, firmware := range ran { // the latest last, so that their order stays
+				if err := h.boot(firmware); err != nil {
+					t.Fatalf("stream %d, step %d: does not start with %s any more, one of %q, with which it started last: %v", seed, step, firmware, ran, err)
+				}
 			}
 			var copies [2][]byte
 			for i := range copies {

@@ -114,8 +114,8 @@ func (m *Manager) addApproval(a *hwtpm.Approval, values []byte) error {
 	return nil
 }
 
-// reseal seals the root key to the present PCRs if the operator's approval was
-// needed to have it.
+// reseal makes the seal to the present PCRs the first one, if it is not, and makes it
+// if there is only the operator's approval of them.
 func (m *Manager) reseal() error {
 	next, err := m.tpm.Reseal(m.root)
 	if err != nil || next == nil {
@@ -126,7 +126,7 @@ func (m *Manager) reseal() error {
 	}
 	m.root = next
 	m.tpm.Resealed()
-	m.cfg.Log("vtpmmgr: the root key is sealed to the PCRs as they are now, and stays sealed to those of before")
+	m.cfg.Log("vtpmmgr: the root key is sealed to the PCRs as they are now first, and to those of the systems that ran before")
 	return nil
 }
 

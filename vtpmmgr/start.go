@@ -253,10 +253,10 @@ func (m *Manager) start(event string) error {
 // opened with it. What it cannot do now is tried again at the next start.
 func (m *Manager) keepRoot() {
 	if err := hwtpm.RepairRecord(m.cfg.Disk, m.root); err != nil {
+		// Nothing else is written while one copy may be an old record.
 		m.cfg.Log("vtpmmgr: a copy of the root record cannot be repaired: %v", err)
-	}
-	if err := m.reseal(); err != nil {
-		m.cfg.Log("vtpmmgr: the root key opens by the operator's approval alone: %v", err)
+	} else if err := m.reseal(); err != nil {
+		m.cfg.Log("vtpmmgr: the root key is not sealed to the present PCRs first: %v", err)
 	}
 	if m.oldIndices = m.tpm.RetireOlder(m.root); m.oldIndices != nil {
 		m.cfg.Log("vtpmmgr: old NV indices stay, and let an old disk in: %v", m.oldIndices)

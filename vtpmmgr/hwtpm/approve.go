@@ -19,6 +19,9 @@ func (r *Record) Approve(a *Approval, values []byte) (*Record, error) {
 	if err := a.IsOf(values); err != nil {
 		return nil, err
 	}
+	if !r.covers(a) {
+		return nil, fmt.Errorf("%w: it is of PCRs %v, and the root key is sealed to %v", ErrApproval, a.PCRs, r.seals[0].pcrs)
+	}
 	next := r.clone()
 	next.approvals = slices.DeleteFunc(next.approvals, func(b Approval) bool { return b.Policy == a.Policy })
 	next.approvals = append(next.approvals, *a)
@@ -26,6 +29,12 @@ func (r *Record) Approve(a *Approval, values []byte) (*Record, error) {
 		next.approvals = next.approvals[1:]
 	}
 	return next, nil
+}
+
+// covers reports whether an approval is of all PCRs that the root key is sealed to:
+// one that left any out would let in systems that nobody looked at.
+func (r *Record) covers(a *Approval) bool {
+	return mask(a.PCRs)&mask(r.seals[0].pcrs) == mask(r.seals[0].pcrs)
 }
 
 // clone returns a copy whose lists can be changed.
@@ -47,39 +56,32 @@ func (t *TPM) CheckApproval(r *Record, a *Approval) error {
 
 var errChanged = errors.New("the PCRs have changed since the start")
 
-// Reseal returns, if Unlock opened the record by an approval, one whose first seal is for the
-// PCRs as they are now. The seal before it stays, so that the system from before the
-// update still starts; a seal that is older, and the approval, go. It returns nil if
-// nothing is to be done. Before it returns it has opened the new record by its first
-// seal. The caller writes it, and calls
-// Resealed then.
+// Reseal returns, if Unlock opened the record by anything but its first seal, one whose
+// first seal is for the PCRs as they are now. The seals of the systems that ran before
+// stay behind it, as many as there is room for; an approval that became a seal goes.
+// It returns nil if nothing is to be done. Before it returns it has opened the new
+// record by its first seal. The caller writes it, and calls Resealed then.
 func (t *TPM) Reseal(r *Record) (next *Record, err error) {
-	if !t.byApproval.Load() {
+	if !t.byOther.Load() {
 		return nil, nil
 	}
 	err = t.do("seal", func() error {
 		t.drop()
 		next = nil
 		key, by, err := t.unlock(r)
-		if err != nil || by.approval == nil {
+		if err != nil {
 			return err
 		}
 		defer clear(key)
-		srk, err := t.storageKey()
+		first, err := t.sealOf(r, by, key)
 		if err != nil {
 			return err
-		}
-		s, err := t.sealRoot(srk, r, by.approval.PCRs, key)
-		t.flush(srk.handle)
-		if err != nil {
-			return err
-		}
-		if s.pcr != by.approval.Policy {
-			return errChanged
 		}
 		resealed := r.clone()
-		resealed.seals = append([]seal{*s}, r.seals...)[:min(maxSeals, 1+len(r.seals))]
-		resealed.approvals = slices.DeleteFunc(resealed.approvals, func(a Approval) bool { return a.Policy == s.pcr })
+		resealed.seals = slices.DeleteFunc(resealed.seals, func(s seal) bool { return s.pcr == first.pcr })
+		resealed.seals = append([]seal{*first}, resealed.seals...)
+		resealed.seals = resealed.seals[:min(maxSeals, len(resealed.seals))]
+		resealed.approvals = slices.DeleteFunc(resealed.approvals, func(a Approval) bool { return a.Policy == first.pcr })
 		if by, err := t.tryKey(resealed, key); err != nil || by != (way{}) {
 			return errors.Join(errChanged, err)
 		}
@@ -89,5 +91,23 @@ func (t *TPM) Reseal(r *Record) (next *Record, err error) {
 	return next, err
 }
 
+// sealOf returns the seal by which a record opened, or makes one of the approval by
+// which it did.
+func (t *TPM) sealOf(r *Record, by way, key []byte) (*seal, error) {
+	if by.approval == nil {
+		return &r.seals[by.seal], nil
+	}
+	srk, err := t.storageKey()
+	if err != nil {
+		return nil, err
+	}
+	defer t.flush(srk.handle)
+	s, err := t.sealRoot(srk, r, by.approval.PCRs, key)
+	if err == nil && s.pcr != by.approval.Policy {
+		err = errChanged
+	}
+	return s, err
+}
+
 // Resealed notes that the record which Reseal returned is on the disk.
-func (t *TPM) Resealed() { t.byApproval.Store(false) }
+func (t *TPM) Resealed() { t.byOther.Store(false) }

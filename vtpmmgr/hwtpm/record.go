@@ -43,8 +43,8 @@ type Record struct {
 	srkName  []byte
 	ekName   []byte
 
-	// seals are the root key, sealed to the PCRs of the present system and, if it
-	// was updated, to those of the one before it. There is at least one.
+	// seals are the root key, sealed to the PCRs of the system that ran last and of
+	// those that ran before it, the latest first. There is at least one.
 	seals []seal
 
 	object    blob // that authorizes writes to the indices
@@ -62,7 +62,7 @@ type seal struct {
 
 // How many of each a record has room for.
 const (
-	maxSeals     = 2
+	maxSeals     = 3
 	maxApprovals = 4
 )
 

@@ -245,7 +245,7 @@ func (t *TPM) Unlock(r *Record) (key []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	t.byApproval.Store(by.approval != nil)
+	t.byOther.Store(by != way{})
 	t.secret = &secret{authValue: indexAuth(key), object: r.object, indices: r.indices}
 	return key, nil
 }
@@ -263,7 +263,9 @@ func (r *Record) ways() (w []way) {
 		w = append(w, way{seal: i})
 	}
 	for i := range r.approvals {
-		w = append(w, way{approval: &r.approvals[i]})
+		if r.covers(&r.approvals[i]) {
+			w = append(w, way{approval: &r.approvals[i]})
+		}
 	}
 	return w
 }

@@ -50,7 +50,7 @@ type TPM struct {
 	chain     *chained // opened and ended by itself, too
 	pcr       uint
 
-	byApproval atomic.Bool // the root key was had by an approval, and is not sealed anew yet
+	byOther atomic.Bool // the record was not opened by its first seal, and Reseal has not changed that
 
 	health atomic.Pointer[use]
 }
