@@ -78,16 +78,17 @@ type Manager struct {
 
 	turns turns // whoever changes a record has its turn
 
-	mu        sync.Mutex
-	config    config
-	records   map[UUID]record
-	groups    map[uint32]*group
-	doubts    int // commits whose outcome was unknown when they failed
-	settled   int // of them, those after which the ledger was read again
-	connected map[UUID]*Session
-	measured  map[uint16][32]byte // images of domains
-	refused   map[proto.Code]uint64
-	shares    map[UUID]*shares
+	mu            sync.Mutex
+	config        config
+	records       map[UUID]record
+	groups        map[uint32]*group
+	doubts        int // commits whose outcome was unknown when they failed
+	settled       int // of them, those after which the ledger was read again
+	connected     map[UUID]*Session
+	measured      map[uint16][32]byte // images of domains
+	measuredOrder []uint16            // its keys, oldest first
+	refused       map[proto.Code]uint64
+	shares        map[UUID]*shares
 
 	groupOrders map[uint32]*bucket // orders of each group's approver
 

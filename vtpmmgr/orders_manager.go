@@ -65,15 +65,6 @@ func parseAudit(args []byte) (request, error) {
 	return request{args: auditQuestion{binary.BigEndian.Uint64(args), [32]byte(args[8:])}}, nil
 }
 
-func (o *order) measuredDomain() (proto.Code, []byte) {
-	d := o.args.(measurement)
-	o.m.mu.Lock()
-	defer o.m.mu.Unlock()
-	o.m.measured[d.domain] = d.image
-	o.m.cfg.Log("vtpmmgr: domain %d runs %x", d.domain, d.image)
-	return proto.OK, nil
-}
-
 func (o *order) approve() (proto.Code, []byte) {
 	p, m := o.args.(proto.Approval), o.m
 	a, err := hwtpm.NewApproval(p.Mask, p.Policy, p.Signature)

@@ -7,8 +7,9 @@
 //	                                start the domains of xl configurations and keep them connected
 //	stubtpm-host reattach [-tell KEY] NAME
 //	                                give what an earlier NAME served a device of the present one
-//	stubtpm-host measure DOMAIN IMAGE
 //	stubtpm-host create -tell KEY [-manager NAME] FILE
+//	                                create the domain of a guest, and tell the manager of it before it runs
+//	stubtpm-host measure DOMAIN IMAGE
 //	                                hash of the image in the memory of a domain made by xl create -p;
 //	                                an error if it is not IMAGE
 //	stubtpm-host tpm-info           what the manager's domain needs to use this machine's TPM: lines for
