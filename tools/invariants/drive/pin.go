@@ -43,11 +43,11 @@ func (c *Checker) pinsCount(_ *snapshot, e Event, w *wire, answer []byte) error 
 	return nil
 }
 
-// usesValue reports whether the i-th authorization is by the value of what it is of:
-// by password, by an HMAC session, or by a policy session that asks for it.
+// usesValue reports whether the i-th handle is authorized by its value: by password,
+// by an HMAC session, or by a policy session that asks for it.
 func (c *Checker) usesValue(w *wire, i int) bool {
-	if i >= len(w.auths) {
-		return false
+	if _, ok := w.authorizes(i); !ok || i >= len(w.auths) {
+		return false // a session without a handle, or no session
 	}
 	h := w.auths[i].handle
 	return h == handlePW || h>>24 == 2 || c.valued[h]
