@@ -44,6 +44,9 @@ type guestWorld struct {
 	guest *life
 	lives int
 
+	told    []byte    // the order that told of the last creation
+	pending xen.DomID // told as created, and without its TPM so far
+
 	fail, lose bool // the next request of the vTPM, or its answer
 	sure       bool // nothing has failed since the guest's creation was told
 }
@@ -89,7 +92,12 @@ func (w *guestWorld) order(key ed25519.PrivateKey) *proto.Client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }, Key: key}
+	return &proto.Client{Transact: func(b []byte) ([]byte, error) {
+		if _, o, _, _ := proto.Parse(b); proto.Ordinal(o) == proto.Created {
+			w.told = b
+		}
+		return s.Execute(b), nil
+	}, Key: key}
 }
 
 // client is the vTPM's, as reliable as the world is.
@@ -144,17 +152,41 @@ func (w *guestWorld) startVTPM() {
 	}
 }
 
-// create begins a life. Domain numbers are few, so that they come back soon.
+// number returns a domain's number. They are few, so that they come back soon; but not
+// that of a creation that is still to be used: docs/xen-life.md says what that gives up.
+func (w *guestWorld) number() xen.DomID {
+	for {
+		if n := xen.DomID(1 + w.r.IntN(4)); n != w.pending {
+			return n
+		}
+	}
+}
+
+// create begins a life.
 func (w *guestWorld) create(tell bool) {
 	w.disconnect()
 	w.lives++
-	w.guest = &life{number: w.lives, domain: xen.DomID(1 + w.r.IntN(4))}
+	w.guest = &life{number: w.lives, domain: w.number()}
 	if tell {
 		if err := w.order(testHostKey).Created(uint16(w.guest.domain), campaignUUID); err != nil {
 			w.t.Fatal(err)
 		}
-		w.guest.told, w.sure = true, true
+		w.guest.told, w.sure, w.pending = true, true, w.guest.domain
 	}
+}
+
+// replay sends the order that told of the last creation once more.
+func (w *guestWorld) replay() error {
+	s, err := w.m.Open(vtpmmgr.Peer{})
+	if err != nil {
+		return err
+	}
+	s.Execute(proto.Message(proto.TagAdmin, uint32(proto.Hello), nil))
+	_, code, _, err := proto.Parse(s.Execute(w.told))
+	if err == nil && proto.Code(code) != proto.Unsigned {
+		err = fmt.Errorf("a replayed order: %v", proto.Code(code))
+	}
+	return err
 }
 
 func (w *guestWorld) disconnect() {
@@ -200,7 +232,7 @@ func (w *guestWorld) connect() error {
 	case !fresh && w.guest.told && !w.guest.met && w.sure && !same:
 		return fmt.Errorf("life %d was told of, and finds PCRs that are not those of a start", w.guest.number)
 	}
-	w.guest.met = true
+	w.guest.met, w.pending = true, 0
 	// What a boot measures.
 	if _, err := (tpm2.PCRExtend{PCRHandle: tpm2.AuthHandle{Handle: 8, Auth: tpm2.PasswordAuth(nil)}, Digests: tpm2.TPMLDigestValues{
 		Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)}}}}).Execute(connTPM{w.conn}); err != nil {
@@ -210,7 +242,7 @@ func (w *guestWorld) connect() error {
 }
 
 func (w *guestWorld) step() (what string, err error) {
-	switch w.r.IntN(12) {
+	switch w.r.IntN(13) {
 	case 0, 1:
 		w.create(true)
 		return "created", nil
@@ -222,7 +254,7 @@ func (w *guestWorld) step() (what string, err error) {
 			return "", nil // docs/xen-life.md says what a record that is not attested gives up
 		}
 		w.disconnect()
-		w.guest.domain = xen.DomID(1 + w.r.IntN(4))
+		w.guest.domain = w.number()
 		w.sure = false
 		return "saved and restored", nil
 	case 4:
@@ -238,7 +270,7 @@ func (w *guestWorld) step() (what string, err error) {
 		w.resetHardware()
 		w.restartManager()
 		w.startVTPM()
-		w.guest.domain = xen.DomID(1 + w.r.IntN(4))
+		w.guest.domain = w.number()
 		return "host starts again, guest restored", nil
 	case 7:
 		w.fail, w.lose = w.r.IntN(2) == 0, w.r.IntN(2) == 0
@@ -246,6 +278,8 @@ func (w *guestWorld) step() (what string, err error) {
 	case 8:
 		w.disconnect()
 		return "disconnected", nil
+	case 9:
+		return "order replayed", w.replay()
 	}
 	return "connect", w.connect()
 }
@@ -270,6 +304,31 @@ func TestGuestLives(t *testing.T) {
 					t.Fatalf("stream %d, attested %v: %v, after %q", seed, attested, err, done)
 				}
 			}
+		}
+	}
+}
+
+// TestSavedGuest: a guest that was saved and restored has another domain, and finds
+// PCRs that say that this is not its start.
+func TestSavedGuest(t *testing.T) {
+	t.Parallel()
+	w := newGuestWorld(t, 1, true)
+	w.guest.domain = 3
+	if err := w.order(testHostKey).Created(3, campaignUUID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.connect(); err != nil || w.conn == nil {
+		t.Fatal(err)
+	}
+	w.disconnect()
+	w.guest.domain = 4
+	if err := w.connect(); err != nil || w.conn == nil {
+		t.Fatal(err)
+	}
+	zero := string(make([]byte, 32))
+	for pcr := range uint(cappedPCRs) {
+		if w.pcr(pcr) == zero {
+			t.Errorf("PCR %d is zero", pcr)
 		}
 	}
 }

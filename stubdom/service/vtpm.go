@@ -291,10 +291,16 @@ func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	if err := h.checkUUID(p); err != nil {
 		return nil, err
 	}
+	var err error
 	if last := h.last.Load(); last == nil || *last != p.Domain {
-		if err := h.prepare(p.Domain); err != nil {
-			return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
-		}
+		err = h.prepare(p.Domain)
+	} else {
+		// A creation that was told of this number since must not count later, in the
+		// middle of a life.
+		_, err = h.manager.Guest(uint16(p.Domain), true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
 	}
 	h.taken, h.clean = true, false
 	h.last.Store(&p.Domain)
