@@ -3,6 +3,7 @@ package scenario
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -19,10 +20,11 @@ const (
 	longStall = 90 * time.Second
 )
 
-// TestXenTrouble has the toolstack save what must not be saved, disks stall, a guest flood
+// TestXenTrouble has the toolstack save what must not be saved, and a guest, disks stall, a guest flood
 // its TPM and the manager beside another, and another system undefine the NV indices.
 func TestXenTrouble(t *testing.T) {
 	images := needXen(t)
+	images.Host = filepath.Join(repository, "build/stubtpm-host")
 	stall := stallTime
 	if long() {
 		stall = longStall
@@ -46,6 +48,7 @@ func TestXenTrouble(t *testing.T) {
 		{"stalled manager", func(ctx context.Context, r Report) error { return s.StallManager(ctx, r, p, stall) }},
 		{"stalled vTPM", func(ctx context.Context, r Report) error { return s.StallVTPM(ctx, r, p, stall) }},
 		{"flood", func(ctx context.Context, r Report) error { return s.Flood(ctx, r, p, 100) }},
+		{"saved guest", func(ctx context.Context, r Report) error { return s.SavedGuest(ctx, r, p) }},
 		{"undefined index", func(ctx context.Context, r Report) error { return s.Index(ctx, r, p) }},
 	} {
 		var err error
