@@ -24,6 +24,7 @@ type fake struct {
 	disk   *block.Mem
 	counts map[uint8]int
 	change func(response []byte) (answer bool) // of each response
+	spoil  func(p *xen.Page)                   // the ring, after each response
 }
 
 func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
@@ -91,6 +92,9 @@ func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
 			}
 			p.CopyIn(at, r)
 			p.Store32(8, p.Load32(8)+1)
+			if f.spoil != nil {
+				f.spoil(p)
+			}
 			events.Notify()
 		}
 		select {
