@@ -25,6 +25,7 @@ type fake struct {
 	counts map[uint8]int
 	change func(response []byte) (answer bool) // of each response
 	spoil  func(p *xen.Page)                   // the ring, after each response
+	delay  time.Duration                       // before each request is looked at
 }
 
 func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
@@ -55,6 +56,7 @@ func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
 	p, done := ringPage.Page(), uint32(0)
 	for {
 		for ; p.Load32(0) != done; done++ {
+			time.Sleep(f.delay)
 			at := 64 + int(done%32)*112
 			b := make([]byte, 112)
 			p.CopyOut(b, at)

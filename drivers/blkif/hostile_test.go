@@ -24,8 +24,8 @@ func TestHostileBackend(t *testing.T) {
 	ends := map[string]int{}
 	for seed := range streams {
 		r := rand.New(rand.NewPCG(seed, 17))
-		every := 4 + r.IntN(30) // of so many responses one is bad
-		f := &fake{}
+		every := 4 + r.IntN(30)                   // of so many responses one is bad
+		f := &fake{delay: 200 * time.Microsecond} // or an early answer would be right all the same
 		f.change = func(b []byte) bool {
 			if r.IntN(every) != 0 {
 				return true
