@@ -189,7 +189,7 @@ func (d *Device) contextLoad(c *call) error {
 		if d.loadedSessions() >= maxLoadedSessions {
 			return tcg.TPMRCSessionMemory
 		}
-		s := decodeSession(&in)
+		s := decodeSession(&in, volatileVersion)
 		if in.Err() != tcg.TPMRCSuccess || s.handle != ctx.SavedHandle {
 			return tcg.TPMRCIntegrity.P(1)
 		}

@@ -45,7 +45,7 @@ func TestNVAdministration(t *testing.T) {
 		}, func(x *nvIndex) bool { return x == nil }},
 	} {
 		d, s, tpm := newTestDevice(t)
-		policy := newPolicyState(tcg.TPMAlgSHA256, 0)
+		policy := newPolicyState(tcg.TPMAlgSHA256, 0, 0)
 		policy.update(tcg.TPMAlgSHA256, tcg.TPMCCPolicyCommandCode, be(nil, 4, uint32(c.code)))
 		public := tcg.TPMSNVPublic{NVIndex: index, NameAlg: tcg.TPMAlgSHA256, DataSize: 8, AuthPolicy: policy.digest,
 			Attributes: c.attrs | tcg.TPMANVPlatformCreate | tcg.TPMANVPPWrite | tcg.TPMANVPPRead}

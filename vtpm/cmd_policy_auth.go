@@ -2,7 +2,6 @@ package vtpm
 
 import (
 	"bytes"
-	"time"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -62,15 +61,10 @@ func (d *Device) checkAuthorization(s *session, p *authorizationParams) (uint64,
 	return timeout, tcg.TPMRCSuccess
 }
 
-// sessionStart is the value of Time when the session started. A session that
+// sessionStart is the value of Time, in ms, when the session started. A session that
 // was saved before the TPM was started anew has none.
 func (d *Device) sessionStart(s *session) (ms uint64, ok bool) {
-	now := d.cfg.Now()
-	elapsed := now - s.policy.started
-	if elapsed < 0 || elapsed > d.vol.clock.SincePowerOn(now) {
-		return 0, false
-	}
-	return d.timeNow() - uint64(elapsed/time.Millisecond), true
+	return s.policy.start, s.policy.startEpoch == d.vol.clock.Epoch
 }
 
 // applyAuthorization records in the session what was proven.

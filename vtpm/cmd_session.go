@@ -105,7 +105,7 @@ func (d *Device) startAuthSession(c *call) error {
 	kind := tcg.TPMHTHMACSession
 	if sessionType != tcg.TPMSEHMAC {
 		kind = tcg.TPMHTPolicySession
-		s.policy = newPolicyState(alg, d.cfg.Now())
+		s.policy = newPolicyState(alg, d.timeNow(), d.vol.clock.Epoch)
 		s.trial = sessionType == tcg.TPMSETrial
 	}
 	s.handle = tcg.TPMHandle(kind)<<24 | tcg.TPMHandle(slot)

@@ -81,7 +81,7 @@ func TestContextSizes(t *testing.T) {
 	}
 	s := &session{handle: 0x03000000, hash: tcg.TPMAlgSHA512, nonceTPM: digest, key: digest, bindName: make([]byte, tcg.MaxNameSize), bindAuth: auth, auditDigest: digest}
 	s.symmetric = tcg.TPMTSymDef{Algorithm: tcg.TPMAlgAES, KeyBits: 256, Mode: tcg.TPMAlgCFB}
-	s.policy = newPolicyState(tcg.TPMAlgSHA512, 0)
+	s.policy = newPolicyState(tcg.TPMAlgSHA512, 0, 0)
 	s.policy.cpHash, s.policy.nameHash, s.policy.templateHash, s.policy.parametersHash = digest, digest, digest, digest
 	d.vol.sessions[0], d.reset.contexts[0] = s, contextLoaded
 	if b := x.save(s.handle); len(b) > maxSessionContext {

@@ -2,7 +2,6 @@ package vtpm
 
 import (
 	"bytes"
-	"time"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -77,7 +76,8 @@ func (s *session) encode(w *tcg.Writer) {
 	}
 }
 
-func decodeSession(r *tcg.Reader) *session {
+// decodeSession takes what encode appended, of a version of the volatile state.
+func decodeSession(r *tcg.Reader, version uint16) *session {
 	s := new(session)
 	s.handle = tcg.TPMHandle(r.Uint32())
 	var isPolicy, isBound, unbound bool
@@ -94,14 +94,15 @@ func decodeSession(r *tcg.Reader) *session {
 	}
 	s.auditDigest = bytes.Clone(r.Sized(maxBlob))
 	if isPolicy {
-		s.policy = decodePolicy(r)
+		s.policy = decodePolicy(r, version)
 	}
 	return s
 }
 
 func (p *policyState) encode(w *tcg.Writer) {
 	w.Sized(p.digest)
-	w.Uint64(uint64(p.started))
+	w.Uint64(p.start)
+	w.Uint32(p.startEpoch)
 	w.Uint64(p.timeout)
 	w.Uint32(p.epoch)
 	w.Uint32(uint32(p.commandCode))
@@ -115,10 +116,13 @@ func (p *policyState) encode(w *tcg.Writer) {
 	w.Sized(p.transport)
 }
 
-func decodePolicy(r *tcg.Reader) *policyState {
+func decodePolicy(r *tcg.Reader, version uint16) *policyState {
 	p := new(policyState)
 	p.digest = bytes.Clone(r.Sized(maxBlob))
-	p.started = time.Duration(r.Uint64())
+	p.start = r.Uint64()
+	if version >= 3 {
+		p.startEpoch = r.Uint32()
+	}
 	p.timeout = r.Uint64()
 	p.epoch = r.Uint32()
 	p.commandCode = tcg.TPMCC(r.Uint32())

@@ -1,19 +1,16 @@
 package vtpm
 
-import (
-	"time"
-
-	"stubtpm/vtpm/tcg"
-)
+import "stubtpm/vtpm/tcg"
 
 // policyState is what the policy commands have gathered in a policy session
 // (Part 1, "Policy Session").
 type policyState struct {
 	digest []byte
 
-	started time.Duration // Now when the session started
-	timeout uint64        // ms of Time at which the session ends; 0 if never
-	epoch   uint32        // time epoch that timeout is of
+	start      uint64 // ms of Time when the session started
+	startEpoch uint32 // time epoch that start is of
+	timeout    uint64 // ms of Time at which the session ends; 0 if never
+	epoch      uint32 // time epoch that timeout is of
 
 	commandCode tcg.TPMCC // 0 if not restricted
 
@@ -33,21 +30,22 @@ type policyState struct {
 	transport []byte // keys of the SPDM session that is needed; nil if none is
 }
 
-// newPolicyState returns the state of a fresh session; its digest is all
-// zeros.
-func newPolicyState(hash tcg.TPMAlgID, now time.Duration) *policyState {
-	return &policyState{digest: make([]byte, hashSize(hash)), started: now}
+// newPolicyState returns the state of a session that started at a value of Time,
+// in ms, of a time epoch; its digest is all zeros.
+func newPolicyState(hash tcg.TPMAlgID, start uint64, epoch uint32) *policyState {
+	return &policyState{digest: make([]byte, hashSize(hash)), start: start, startEpoch: epoch}
 }
 
 // usesAuth reports whether the entity's authorization value has to be given.
 func (p *policyState) usesAuth() bool { return p.authNeeded || p.passwordNeeded }
 
 // restart forgets what has been gathered, as TPM2_PolicyRestart does.
-func (p *policyState) restart(hash tcg.TPMAlgID) { *p = *newPolicyState(hash, p.started) }
+func (p *policyState) restart(hash tcg.TPMAlgID) { *p = *newPolicyState(hash, p.start, p.startEpoch) }
 
-// limit lets the session end at a value of Time, if it does not end before.
+// limit lets the session end at a value of Time, if it does not end before. One that
+// had to end in another epoch has ended.
 func (p *policyState) limit(timeout uint64, epoch uint32) {
-	if p.timeout == 0 || timeout < p.timeout {
+	if p.timeout == 0 || p.epoch == epoch && timeout < p.timeout {
 		p.timeout, p.epoch = timeout, epoch
 	}
 }

@@ -113,7 +113,7 @@ func (g guess) policy(bind tcg.TPMHandle, codes ...tcg.TPMCC) tcg.TPMHandle {
 // policyOf is the digest of a policy that is these commands, which have no
 // parameters.
 func policyOf(codes ...tcg.TPMCC) []byte {
-	p := newPolicyState(tcg.TPMAlgSHA256, 0)
+	p := newPolicyState(tcg.TPMAlgSHA256, 0, 0)
 	for _, cc := range codes {
 		if cc == tcg.TPMCCPolicyPassword {
 			cc = tcg.TPMCCPolicyAuthValue

@@ -17,8 +17,8 @@ import (
 // goes on with its PCRs, sessions and objects.
 
 const (
-	volatileMagic   = 0x7354564F   // "sTVO"
-	volatileVersion = stateVersion // of what both have
+	volatileMagic   = 0x7354564F // "sTVO"
+	volatileVersion = 3          // 2: countdown timers; 3: sessions have their start in Time
 )
 
 var errVolatile = errors.New("not a volatile state of this TPM")
@@ -81,9 +81,6 @@ func (d *Device) encodeVolatile() []byte {
 			continue
 		}
 		s.encode(&w)
-		if s.policy != nil {
-			w.Uint64(uint64(now - s.policy.started))
-		}
 	}
 	if v.drtm != nil {
 		v.drtm.encode(&w)
@@ -157,9 +154,11 @@ func (d *Device) resume(state, b []byte) error {
 		if r.Uint8() == 0 || r.Err() != tcg.TPMRCSuccess {
 			continue
 		}
-		s := decodeSession(&r)
-		if s.policy != nil {
-			s.policy.started = now - time.Duration(r.Uint64())
+		s := decodeSession(&r, version)
+		if s.policy != nil && version < 3 {
+			age := r.Uint64() // in ns, of a session whose start was of the process that saved it
+			s.policy.start = v.clock.Time(now) - min(age/uint64(time.Millisecond), v.clock.Time(now))
+			s.policy.startEpoch = v.clock.Epoch
 		}
 		if hashSizeOrZero(s.hash) == 0 || int(s.handle&0x00FFFFFF) != i {
 			return errVolatile
