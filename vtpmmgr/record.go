@@ -221,23 +221,32 @@ type config struct {
 	ring    uint32   // how many entries of the audit log are kept
 	next    uint64   // number of the next one
 	hash    [32]byte // of the last one
+	boot    uint64   // of the hardware TPM at the last start: resetCount 4, restartCount 4
 }
 
 func configItems() [2]ledger.ID { return twice(kindConfig, nil) }
 
-const configSize = 2 + 32 + 32 + 8 + 4 + 8 + 32
+const (
+	configVersion = 2 // 1: without boot
+	configSize    = 2 + 32 + 32 + 8 + 4 + 8 + 32 + 8
+)
 
 func (c *config) changes() []ledger.Change {
-	b := append([]byte{kindConfig, itemVersion}, c.admin[:]...)
+	b := append([]byte{kindConfig, configVersion}, c.admin[:]...)
 	b = append(b, c.host[:]...)
 	b = binary.BigEndian.AppendUint64(b, c.counter)
 	b = binary.BigEndian.AppendUint32(b, c.ring)
 	b = binary.BigEndian.AppendUint64(b, c.next)
-	return twiceChanges(configItems(), append(b, c.hash[:]...))
+	b = append(b, c.hash[:]...)
+	return twiceChanges(configItems(), binary.BigEndian.AppendUint64(b, c.boot))
 }
 
 func decodeConfig(b []byte) (c config, err error) {
-	if len(b) != configSize || b[0] != kindConfig || b[1] != itemVersion {
+	if len(b) == configSize-8 && b[1] == 1 {
+		b = append(slices.Clip(b), make([]byte, 8)...) // no boot has this number: resetCount is more
+		b[1] = configVersion
+	}
+	if len(b) != configSize || b[0] != kindConfig || b[1] != configVersion {
 		return c, errItem
 	}
 	copy(c.admin[:], b[2:])
@@ -245,6 +254,7 @@ func decodeConfig(b []byte) (c config, err error) {
 	c.counter, c.ring = binary.BigEndian.Uint64(b[66:]), binary.BigEndian.Uint32(b[74:])
 	c.next = binary.BigEndian.Uint64(b[78:])
 	copy(c.hash[:], b[86:])
+	c.boot = binary.BigEndian.Uint64(b[118:])
 	if c.ring == 0 {
 		return c, errItem
 	}

@@ -121,6 +121,9 @@ func (m *Manager) format(s Setup) error {
 	if c.counter, err = m.tpm.Counter(); err != nil {
 		return err
 	}
+	if _, c.boot, err = m.tpm.Anchor().Chain(); err != nil {
+		m.cfg.Log("vtpmmgr: %v", err)
+	}
 	m.config, m.records, m.fromBoot = c, map[UUID]record{}, true
 	g := &group{Group: proto.Group{Name: "default"}}
 	rand.Read(g.key[:])
@@ -232,8 +235,12 @@ func (m *Manager) start(event string) error {
 		return fmt.Errorf("%w: it is %d, and was %d", ErrCounter, n, m.config.counter)
 	}
 	class := ledger.Class{Urgency: ledger.Idle} // a manager that ends again and again wears nothing
-	m.fromBoot = m.store.NewBoot()
-	if m.fromBoot {
+	if _, boot, err := m.tpm.Anchor().Chain(); err == nil {
+		m.fromBoot, m.config.boot = boot != m.config.boot, boot
+	} else {
+		m.cfg.Log("vtpmmgr: whether the host has started since is not known, so plain starts of guests are not taken for starts: %v", err)
+	}
+	if m.store.NewBoot() {
 		if err := m.tpm.Count(); err != nil {
 			return err
 		}

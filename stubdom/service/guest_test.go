@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -345,5 +346,70 @@ func TestGuestOfAnotherLine(t *testing.T) {
 	}
 	if err := w.connect(); err != nil || w.conn == nil {
 		t.Errorf("its own: %v", err)
+	}
+}
+
+// TestGuestAfterAmend: an order for another image ends the vTPM's admission. A vTPM that
+// still may load does so for the next guest, and one that may not gives nobody its TPM.
+func TestGuestAfterAmend(t *testing.T) {
+	t.Parallel()
+	image, other := [32]byte{1}, [32]byte{2}
+	w := newGuestWorld(t, 1, true)
+	if err := w.order(testHostKey).Measured(100, image); err != nil {
+		t.Fatal(err)
+	}
+	amend := func(image [32]byte) {
+		t.Helper()
+		if err := w.order(testAdmin).Amend(&proto.Enrollment{UUID: campaignUUID, Image: image, Attested: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	amend(image)
+	if err := w.connect(); err != nil || w.conn == nil {
+		t.Fatalf("amended to the image that it runs: connected %v, %v", w.conn != nil, err)
+	}
+	amend(other)
+	w.create(true)
+	if err := w.connect(); err != nil || w.conn != nil {
+		t.Fatalf("amended to another image: connected %v, %v", w.conn != nil, err)
+	}
+}
+
+// TestPlainGuestKeepsCap: in each mode of the guard, a guest with plain starts whose vTPM
+// and manager both start again does not find the PCRs of a start.
+func TestPlainGuestKeepsCap(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]ledger.Mode{"budget": ledger.Budget(ledger.DefaultEndurance, ledger.DefaultYears), "strict": {},
+		"bounded": {Bounded: time.Minute}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, err := vtpm.Manufacture(vtpm.Config{Store: noStore{}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &guestWorld{t: t, r: rand.New(rand.NewPCG(1, 5)), hw: hardware{d}}
+			w.resetHardware()
+			w.cfg = vtpmmgr.Config{TPM: w.hw, Disk: block.NewMem(512 << 10), Log: t.Logf, Mode: mode}
+			if w.m, err = vtpmmgr.Initialise(w.cfg, vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey)}); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.order(testAdmin).Enroll(&proto.Enrollment{UUID: campaignUUID}); err != nil {
+				t.Fatal(err)
+			}
+			if w.device, err = vtpm.Manufacture(vtpm.Config{Store: noStore{}}); err != nil {
+				t.Fatal(err)
+			}
+			w.connectManager()
+			w.startVTPM()
+			w.create(false)
+			if err := w.connect(); err != nil || w.conn == nil {
+				t.Fatal(err)
+			}
+			w.startVTPM()
+			w.restartManager()
+			if err := w.connect(); err != nil || w.conn == nil {
+				t.Fatalf("connected %v: %v", w.conn != nil, err)
+			}
+		})
 	}
 }

@@ -297,7 +297,7 @@ func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	} else {
 		// A creation that was told of this number since must not count later, in the
 		// middle of a life.
-		_, err = h.manager.Guest(uint16(p.Domain), true)
+		_, err = h.askManager(p.Domain, true)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
@@ -325,7 +325,7 @@ func (h *guestHandler) checkUUID(p tpmif.Peer) error {
 // manager write down that the domain has it now.
 func (h *guestHandler) prepare(domain xen.DomID) error {
 	if h.ready == nil || *h.ready != domain {
-		created, err := h.manager.Guest(uint16(domain), false)
+		created, err := h.askManager(domain, false)
 		if err != nil {
 			return err
 		}
@@ -346,11 +346,25 @@ func (h *guestHandler) prepare(domain xen.DomID) error {
 		}
 		h.ready = &domain
 	}
-	if _, err := h.manager.Guest(uint16(domain), true); err != nil {
+	if _, err := h.askManager(domain, true); err != nil {
 		return err
 	}
 	h.ready = nil
 	return nil
+}
+
+// askManager asks whether a domain was just created, or tells that it has the TPM now.
+// An order, such as for another image, may have made the manager forget that this vTPM
+// was admitted: then it is loaded anew, if that is allowed.
+func (h *guestHandler) askManager(domain xen.DomID, served bool) (bool, error) {
+	created, err := h.manager.Guest(uint16(domain), served)
+	if !errors.Is(err, proto.NotConnected) {
+		return created, err
+	}
+	if _, err := h.manager.Load(); err != nil {
+		return false, err
+	}
+	return h.manager.Guest(uint16(domain), served)
 }
 
 // tellManager tells a manager that was started again which domain has the TPM.

@@ -10,7 +10,7 @@ import (
 )
 
 // vtpmUUID is the uuid in a configuration's first vtpm line.
-var vtpmUUID = regexp.MustCompile(`(?m)^\s*vtpm\s*=.*uuid=([0-9a-fA-F-]{36})`)
+var vtpmUUID = regexp.MustCompile(`(?m)^\s*vtpm\s*=.*?uuid=([0-9a-fA-F-]{36})`)
 
 // CreateGuest creates the domain of a guest's configuration, tells the manager of it
 // before it runs, and lets it run. Without the manager's answer it is destroyed: it

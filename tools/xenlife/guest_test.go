@@ -40,6 +40,11 @@ func TestCreateGuest(t *testing.T) {
 	if did := f.orders(); did != "unpause 7" {
 		t.Errorf("after it: %q", did)
 	}
+	os.WriteFile(file, []byte(strings.Replace(config, "\"]", "\", \"backend=b,uuid=0f7c9c1e-2f4a-4f2b-9c58-0d7c1b2a3f99\"]", 1)), 0o600)
+	if err := f.CreateGuest(ctx, file); err != nil || told != uuid {
+		t.Errorf("of two vTPMs: told %q, %v", told, err)
+	}
+	f.orders()
 	f.TellCreated = func(context.Context, xen.DomID, string) error { return errors.New("no manager") }
 	if err := f.CreateGuest(ctx, file); err == nil || !strings.Contains(err.Error(), "no manager") {
 		t.Errorf("without the manager: %v", err)
