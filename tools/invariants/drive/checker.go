@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
@@ -106,7 +107,7 @@ func (c *Checker) Apply(e Event) (answer []byte, err error) {
 		// What time makes due is done before a command is looked at. Where that
 		// fails it is tried again after some minutes, by a device that was resumed at
 		// once: their Clocks may differ until then.
-		c.held = c.m.store.fails != 0
+		c.held = c.m.store.fails != 0 || c.held && e.wait() < houseRetry
 		e.Command = command(tcg.TPMCCGetTestResult)
 		return c.run(e)
 	case Fail:
@@ -277,6 +278,9 @@ func (c *Checker) resumes(before *snapshot, e Event, w *wire, answer []byte) err
 	}
 	return nil
 }
+
+// houseRetry is how long a device rests after such a save.
+const houseRetry = 10 * time.Minute
 
 func differAt(a, b []byte) int {
 	for i := range min(len(a), len(b)) {
