@@ -35,6 +35,30 @@ func (l *lines) count(part string) (n int) {
 	return n
 }
 
+// TestStoredBesideGivenBlob: a TPM that resumed from the stored volatile state, and was
+// given the permanent state anew, has no stored state any more: it is shut down in
+// order.
+func TestStoredBesideGivenBlob(t *testing.T) {
+	t.Parallel()
+	for _, given := range []bool{false, true} {
+		m, _ := control(t)
+		p := getBlob(t, m, BlobPermanent)
+		if err := m.StoreVolatile(); err != nil {
+			t.Fatal(err)
+		}
+		m.PowerOff()
+		if given {
+			m.SetBlob(BlobPermanent, p)
+		}
+		if err := m.PowerOn(false); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := m.files.Load(BlobVolatile); err != nil || (b != nil) != m.stored {
+			t.Errorf("given %v: %d bytes are stored, %v; the machine says %v", given, len(b), err, m.stored)
+		}
+	}
+}
+
 // tpmEstablished is kept by the volatile state, and comes back with it.
 func TestEstablishedIsKept(t *testing.T) {
 	t.Parallel()

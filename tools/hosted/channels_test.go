@@ -257,6 +257,12 @@ func TestBlobKeys(t *testing.T) {
 				}
 				talk(t, c, words(cmdStop), 4)
 				set := append(words(13, wantFlags, uint32(typ), uint32(len(blob))), blob...)
+				if keys[1] != nil { // a plain one is of somebody who has not the key
+					plain := append(words(13, 0, uint32(typ), 4), 0, 0, 0, 9)
+					if rc := talk(t, c, plain, 4); bytes.Equal(rc, words(0)) {
+						t.Errorf("keys %v: a plain blob is taken", keys)
+					}
+				}
 				wantBytes(t, "set blob", talk(t, c, set, 4), words(0))
 				wantBytes(t, "init", talk(t, c, words(cmdInit, 0), 4), words(0))
 			}

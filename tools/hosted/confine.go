@@ -129,7 +129,7 @@ var allowedCalls = []string{
 	"getpeername", "getsockname", "getsockopt", "listen", "pipe2", "poll", "ppoll", "recvfrom", "recvmsg",
 	"sendmsg", "sendto", "setsockopt", "shutdown",
 	// Files.
-	"close", "dup", "dup3", "fchmod", "fcntl", "fdatasync", "flock", "fstat", "fsync", "ftruncate", "ioctl", "lseek",
+	"close", "dup", "dup3", "fallocate", "fchmod", "fcntl", "fdatasync", "flock", "fstat", "fsync", "ftruncate", "ioctl", "lseek",
 	"newfstatat", "fstatat64", "openat", "pread64", "preadv", "pwrite64", "pwritev", "read", "readv", "renameat", "renameat2",
 	"statx", "stat", "lstat", "unlink", "unlinkat", "write", "writev",
 }

@@ -385,6 +385,10 @@ func (c *controlConn) setBlob(body []byte) ([]byte, error) {
 		} else {
 			blob, err = openFile(typ, blob, key)
 		}
+	} else if n > 0 && c.MigrationKey != nil {
+		// Whoever has the channel, but not the key, could give the machine a TPM
+		// whose secrets he knows.
+		err = errors.New("blob is not encrypted, and there is a migration key")
 	}
 	if err == nil {
 		err = c.Machine.SetBlob(typ, blob)

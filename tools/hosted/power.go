@@ -50,7 +50,7 @@ func (m *Machine) powerOn(deleteVolatile bool) error {
 	default:
 		m.log("loaded the TPM in %s", m.files)
 	}
-	_, incoming := m.loaded[BlobVolatile]
+	incoming := len(m.loaded) > 0 // then the stored volatile state is not that of this moment
 	if resumed && deleteVolatile {
 		if err := m.files.RemoveVolatile(); err != nil {
 			return err

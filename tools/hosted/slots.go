@@ -104,6 +104,16 @@ func (s *slotFile) write(region int, b []byte) error {
 	return nil
 }
 
+// reserve has the file system keep room for all regions, so that a disk that is full
+// later does not fail a save. One that cannot do that is left alone.
+func (s *slotFile) reserve() error {
+	err := unix.Fallocate(int(s.f.Fd()), 0, 0, regions*s.size)
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return err
+}
+
 // erase leaves nothing but a header in a region.
 func (s *slotFile) erase(region int) error {
 	if s.used[region] == int64(len(erasedHead)) {

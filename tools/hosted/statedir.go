@@ -346,7 +346,12 @@ func (s *StateDir) save(b []byte) error {
 		return err
 	}
 	s.current = next
-	return errors.Join(s.slots.erase(slotA+slotB-next), s.slots.erase(regionVolatile))
+	// The new state is there, whatever becomes of the erasing: who called must not
+	// take the change back. What could not be erased is erased by the next save.
+	if err := errors.Join(s.slots.erase(slotA+slotB-next), s.slots.erase(regionVolatile)); err != nil {
+		s.opt.Log("%s: an older state cannot be erased now: %v", s.slots.path, err)
+	}
+	return nil
 }
 
 // checkName reports whether the file has to be written anew, since its name
@@ -444,7 +449,7 @@ func (s *StateDir) fill(n *slotFile, permanent, volatile []byte) error {
 			return err
 		}
 	}
-	err := errors.Join(n.f.Truncate(regions*n.size), n.write(slotA, permanent), n.erase(slotB))
+	err := errors.Join(n.f.Truncate(regions*n.size), n.reserve(), n.write(slotA, permanent), n.erase(slotB))
 	if volatile == nil {
 		err = errors.Join(err, n.erase(regionVolatile))
 	} else {
