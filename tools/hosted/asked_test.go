@@ -35,6 +35,30 @@ func (l *lines) count(part string) (n int) {
 	return n
 }
 
+// TestStoredOnce: the stored volatile state is resumed from only as long as nothing has
+// happened since.
+func TestStoredOnce(t *testing.T) {
+	t.Parallel()
+	for name, happens := range map[string]func(m *Machine){
+		"a command":  func(m *Machine) { m.Execute(0, tpmCommand(fakeCount)) },
+		"a reset":    func(m *Machine) { m.Reset() },
+		"HASH_START": func(m *Machine) { m.HashStart() },
+		"nothing":    nil,
+	} {
+		m, _ := control(t)
+		if err := m.StoreVolatile(); err != nil {
+			t.Fatal(err)
+		}
+		if happens != nil {
+			happens(m)
+		}
+		b, err := m.files.Load(BlobVolatile)
+		if err != nil || (b != nil) != (happens == nil) {
+			t.Errorf("%s: %d bytes are stored, %v", name, len(b), err)
+		}
+	}
+}
+
 // TestStoredBesideGivenBlob: a TPM that resumed from the stored volatile state, and was
 // given the permanent state anew, has no stored state any more: it is shut down in
 // order.

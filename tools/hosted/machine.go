@@ -8,6 +8,7 @@ package hosted
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -155,8 +156,25 @@ func (m *Machine) Reset() error {
 	if err := m.lockStorage(0); err != nil {
 		return err
 	}
+	if err := m.moveOn(); err != nil {
+		return err
+	}
 	m.tpm.Init()
-	m.orderly, m.stored = true, false
+	m.orderly = true
+	return nil
+}
+
+// moveOn erases the stored volatile state before anything changes it: a TPM that
+// resumed from it again would have its PCRs, its sessions and the tries of its
+// orderly PIN indices back.
+func (m *Machine) moveOn() error {
+	if !m.stored {
+		return nil
+	}
+	if err := m.files.RemoveVolatile(); err != nil {
+		return fmt.Errorf("the stored volatile state cannot be erased: %w", err)
+	}
+	m.stored = false
 	return nil
 }
 
@@ -172,10 +190,14 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 		m.complain(rcFailure, "%v", err)
 		return errorResponse(rcFailure)
 	}
+	if err := m.moveOn(); err != nil {
+		m.complain(rcFailure, "%v", err)
+		return errorResponse(rcFailure)
+	}
 	m.procs.begin(cmd)
 	rsp := m.tpm.Execute(locality, cmd)
 	m.procs.end()
-	m.orderly, m.stored = false, false
+	m.orderly = false
 	if len(cmd) < headerSize || len(rsp) < headerSize {
 		return rsp
 	}
@@ -254,9 +276,9 @@ func (m *Machine) hash(f func(Hasher)) error {
 		if e := m.lockStorage(0); e != nil {
 			err = e
 		} else if h, ok := t.(Hasher); ok {
-			f(h)
-			m.stored = false
-			err = nil
+			if err = m.moveOn(); err == nil {
+				f(h)
+			}
 		}
 	})
 	if off != nil {
@@ -291,7 +313,15 @@ func (m *Machine) ResetEstablished(locality uint8) error {
 	if locality != 3 && locality != 4 {
 		return errLocality
 	}
-	return m.on(func(TPM) { m.established, m.stored = false, false })
+	var err error
+	if off := m.on(func(TPM) {
+		if err = m.moveOn(); err == nil {
+			m.established = false
+		}
+	}); off != nil {
+		return off
+	}
+	return err
 }
 
 // SetBufferSize changes the size of the command buffer of a TPM that is off,
