@@ -81,8 +81,8 @@ var disasters = []disaster{
 		_, err := OpenMoved(v.config(t), make([]byte, ed25519.SignatureSize))
 		return err
 	}},
-	{"not the one that the hardware TPM knows as the last", starts(func(t *testing.T, v *victim) { copy(v.disk.Data, v.old) })},
-	{"it is the last one: nothing is to be restored", func(t *testing.T, v *victim) error {
+	{"older than the hardware TPM's anchor", starts(func(t *testing.T, v *victim) { copy(v.disk.Data, v.old) })},
+	{"ledger: is current, nothing to restore", func(t *testing.T, v *victim) error {
 		m := v.opened(t)
 		n, err := m.tpm.Counter()
 		if err != nil {
@@ -108,7 +108,7 @@ var disasters = []disaster{
 		return err
 	}},
 	{"root record is malformed", starts(func(t *testing.T, v *victim) { v.disk.Data[100] ^= 1; v.disk.Data[32<<10+100] ^= 1 })},
-	{"torn, forged, or the wrong key", starts(func(t *testing.T, v *victim) {
+	{"does not authenticate (torn write, tampering or wrong key)", starts(func(t *testing.T, v *victim) {
 		for i := hwtpm.Area; i < hwtpm.Area+40<<10; i++ {
 			v.disk.Data[i] ^= 1
 		}

@@ -159,7 +159,7 @@ func (m *Manager) settle() error {
 	if doubts == settled {
 		return nil
 	}
-	if err := m.store.Settle(); err != nil && !errors.Is(err, ledger.ErrSettled) {
+	if err := m.store.Resolve(); err != nil && !errors.Is(err, ledger.ErrResolved) {
 		return err
 	}
 	m.mu.Lock()
@@ -182,7 +182,7 @@ func (m *Manager) commit(class ledger.Class, changes ...ledger.Change) proto.Cod
 	switch {
 	case errors.Is(err, ledger.ErrFull):
 		return proto.Full
-	case errors.Is(err, ledger.ErrDoubt), errors.Is(err, ledger.ErrSettled):
+	case errors.Is(err, ledger.ErrInDoubt), errors.Is(err, ledger.ErrResolved):
 		m.mu.Lock()
 		m.doubts++
 		m.mu.Unlock()

@@ -15,44 +15,48 @@ type mutation struct {
 }
 
 const (
-	ledgerOpen   = "vtpmmgr/ledger/open.go"
-	ledgerCommit = "vtpmmgr/ledger/commit.go"
-	ledgerAnchor = "vtpmmgr/ledger/anchor.go"
-	slotFile     = "drivers/slot/slot.go"
-	vtpmFile     = "stubdom/service/vtpm.go"
+	ledgerOpen    = "vtpmmgr/ledger/open.go"
+	ledgerRoots   = "vtpmmgr/ledger/roots.go"
+	ledgerCommit  = "vtpmmgr/ledger/commit.go"
+	ledgerAttempt = "vtpmmgr/ledger/attempt.go"
+	ledgerWrite   = "vtpmmgr/ledger/write.go"
+	ledgerQueue   = "vtpmmgr/ledger/queue.go"
+	ledgerAnchor  = "vtpmmgr/ledger/anchor.go"
+	slotFile      = "drivers/slot/slot.go"
+	vtpmFile      = "stubdom/service/vtpm.go"
 )
 
 var mutations = []mutation{
-	{"the guard is off: any authentic ledger is taken", ledgerOpen,
-		"committed := r.committed(f.encoded, s.value)", "committed := true"},
+	{"the guard is off: any authentic ledger is taken", ledgerRoots,
+		"committed := r.isCommitted(f.encoded, s.value)", "committed := true"},
 	{"a strict commit is not anchored", ledgerCommit,
-		"if err == nil && how != later {", "if err == nil && how != later && false {"},
-	{"the ledger does not flush", ledgerCommit,
+		"if err == nil && how != deferred {", "if err == nil && how != deferred && false {"},
+	{"the ledger does not flush", ledgerWrite,
 		"if err := s.cfg.Disk.Flush(); err != nil {", "if err := error(nil); err != nil {"},
-	{"the ledger overwrites the slot in use", ledgerCommit,
+	{"the ledger overwrites the slot in use", ledgerAttempt,
 		"return 1 - p.slot", "return p.slot"},
-	{"the ledger overwrites the root in use", ledgerCommit,
+	{"the ledger overwrites the root in use", ledgerWrite,
 		"s.writeAt(a.encoded, rootAt(1-s.rootSlot, copy))", "s.writeAt(a.encoded, rootAt(s.rootSlot, copy))"},
 	{"the image overwrites the slot in use", slotFile,
 		"if s.current == 0 {", "if s.current != 0 {"},
 	{"the image does not flush", slotFile,
 		"if err := s.dev.Flush(); err != nil {", "if err := error(nil); err != nil {"},
 	{"a strict commit is answered before it is anchored", ledgerCommit,
-		"!s.fresh:\n\t\treturn checkpoint", "!s.fresh:\n\t\treturn later"},
+		"!s.chainOpen:\n\t\treturn checkpoint", "!s.chainOpen:\n\t\treturn deferred"},
 	{"a link is not made", ledgerAnchor,
 		"if err = s.cfg.Anchor.Link(d); err == nil {", "if err = error(nil); err == nil {"},
 	{"a start after a reset makes no checkpoint", ledgerOpen,
-		"s.fresh = s.root.mode.Daily != 0 && s.root.boot == s.boot", "s.fresh = s.root.mode.Daily != 0"},
-	{"each start is taken for one after a reset", ledgerOpen,
+		"s.chainOpen = s.root.mode.Daily != 0 && s.root.boot == s.boot", "s.chainOpen = s.root.mode.Daily != 0"},
+	{"each start is taken for one after a reset", ledgerRoots,
 		"case r.boot != s.boot:", "case r.boot == s.boot:"},
-	{"a root need not be linked", ledgerOpen,
-		"linked := extended(r.pcrBase, sha256.Sum256(f.encoded)) == s.pcr", "linked := true || sha256.Sum256(nil) == s.pcr"},
-	{"a root need not be of this checkpoint", ledgerOpen,
+	{"a root need not be linked", ledgerRoots,
+		"linked := extend(r.pcrBase, sha256.Sum256(f.encoded)) == s.pcr", "linked := true || sha256.Sum256(nil) == s.pcr"},
+	{"a root need not be of this checkpoint", ledgerRoots,
 		"return committed || r.base == s.value\n\tcase r.pcr", "return true\n\tcase r.pcr"},
-	{"an orderly end makes no checkpoint", ledgerAnchor,
-		"err == nil || errors.Is(err, ErrSettled) {\n\t\t\terr = s.anchor()", "err == nil || errors.Is(err, ErrSettled) {\n\t\t\terr = nil"},
+	{"an orderly end makes no checkpoint", ledgerQueue,
+		"err == nil || errors.Is(err, ErrResolved) {\n\t\t\terr = s.checkpoint()", "err == nil || errors.Is(err, ErrResolved) {\n\t\t\terr = nil"},
 	{"a checkpoint is not counted on", ledgerAnchor,
-		"s.value, s.fresh = next, true", "s.fresh = true"},
+		"s.value, s.chainOpen = next, true", "s.chainOpen = true"},
 	{"what is urgent is only linked", ledgerCommit,
 		"if s.grant(w.class, s.root.mode.Daily) {", "if s.grant(w.class, s.root.mode.Daily) && false {"},
 	{"the guest is answered, and the manager not told", vtpmFile,

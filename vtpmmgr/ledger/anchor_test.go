@@ -36,7 +36,7 @@ func TestDeadAnchor(t *testing.T) {
 			err := s.Commit(Change{id(1), body(1, 2)}, Change{id(2), body(2, 2)})
 			switch {
 			case dead:
-				if !errors.Is(err, ErrDoubt) || !errors.Is(err, errChip) {
+				if !errors.Is(err, ErrInDoubt) || !errors.Is(err, errChip) {
 					t.Fatalf("in doubt: %v", err)
 				}
 			case does:
@@ -45,7 +45,7 @@ func TestDeadAnchor(t *testing.T) {
 				}
 				continue
 			default:
-				if !errors.Is(err, errChip) || errors.Is(err, ErrDoubt) {
+				if !errors.Is(err, errChip) || errors.Is(err, ErrInDoubt) {
 					t.Fatalf("the value shows that it did not happen: %v", err)
 				}
 			}
@@ -53,14 +53,14 @@ func TestDeadAnchor(t *testing.T) {
 				t.Fatalf("memory changed by a failed commit; health %v", s.Health())
 			}
 			// Again, while it is dead: fails, and harms nothing.
-			if err := s.Commit(Change{id(3), body(3, 1)}); !errors.Is(err, errChip) || errors.Is(err, ErrDoubt) && dead {
+			if err := s.Commit(Change{id(3), body(3, 1)}); !errors.Is(err, errChip) || errors.Is(err, ErrInDoubt) && dead {
 				t.Fatalf("second commit: %v", err)
 			}
 			c.hook = nil
 			err = s.Commit(Change{id(3), body(3, 3)})
 			want := map[ID]string{id(1): string(body(1, 1)), id(3): string(body(3, 3))}
 			if dead && does {
-				if !errors.Is(err, ErrSettled) {
+				if !errors.Is(err, ErrResolved) {
 					t.Fatalf("it had happened: %v", err)
 				}
 				want[id(1)], want[id(2)] = string(body(1, 2)), string(body(2, 2))
@@ -79,29 +79,29 @@ func TestDeadAnchor(t *testing.T) {
 	}
 }
 
-// TestSettle asks for what is in doubt without a commit.
-func TestSettle(t *testing.T) {
+// TestResolve asks for what is in doubt without a commit.
+func TestResolve(t *testing.T) {
 	t.Parallel()
 	d, c := block.NewMem(testDisk), &chip{}
 	s := format(t, config(t, d, c))
-	if err := s.Settle(); err != nil {
+	if err := s.Resolve(); err != nil {
 		t.Fatal(err)
 	}
 	c.hook = func(extend bool) (bool, error) { return true, errChip }
-	if err := s.Commit(Change{id(1), body(1, 1)}); !errors.Is(err, ErrDoubt) {
+	if err := s.Commit(Change{id(1), body(1, 1)}); !errors.Is(err, ErrInDoubt) {
 		t.Fatal(err)
 	}
-	if err := s.Settle(); !errors.Is(err, errChip) {
+	if err := s.Resolve(); !errors.Is(err, errChip) {
 		t.Fatal(err)
 	}
 	c.hook = nil
-	if err := s.Settle(); !errors.Is(err, ErrSettled) {
+	if err := s.Resolve(); !errors.Is(err, ErrResolved) {
 		t.Fatal(err)
 	}
 	if b, err := s.Get(id(1)); err != nil || !bytes.Equal(b, body(1, 1)) {
 		t.Fatal(err)
 	}
-	if err := s.Settle(); err != nil {
+	if err := s.Resolve(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -190,10 +190,10 @@ func TestBadDisk(t *testing.T) {
 	}
 }
 
-// TestGhost is about a bounded commit whose last flush failed, so that its root
+// TestFailedRoot is about a bounded commit whose last flush failed, so that its root
 // is on the disk all the same: whatever is cut afterwards, it or what was
 // answered is there whole.
-func TestGhost(t *testing.T) {
+func TestFailedRoot(t *testing.T) {
 	t.Parallel()
 	mode := Mode{Bounded: time.Hour}
 	for at := 0; ; at++ {
@@ -291,7 +291,7 @@ func TestBounded(t *testing.T) {
 		commit(t, s, Change{id(1), body(1, 4)})
 		time.Sleep(limit / 2)
 		err = s.Commit(Change{id(1), body(1, 5)})
-		if err == nil || errors.Is(err, ErrDoubt) || !strings.Contains(err.Error(), errChip.Error()) {
+		if err == nil || errors.Is(err, ErrInDoubt) || !strings.Contains(err.Error(), errChip.Error()) {
 			t.Fatalf("overdue: %v", err)
 		}
 		c.hook = nil

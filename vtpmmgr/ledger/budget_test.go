@@ -187,7 +187,7 @@ func TestBudgetWorn(t *testing.T) {
 	commit(t, s, Change{id(1), body(1, 3)})
 	c.reset()
 	s = open(t, quiet(d, worn, budget))
-	if err := s.Commit(Change{id(1), body(1, 4)}); err == nil || errors.Is(err, ErrDoubt) {
+	if err := s.Commit(Change{id(1), body(1, 4)}); err == nil || errors.Is(err, ErrInDoubt) {
 		t.Errorf("after a reset: %v", err)
 	}
 }
@@ -310,7 +310,7 @@ func TestBudgetOldDisks(t *testing.T) {
 				case 7:
 					what = "crash of the manager"
 					reopen()
-					if !l.s.fresh { // the TPM was reset: to it that is a loss of power
+					if !l.s.chainOpen { // the TPM was reset: to it that is a loss of power
 						l.commit(Class{Urgency: Idle})
 					}
 				case 8:
@@ -369,7 +369,7 @@ func TestBudgetReset(t *testing.T) {
 		last := 0
 		for v := 1; v < 8; v++ {
 			err := s.CommitAs(Class{Urgency: Urgency(v % 2)}, Change{id(1), body(1, v)})
-			if err != nil && !errors.Is(err, ErrSettled) {
+			if err != nil && !errors.Is(err, ErrResolved) {
 				continue
 			}
 			last = v
@@ -391,7 +391,7 @@ func TestBudgetForeignLink(t *testing.T) {
 	t.Parallel()
 	s, d, c := budgeted(t)
 	commit(t, s, Change{id(1), body(1, 1)})
-	c.pcr = extended(c.pcr, [32]byte{1})
+	c.pcr = extend(c.pcr, [32]byte{1})
 	if got := show(t, d.Data, c.kept(true)); got != -1 {
 		t.Fatalf("taken: %d", got)
 	}
@@ -427,7 +427,7 @@ func TestReplayedChain(t *testing.T) {
 	for n := range digests {
 		evil := c.kept(false)
 		for _, x := range digests[:n+1] {
-			evil.pcr = extended(evil.pcr, x)
+			evil.pcr = extend(evil.pcr, x)
 		}
 		now := &block.Mem{Data: bytes.Clone(d.Data)}
 		m, err := Open(quiet(now, evil, budget))

@@ -66,7 +66,7 @@ func FuzzItem(f *testing.F) {
 	plain := make([]byte, itemPlain)
 	plain[plainKind+1], plain[plainLength] = 1, 255
 	header := append([]byte(itemMagic), 0, 0, 0, 1, 0, 0, 0, 0)
-	f.Add(k.item.Seal(append(header, make([]byte, 24)...), make([]byte, 24), plain, associated(header, testManager, 4, 1)))
+	f.Add(k.item.Seal(append(header, make([]byte, 24)...), make([]byte, 24), plain, associatedData(header, testManager, 4, 1)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		it, err := k.open(b, testManager, 4, 1)
 		if err == nil && (it.id != ID{1} || it.sequence != 3 || string(it.body) != "body") {

@@ -8,21 +8,21 @@ import (
 	"time"
 )
 
-// A Mode selects how commits are tied to the hardware TPM, and so how much
-// somebody who puts back an old disk can take back. The zero Mode is strict:
-// each commit is a checkpoint, a write of the NV index, before it is answered;
-// nothing can be taken back, and the chip wears.
-// docs/ledger-format.md compares the modes.
+// A Mode is a rollback protection mode: it selects how commits are tied to the hardware
+// TPM, and so how much committed data an attacker can roll back by restoring an old disk.
+// The zero Mode is strict: each commit is a checkpoint, a write of the NV index, before it
+// is acknowledged; nothing can be rolled back, and the chip wears. docs/ledger-format.md
+// compares the modes.
 type Mode struct {
-	// Bounded, if set, has a commit answered once it is on the disk, and
-	// anchored at most so much later: what was answered in that time can be
-	// taken back. It is at most MaxBounded.
+	// Bounded, if not 0, lets a commit be acknowledged as soon as it is on the
+	// disk, and anchored at most so much later: commits of that time can be
+	// rolled back. It is at most MaxBounded.
 	Bounded time.Duration
 
-	// Daily, if set, is the budget: how many times a day the NV index may be
-	// written. A commit is answered once a PCR was extended by it. Nothing can be
-	// taken back before the platform is reset; after that what came after
-	// the last checkpoint. It is at most MaxDaily.
+	// Daily, if not 0, is the budget of NV index writes per day. A commit is
+	// acknowledged once a PCR was extended by it. Nothing can be rolled back
+	// before the platform is reset; after a reset, the commits since the last
+	// checkpoint can be. It is at most MaxDaily.
 	Daily int
 }
 
@@ -35,20 +35,21 @@ const (
 // What a chip bears, and how long it should live, where the operator does not
 // say.
 const (
+	// Defaults for a chip's NV endurance and its wanted lifetime.
 	DefaultEndurance = 100_000 // writes of an NV index
 	DefaultYears     = 5
 )
 
 const daysPerYear = 365.25
 
-// Budget returns the budget mode of a chip whose NV memory bears so many
-// writes and which should last so many years.
+// Budget returns the budget mode in which a chip whose NV memory endures the given number
+// of writes lasts the given number of years.
 func Budget(endurance int, years float64) Mode {
 	n := float64(endurance) / (years * daysPerYear)
 	return Mode{Daily: int(min(MaxDaily, max(minDaily, n)))}
 }
 
-// minDaily is the least budget: with less, orders would wait for days.
+// minDaily is the smallest budget: with less, orders would wait for days.
 const minDaily = 4
 
 func (m Mode) String() string {
@@ -61,9 +62,8 @@ func (m Mode) String() string {
 	return "strict"
 }
 
-// ParseMode reads a mode as words name it: strict, budget for that of the usual
-// endurance and years, budget=N for N writes a day, or how much later commits are
-// anchored at most, such as 5s.
+// ParseMode parses a mode: "strict", "budget" for the default endurance and years,
+// "budget=N" for N writes a day, or the bound of bounded mode as a duration such as "5s".
 func ParseMode(s string) (m Mode, err error) {
 	daily, isBudget := strings.CutPrefix(s, "budget=")
 	switch {
@@ -76,12 +76,12 @@ func ParseMode(s string) (m Mode, err error) {
 		m.Bounded, err = time.ParseDuration(s)
 	}
 	if err != nil || s != "strict" && m == (Mode{}) || m.Check() != nil {
-		return Mode{}, fmt.Errorf("mode %q: want strict, budget, budget=N with N from %d to %d, or a time such as 5s, at most %v", s, minDaily, MaxDaily, MaxBounded)
+		return Mode{}, fmt.Errorf("mode %q: want strict, budget, budget=N with N from %d to %d, or a duration of at most %v such as 5s", s, minDaily, MaxDaily, MaxBounded)
 	}
 	return m, nil
 }
 
-// Check returns an error for a mode that cannot be set.
+// Check returns an error if the mode is invalid.
 func (m Mode) Check() error {
 	if m.Bounded < 0 || m.Bounded > MaxBounded || m.Daily < 0 || m.Daily > MaxDaily || m.Daily != 0 && m.Daily < minDaily || m.Bounded != 0 && m.Daily != 0 {
 		return fmt.Errorf("ledger: mode %v: want strict, bounded by at most %v, or a budget of %d to %d a day", m, MaxBounded, minDaily, MaxDaily)
@@ -89,7 +89,7 @@ func (m Mode) Check() error {
 	return nil
 }
 
-// WeakerThan reports whether more can be taken back in mode m than in n.
+// WeakerThan reports whether more can be rolled back in mode m than in n.
 func (m Mode) WeakerThan(n Mode) bool {
 	if a, b := m.strength(), n.strength(); a != b {
 		return a < b
@@ -107,8 +107,8 @@ func (m Mode) strength() int {
 	return 2
 }
 
-// Numbers returns the mode as a root has it: 0 and 0 for strict, 1 and
-// nanoseconds for bounded, 2 and writes a day for a budget.
+// Numbers returns the mode as a root encodes it: 0 and 0 for strict, 1 and nanoseconds for
+// bounded, 2 and writes per day for budget.
 func (m Mode) Numbers() (kind uint32, parameter uint64) {
 	switch {
 	case m.Daily != 0:
@@ -119,7 +119,7 @@ func (m Mode) Numbers() (kind uint32, parameter uint64) {
 	return modeStrict, 0
 }
 
-// ModeOf returns the mode of numbers that Numbers returned; ok is false for others.
+// ModeOf returns the mode that Numbers encoded; ok is false if there is none.
 func ModeOf(kind uint32, parameter uint64) (m Mode, ok bool) {
 	switch kind {
 	case modeStrict:

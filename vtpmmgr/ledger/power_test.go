@@ -400,7 +400,7 @@ func TestEveryBit(t *testing.T) {
 	// Each byte that is in use has some bit flipped, and each bit of the
 	// roots, leaf headers and items where not -short.
 	for at := 0; at < len(d.Data); at += step {
-		if !blank(d.Data[at&^511:at&^511+512]) || at%97 == 0 {
+		if !isZero(d.Data[at&^511:at&^511+512]) || at%97 == 0 {
 			flip(8*at + at%8)
 		}
 	}

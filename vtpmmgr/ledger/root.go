@@ -35,7 +35,7 @@ const (
 	rootHashes    = 256 // maxLeaves of hashSize
 	rootTag       = rootSize - sha256.Size
 
-	// hashSize is how many bytes of a leaf's SHA-256 the root has.
+	// hashSize is the size of a leaf's truncated SHA-256 in the root.
 	hashSize = 24
 )
 
@@ -49,6 +49,7 @@ const (
 
 // Numbers of the modes.
 const (
+	// Numbers of the modes.
 	modeStrict  = 0
 	modeBounded = 1
 	modeBudget  = 2
@@ -67,17 +68,17 @@ type root struct {
 	epoch    uint32
 	sequence uint64
 	mode     Mode
-	base     [32]byte // the NV index's value when it was written
-	pcrBase  [32]byte // the PCR's value then, in budget mode
-	boot     uint64   // resets of the hardware TPM before its chain
-	pcr      uint32   // number of the PCR
+	base     [32]byte // value of the NV index when the root was written
+	pcrBase  [32]byte // value of the PCR then; budget mode only
+	boot     uint64   // reset number of the hardware TPM when its chain began
+	pcr      uint32   // index of the PCR
 	nonce    [16]byte
-	restored uint64 // sequence of the old root from which this epoch began
+	restored uint64 // sequence of the old root that this epoch was restored from
 	wear     wear
 	leaves   []hash
 }
 
-// encode writes a root. The same root is always the same bytes.
+// encode returns a root's only encoding.
 func (r *root) encode(k *keys, manager ID) []byte {
 	b := make([]byte, rootSize)
 	copy(b, rootMagic)
@@ -91,7 +92,7 @@ func (r *root) encode(k *keys, manager ID) []byte {
 		put64(b[rootBounded1:], uint64(r.mode.Bounded))
 		put32(b[rootLeaves1:], uint32(len(r.leaves)))
 		put64(b[rootRestored1:], r.restored)
-		return b // its hashes and tag are checked by parseRoot1
+		return b // parse1 checks hashes and tag
 	}
 	kind, parameter := r.mode.Numbers()
 	put32(b[rootMode:], kind)
@@ -112,22 +113,21 @@ func (r *root) encode(k *keys, manager ID) []byte {
 	return b
 }
 
-// parseRoot reads a root that authenticates. It returns one of the errors of
-// Open.
+// parseRoot decodes a root and verifies its tag. Its errors are those of Open.
 func parseRoot(b []byte, k *keys, manager ID) (*root, error) {
 	if len(b) != rootSize {
-		return nil, fmt.Errorf("%w: root of %d bytes", ErrDamaged, len(b))
+		return nil, fmt.Errorf("%w: root has %d bytes", ErrDamaged, len(b))
 	}
-	if blank(b) {
+	if isZero(b) {
 		return nil, ErrBlank
 	}
 	if string(b[:8]) != rootMagic {
 		return nil, fmt.Errorf("%w: not a root", ErrDamaged)
 	}
-	// Before the tag: what a later version authenticates is not known.
+	// Before the tag, which later versions may compute in another way.
 	v := binary.BigEndian.Uint32(b[rootVersion:])
 	if v != version && v != version1 {
-		return nil, fmt.Errorf("%w: %d, known are %d and %d", ErrVersion, v, version1, version)
+		return nil, fmt.Errorf("%w %d, want %d or %d", ErrVersion, v, version1, version)
 	}
 	if ID(b[rootManager:]) != manager {
 		return nil, ErrForeign
@@ -155,8 +155,8 @@ func parseRoot(b []byte, k *keys, manager ID) (*root, error) {
 	return r, nil
 }
 
-// parse2 reads what is of version 2, and reports whether all of the root is
-// what encode writes: one root has one encoding.
+// parse2 decodes the fields of version 2, and reports whether b is exactly what encode
+// writes.
 func (r *root) parse2(b []byte, k *keys, manager ID) bool {
 	get32, get64 := binary.BigEndian.Uint32, binary.BigEndian.Uint64
 	n := get32(b[rootLeaves:])
@@ -175,7 +175,7 @@ func (r *root) parse2(b []byte, k *keys, manager ID) bool {
 	return bytes.Equal(r.encode(k, manager), b)
 }
 
-// parse1 reads what is of version 1.
+// parse1 decodes the fields of version 1.
 func (r *root) parse1(b []byte, k *keys, manager ID) bool {
 	n := binary.BigEndian.Uint32(b[rootLeaves1:])
 	r.mode.Bounded = time.Duration(binary.BigEndian.Uint64(b[rootBounded1:]))
@@ -188,8 +188,8 @@ func (r *root) parse1(b []byte, k *keys, manager ID) bool {
 	for i := range r.leaves {
 		copy(r.leaves[i][:], b[rootHashes1+32*i:])
 	}
-	// All that is not a hash is as it was written; behind the last are zeros.
-	if !bytes.Equal(r.encode(k, manager)[:rootHashes1], b[:rootHashes1]) || !blank(b[end:rootTag]) {
+	// All but the hashes must be as encoded, with zeros after the last hash.
+	if !bytes.Equal(r.encode(k, manager)[:rootHashes1], b[:rootHashes1]) || !isZero(b[end:rootTag]) {
 		return false
 	}
 	r.wear = wear{mark: r.sequence, writes: r.sequence}
