@@ -10,7 +10,7 @@ import (
 	"errors"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -19,7 +19,7 @@ import (
 // more until it loads again, and loads only if it would be admitted now.
 func TestAdmissionEnds(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin, host := connect(t, m, Peer{}), as(t, m, testHost)
 	group, _, err := admin.CreateGroup(&proto.Group{Name: "tenant", Labels: "vtpm_t"})
 	if err != nil {
@@ -91,7 +91,7 @@ func TestAdmissionEnds(t *testing.T) {
 // and gets nothing of who has it next.
 func TestDestroyedPlace(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	if err := enroll(admin, testUUID); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	setup := testSetup()
 	setup.Operator = &operator.PublicKey
 	m, err := Initialise(Config{TPM: tpm, Disk: disk, Log: t.Logf}, setup)
@@ -247,7 +247,7 @@ func sendOrder(t *testing.T, m *Manager, key ed25519.PrivateKey, o proto.Ordinal
 // TestQuota: a tenant fills its own share of the disk, and nobody else's.
 func TestQuota(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	admin, tenant := connect(t, m, Peer{}), as(t, m, testApprover)
 	id, _, err := admin.CreateGroup(&proto.Group{Name: "tenant", Approver: [32]byte(public(testApprover))})
@@ -291,7 +291,7 @@ func TestQuota(t *testing.T) {
 // comes with each load; an order that does not say leaves it as it is.
 func TestProfileOfRecord(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	admin := connect(t, m, Peer{})
 	profile := string(bytes.Repeat([]byte{7}, proto.MaxProfile))

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -19,7 +20,7 @@ import (
 // A victim is a host with three vTPMs that have committed, and has ended.
 type victim struct {
 	tpm    transport.TPM
-	disk   *block.Mem
+	disk   *blocktest.Mem
 	old    []byte          // the disk before the last commits
 	places map[UUID][]int  // sectors of a vTPM's record, by their offset
 	last   map[UUID]uint64 // what was committed
@@ -30,7 +31,7 @@ const itemsAt = hwtpm.Area + 40<<10 + 2*8<<10
 
 func newVictim(t *testing.T) *victim {
 	t.Helper()
-	v := &victim{tpm: hardwareTPM(t), disk: block.NewMem(testDisk), places: map[UUID][]int{}, last: map[UUID]uint64{}}
+	v := &victim{tpm: hardwareTPM(t), disk: blocktest.NewMem(testDisk), places: map[UUID][]int{}, last: map[UUID]uint64{}}
 	m := newTestManager(t, v.tpm, v.disk)
 	admin := connect(t, m, Peer{})
 	for n := range byte(3) {
@@ -133,7 +134,7 @@ func TestAttackStart(t *testing.T) {
 		}, hwtpm.ErrOtherTPM, false},
 		{"another TPM", func(t *testing.T, _ *victim, cfg *Config) { cfg.TPM = hardwareTPM(t) }, hwtpm.ErrOtherTPM, false},
 		{"ledger of another manager of the same TPM", func(t *testing.T, v *victim, _ *Config) {
-			other := block.NewMem(testDisk)
+			other := blocktest.NewMem(testDisk)
 			newTestManager(t, v.tpm, other)
 			copy(v.disk.Data[hwtpm.Area:], other.Data[hwtpm.Area:])
 		}, ledger.ErrForeign, false},

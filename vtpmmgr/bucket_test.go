@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -32,7 +32,7 @@ func (c chipOf) Send(b []byte) ([]byte, error) {
 // commits five times a second for a while. It returns how long that one's commits took,
 // sorted.
 func flooded(t testing.TB, neighbours int, mode ledger.Mode, commits int) []time.Duration {
-	m, err := Initialise(Config{TPM: chipOf{hardwareTPM(t), 20 * time.Millisecond}, Disk: block.NewMem(512 << 10), Mode: mode}, testSetup())
+	m, err := Initialise(Config{TPM: chipOf{hardwareTPM(t), 20 * time.Millisecond}, Disk: blocktest.NewMem(512 << 10), Mode: mode}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func BenchmarkFlood(b *testing.B) {
 func TestRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+		m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 		if err := enroll(as(t, m, testAdmin), testUUID); err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +179,7 @@ func TestStartWear(t *testing.T) {
 		}
 		return chip.Send(b)
 	})
-	cfg := Config{TPM: bus, Disk: block.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}}
+	cfg := Config{TPM: bus, Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}}
 	if _, err := Initialise(cfg, testSetup()); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestBackupWithoutTPM(t *testing.T) {
 		}
 		return chip.Send(b)
 	})
-	m := newTestManager(t, bus, block.NewMem(testDisk))
+	m := newTestManager(t, bus, blocktest.NewMem(testDisk))
 	admin := as(t, m, testAdmin)
 	if err := enroll(admin, testUUID); err != nil {
 		t.Fatal(err)
@@ -240,7 +240,7 @@ func TestSeedFirst(t *testing.T) {
 		return chip.Send(b)
 	})
 	var seed []byte
-	cfg := Config{TPM: bus, Disk: block.NewMem(testDisk), Seed: func(b []byte) { seed, seeded = b, true }}
+	cfg := Config{TPM: bus, Disk: blocktest.NewMem(testDisk), Seed: func(b []byte) { seed, seeded = b, true }}
 	if _, err := Initialise(cfg, testSetup()); err != nil || len(seed) < 32 {
 		t.Fatalf("%d bytes, %v", len(seed), err)
 	}
@@ -249,7 +249,7 @@ func TestSeedFirst(t *testing.T) {
 // TestStatusWear shows what STATUS says of the chip's wear.
 func TestStatusWear(t *testing.T) {
 	t.Parallel()
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: block.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}, Endurance: 1000}, testSetup())
+	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}, Endurance: 1000}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -122,7 +122,7 @@ var disasters = []disaster{
 		return enroll(connect(t, m, Peer{}), UUID{77})
 	}},
 	{"manager's disk is full", func(t *testing.T, v *victim) error {
-		m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: block.NewMem(hwtpm.Area + ledger.MinArea), Log: func(string, ...any) {}, Mode: ledger.Budget(ledger.DefaultEndurance, ledger.DefaultYears)}, testSetup())
+		m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(hwtpm.Area + ledger.MinArea), Log: func(string, ...any) {}, Mode: ledger.Budget(ledger.DefaultEndurance, ledger.DefaultYears)}, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -20,14 +20,14 @@ import (
 type machine struct {
 	t        *testing.T
 	tpm      hardware
-	disk     *block.Mem
+	disk     *blocktest.Mem
 	operator *ecdsa.PrivateKey
 	m        *Manager // nil while it does not run
 }
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	h := &machine{t: t, tpm: hardwareTPM(t).(hardware), disk: block.NewMem(testDisk), operator: operatorKey(t)}
+	h := &machine{t: t, tpm: hardwareTPM(t).(hardware), disk: blocktest.NewMem(testDisk), operator: operatorKey(t)}
 	h.reset("A")
 	setup := testSetup()
 	setup.PCRs, setup.Operator = []uint{0, 7}, &h.operator.PublicKey

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -15,7 +15,7 @@ import (
 // start with a word cannot have it.
 func TestSetGuard(t *testing.T) {
 	t.Parallel()
-	cfg := Config{TPM: hardwareTPM(t), Disk: block.NewMem(testDisk), Log: t.Logf}
+	cfg := Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Log: t.Logf}
 	m, err := Initialise(cfg, testSetup())
 	if err != nil {
 		t.Fatal(err)

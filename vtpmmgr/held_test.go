@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/escrow"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -31,7 +31,7 @@ func newTenant(t *testing.T, m *Manager) (id uint32, approver *proto.Client) {
 // by any of the orders that are the tenant's.
 func TestHeld(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	group, approver := newTenant(t, m)
 	u := UUID{0x77}
@@ -79,7 +79,7 @@ func TestHeld(t *testing.T) {
 // the administrator about its vTPM is checkpointed at once all the same.
 func TestAdministratorsShare(t *testing.T) {
 	t.Parallel()
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: block.NewMem(testDisk), Mode: ledger.Mode{Daily: 48}, Log: t.Logf}, testSetup())
+	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 48}, Log: t.Logf}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -33,7 +33,7 @@ func TestHost(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		chip := &chipOf{TPM: hardwareTPM(t)}
-		m, err := Initialise(Config{TPM: chip, Disk: block.NewMem(2 << 20), Mode: ledger.Budget(100_000, 5)}, testSetup())
+		m, err := Initialise(Config{TPM: chip, Disk: blocktest.NewMem(2 << 20), Mode: ledger.Budget(100_000, 5)}, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}

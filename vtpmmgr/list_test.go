@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -14,7 +14,7 @@ import (
 // all, others nothing.
 func TestListed(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	approver := [32]byte(public(testApprover))
 	a, _, err := admin.CreateGroup(&proto.Group{Name: "a", Approver: approver})

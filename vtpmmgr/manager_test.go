@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -63,7 +64,7 @@ func connect(t testing.TB, m *Manager, p Peer) *proto.Client {
 
 func TestLife(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	vtpm := Peer{Domain: 5, UUID: testUUID}
 
@@ -128,7 +129,7 @@ func TestLife(t *testing.T) {
 
 func TestRootIsBound(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	newTestManager(t, tpm, disk)
 	config := Config{TPM: tpm, Disk: disk, Log: t.Logf}
 
@@ -138,14 +139,14 @@ func TestRootIsBound(t *testing.T) {
 		t.Errorf("another TPM: %v", err)
 	}
 	blank := config
-	blank.Disk = block.NewMem(testDisk)
+	blank.Disk = blocktest.NewMem(testDisk)
 	if _, err := Open(blank); !errors.Is(err, hwtpm.ErrUninitialised) {
 		t.Errorf("blank disk: %v", err)
 	}
 	torn := config
-	torn.Disk = &block.Mem{Data: bytes.Clone(disk.Data)}
+	torn.Disk = &blocktest.Mem{Data: bytes.Clone(disk.Data)}
 	for _, at := range []int{100, 4<<10 + 100, 32<<10 + 100, 36<<10 + 100} { // each copy of each root
-		clear(torn.Disk.(*block.Mem).Data[hwtpm.Area+at:][:500])
+		clear(torn.Disk.(*blocktest.Mem).Data[hwtpm.Area+at:][:500])
 	}
 	if _, err := Open(torn); err == nil {
 		t.Error("a torn ledger was taken")
@@ -169,7 +170,7 @@ func TestRootIsBound(t *testing.T) {
 // is then as before it or as after it.
 func TestCut(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	cuts := 0
 	for at := 0; ; at++ {
@@ -214,7 +215,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(proto.Message(proto.TagAdmin, uint32(proto.List), make([]byte, 4)))
 	f.Add(proto.Message(proto.TagAdmin, uint32(proto.Enroll), make([]byte, 16)))
 	tpm := hardwareTPM(f)
-	m, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk)}, testSetup())
+	m, err := Initialise(Config{TPM: tpm, Disk: blocktest.NewMem(testDisk)}, testSetup())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -253,7 +254,7 @@ func TestInitialiseRefuses(t *testing.T) {
 	t.Parallel()
 	tpm := hardwareTPM(t)
 	for _, off := range []int{0, 510, 1080, hwtpm.Area - 1} { // partition table, ext4, ...
-		disk := block.NewMem(testDisk)
+		disk := blocktest.NewMem(testDisk)
 		disk.Data[off] = 0x55
 		if _, err := Initialise(Config{TPM: tpm, Disk: disk}, testSetup()); !errors.Is(err, hwtpm.ErrNotBlank) {
 			t.Errorf("something at %d: %v", off, err)
@@ -261,7 +262,7 @@ func TestInitialiseRefuses(t *testing.T) {
 	}
 	setup := testSetup()
 	setup.PCRs = []uint{24}
-	if _, err := Initialise(Config{TPM: tpm, Disk: block.NewMem(testDisk)}, setup); err == nil {
+	if _, err := Initialise(Config{TPM: tpm, Disk: blocktest.NewMem(testDisk)}, setup); err == nil {
 		t.Error("PCR 24 was taken")
 	}
 }
@@ -272,7 +273,7 @@ func TestCutInitialise(t *testing.T) {
 	t.Parallel()
 	cuts := 0
 	for at := 0; ; at++ {
-		tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+		tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 		n := 0
 		disk.Hook = func() error {
 			if n++; n > at {
@@ -302,7 +303,7 @@ func TestCutInitialise(t *testing.T) {
 // TestBus looks for secrets in what a probe between manager and TPM sees.
 func TestBus(t *testing.T) {
 	t.Parallel()
-	bus, disk := &tapped{TPM: hardwareTPM(t)}, block.NewMem(testDisk)
+	bus, disk := &tapped{TPM: hardwareTPM(t)}, blocktest.NewMem(testDisk)
 	newTestManager(t, bus, disk)
 	m, err := Open(Config{TPM: bus, Disk: disk})
 	if err != nil {
@@ -324,7 +325,7 @@ func TestBus(t *testing.T) {
 // one loaded before is of no use.
 func TestDeleteEnroll(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	if err := enroll(admin, testUUID); err != nil {
 		t.Fatal(err)
@@ -344,7 +345,7 @@ func TestDeleteEnroll(t *testing.T) {
 // TestRolledBack puts old copies of the manager's disk back.
 func TestRolledBack(t *testing.T) {
 	t.Parallel()
-	disk := block.NewMem(testDisk)
+	disk := blocktest.NewMem(testDisk)
 	config := Config{TPM: hardwareTPM(t), Disk: disk, Log: t.Logf}
 	m, err := Initialise(config, testSetup())
 	if err != nil {
@@ -399,7 +400,7 @@ func TestRolledBack(t *testing.T) {
 func TestDegraded(t *testing.T) {
 	t.Parallel()
 	tpm := &mortal{TPM: hardwareTPM(t)}
-	m := newTestManager(t, tpm, block.NewMem(testDisk))
+	m := newTestManager(t, tpm, blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	if err := enroll(admin, testUUID); err != nil {
 		t.Fatal(err)
@@ -454,7 +455,7 @@ func TestGroupCommit(t *testing.T) {
 	t.Parallel()
 	const vtpms, commits = 16, 5
 	// A TPM with a time of its own: so commits do meet, whatever the scheduler.
-	m := newTestManager(t, slow{hardwareTPM(t)}, block.NewMem(testDisk))
+	m := newTestManager(t, slow{hardwareTPM(t)}, blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	var all []*proto.Client
 	for i := range vtpms {

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -12,7 +12,7 @@ import (
 // bounded number, the one that is connected among them, and the newest.
 func TestMeasurementsAreBounded(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin, host := as(t, m, testAdmin), as(t, m, testHost)
 	image, running, gone := [32]byte{7}, UUID{1}, UUID{2}
 	for _, u := range []UUID{running, gone} {

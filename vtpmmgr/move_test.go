@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -223,7 +223,7 @@ func TestCounters8(t *testing.T) {
 		}
 		return r, err
 	})
-	cfg := Config{TPM: bus, Disk: block.NewMem(testDisk)}
+	cfg := Config{TPM: bus, Disk: blocktest.NewMem(testDisk)}
 	for range 5 {
 		// Cut off where the indices are made, again and again.
 		for at := 10; at < 60; at += 7 {
@@ -241,7 +241,7 @@ func TestCounters8(t *testing.T) {
 		t.Fatal(err)
 	}
 	used = 8 - counters
-	if _, err := Initialise(Config{TPM: bus, Disk: block.NewMem(testDisk)}, testSetup()); !errors.Is(err, hwtpm.ErrNoRoom) {
+	if _, err := Initialise(Config{TPM: bus, Disk: blocktest.NewMem(testDisk)}, testSetup()); !errors.Is(err, hwtpm.ErrNoRoom) {
 		t.Fatalf("no room: %v", err)
 	}
 	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: 0x01A57B00, PropertyCount: 64}.Execute(chip)

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/escrow"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
@@ -59,7 +60,7 @@ func testState(n uint64) *proto.State {
 // TestSignatures gives orders that are not, or no longer, the administrator's.
 func TestSignatures(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	stranger := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{9}, 32))
 	for name, key := range map[string]ed25519.PrivateKey{"stranger": stranger, "host": testHost} {
 		c := as(t, m, key)
@@ -135,7 +136,7 @@ func TestSignatures(t *testing.T) {
 // vTPMs, and one's key opens nothing of the other's.
 func TestGroups(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	admin := connect(t, m, Peer{})
 	otherKey := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{3}, 32))
@@ -225,7 +226,7 @@ func TestGroups(t *testing.T) {
 // TestAdmission has domains that may not connect: each is told why.
 func TestAdmission(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin, host := connect(t, m, Peer{}), as(t, m, testHost)
 	id, _, err := admin.CreateGroup(&proto.Group{Name: "labelled", Labels: "system_u:system_r:vtpm_t, other"})
 	if err != nil {
@@ -313,7 +314,7 @@ func TestAdmission(t *testing.T) {
 // backwards; what is destroyed has no backups.
 func TestBackup(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	admin := connect(t, m, Peer{})
 	if err := errors.Join(enroll(admin, UUID{1}), enroll(admin, UUID{2})); err != nil {
@@ -395,7 +396,7 @@ func TestBackup(t *testing.T) {
 // opens, whatever key the manager has now.
 func TestDestroyed(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	admin := connect(t, m, Peer{})
 	if err := enroll(admin, testUUID); err != nil {
@@ -439,7 +440,7 @@ func TestEscrow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	group := proto.Group{Name: "kept", Escrow: operator.Public()}
 	id, sealed, err := admin.CreateGroup(&group)
@@ -466,7 +467,7 @@ func TestEscrow(t *testing.T) {
 	}
 
 	// Another host.
-	m2 := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m2 := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin2 := connect(t, m2, Peer{})
 	hello, err := admin2.Hello()
 	if err != nil {
@@ -511,7 +512,7 @@ func TestEscrow(t *testing.T) {
 // this moment, once, and so that every vTPM can tell.
 func TestRestoreLedger(t *testing.T) {
 	t.Parallel()
-	disk := block.NewMem(testDisk)
+	disk := blocktest.NewMem(testDisk)
 	cfg := Config{TPM: hardwareTPM(t), Disk: disk, Log: t.Logf}
 	m, err := Initialise(cfg, testSetup())
 	if err != nil {
@@ -586,7 +587,7 @@ func TestRestoreLedger(t *testing.T) {
 // TestAudit checks that what was ordered is in the log, which is whole.
 func TestAudit(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	admin := connect(t, m, Peer{})
 	if err := errors.Join(enroll(admin, UUID{1}), admin.Suspend(UUID{1}), admin.Resume(UUID{1}), enroll(admin, UUID{2}), admin.Destroy(UUID{2})); err != nil {
@@ -651,7 +652,7 @@ func TestAudit(t *testing.T) {
 func TestLoadWithoutTPM(t *testing.T) {
 	t.Parallel()
 	tpm := &mortal{TPM: hardwareTPM(t)}
-	m := newTestManager(t, tpm, block.NewMem(testDisk))
+	m := newTestManager(t, tpm, blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	if err := errors.Join(enroll(admin, UUID{1}), enroll(admin, UUID{2})); err != nil {
 		t.Fatal(err)
@@ -679,7 +680,7 @@ func TestLoadWithoutTPM(t *testing.T) {
 // a planned update.
 func TestApprove(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), block.NewMem(testDisk)
+	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	operator := operatorKey(t)
 	setup := testSetup()
 	setup.Operator = &operator.PublicKey

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/proto"
 )
 
 // A hookedDisk calls a function at its next flush.
 type hookedDisk struct {
-	*block.Mem
+	*blocktest.Mem
 	hook func()
 }
 
@@ -26,7 +26,7 @@ func (d *hookedDisk) Flush() error {
 // loaded, of the epoch before, does not become the state of the new one.
 func TestRestoreWhileLoading(t *testing.T) {
 	t.Parallel()
-	disk := &hookedDisk{Mem: block.NewMem(testDisk)}
+	disk := &hookedDisk{Mem: blocktest.NewMem(testDisk)}
 	m := newTestManager(t, hardwareTPM(t), disk)
 	admin := connect(t, m, Peer{})
 	if err := enroll(admin, UUID{1}); err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -14,7 +14,7 @@ import (
 // administrator is not held up.
 func TestOrdersOfATenant(t *testing.T) {
 	t.Parallel()
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: block.NewMem(testDisk), Log: func(string, ...any) {}}, testSetup())
+	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Log: func(string, ...any) {}}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

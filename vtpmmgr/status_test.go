@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // A hung TPM gives no answer until it is let go.
@@ -42,7 +43,7 @@ func (sickDisk) Health() error { return errSick }
 func TestStatusWaitsForNothing(t *testing.T) {
 	t.Parallel()
 	bus := &hung{TPM: hardwareTPM(t), go_: make(chan struct{})}
-	m := newTestManager(t, bus, sickDisk{block.NewMem(testDisk)})
+	m := newTestManager(t, bus, sickDisk{blocktest.NewMem(testDisk)})
 	admin := connect(t, m, Peer{})
 	uuids := []UUID{{1}, {2}, {3}}
 	for _, u := range uuids {

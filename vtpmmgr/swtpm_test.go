@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/hwtpm"
 )
 
@@ -86,7 +86,7 @@ func swtpm(t *testing.T, state string) (tpm transport.TPM, stop func()) {
 // PCRs, a cleared TPM, another TPM.
 func TestOtherMaker(t *testing.T) {
 	t.Parallel()
-	state, disk := t.TempDir(), block.NewMem(testDisk)
+	state, disk := t.TempDir(), blocktest.NewMem(testDisk)
 	tpm, stop := swtpm(t, state)
 	config := func(tpm transport.TPM) Config { return Config{TPM: tpm, Disk: disk, Log: t.Logf} }
 

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/escrow"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -16,7 +16,7 @@ import (
 // It is refused, and that vTPM is as it was.
 func TestRestoreOfAnotherGroup(t *testing.T) {
 	t.Parallel()
-	m := newTestManager(t, hardwareTPM(t), block.NewMem(testDisk))
+	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))
 	admin := connect(t, m, Peer{})
 	approvers := map[string]ed25519.PrivateKey{}
 	groups := map[string]uint32{}

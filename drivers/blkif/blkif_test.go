@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/drivers/xen/xentest"
@@ -21,7 +21,7 @@ const diskSize = 1 << 20
 // A fake is a back end with a disk in memory. It was written from blkif.h,
 // apart from the front end.
 type fake struct {
-	disk   *block.Mem
+	disk   *blocktest.Mem
 	counts map[uint8]int
 	change func(response []byte) (answer bool) // of each response
 	spoil  func(p *xen.Page)                   // the ring, after each response
@@ -110,7 +110,7 @@ func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
 // host returns a host with the front end's domain, 9, and the back end's, 1,
 // and nodes changed below the back end's directory.
 func (f *fake) host(nodes ...map[string]string) (h *xentest.Host, bd, fd xenbus.Domain) {
-	f.disk, f.counts = block.NewMem(diskSize), map[uint8]int{}
+	f.disk, f.counts = blocktest.NewMem(diskSize), map[uint8]int{}
 	h = xentest.NewHost()
 	const back = "/local/domain/1/backend/vbd/9/51712"
 	set := map[string]string{

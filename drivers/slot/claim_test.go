@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // TestClaimAfterCut cuts the power at every sector of the making of a TPM: until
@@ -15,7 +15,7 @@ func TestClaimAfterCut(t *testing.T) {
 	state := bytes.Repeat([]byte{1}, 3000)
 	cuts := 0
 	for at := 0; ; at++ {
-		d := block.NewMem(MinDisk)
+		d := blocktest.NewMem(MinDisk)
 		n := 0
 		d.Hook = func() error {
 			if n++; n > at {
@@ -47,8 +47,8 @@ func TestClaimAfterCut(t *testing.T) {
 // says why; Replace does what it is told.
 func TestClaimInUse(t *testing.T) {
 	t.Parallel()
-	saved := func(id ID, states uint64) func(t *testing.T, d *block.Mem) {
-		return func(t *testing.T, d *block.Mem) {
+	saved := func(id ID, states uint64) func(t *testing.T, d *blocktest.Mem) {
+		return func(t *testing.T, d *blocktest.Mem) {
 			s := open(t, d, id)
 			if err := s.Claim(); err != nil {
 				t.Fatal(err)
@@ -61,12 +61,12 @@ func TestClaimInUse(t *testing.T) {
 			}
 		}
 	}
-	byteAt := func(at int) func(t *testing.T, d *block.Mem) {
-		return func(_ *testing.T, d *block.Mem) { d.Data[at] = 1 }
+	byteAt := func(at int) func(t *testing.T, d *blocktest.Mem) {
+		return func(_ *testing.T, d *blocktest.Mem) { d.Data[at] = 1 }
 	}
 	for _, c := range []struct {
 		name string
-		put  func(t *testing.T, d *block.Mem)
+		put  func(t *testing.T, d *blocktest.Mem)
 		want error
 	}{
 		{"two states, with keys that are lost", saved(testID, 2), nil},
@@ -79,7 +79,7 @@ func TestClaimInUse(t *testing.T) {
 		{"one byte at the end of slot 1", byteAt(MinDisk - 1), ErrFormat},
 		{"a disk label", byteAt(0), ErrFormat},
 	} {
-		d := block.NewMem(MinDisk)
+		d := blocktest.NewMem(MinDisk)
 		c.put(t, d)
 		before := bytes.Clone(d.Data)
 		err := open(t, d, testID).Claim()

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 var (
@@ -29,7 +30,7 @@ func TestCut(t *testing.T) {
 	old, next := bytes.Repeat([]byte{1}, 3000), bytes.Repeat([]byte{2}, 5000)
 	cuts := 0
 	for at := 0; ; at++ {
-		d := block.NewMem(MinDisk)
+		d := blocktest.NewMem(MinDisk)
 		s := open(t, d, testID)
 		v1, err := s.Save(testKey, 1, old)
 		if err != nil {
@@ -74,7 +75,7 @@ func TestCut(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	d := block.NewMem(MinDisk)
+	d := blocktest.NewMem(MinDisk)
 	s := open(t, d, testID)
 	if _, _, err := s.Load(testKey, nil); !errors.Is(err, ErrBlank) {
 		t.Errorf("blank disk: %v", err)
@@ -109,7 +110,7 @@ func TestRefusals(t *testing.T) {
 // to be old, and one whose newest state is torn to be torn.
 func TestKeyForEach(t *testing.T) {
 	t.Parallel()
-	d := block.NewMem(MinDisk)
+	d := blocktest.NewMem(MinDisk)
 	s := open(t, d, testID)
 	var v Version
 	var old []byte
@@ -149,7 +150,7 @@ func TestKeyForEach(t *testing.T) {
 // state that was acknowledged.
 func TestEveryBit(t *testing.T) {
 	t.Parallel()
-	d := block.NewMem(MinDisk)
+	d := blocktest.NewMem(MinDisk)
 	s := open(t, d, testID)
 	v, err := s.Save(testKey, 1, []byte("a state"))
 	if err != nil {
@@ -165,13 +166,13 @@ func TestEveryBit(t *testing.T) {
 }
 
 func FuzzLoad(f *testing.F) {
-	d := block.NewMem(MinDisk)
+	d := blocktest.NewMem(MinDisk)
 	s, _ := Open(d, testID)
 	s.Save(testKey, 1, []byte("a state"))
 	f.Add(bytes.Clone(d.Data[:1024]))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		d := block.NewMem(MinDisk)
+		d := blocktest.NewMem(MinDisk)
 		copy(d.Data, b)
 		s, err := Open(d, testID)
 		if err != nil {

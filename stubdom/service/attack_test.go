@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/slot"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
@@ -30,7 +31,7 @@ var testHost = ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
 // A target is one of the vTPMs.
 type target struct {
 	uuid  vtpmmgr.UUID
-	disk  *block.Mem
+	disk  *blocktest.Mem
 	count uint64 // of its guest's counter
 }
 
@@ -50,8 +51,8 @@ type site struct {
 // newSite sets a host up; each guest counted twice, with a start between.
 func newSite(t *testing.T) *site {
 	s := &site{lab: newLab(t), next: 2, labels: &labels{of: map[xen.DomID]string{}},
-		victim: &target{uuid: vtpmmgr.UUID{1}, disk: block.NewMem(4 * slot.MinDisk)},
-		other:  &target{uuid: vtpmmgr.UUID{2}, disk: block.NewMem(4 * slot.MinDisk)}}
+		victim: &target{uuid: vtpmmgr.UUID{1}, disk: blocktest.NewMem(4 * slot.MinDisk)},
+		other:  &target{uuid: vtpmmgr.UUID{2}, disk: blocktest.NewMem(4 * slot.MinDisk)}}
 	s.start(fmt.Sprintf("%s host=%x", initWords, testHost.Public()))
 	for _, v := range []*target{s.victim, s.other} {
 		s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&proto.Enrollment{UUID: v.uuid}) })
@@ -163,7 +164,7 @@ func (s *site) served(v *target) {
 }
 
 // refused boots a vTPM that ends by itself, and returns why.
-func (s *site) refused(u vtpmmgr.UUID, disk *block.Mem) error {
+func (s *site) refused(u vtpmmgr.UUID, disk *blocktest.Mem) error {
 	s.t.Helper()
 	before := bytes.Clone(disk.Data)
 	ctx, cancel := context.WithTimeout(s.ctx, 20*time.Second)
@@ -386,7 +387,7 @@ func TestAttackDomains(t *testing.T) {
 func TestAttackTwice(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	clone := block.NewMem(len(s.victim.disk.Data))
+	clone := blocktest.NewMem(len(s.victim.disk.Data))
 	copy(clone.Data, s.victim.disk.Data)
 	g, stop := s.guest(s.victim.uuid, s.victim.disk)
 	s.victim.count = counter{0x01800002}.increment(t, g)

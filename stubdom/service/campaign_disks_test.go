@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -110,7 +110,7 @@ func (k *keeper) commit(failed bool) {
 // shown starts a manager of a disk and returns the number on it.
 func (k *keeper) shown(bus transport.TPM, disk []byte) (uint64, error) {
 	l := &line{TPM: bus}
-	m, err := openManager(l, block.NewPower(disk), k.mode, func(string, ...any) {})
+	m, err := openManager(l, blocktest.NewPower(disk), k.mode, func(string, ...any) {})
 	if err != nil {
 		return 0, err
 	}

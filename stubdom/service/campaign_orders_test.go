@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/slot"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/ledger"
@@ -93,7 +93,7 @@ func (r *orderRun) started(c *computer, m *realManager) error {
 func is(err, want error) bool { return err == want || want != nil && errors.Is(err, want) }
 
 // accident gives the order with an accident at a step.
-func (r *orderRun) accident(at int, f fate, how block.Loss) (happened bool) {
+func (r *orderRun) accident(at int, f fate, how blocktest.Loss) (happened bool) {
 	p := &plan{at: at, fate: f}
 	c, m, err := r.manage(r.base, p)
 	answered := false
@@ -188,7 +188,7 @@ func campaignOfOrders(t *testing.T, mode ledger.Mode) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := c.cut(block.Keep, 0)
+	later := c.cut(blocktest.Keep, 0)
 	old := &snapshot{later.tpm, later.manager, base.vtpm} // with the image of the backup
 
 	stride := 11
@@ -208,7 +208,7 @@ func campaignOfOrders(t *testing.T, mode ledger.Mode) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later = c.cut(block.Keep, 0)
+	later = c.cut(blocktest.Keep, 0)
 	backupSeen, total := r.seen, 0
 	for _, o := range campaignOrders(backup) {
 		r.order, r.base, r.seen = o, later, newest
@@ -219,7 +219,7 @@ func campaignOfOrders(t *testing.T, mode ledger.Mode) {
 		c, m, err := r.manage(r.base, p)
 		if err == nil && o.name == "resume" {
 			if err = m.ordered(func(c *proto.Client) error { return c.Suspend(campaignUUID) }); err == nil {
-				r.base = c.cut(block.Keep, 0)
+				r.base = c.cut(blocktest.Keep, 0)
 				p = &plan{}
 				c, m, err = r.manage(r.base, p)
 			}
@@ -237,7 +237,7 @@ func campaignOfOrders(t *testing.T, mode ledger.Mode) {
 		c.tpm()
 		for at := 0; at < len(events); at += stride {
 			for _, f := range fatesOf(events[at]) {
-				for how := range block.Losses {
+				for how := range blocktest.Losses {
 					if how > 0 && f != cutBefore && f != cutAfter {
 						break
 					}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/ledger"
 )
 
@@ -81,7 +81,7 @@ func (c *campaign) runCommand() {
 		c.bad("no accident", "%v", err)
 		return
 	}
-	next := m.cut(block.Keep, 0)
+	next := m.cut(blocktest.Keep, 0)
 
 	for at := c.rand.IntN(c.stride); at < len(events); at += c.stride {
 		for _, f := range fatesOf(events[at]) {
@@ -119,7 +119,7 @@ func (c *campaign) accident(at int, f fate) {
 		c.lives(m, class, err, answered)
 		return
 	}
-	for how := range block.Losses {
+	for how := range blocktest.Losses {
 		c.classes[class+", "+how.String()]++
 		c.check(m.cut(how, c.rand.Uint64()), class+", "+how.String(), answered)
 	}
@@ -133,7 +133,7 @@ func (c *campaign) lives(m *computer, class string, err error, answered bool) {
 	m.plan.mu.Unlock()
 	if err != nil {
 		// It did not start: then it starts now.
-		c.check(m.cut(block.Keep, 0), class, false)
+		c.check(m.cut(blocktest.Keep, 0), class, false)
 		return
 	}
 	seen, err := observe(m.guest())
@@ -162,7 +162,7 @@ func (c *campaign) lives(m *computer, class string, err error, answered bool) {
 			c.bad(class, "second try: %v\n%s", err, seen)
 		}
 	}
-	c.check(m.cut(block.Losses-1, c.rand.Uint64()), class, true)
+	c.check(m.cut(blocktest.Losses-1, c.rand.Uint64()), class, true)
 }
 
 // classAgain are the accidents at the start after an accident.
@@ -177,7 +177,7 @@ func (c *campaign) check(s *snapshot, class string, answered bool) {
 		if m, err := c.start(s, p); p.happened() {
 			class += ", and again"
 			c.classes[classAgain]++
-			s = m.cut(block.Loss(c.rand.IntN(int(block.Losses))), c.rand.Uint64())
+			s = m.cut(blocktest.Loss(c.rand.IntN(int(blocktest.Losses))), c.rand.Uint64())
 		} else if m.tpm(); err != nil {
 			c.bad(class, "does not start again: %v", err)
 			return

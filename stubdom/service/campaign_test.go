@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/slot"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr"
@@ -94,8 +95,8 @@ func (p *plan) happened() bool {
 	return len(p.events) > p.at
 }
 
-func (p *plan) disk(name string, data []byte) *block.Power {
-	d := block.NewPower(bytes.Clone(data))
+func (p *plan) disk(name string, data []byte) *blocktest.Power {
+	d := blocktest.NewPower(bytes.Clone(data))
 	d.Before = func(flush bool) bool {
 		event := "a sector of " + name
 		if flush {
@@ -184,7 +185,7 @@ type campaignManager interface {
 type computer struct {
 	plan     *plan
 	chip     *chip
-	mgr, img *block.Power
+	mgr, img *blocktest.Power
 	manager  campaignManager
 	mode     ledger.Mode
 	device   *vtpm.Device
@@ -238,7 +239,7 @@ func startVTPM(m campaignManager, u vtpmmgr.UUID, disk block.Device, log func(st
 }
 
 // cut takes the power away and returns what is left.
-func (c *computer) cut(how block.Loss, seed uint64) *snapshot {
+func (c *computer) cut(how blocktest.Loss, seed uint64) *snapshot {
 	c.plan.mu.Lock()
 	c.plan.off = true
 	c.plan.mu.Unlock()
@@ -284,5 +285,5 @@ func newSnapshot(t testing.TB, make maker, mode ledger.Mode) *snapshot {
 	if err := defineIndices(c.guest()); err != nil {
 		t.Fatal(err)
 	}
-	return c.cut(block.Keep, 0)
+	return c.cut(blocktest.Keep, 0)
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-tpm/tpm2"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
 	"stubtpm/vtpm"
@@ -62,7 +62,7 @@ func newGuestWorld(t *testing.T, seed uint64, attested bool) *guestWorld {
 	}
 	w := &guestWorld{t: t, r: rand.New(rand.NewPCG(seed, 5)), attested: attested, hw: hardware{d}}
 	w.resetHardware()
-	w.cfg = vtpmmgr.Config{TPM: w.hw, Disk: block.NewMem(512 << 10), Log: func(string, ...any) {},
+	w.cfg = vtpmmgr.Config{TPM: w.hw, Disk: blocktest.NewMem(512 << 10), Log: func(string, ...any) {},
 		Mode: ledger.Budget(ledger.DefaultEndurance, ledger.DefaultYears)}
 	w.m, err = vtpmmgr.Initialise(w.cfg, vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey), Host: testHostKey.Public().(ed25519.PublicKey)})
 	if err != nil {
@@ -389,7 +389,7 @@ func TestPlainGuestKeepsCap(t *testing.T) {
 			}
 			w := &guestWorld{t: t, r: rand.New(rand.NewPCG(1, 5)), hw: hardware{d}}
 			w.resetHardware()
-			w.cfg = vtpmmgr.Config{TPM: w.hw, Disk: block.NewMem(512 << 10), Log: t.Logf, Mode: mode}
+			w.cfg = vtpmmgr.Config{TPM: w.hw, Disk: blocktest.NewMem(512 << 10), Log: t.Logf, Mode: mode}
 			if w.m, err = vtpmmgr.Initialise(w.cfg, vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey)}); err != nil {
 				t.Fatal(err)
 			}

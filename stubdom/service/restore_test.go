@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/slot"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr"
@@ -187,7 +187,7 @@ func TestRestoreSeen(t *testing.T) {
 		}
 	})
 	s.served(v)
-	copied := block.NewMem(len(newest))
+	copied := blocktest.NewMem(len(newest))
 	copy(copied.Data, newest)
 	if err := s.refused(v.uuid, copied); !errors.Is(err, slot.ErrStale) {
 		t.Errorf("image of after the backup: %v", err)
@@ -339,7 +339,7 @@ func TestClonePolicy(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	clone := &target{uuid: vtpmmgr.UUID{3}, disk: block.NewMem(len(v.disk.Data))}
+	clone := &target{uuid: vtpmmgr.UUID{3}, disk: blocktest.NewMem(len(v.disk.Data))}
 	copy(clone.disk.Data, v.disk.Data)
 	e := proto.Enrollment{UUID: clone.uuid}
 	s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&e) })

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/slot"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
@@ -34,7 +35,7 @@ type lab struct {
 	ctx     context.Context
 	host    *xentest.Host
 	hw      transport.TPM
-	mgrDisk *block.Mem
+	mgrDisk *blocktest.Mem
 	wait    sync.WaitGroup
 }
 
@@ -53,7 +54,7 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	l := &lab{t: t, ctx: ctx, host: xentest.NewHost(), hw: hardware{d}, mgrDisk: block.NewMem(512 << 10)}
+	l := &lab{t: t, ctx: ctx, host: xentest.NewHost(), hw: hardware{d}, mgrDisk: blocktest.NewMem(512 << 10)}
 	t.Cleanup(func() { cancel(); l.wait.Wait() })
 	return l
 }
@@ -144,7 +145,7 @@ func (g guest) Send(b []byte) ([]byte, error) { return g.f.Transact(g.ctx, 0, b)
 func TestGuestKeepsItsTPM(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	disk := block.NewMem(slot.MinDisk * 4)
+	disk := blocktest.NewMem(slot.MinDisk * 4)
 	stopManager := l.manager(initWords)
 	l.enroll(testUUID)
 
@@ -203,16 +204,16 @@ func TestRefusals(t *testing.T) {
 		name   string
 		enroll bool
 		start  bool // runs once before, so that there is a state
-		damage func(d *block.Mem)
+		damage func(d *blocktest.Mem)
 		want   error
 	}{
 		{"not enrolled", false, false, nil, context.DeadlineExceeded},
-		{"foreign image at manufacture", true, false, func(d *block.Mem) {
+		{"foreign image at manufacture", true, false, func(d *blocktest.Mem) {
 			s, _ := slot.Open(d, slot.ID{UUID: [16]byte{9}, Purpose: slot.VTPM})
 			s.Save(make([]byte, slot.KeySize), 1, []byte("x"))
 		}, slot.ErrForeign},
-		{"blank disk", true, true, func(d *block.Mem) { clear(d.Data) }, slot.ErrBlank},
-		{"torn image", true, true, func(d *block.Mem) {
+		{"blank disk", true, true, func(d *blocktest.Mem) { clear(d.Data) }, slot.ErrBlank},
+		{"torn image", true, true, func(d *blocktest.Mem) {
 			for _, at := range []int{600, len(d.Data)/2 + 600} {
 				clear(d.Data[at : at+100])
 			}
@@ -221,7 +222,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			disk := block.NewMem(slot.MinDisk * 4)
+			disk := blocktest.NewMem(slot.MinDisk * 4)
 			l.manager(initWords)
 			id := xen.DomID(2)
 			if c.enroll {

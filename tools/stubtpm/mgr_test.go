@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/image"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr"
@@ -52,7 +52,7 @@ func newSite(t *testing.T, operator *ecdsa.PublicKey) *site {
 		t.Fatal(err)
 	}
 	d.Execute(0, []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, 0})
-	h := &site{t: t, dir: t.TempDir(), cfg: vtpmmgr.Config{TPM: hardware{d}, Disk: block.NewMem(256 << 10), Log: t.Logf}}
+	h := &site{t: t, dir: t.TempDir(), cfg: vtpmmgr.Config{TPM: hardware{d}, Disk: blocktest.NewMem(256 << 10), Log: t.Logf}}
 	word := h.do("keygen", h.file("admin"))
 	key, err := hex.DecodeString(strings.TrimPrefix(strings.TrimSpace(word), "admin="))
 	if err != nil {
@@ -291,7 +291,7 @@ func TestRescue(t *testing.T) {
 	h.refused(exitRefused, "backup is not", "restore", h.file("kept"))
 
 	// The manager's own disk of before.
-	disk := h.cfg.Disk.(*block.Mem)
+	disk := h.cfg.Disk.(*blocktest.Mem)
 	old := bytes.Clone(disk.Data)
 	h.do("suspend", testUUID)
 	copy(disk.Data, old)

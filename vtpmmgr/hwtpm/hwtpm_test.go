@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpm"
 )
 
@@ -89,7 +89,7 @@ func newKey() []byte {
 // again is a record after its way over a disk.
 func again(t *testing.T, r *Record) *Record {
 	t.Helper()
-	disk := block.NewMem(Area)
+	disk := blocktest.NewMem(Area)
 	if err := WriteRecord(disk, r); err != nil {
 		t.Fatal(err)
 	}
@@ -710,7 +710,7 @@ func TestRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	disk := block.NewMem(Area)
+	disk := blocktest.NewMem(Area)
 	if err := CheckBlank(disk); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // FuzzIntent: whatever is on the disk, indices of no other range are named, and what
@@ -19,7 +20,7 @@ func FuzzIntent(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	disk := block.NewMem(Area)
+	disk := blocktest.NewMem(Area)
 	if err := WriteIntent(disk, r); err != nil {
 		f.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func FuzzIntent(f *testing.F) {
 				t.Fatalf("index %#x", h)
 			}
 		}
-		d := block.NewMem(Area)
+		d := blocktest.NewMem(Area)
 		if err := WriteIntent(d, &Record{indices: s.indices, object: s.object}); err != nil {
 			t.Fatal(err)
 		}

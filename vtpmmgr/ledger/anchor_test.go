@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 var errChip = errors.New("chip is gone")
@@ -20,7 +20,7 @@ func TestDeadAnchor(t *testing.T) {
 	t.Parallel()
 	for _, does := range []bool{false, true} { // the extension happens
 		for _, dead := range []bool{false, true} { // nor can the value be read
-			d, c := block.NewMem(testDisk), &chip{}
+			d, c := blocktest.NewMem(testDisk), &chip{}
 			s := format(t, config(t, d, c))
 			commit(t, s, Change{id(1), body(1, 1)})
 			before := s.Sequence()
@@ -82,7 +82,7 @@ func TestDeadAnchor(t *testing.T) {
 // TestResolve asks for what is in doubt without a commit.
 func TestResolve(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s := format(t, config(t, d, c))
 	if err := s.Resolve(); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestResolve(t *testing.T) {
 // any more, and the disk is refused.
 func TestForeignExtension(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s := format(t, config(t, d, c))
 	c.Extend([32]byte{1})
 	c.hook = func(extend bool) (bool, error) {
@@ -132,7 +132,7 @@ func TestForeignExtension(t *testing.T) {
 
 // A badDisk fails to write or to flush when told to.
 type badDisk struct {
-	*block.Mem
+	*blocktest.Mem
 	write, flush bool
 }
 
@@ -156,7 +156,7 @@ func (d *badDisk) Flush() error {
 func TestBadDisk(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []Mode{{}, {Bounded: time.Hour}} {
-		d, c := &badDisk{Mem: block.NewMem(testDisk)}, &chip{}
+		d, c := &badDisk{Mem: blocktest.NewMem(testDisk)}, &chip{}
 		s, err := Format(quiet(d, c, mode))
 		if err != nil {
 			t.Fatal(err)
@@ -182,7 +182,7 @@ func TestBadDisk(t *testing.T) {
 			if err != nil && mode != (Mode{}) {
 				continue // it may be there after a cut
 			}
-			m, err := Open(quiet(&block.Mem{Data: bytes.Clone(d.Data)}, c.kept(false), mode))
+			m, err := Open(quiet(&blocktest.Mem{Data: bytes.Clone(d.Data)}, c.kept(false), mode))
 			if err != nil || !maps.Equal(contents(m), want) {
 				t.Fatalf("after commit %d: %v", v, err)
 			}
@@ -197,7 +197,7 @@ func TestFailedRoot(t *testing.T) {
 	t.Parallel()
 	mode := Mode{Bounded: time.Hour}
 	for at := 0; ; at++ {
-		d := &badDisk{Mem: block.NewMem(testDisk)}
+		d := &badDisk{Mem: blocktest.NewMem(testDisk)}
 		c := &chip{}
 		s, err := Format(quiet(d, c, mode))
 		if err != nil {
@@ -219,7 +219,7 @@ func TestFailedRoot(t *testing.T) {
 			return nil
 		}
 		err = s.Commit(Change{id(1), body(1, 3)})
-		m, open := Open(quiet(&block.Mem{Data: bytes.Clone(d.Data)}, c.kept(false), mode))
+		m, open := Open(quiet(&blocktest.Mem{Data: bytes.Clone(d.Data)}, c.kept(false), mode))
 		if open != nil || len(m.Damaged()) > 0 {
 			t.Fatalf("cut at %d: %v", at, open)
 		}
@@ -255,7 +255,7 @@ func TestBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 10 * time.Second
 		mode := Mode{Bounded: limit}
-		d, c := block.NewMem(testDisk), &chip{}
+		d, c := blocktest.NewMem(testDisk), &chip{}
 		s, err := Format(quiet(d, c, mode))
 		if err != nil {
 			t.Fatal(err)
@@ -268,7 +268,7 @@ func TestBounded(t *testing.T) {
 			t.Fatal("anchored at once")
 		}
 		// Within the time an old disk is taken: that is what bounded means.
-		if m, err := Open(quiet(&block.Mem{Data: bytes.Clone(old)}, c.kept(false), mode)); err != nil {
+		if m, err := Open(quiet(&blocktest.Mem{Data: bytes.Clone(old)}, c.kept(false), mode)); err != nil {
 			t.Fatal(err)
 		} else if b, _ := m.Get(id(1)); !bytes.Equal(b, body(1, 1)) {
 			t.Fatal("not the old state")
@@ -280,7 +280,7 @@ func TestBounded(t *testing.T) {
 		if c.n != n+1 {
 			t.Fatalf("%d extensions after the time", c.n-n)
 		}
-		if _, err := Open(quiet(&block.Mem{Data: old}, c.kept(false), mode)); !errors.Is(err, ErrRolledBack) {
+		if _, err := Open(quiet(&blocktest.Mem{Data: old}, c.kept(false), mode)); !errors.Is(err, ErrRolledBack) {
 			t.Fatalf("after it: %v", err)
 		}
 
@@ -318,7 +318,7 @@ func TestBounded(t *testing.T) {
 		if err := s.SetMode(Mode{}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(quiet(&block.Mem{Data: old}, c.kept(false), mode)); !errors.Is(err, ErrRolledBack) {
+		if _, err := Open(quiet(&blocktest.Mem{Data: old}, c.kept(false), mode)); !errors.Is(err, ErrRolledBack) {
 			t.Fatalf("strict: %v", err)
 		}
 		n = c.n
@@ -348,14 +348,14 @@ func TestBounded(t *testing.T) {
 // TestRestore takes an old disk on purpose.
 func TestRestore(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s := format(t, config(t, d, c))
 	commit(t, s, Change{id(1), body(1, 1)})
 	backup := bytes.Clone(d.Data)
 	commit(t, s, Change{id(1), body(1, 2)})
 	now := bytes.Clone(d.Data)
 
-	old := &block.Mem{Data: bytes.Clone(backup)}
+	old := &blocktest.Mem{Data: bytes.Clone(backup)}
 	old.Data[rootAt(0, 0)+200] ^= 1 // a copy that is damaged: Peek mends nothing
 	old.Data[rootAt(1, 0)+200] ^= 1
 	bent := bytes.Clone(old.Data)
@@ -363,7 +363,7 @@ func TestRestore(t *testing.T) {
 		t.Fatalf("peek: %v", err)
 	}
 	copy(old.Data, backup)
-	if _, err := Restore(config(t, &block.Mem{Data: bytes.Clone(now)}, c), 9); !errors.Is(err, ErrLast) || !bytes.Equal(now, d.Data) {
+	if _, err := Restore(config(t, &blocktest.Mem{Data: bytes.Clone(now)}, c), 9); !errors.Is(err, ErrLast) || !bytes.Equal(now, d.Data) {
 		t.Fatalf("of the last one: %v", err)
 	}
 	if _, err := Restore(config(t, old, c), 1); err == nil || !bytes.Equal(old.Data, backup) {
@@ -395,7 +395,7 @@ func TestRestore(t *testing.T) {
 		r = open(t, config(t, old, c))
 	}
 	for name, disk := range map[string][]byte{"the disk that was given up": now, "the backup itself": backup} {
-		if _, err := Open(config(t, &block.Mem{Data: disk}, c)); !errors.Is(err, ErrRolledBack) {
+		if _, err := Open(config(t, &blocktest.Mem{Data: disk}, c)); !errors.Is(err, ErrRolledBack) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

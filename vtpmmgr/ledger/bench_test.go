@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"testing"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // BenchmarkOpen is the start with so many items.
 func BenchmarkOpen(b *testing.B) {
 	for _, items := range []int{1, 100, 10000} {
 		b.Run(fmt.Sprint(items), func(b *testing.B) {
-			d, c := block.NewMem(16<<20), &chip{}
+			d, c := blocktest.NewMem(16<<20), &chip{}
 			s, err := Format(quiet(d, c, Mode{}))
 			if err != nil {
 				b.Fatal(err)
@@ -39,7 +39,7 @@ func BenchmarkOpen(b *testing.B) {
 func BenchmarkCommit(b *testing.B) {
 	for _, items := range []int{1, 100, 10000} {
 		b.Run(fmt.Sprint(items), func(b *testing.B) {
-			d, c := block.NewMem(16<<20), &chip{}
+			d, c := blocktest.NewMem(16<<20), &chip{}
 			s, err := Format(quiet(d, c, Mode{}))
 			if err != nil {
 				b.Fatal(err)

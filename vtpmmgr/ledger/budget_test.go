@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 const testDaily = 48 // a checkpoint each half hour
@@ -17,8 +17,8 @@ const testDaily = 48 // a checkpoint each half hour
 var budget = Mode{Daily: testDaily}
 
 // budgeted is a new ledger in budget mode.
-func budgeted(t *testing.T) (*Store, *block.Mem, *chip) {
-	d, c := block.NewMem(testDisk), &chip{}
+func budgeted(t *testing.T) (*Store, *blocktest.Mem, *chip) {
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s, err := Format(quiet(d, c, budget))
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +202,7 @@ type life struct {
 	*testing.T
 	rand *rand.Rand
 	s    *Store
-	d    *block.Mem
+	d    *blocktest.Mem
 	c    *chip
 	kept []kept
 	last int // version that was answered last
@@ -232,7 +232,7 @@ func (l *life) commit(c Class) {
 
 // show opens a disk and returns the version on it, -1 if it is refused.
 func show(t *testing.T, disk []byte, c *chip) int {
-	s, err := Open(quiet(&block.Mem{Data: bytes.Clone(disk)}, c, budget))
+	s, err := Open(quiet(&blocktest.Mem{Data: bytes.Clone(disk)}, c, budget))
 	if err != nil {
 		if !errors.Is(err, ErrRolledBack) {
 			t.Fatal(err)
@@ -429,7 +429,7 @@ func TestReplayedChain(t *testing.T) {
 		for _, x := range digests[:n+1] {
 			evil.pcr = extend(evil.pcr, x)
 		}
-		now := &block.Mem{Data: bytes.Clone(d.Data)}
+		now := &blocktest.Mem{Data: bytes.Clone(d.Data)}
 		m, err := Open(quiet(now, evil, budget))
 		if err != nil {
 			t.Fatal(err)
@@ -461,7 +461,7 @@ func TestBudgetKept(t *testing.T) {
 	t.Parallel()
 	for daily := minDaily; daily < 12; daily++ {
 		synctest.Test(t, func(t *testing.T) {
-			d, c := block.NewMem(testDisk), &chip{}
+			d, c := blocktest.NewMem(testDisk), &chip{}
 			s, err := Format(quiet(d, c, Mode{Daily: daily}))
 			if err != nil {
 				t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // FuzzRoot gives authentic roots to the parser: with the right tag and anything
@@ -81,7 +81,7 @@ func FuzzItem(f *testing.F) {
 // FuzzOpen lays bytes anywhere over a good ledger: no other body is served than
 // the last one.
 func FuzzOpen(f *testing.F) {
-	d, c := block.NewMem(MinArea), &chip{}
+	d, c := blocktest.NewMem(MinArea), &chip{}
 	s, err := Format(quiet(d, c, Mode{}))
 	if err != nil {
 		f.Fatal(err)
@@ -98,7 +98,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(uint32(itemAt(1, 0)), bytes.Clone(d.Data[itemAt(0, 0):][:itemSize]))
 	f.Add(uint32(0), []byte{})
 	f.Fuzz(func(t *testing.T, at uint32, b []byte) {
-		disk := &block.Mem{Data: bytes.Clone(d.Data)}
+		disk := &blocktest.Mem{Data: bytes.Clone(d.Data)}
 		copy(disk.Data[at%MinArea:], b)
 		m, err := Open(quiet(disk, c.kept(false), Mode{}))
 		if err != nil {

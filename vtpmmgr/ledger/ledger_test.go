@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 const testDisk = 128 << 10
@@ -143,7 +144,7 @@ func contents(s *Store) map[ID]string {
 
 func TestLife(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	if _, err := Open(config(t, d, c)); !errors.Is(err, ErrBlank) {
 		t.Fatalf("blank disk: %v", err)
 	}
@@ -194,7 +195,7 @@ func TestLife(t *testing.T) {
 // TestFull fills a ledger, is refused one more, and takes one for a deleted one.
 func TestFull(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(MinArea), &chip{}
+	d, c := blocktest.NewMem(MinArea), &chip{}
 	s := format(t, config(t, d, c))
 	room := s.Room()
 	if room != 16 {
@@ -220,7 +221,7 @@ func TestFull(t *testing.T) {
 // TestErased looks for a deleted body: neither slot has it.
 func TestErased(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s := format(t, config(t, d, c))
 	commit(t, s, Change{id(1), body(1, 1)})
 	commit(t, s, Change{id(1), body(1, 2)})
@@ -238,7 +239,7 @@ func TestErased(t *testing.T) {
 func TestGroup(t *testing.T) {
 	t.Parallel()
 	const writers, each = 32, 20
-	d, c := block.NewMem(256<<10), &chip{}
+	d, c := blocktest.NewMem(256<<10), &chip{}
 	slow := make(chan struct{}, 1)
 	c.hook = func(bool) (bool, error) { // lets others come meanwhile
 		select {
@@ -283,7 +284,7 @@ func TestConstant(t *testing.T) {
 	t.Parallel()
 	var bytesPer []int64
 	for _, items := range []int{1, 150, 3000} {
-		d := block.NewPower(make([]byte, 4<<20))
+		d := blocktest.NewPower(make([]byte, 4<<20))
 		s := format(t, config(t, d, &chip{}))
 		var all []Change
 		for n := range items {
@@ -325,7 +326,7 @@ func TestSize(t *testing.T) {
 // TestForeign is about disks of others, and of later versions.
 func TestForeign(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s := format(t, config(t, d, c))
 	commit(t, s, Change{id(1), body(1, 1)})
 	other := config(t, d, c)
@@ -346,11 +347,11 @@ func TestForeign(t *testing.T) {
 	if _, err := Open(other); err == nil || errors.Is(err, ErrRolledBack) {
 		t.Errorf("a dead TPM: %v", err)
 	}
-	small := &block.Mem{Data: d.Data[:MinArea-512]}
+	small := &blocktest.Mem{Data: d.Data[:MinArea-512]}
 	if _, err := Open(config(t, small, c)); err == nil {
 		t.Error("a small disk was opened")
 	}
-	later := &block.Mem{Data: bytes.Clone(d.Data)}
+	later := &blocktest.Mem{Data: bytes.Clone(d.Data)}
 	for slot := range 2 {
 		for copy := range 2 {
 			later.Data[rootAt(slot, copy)+rootVersion+3] = version + 1

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // A fate is what happens at one step of a machine: a sector written, a flush,
@@ -25,7 +26,7 @@ const (
 
 // A machine is a disk and a chip that lose power together, at a chosen step.
 type machine struct {
-	disk  *block.Power
+	disk  *blocktest.Power
 	chip  *chip
 	fate  fate
 	at    int // step at which it happens; -1 never
@@ -35,7 +36,7 @@ type machine struct {
 }
 
 func newMachine(disk []byte, c *chip, at int, f fate) *machine {
-	m := &machine{disk: block.NewPower(bytes.Clone(disk)), chip: c.kept(false), fate: f, at: at}
+	m := &machine{disk: blocktest.NewPower(bytes.Clone(disk)), chip: c.kept(false), fate: f, at: at}
 	m.disk.Before = func(flush bool) bool {
 		event := "sector"
 		if flush {
@@ -45,14 +46,14 @@ func newMachine(disk []byte, c *chip, at int, f fate) *machine {
 	}
 	m.chip.hook = func(extend bool) (bool, error) {
 		if m.off {
-			return false, block.ErrPower
+			return false, blocktest.ErrPower
 		}
 		if !extend {
 			return true, nil // to read changes nothing
 		}
 		if m.step("extend") {
 			m.disk.Off()
-			return m.fate == cutAfter, block.ErrPower
+			return m.fate == cutAfter, blocktest.ErrPower
 		}
 		return true, nil
 	}
@@ -117,7 +118,7 @@ func cuts(mode Mode, lie bool) (classes map[string]int, wrong []string) {
 		all = all[:7]
 	}
 	for n, changes := range all {
-		base, chip := m.disk.Cut(block.Keep, 0), m.chip
+		base, chip := m.disk.Cut(blocktest.Keep, 0), m.chip
 		m = newMachine(base, chip, -1, 0)
 		want := after(have, changes)
 		for f := range fates {
@@ -135,7 +136,7 @@ func cuts(mode Mode, lie bool) (classes map[string]int, wrong []string) {
 				if f == cutAfter && cut.event != "extend" {
 					continue
 				}
-				for loss := range block.Losses {
+				for loss := range blocktest.Losses {
 					seed++
 					class := fmt.Sprintf("%v %s %s", mode, cut.event, []string{"before", "after"}[f])
 					if cut.event != "extend" || f == cutBefore {
@@ -186,7 +187,7 @@ func reopen(disk []byte, chip *chip, mode Mode, bad func(string, ...any)) (*Stor
 		m := newMachine(disk, chip, at, cutBefore)
 		s, err := Open(quiet(m.disk, m.chip, mode))
 		if m.off {
-			disk, chip = m.disk.Cut(block.Tear, uint64(at)), m.chip
+			disk, chip = m.disk.Cut(blocktest.Tear, uint64(at)), m.chip
 			continue
 		}
 		m.at = -1
@@ -237,7 +238,7 @@ func TestCutFindsLies(t *testing.T) {
 // two with the sectors of the one before a place and of the other behind it.
 func TestOldDisks(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s, err := Format(quiet(d, c, Mode{}))
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +250,7 @@ func TestOldDisks(t *testing.T) {
 	}
 	now := old[len(old)-1]
 	for n, o := range old[:len(old)-1] {
-		if _, err := Open(quiet(&block.Mem{Data: bytes.Clone(o)}, c, Mode{})); !errors.Is(err, ErrRolledBack) {
+		if _, err := Open(quiet(&blocktest.Mem{Data: bytes.Clone(o)}, c, Mode{})); !errors.Is(err, ErrRolledBack) {
 			t.Fatalf("disk after commit %d: %v", n, err)
 		} else if n == 3 {
 			t.Log(err)
@@ -262,7 +263,7 @@ func TestOldDisks(t *testing.T) {
 			// One sector of before among those of now.
 			mixed := bytes.Clone(now)
 			copy(mixed[at:at+block.SectorSize], o[at:])
-			m, err := Open(quiet(&block.Mem{Data: mixed}, c, Mode{}))
+			m, err := Open(quiet(&blocktest.Mem{Data: mixed}, c, Mode{}))
 			if err != nil {
 				t.Fatalf("sector %d: %v", at/block.SectorSize, err)
 			}
@@ -288,7 +289,7 @@ func TestOldDisks(t *testing.T) {
 func TestForks(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []Mode{{}, {Bounded: time.Hour}, {Daily: 54}} {
-		d, c := block.NewMem(testDisk), &chip{}
+		d, c := blocktest.NewMem(testDisk), &chip{}
 		s, err := Format(quiet(d, c, mode))
 		if err != nil {
 			t.Fatal(err)
@@ -297,7 +298,7 @@ func TestForks(t *testing.T) {
 		if err := s.Sync(); err != nil {
 			t.Fatal(err)
 		}
-		fork := block.NewMem(testDisk)
+		fork := blocktest.NewMem(testDisk)
 		copy(fork.Data, d.Data)
 		// Its commit is written, and the power is cut before it is anchored.
 		dead := c.kept(true)
@@ -325,7 +326,7 @@ func TestForks(t *testing.T) {
 		}
 		// Its root among the sectors of the disk that went on.
 		for slot := range 2 {
-			mixed := &block.Mem{Data: bytes.Clone(d.Data)}
+			mixed := &blocktest.Mem{Data: bytes.Clone(d.Data)}
 			for copyNo := range 2 {
 				at := rootAt(slot, copyNo)
 				copy(mixed.Data[at:at+rootSize], fork.Data[at:])
@@ -346,7 +347,7 @@ func TestForks(t *testing.T) {
 // with its place, and the others are served.
 func TestEveryBit(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(testDisk), &chip{}
+	d, c := blocktest.NewMem(testDisk), &chip{}
 	s, err := Format(quiet(d, c, Mode{}))
 	if err != nil {
 		t.Fatal(err)
@@ -361,7 +362,7 @@ func TestEveryBit(t *testing.T) {
 	}
 	harmed := map[ID]bool{}
 	flip := func(bit int) {
-		disk := block.NewMem(0)
+		disk := blocktest.NewMem(0)
 		disk.Data = bytes.Clone(d.Data)
 		disk.Data[bit/8] ^= 1 << (bit % 8)
 		c := c.kept(false)
@@ -413,7 +414,7 @@ func TestEveryBit(t *testing.T) {
 // nothing old is served for it, and others can be.
 func TestTwoDamages(t *testing.T) {
 	t.Parallel()
-	d, c := block.NewMem(256<<10), &chip{}
+	d, c := blocktest.NewMem(256<<10), &chip{}
 	s := format(t, config(t, d, c))
 	var all []Change
 	for n := range 170 { // two leaves

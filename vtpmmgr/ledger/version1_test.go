@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // version1Disk reads a ledger that a program of format version 1 wrote, behind
@@ -41,7 +41,7 @@ func TestVersion1(t *testing.T) {
 	for name, own := range map[string]Mode{"strict": {}, "bounded": {Bounded: 10 * time.Second}} {
 		for _, mode := range []Mode{{}, {Daily: 54}, {Bounded: time.Minute}} {
 			disk, c := version1Disk(t, name)
-			d := &block.Mem{Data: bytes.Clone(disk)}
+			d := &blocktest.Mem{Data: bytes.Clone(disk)}
 			cfg := quiet(d, c, mode)
 			s, err := Open(cfg)
 			if err != nil {
@@ -72,7 +72,7 @@ func TestVersion1(t *testing.T) {
 				t.Fatalf("%s, as %v: opened again, it is %v", name, mode, s.Mode())
 			}
 			for _, power := range []bool{true, false} {
-				if _, err := Open(quiet(&block.Mem{Data: bytes.Clone(disk)}, c.kept(power), mode)); !errors.Is(err, ErrRolledBack) {
+				if _, err := Open(quiet(&blocktest.Mem{Data: bytes.Clone(disk)}, c.kept(power), mode)); !errors.Is(err, ErrRolledBack) {
 					t.Errorf("%s: the disk of version 1 again: %v", name, err)
 				}
 			}
@@ -80,7 +80,7 @@ func TestVersion1(t *testing.T) {
 		// Any bit of its root: refused, or the other copy is taken.
 		disk, c := version1Disk(t, name)
 		for at := 0; at < rootSize; at += 7 {
-			d := &block.Mem{Data: bytes.Clone(disk)}
+			d := &blocktest.Mem{Data: bytes.Clone(disk)}
 			for slot := range 2 {
 				d.Data[int(rootAt(slot, 0))+at] ^= 1
 			}

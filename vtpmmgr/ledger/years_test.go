@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"stubtpm/drivers/block"
+	"stubtpm/drivers/block/blocktest"
 )
 
 // A slowChip takes a chip's time, by the clock of a bubble.
@@ -45,7 +45,7 @@ func TestYears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const step = 10 * time.Minute
 		mode := Budget(DefaultEndurance, DefaultYears)
-		d, c := block.NewMem(2<<20), &chip{}
+		d, c := blocktest.NewMem(2<<20), &chip{}
 		cfg := quiet(d, &slowChip{c}, mode)
 		s, err := Format(cfg)
 		if err != nil {

@@ -1,26 +1,29 @@
-package block
+package blocktest
 
 import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+
+	"stubtpm/drivers/block"
 )
 
-// ErrPower is what a Power returns once the power is cut.
-var ErrPower = errors.New("block: power is cut")
+// ErrPower is what a Power returns once its power is cut.
+var ErrPower = errors.New("blocktest: power is cut")
 
-// A Power is a disk in memory with a write cache that a cut of power loses, for
-// tests. What was written is read back at once, and is durable only after
-// Flush. A cut may keep, drop, tear or mix what was not flushed: see Cut.
+// A Power is a disk in memory with a write cache that a power cut loses. What
+// was written is read back at once, and is durable only after Flush. A cut may
+// keep, drop, tear or mix what was not flushed: see Cut.
 //
-// Its methods may be called by several goroutines.
+// Its methods are safe for concurrent use.
 type Power struct {
 	// Before, if set, is called before each sector is written and before
-	// each flush, with what it will be: a write of n sectors has n calls. If
-	// it reports false the power is cut there, before that sector.
+	// each flush; flush reports which. A write of n sectors makes n calls.
+	// If it returns false the power is cut there, before that sector.
 	Before func(flush bool) bool
 
-	// IgnoreFlush makes Flush do nothing, as a disk does that lies.
+	// IgnoreFlush makes Flush do nothing, as on a disk that reports a flush
+	// it did not do.
 	IgnoreFlush bool
 
 	mu      sync.Mutex
@@ -35,10 +38,10 @@ type Power struct {
 // A write is one sector in the cache.
 type write struct {
 	at   int64
-	data [SectorSize]byte
+	data [block.SectorSize]byte
 }
 
-// NewPower returns a disk that has the given bytes, which it takes over.
+// NewPower returns a disk that holds data, and takes ownership of it.
 func NewPower(data []byte) *Power {
 	return &Power{durable: data, seen: append([]byte(nil), data...)}
 }
@@ -57,7 +60,7 @@ func (p *Power) Written() (bytes, flushes int64) {
 func (p *Power) ReadAt(b []byte, off int64) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := check(off, len(b), p.Size()); err != nil {
+	if err := block.CheckRange(off, len(b), p.Size()); err != nil {
 		return 0, err
 	}
 	if p.off {
@@ -66,7 +69,7 @@ func (p *Power) ReadAt(b []byte, off int64) (int, error) {
 	return copy(b, p.seen[off:]), nil
 }
 
-// step asks Before, without the lock.
+// step calls Before without holding the lock.
 func (p *Power) step(flush bool) error {
 	p.mu.Lock()
 	off := p.off
@@ -83,24 +86,24 @@ func (p *Power) step(flush bool) error {
 
 // WriteAt writes whole sectors, one after the other.
 func (p *Power) WriteAt(b []byte, off int64) (int, error) {
-	if err := check(off, len(b), p.Size()); err != nil {
+	if err := block.CheckRange(off, len(b), p.Size()); err != nil {
 		return 0, err
 	}
-	for n := 0; n < len(b); n += SectorSize {
+	for n := 0; n < len(b); n += block.SectorSize {
 		if err := p.step(false); err != nil {
 			return n, err
 		}
-		w := write{at: off + int64(n), data: [SectorSize]byte(b[n:])}
+		w := write{at: off + int64(n), data: [block.SectorSize]byte(b[n:])}
 		p.mu.Lock()
 		copy(p.seen[w.at:], w.data[:])
 		p.cache = append(p.cache, w)
-		p.written += SectorSize
+		p.written += block.SectorSize
 		p.mu.Unlock()
 	}
 	return len(b), nil
 }
 
-// Flush makes what was written durable.
+// Flush makes completed writes durable.
 func (p *Power) Flush() error {
 	if err := p.step(true); err != nil {
 		return err
@@ -124,26 +127,26 @@ func (p *Power) Off() {
 	p.mu.Unlock()
 }
 
-// A Loss is what a cut of power does to writes that were not flushed.
+// A Loss selects what a power cut does to writes that were not flushed.
 type Loss int
 
-// What happens to them. Dropping some and keeping others is also what a disk
-// does that writes them in another order.
+// The losses. Dropping some writes and keeping others is also what a disk does
+// that reorders them.
 const (
-	Drop    Loss = iota // none is on the disk
-	Keep                // all are
-	Prefix              // the first so many are, in order
-	Reorder             // any of them are, whatever their order
-	Tear                // as Reorder, and of some only a part of the sector
-	Losses              // how many there are
+	Drop    Loss = iota // none reaches the disk
+	Keep                // all do
+	Prefix              // the first few do, in order
+	Reorder             // any subset does
+	Tear                // as Reorder, and some sectors are written in part
+	Losses              // the number of losses
 )
 
 func (l Loss) String() string {
 	return [...]string{"drop", "keep", "prefix", "reorder", "tear"}[l]
 }
 
-// Cut cuts the power and returns what is on the disk afterwards, as bytes of
-// their own. The same seed gives the same bytes.
+// Cut cuts the power and returns a copy of what is on the disk afterwards. The
+// same seed gives the same bytes.
 func (p *Power) Cut(how Loss, seed uint64) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -152,7 +155,7 @@ func (p *Power) Cut(how Loss, seed uint64) []byte {
 	r := rand.New(rand.NewPCG(seed, uint64(how)))
 	prefix := r.IntN(len(p.cache) + 1)
 	for i, w := range p.cache {
-		from, to := 0, SectorSize
+		from, to := 0, block.SectorSize
 		switch how {
 		case Drop:
 			continue
@@ -169,9 +172,9 @@ func (p *Power) Cut(how Loss, seed uint64) []byte {
 			case 0:
 				continue
 			case 1:
-				to = r.IntN(SectorSize)
+				to = r.IntN(block.SectorSize)
 			case 2:
-				from = r.IntN(SectorSize)
+				from = r.IntN(block.SectorSize)
 			}
 		}
 		copy(disk[w.at+int64(from):], w.data[from:to])
