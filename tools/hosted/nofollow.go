@@ -111,27 +111,3 @@ func exposed(st *unix.Stat_t) string {
 	}
 	return ""
 }
-
-// ownSocket sets the owner of a socket, and not of what a link leads to that
-// took its place.
-func ownSocket(path string, uid, gid int) error {
-	if uid < 0 && gid < 0 {
-		return nil
-	}
-	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFSOCK {
-		return fmt.Errorf("%s is not the socket that was made there", path)
-	}
-	if err := unix.Fchownat(fd, "", uid, gid, unix.AT_EMPTY_PATH); err != nil {
-		return fmt.Errorf("owner of %s: %w", path, err)
-	}
-	return nil
-}

@@ -2,13 +2,9 @@ package hosted
 
 import (
 	"errors"
-	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // A Server runs accept loops until Stop, and keeps account of connections so
@@ -128,78 +124,4 @@ func (s *Server) Listen(l net.Listener, limit int, serve func(net.Conn), after f
 			})
 		}
 	}()
-}
-
-// An Endpoint is where a channel listens, as swtpm's --server and --ctrl say.
-type Endpoint struct {
-	Unix     bool
-	Path     string      // of a unix socket
-	Mode     os.FileMode // of the unix socket; 0770 if zero
-	UID, GID int         // of the unix socket; -1 leaves them
-	Addr     string      // host:port for TCP
-	FD       int         // an open listening socket (--ctrl) or connection (--server); -1 if none
-	ClientFD int         // an open connection; -1 if none
-}
-
-// Loopback says whether only this machine can reach the endpoint.
-func (e Endpoint) Loopback() bool {
-	if e.Unix || e.Addr == "" {
-		return true
-	}
-	host, _, err := net.SplitHostPort(e.Addr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// maxUnixPath is the longest path of a unix socket, in bytes (unix(7)).
-const maxUnixPath = 107
-
-// Open returns the listener of an endpoint with an address or path.
-func (e Endpoint) Open() (net.Listener, error) {
-	if !e.Unix {
-		return net.Listen("tcp", e.Addr)
-	}
-	if len(e.Path) > maxUnixPath {
-		return nil, fmt.Errorf("path of socket has %d bytes; the system's limit is %d: %s", len(e.Path), maxUnixPath, e.Path)
-	}
-	if err := removeStale(e.Path); err != nil {
-		return nil, err
-	}
-	mode := e.Mode
-	if mode == 0 {
-		mode = 0o770
-	}
-	// The mode comes with the name: there is no moment at which others can
-	// connect, and no later change by a path that may lead elsewhere. Nothing
-	// else of this process makes files while it starts.
-	old := unix.Umask(int(^mode & 0o777))
-	l, err := net.Listen("unix", e.Path)
-	unix.Umask(old)
-	if err != nil {
-		return nil, err
-	}
-	if err := ownSocket(e.Path, e.UID, e.GID); err != nil {
-		l.Close()
-		return nil, err
-	}
-	return l, nil
-}
-
-// removeStale removes a socket that nobody listens on, and nothing else.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return nil
-	}
-	if info.Mode()&os.ModeSocket == 0 {
-		return fmt.Errorf("%s exists and is no socket", path)
-	}
-	if c, err := net.Dial("unix", path); err == nil {
-		c.Close()
-		return fmt.Errorf("another process listens on %s", path)
-	}
-	return os.Remove(path)
 }
