@@ -73,6 +73,7 @@ type Manager struct {
 
 	orders sync.Mutex    // one order at a time: the audit log is a chain
 	root   *hwtpm.Record // guarded by orders
+	copies *hwtpm.Copies // of root, on the disk; guarded by orders
 
 	oldIndices error // why NV indices from before a move are still there; set at the start
 
@@ -107,7 +108,7 @@ func newManager(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, tpm: tpm, connected: map[UUID]*Session{},
+	return &Manager{cfg: cfg, tpm: tpm, copies: hwtpm.NewCopies(cfg.Disk), connected: map[UUID]*Session{},
 		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, refused: map[proto.Code]uint64{}}, nil
 }
 

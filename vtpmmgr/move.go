@@ -76,10 +76,9 @@ func OpenMoved(cfg Config, signature []byte) (*Manager, error) {
 			return nil, err
 		}
 	}
-	if err := hwtpm.WriteRecord(cfg.Disk, next); err != nil {
+	if err := m.writeRoot(next); err != nil {
 		return nil, err
 	}
-	m.root = next
 	if err := m.start("move to new NV indices"); err != nil {
 		return nil, err
 	}

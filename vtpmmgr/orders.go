@@ -207,7 +207,7 @@ func (m *Manager) signers(want role, o *order, signed func(key [32]byte) bool) (
 	}
 	o.sees = func(uint32) bool { return admin }
 	if want&anyApprover != 0 && !admin {
-		own := m.approved(signed)
+		own := m.groupsOf(signed)
 		o.sees = func(group uint32) bool { return own[group] }
 		if len(own) != 0 {
 			by |= anyApprover
@@ -216,8 +216,8 @@ func (m *Manager) signers(want role, o *order, signed func(key [32]byte) bool) (
 	return by & want
 }
 
-// approved returns the groups whose approver signed. m.mu is held.
-func (m *Manager) approved(signed func(key [32]byte) bool) map[uint32]bool {
+// groupsOf returns the groups whose approver signed. m.mu is held.
+func (m *Manager) groupsOf(signed func(key [32]byte) bool) map[uint32]bool {
 	keys, own := map[[32]byte]bool{}, map[uint32]bool{}
 	for id, g := range m.groups {
 		if _, known := keys[g.Approver]; !known {

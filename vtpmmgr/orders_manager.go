@@ -65,14 +65,17 @@ func parseAudit(args []byte) (request, error) {
 	return request{args: auditQuestion{binary.BigEndian.Uint64(args), [32]byte(args[8:])}}, nil
 }
 
+// approve takes the operator's approval of other PCRs. The audit log tells of it
+// before it counts.
 func (o *order) approve() (proto.Code, []byte) {
 	p, m := o.args.(proto.Approval), o.m
 	a, err := hwtpm.NewApproval(p.Mask, p.Policy, p.Signature)
 	if err == nil && slices.Contains(a.PCRs, m.tpm.ChainPCR()) {
 		err = fmt.Errorf("%w: PCR %d changes with each commit", hwtpm.ErrApproval, m.tpm.ChainPCR())
 	}
+	var next *hwtpm.Record
 	if err == nil {
-		err = m.addApproval(a, p.Values)
+		next, err = m.approved(a, p.Values)
 	}
 	switch {
 	case errors.Is(err, hwtpm.ErrApproval) || errors.Is(err, hwtpm.ErrRecord):
@@ -82,23 +85,32 @@ func (o *order) approve() (proto.Code, []byte) {
 		m.cfg.Log("vtpmmgr: approval: %v", err)
 		return proto.Failed, nil
 	}
-	return o.commit("approve", fmt.Sprintf("PCRs %v, policy %x", a.PCRs, a.Policy[:8]), nil), nil
+	if code := o.commit("approve", fmt.Sprintf("PCRs %v, policy %x", a.PCRs, a.Policy[:8]), nil); code != proto.OK {
+		return code, nil
+	}
+	if err := m.writeRoot(next); err != nil {
+		m.cfg.Log("vtpmmgr: approval: %v", err)
+		return proto.Failed, nil
+	}
+	return proto.OK, nil
 }
 
-// addApproval checks an approval, also in the TPM, and writes the record with it.
-func (m *Manager) addApproval(a *hwtpm.Approval, values []byte) error {
+// approved returns the root record with an approval, which it checks, also in the TPM.
+func (m *Manager) approved(a *hwtpm.Approval, values []byte) (*hwtpm.Record, error) {
 	// What this start opened by must not be an approval that a new one pushes out.
 	if err := m.reseal(); err != nil {
-		return err
+		return nil, err
 	}
 	next, err := m.root.Approve(a, values)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := m.tpm.CheckApproval(next, a); err != nil {
-		return err
-	}
-	if err := hwtpm.WriteRecord(m.cfg.Disk, next); err != nil {
+	return next, m.tpm.CheckApproval(next, a)
+}
+
+// writeRoot makes the root record another one, on the disk and in memory.
+func (m *Manager) writeRoot(next *hwtpm.Record) error {
+	if err := m.copies.Write(next); err != nil {
 		return err
 	}
 	m.root = next
@@ -112,10 +124,9 @@ func (m *Manager) reseal() error {
 	if err != nil || next == nil {
 		return err
 	}
-	if err := hwtpm.WriteRecord(m.cfg.Disk, next); err != nil {
+	if err := m.writeRoot(next); err != nil {
 		return err
 	}
-	m.root = next
 	m.tpm.Resealed()
 	m.cfg.Log("vtpmmgr: the root key is sealed to the PCRs as they are now first, and to those of the systems that ran before")
 	return nil

@@ -102,7 +102,7 @@ func Initialise(cfg Config, s Setup) (*Manager, error) {
 	}
 	// The root record last: an initialisation that was cut off before it
 	// leaves a disk that can be initialised again.
-	if err := hwtpm.WriteRecord(cfg.Disk, r); err != nil {
+	if err := m.copies.Write(r); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -259,8 +259,7 @@ func (m *Manager) start(event string) error {
 // keepRoot makes sure that the next start has the root key too, once the ledger has
 // opened with it. What it cannot do now is tried again at the next start.
 func (m *Manager) keepRoot() {
-	if err := hwtpm.RepairRecord(m.cfg.Disk, m.root); err != nil {
-		// Nothing else is written while one copy may be an old record.
+	if err := m.copies.Write(m.root); err != nil {
 		m.cfg.Log("vtpmmgr: a copy of the root record cannot be repaired: %v", err)
 	} else if err := m.reseal(); err != nil {
 		m.cfg.Log("vtpmmgr: the root key is not sealed to the present PCRs first: %v", err)

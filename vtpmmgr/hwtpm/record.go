@@ -6,34 +6,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-
-	"stubtpm/drivers/block"
 )
 
-// Area is how many bytes at the start of the manager's disk belong to the root
-// record.
-const Area = 64 << 10
-
-// The record is there twice, so that no one place holds all of it.
 const (
 	recordMagic   = "stubMGR\x00"
 	recordVersion = 4 // 3: one seal, one approval
 	recordSize    = 8 << 10
-	secondCopy    = 32 << 10
-
-	// While a disk's first record is written a sector between the copies says
-	// so: one that is cut off leaves nothing that anybody would miss.
-	markAt = 16 << 10
-	mark   = "stubtpm: the first root record is being written\x00"
 )
 
-// What is wrong with a disk.
-var (
-	ErrUninitialised = errors.New("hwtpm: disk has no root record: initialise it by an explicit order")
-	ErrInitialised   = errors.New("hwtpm: disk has a root record already: will not initialise it again")
-	ErrNotBlank      = errors.New("hwtpm: disk is not blank: will not initialise it")
-	ErrRecord        = errors.New("hwtpm: root record is malformed")
-)
+// ErrRecord says that a root record is malformed.
+var ErrRecord = errors.New("hwtpm: root record is malformed")
 
 // A Record is what the disk keeps of the root key. Nothing in it is secret, and
 // what is forged in it does not unseal.
@@ -248,98 +230,4 @@ func isZero(b []byte) bool {
 		}
 	}
 	return true
-}
-
-// CheckBlank returns nil if nothing was ever written where the record goes:
-// file systems, partition tables and images of vTPMs have something there.
-func CheckBlank(d block.Device) error {
-	b := make([]byte, Area)
-	if _, err := d.ReadAt(b, 0); err != nil {
-		return fmt.Errorf("hwtpm: %w", err)
-	}
-	if isZero(b) {
-		return nil
-	}
-	if _, err := ReadRecord(d); err == nil {
-		return ErrInitialised
-	}
-	if string(b[markAt:markAt+len(mark)]) == mark {
-		return nil
-	}
-	return ErrNotBlank
-}
-
-// RepairRecord makes both copies on a disk the record, if they are not: a loss of
-// power may have come between the two, and the other one is an older record.
-func RepairRecord(d block.Device, r *Record) error {
-	want, err := r.Encode()
-	if err != nil {
-		return err
-	}
-	for _, at := range []int64{0, secondCopy} {
-		b := make([]byte, recordSize)
-		if _, err := d.ReadAt(b, at); err != nil || !bytes.Equal(b, want) {
-			return writeCopies(d, want)
-		}
-	}
-	return nil
-}
-
-// ReadRecord reads the first whole copy.
-func ReadRecord(d block.Device) (*Record, error) {
-	var errs [2]error
-	for i, at := range []int64{0, secondCopy} {
-		b := make([]byte, recordSize)
-		if _, errs[i] = d.ReadAt(b, at); errs[i] != nil {
-			continue
-		}
-		var r *Record
-		if r, errs[i] = DecodeRecord(b); errs[i] == nil {
-			return r, nil
-		}
-	}
-	// A blank copy says less than one that is damaged.
-	if errors.Is(errs[0], ErrUninitialised) {
-		return nil, errs[1]
-	}
-	return nil, errs[0]
-}
-
-// WriteRecord writes both copies, one after the other: at each moment one is
-// whole, once there was one.
-func WriteRecord(d block.Device, r *Record) error {
-	b, err := r.Encode()
-	if err != nil {
-		return err
-	}
-	if CheckBlank(d) != nil {
-		return writeCopies(d, b)
-	}
-	sector := make([]byte, block.SectorSize)
-	copy(sector, mark)
-	if err := write(d, sector, markAt); err != nil {
-		return err
-	}
-	if err := writeCopies(d, b); err != nil {
-		return err
-	}
-	clear(sector)
-	return write(d, sector, markAt)
-}
-
-func writeCopies(d block.Device, b []byte) error {
-	if err := write(d, b, 0); err != nil {
-		return err
-	}
-	return write(d, b, secondCopy)
-}
-
-func write(d block.Device, b []byte, at int64) error {
-	if _, err := d.WriteAt(b, at); err != nil {
-		return fmt.Errorf("hwtpm: %w", err)
-	}
-	if err := d.Flush(); err != nil {
-		return fmt.Errorf("hwtpm: %w", err)
-	}
-	return nil
 }
