@@ -14,9 +14,9 @@ import (
 
 	"stubtpm/drivers/block"
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/slot"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -51,8 +51,8 @@ type site struct {
 // newSite sets a host up; each guest counted twice, with a start between.
 func newSite(t *testing.T) *site {
 	s := &site{lab: newLab(t), next: 2, labels: &labels{of: map[xen.DomID]string{}},
-		victim: &target{uuid: vtpmmgr.UUID{1}, disk: blocktest.NewMem(4 * slot.MinDisk)},
-		other:  &target{uuid: vtpmmgr.UUID{2}, disk: blocktest.NewMem(4 * slot.MinDisk)}}
+		victim: &target{uuid: vtpmmgr.UUID{1}, disk: blocktest.NewMem(4 * statedisk.MinDisk)},
+		other:  &target{uuid: vtpmmgr.UUID{2}, disk: blocktest.NewMem(4 * statedisk.MinDisk)}}
 	s.start(fmt.Sprintf("%s host=%x", initWords, testHost.Public()))
 	for _, v := range []*target{s.victim, s.other} {
 		s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&proto.Enrollment{UUID: v.uuid}) })
@@ -223,21 +223,21 @@ func TestAttackImages(t *testing.T) {
 		attack func(s *site, old []byte)
 		want   error
 	}{
-		{"old image", func(s *site, old []byte) { copy(s.victim.disk.Data, old) }, slot.ErrStale},
-		{"another vTPM's image", func(s *site, _ []byte) { copy(s.victim.disk.Data, s.other.disk.Data) }, slot.ErrForeign},
+		{"old image", func(s *site, old []byte) { copy(s.victim.disk.Data, old) }, statedisk.ErrStale},
+		{"another vTPM's image", func(s *site, _ []byte) { copy(s.victim.disk.Data, s.other.disk.Data) }, statedisk.ErrForeign},
 		{"another vTPM's state under the own header", func(s *site, _ []byte) {
 			d := s.victim.disk.Data
 			for _, at := range []int{0, len(d) / 2} {
 				copy(d[at+512:at+len(d)/2], s.other.disk.Data[at+512:])
 			}
-		}, slot.ErrCorrupt},
+		}, statedisk.ErrCorrupt},
 		{"old state under the newest header", func(s *site, old []byte) {
 			d := s.victim.disk.Data
 			for _, at := range []int{0, len(d) / 2} {
 				copy(d[at+512:at+len(d)/2], old[at+512:])
 			}
-		}, slot.ErrCorrupt},
-		{"blank disk", func(s *site, _ []byte) { clear(s.victim.disk.Data) }, slot.ErrBlank},
+		}, statedisk.ErrCorrupt},
+		{"blank disk", func(s *site, _ []byte) { clear(s.victim.disk.Data) }, statedisk.ErrBlank},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -263,7 +263,7 @@ func TestAttackSwapped(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	for _, v := range [][2]*target{{s.victim, s.other}, {s.other, s.victim}} {
-		if err := s.refused(v[0].uuid, v[1].disk); !errors.Is(err, slot.ErrForeign) {
+		if err := s.refused(v[0].uuid, v[1].disk); !errors.Is(err, statedisk.ErrForeign) {
 			t.Errorf("%v with the disk of %v: %v", v[0].uuid, v[1].uuid, err)
 		}
 	}
@@ -399,7 +399,7 @@ func TestAttackTwice(t *testing.T) {
 	s.served(s.other)
 	s.served(s.victim)
 	// Later it is only an old disk.
-	if err := s.refused(s.victim.uuid, clone); !errors.Is(err, slot.ErrStale) {
+	if err := s.refused(s.victim.uuid, clone); !errors.Is(err, statedisk.ErrStale) {
 		t.Errorf("the copy later: %v", err)
 	}
 }

@@ -22,7 +22,8 @@ const (
 	ledgerWrite   = "vtpmmgr/ledger/write.go"
 	ledgerQueue   = "vtpmmgr/ledger/queue.go"
 	ledgerAnchor  = "vtpmmgr/ledger/anchor.go"
-	slotFile      = "drivers/slot/slot.go"
+	diskHeader    = "stubdom/statedisk/header.go"
+	diskSave      = "stubdom/statedisk/save.go"
 	vtpmFile      = "stubdom/service/vtpm.go"
 )
 
@@ -37,10 +38,10 @@ var mutations = []mutation{
 		"return 1 - p.slot", "return p.slot"},
 	{"the ledger overwrites the root in use", ledgerWrite,
 		"s.writeAt(a.encoded, rootAt(1-s.rootSlot, copy))", "s.writeAt(a.encoded, rootAt(s.rootSlot, copy))"},
-	{"the image overwrites the slot in use", slotFile,
-		"if s.current == 0 {", "if s.current != 0 {"},
-	{"the image does not flush", slotFile,
-		"if err := s.dev.Flush(); err != nil {", "if err := error(nil); err != nil {"},
+	{"the state disk overwrites the slot in use", diskSave,
+		"if d.current == 0 {", "if d.current != 0 {"},
+	{"the state disk does not flush a header", diskHeader,
+		"if err := d.dev.Flush(); err != nil {", "if err := error(nil); err != nil {"},
 	{"a strict commit is answered before it is anchored", ledgerCommit,
 		"!s.chainOpen:\n\t\treturn checkpoint", "!s.chainOpen:\n\t\treturn deferred"},
 	{"a link is not made", ledgerAnchor,

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/slot"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -37,7 +37,7 @@ func campaignOrders(backup []byte) []campaignOrder {
 		{"amend: another image", func(c *proto.Client) error {
 			return c.Amend(&proto.Enrollment{UUID: u, Image: [32]byte{1}})
 		}, nil, proto.NotMeasured, nil},
-		{"restore of a backup", restore, nil, nil, slot.ErrStale},
+		{"restore of a backup", restore, nil, nil, statedisk.ErrStale},
 		{"destroy", func(c *proto.Client) error { return c.Destroy(u) }, proto.NotEnrolled, proto.NotEnrolled, nil},
 	}
 }
@@ -212,7 +212,7 @@ func campaignOfOrders(t *testing.T, mode ledger.Mode) {
 	backupSeen, total := r.seen, 0
 	for _, o := range campaignOrders(backup) {
 		r.order, r.base, r.seen = o, later, newest
-		if is(slot.ErrStale, o.notDone) {
+		if is(statedisk.ErrStale, o.notDone) {
 			r.base, r.seen = old, backupSeen
 		}
 		p := &plan{}

@@ -11,7 +11,7 @@ import (
 
 	"stubtpm/drivers/block"
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/slot"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/ledger"
@@ -268,7 +268,7 @@ var campaignUUID = vtpmmgr.UUID{0x6f, 0x3b, 0x2a, 0x10, 0, 0, 0x40, 0, 0x80, 0, 
 // newSnapshot is a machine that was set up: a manager with one vTPM.
 func newSnapshot(t testing.TB, make maker, mode ledger.Mode) *snapshot {
 	t.Helper()
-	blank := &snapshot{nil, bytes.Repeat([]byte{0}, 256<<10), bytes.Repeat([]byte{0}, slot.MinDisk)}
+	blank := &snapshot{nil, bytes.Repeat([]byte{0}, 256<<10), bytes.Repeat([]byte{0}, statedisk.MinDisk)}
 	c, err := blank.computer(&plan{}, make, mode, t.Logf)
 	if err != nil {
 		t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block"
-	"stubtpm/drivers/slot"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/ledger"
 )
@@ -81,7 +81,7 @@ func BenchmarkNVWrite(b *testing.B) {
 						if err := m.enroll(u); err != nil {
 							b.Fatal(err)
 						}
-						d, err := startVTPM(m, u, fileDisk(b, fmt.Sprint("vtpm", n), slot.MinDisk), quiet)
+						d, err := startVTPM(m, u, fileDisk(b, fmt.Sprint("vtpm", n), statedisk.MinDisk), quiet)
 						if err != nil {
 							b.Fatal(err)
 						}

@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/slot"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
+	"stubtpm/stubdom/statedisk"
 )
 
 // restart ends the manager as xl destroy does, starts another as a domain of
@@ -50,7 +50,7 @@ func TestManagerRestarts(t *testing.T) {
 	l := newLab(t)
 	stop := l.manager(initWords)
 	l.enroll(testUUID)
-	stopVTPM := l.vtpm(2, blocktest.NewMem(slot.MinDisk*4))
+	stopVTPM := l.vtpm(2, blocktest.NewMem(statedisk.MinDisk*4))
 	defer stopVTPM() // before the manager ends: it saves once more
 	tpm := guest{l.ctx, l.attach(3, 2, testUUID)}
 	counter := newCounter(t, tpm)
@@ -135,7 +135,7 @@ func TestVTPMUnderRunningGuest(t *testing.T) {
 	l := newLab(t)
 	l.manager(initWords)
 	l.enroll(testUUID)
-	disk := blocktest.NewMem(slot.MinDisk * 4)
+	disk := blocktest.NewMem(statedisk.MinDisk * 4)
 	zero := strings.Repeat("\x00", 32)
 	for _, c := range []struct {
 		vtpm, guest xen.DomID

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-tpm/tpm2"
 
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/slot"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -27,7 +27,7 @@ func storedProfile(name string) string {
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	disk := blocktest.NewMem(slot.MinDisk * 4)
+	disk := blocktest.NewMem(statedisk.MinDisk * 4)
 	defer l.manager(initWords)()
 	order := func(give func(c *proto.Client) error) {
 		t.Helper()

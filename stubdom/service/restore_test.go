@@ -18,7 +18,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/slot"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr"
 	"stubtpm/vtpmmgr/ledger"
@@ -174,7 +174,7 @@ func TestRestoreSeen(t *testing.T) {
 	}
 	newest := bytes.Clone(v.disk.Data)
 	copy(v.disk.Data, image)
-	if err := s.refused(v.uuid, v.disk); !errors.Is(err, slot.ErrStale) {
+	if err := s.refused(v.uuid, v.disk); !errors.Is(err, statedisk.ErrStale) {
 		t.Errorf("old image without an order: %v", err)
 	}
 	s.admin(testAdmin, func(c *proto.Client) error { _, _, err := c.Restore(backup); return err })
@@ -189,7 +189,7 @@ func TestRestoreSeen(t *testing.T) {
 	s.served(v)
 	copied := blocktest.NewMem(len(newest))
 	copy(copied.Data, newest)
-	if err := s.refused(v.uuid, copied); !errors.Is(err, slot.ErrStale) {
+	if err := s.refused(v.uuid, copied); !errors.Is(err, statedisk.ErrStale) {
 		t.Errorf("image of after the backup: %v", err)
 	}
 	s.restart()
@@ -343,7 +343,7 @@ func TestClonePolicy(t *testing.T) {
 	copy(clone.disk.Data, v.disk.Data)
 	e := proto.Enrollment{UUID: clone.uuid}
 	s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&e) })
-	if err := s.refused(clone.uuid, clone.disk); !errors.Is(err, slot.ErrForeign) {
+	if err := s.refused(clone.uuid, clone.disk); !errors.Is(err, statedisk.ErrForeign) {
 		t.Errorf("without the policy: %v", err)
 	}
 	e.Replace = true
@@ -371,7 +371,7 @@ func TestClonePolicy(t *testing.T) {
 
 	// Replace is for the making only: it does not open another's image later.
 	copy(clone.disk.Data, v.disk.Data)
-	if err := s.refused(clone.uuid, clone.disk); !errors.Is(err, slot.ErrForeign) {
+	if err := s.refused(clone.uuid, clone.disk); !errors.Is(err, statedisk.ErrForeign) {
 		t.Errorf("another's image under a TPM that was made: %v", err)
 	}
 }
@@ -390,7 +390,7 @@ func TestEnrolledOnAnotherManager(t *testing.T) {
 	s.admin(testAdmin, func(c *proto.Client) error { return c.Destroy(s.victim.uuid) })
 	e := proto.Enrollment{UUID: moved.uuid}
 	s.admin(testAdmin, func(c *proto.Client) error { return c.Enroll(&e) })
-	if err := s.refused(moved.uuid, moved.disk); !errors.Is(err, slot.ErrInUse) {
+	if err := s.refused(moved.uuid, moved.disk); !errors.Is(err, statedisk.ErrInUse) {
 		t.Errorf("a disk with another manager's state: %v", err)
 	}
 	if !bytes.Equal(moved.disk.Data, before) {

@@ -15,10 +15,10 @@ import (
 
 	"stubtpm/drivers/block"
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/slot"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/xentest"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -145,7 +145,7 @@ func (g guest) Send(b []byte) ([]byte, error) { return g.f.Transact(g.ctx, 0, b)
 func TestGuestKeepsItsTPM(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	disk := blocktest.NewMem(slot.MinDisk * 4)
+	disk := blocktest.NewMem(statedisk.MinDisk * 4)
 	stopManager := l.manager(initWords)
 	l.enroll(testUUID)
 
@@ -209,20 +209,20 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"not enrolled", false, false, nil, context.DeadlineExceeded},
 		{"foreign image at manufacture", true, false, func(d *blocktest.Mem) {
-			s, _ := slot.Open(d, slot.ID{UUID: [16]byte{9}, Purpose: slot.VTPM})
-			s.Save(make([]byte, slot.KeySize), 1, []byte("x"))
-		}, slot.ErrForeign},
-		{"blank disk", true, true, func(d *blocktest.Mem) { clear(d.Data) }, slot.ErrBlank},
+			s, _ := statedisk.Open(d, [16]byte{9})
+			s.Save(make([]byte, statedisk.KeySize), 1, []byte("x"))
+		}, statedisk.ErrForeign},
+		{"blank disk", true, true, func(d *blocktest.Mem) { clear(d.Data) }, statedisk.ErrBlank},
 		{"torn image", true, true, func(d *blocktest.Mem) {
 			for _, at := range []int{600, len(d.Data)/2 + 600} {
 				clear(d.Data[at : at+100])
 			}
-		}, slot.ErrCorrupt},
+		}, statedisk.ErrCorrupt},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t)
-			disk := blocktest.NewMem(slot.MinDisk * 4)
+			disk := blocktest.NewMem(statedisk.MinDisk * 4)
 			l.manager(initWords)
 			id := xen.DomID(2)
 			if c.enroll {

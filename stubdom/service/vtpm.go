@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"stubtpm/drivers/block"
-	"stubtpm/drivers/slot"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
+	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpmmgr/proto"
@@ -100,7 +100,7 @@ func finishSelfTests(ctx context.Context, d *vtpm.Device) {
 // openDevice loads the TPM from its image, or makes a new one where the
 // manager was told to have one made.
 func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant *proto.Grant) (*vtpm.Device, error) {
-	image, err := slot.Open(disk, slot.ID{UUID: grant.UUID, Purpose: slot.VTPM})
+	image, err := statedisk.Open(disk, grant.UUID)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 		e.Log("manufacturing a new TPM")
 		return vtpm.Manufacture(cfg)
 	}
-	state, _, err := image.Load(last.Key[:], &slot.Version{Sequence: last.Sequence, Hash: last.Hash})
+	state, _, err := image.Load(last.Key[:], &statedisk.Version{Sequence: last.Sequence, Hash: last.Hash})
 	if err != nil {
 		return nil, fmt.Errorf("state: %w", err)
 	}
@@ -148,10 +148,10 @@ func profileOf(grant *proto.Grant) (*tcg.Profile, error) {
 
 // claim makes a disk ready for a new TPM. What it holds is lost only if the
 // record says so.
-func claim(e *Environment, image *slot.Store, replace bool) error {
+func claim(e *Environment, image *statedisk.Disk, replace bool) error {
 	if !replace {
 		err := image.Claim()
-		if errors.Is(err, slot.ErrInUse) {
+		if errors.Is(err, statedisk.ErrInUse) {
 			err = fmt.Errorf("%w; a TPM that is on it can be had back by a backup of its record "+
 				"(stubtpm mgr restore), and is lost for good with stubtpm mgr amend --replace", err)
 		}
@@ -170,13 +170,13 @@ func claim(e *Environment, image *slot.Store, replace bool) error {
 // A committed store is an image whose newest version the manager knows: a
 // state counts once the manager has written that down.
 type committed struct {
-	image    *slot.Store
+	image    *statedisk.Disk
 	manager  *proto.Client
 	sequence uint64
 
 	// unsure is a version of which the manager was told, but did not answer:
 	// whether it wrote that down has to be asked before the next one.
-	unsure *slot.Version
+	unsure *statedisk.Version
 }
 
 // errOtherState says that the manager has written down a state that is neither

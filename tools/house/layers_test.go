@@ -33,10 +33,11 @@ var layers = []layer{
 	{folder: "vtpm/tpmtest", ours: []string{"vtpm/..."}, others: []string{"github.com/google/go-tpm/..."}, not: effects},
 	{folder: "vtpm", others: []string{"filippo.io/bigmod", "golang.org/x/crypto/..."}, not: effects},
 	{folder: "vtpmmgr/ledger", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
-	{folder: "vtpmmgr", ours: []string{"drivers/block", "drivers/slot/..."},
+	{folder: "vtpmmgr", ours: []string{"drivers/block"},
 		others: []string{"github.com/google/go-tpm/...", "golang.org/x/crypto/..."}, not: effects},
 	{folder: "drivers", others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/..."}},
 	{folder: "board", ours: []string{"drivers/xen/..."}, others: []string{"github.com/usbarmory/tamago/..."}},
+	{folder: "stubdom/statedisk", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
 	{folder: "stubdom", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "board/..."},
 		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "golang.org/x/sys/cpu", "filippo.io/bigmod"}},
 	{folder: "image"},
@@ -108,7 +109,8 @@ func TestLayersRefuse(t *testing.T) {
 		{"vtpm", "golang.org/x/sys/unix"}, {"drivers/tpmif", module + "/vtpm"}, {"drivers/xen", module + "/tools/deps"},
 		{"board/xen", module + "/drivers/tpmif"}, {"vtpmmgr", module + "/board/xen"}, {"vtpmmgr", module + "/vtpm"},
 		{"vtpmmgr/ledger", "github.com/google/go-tpm/tpm2"}, {"vtpmmgr/ledger", module + "/vtpmmgr/proto"},
-		{"tools/xenlab", module + "/board/xen"}, {"stubdom/vtpm", module + "/tools/deps"}, {"image", module + "/tools/deps"},
+		{"tools/xenlab", module + "/board/xen"}, {"stubdom/vtpm", module + "/tools/deps"},
+		{"stubdom/statedisk", "os"}, {"stubdom/statedisk", module + "/vtpm"}, {"image", module + "/tools/deps"},
 	} {
 		if layerOf(c.from).refuses(c.imports) == "" {
 			t.Errorf("%s may import %s", c.from, c.imports)

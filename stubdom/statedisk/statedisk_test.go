@@ -1,7 +1,8 @@
-package slot
+package statedisk
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 
@@ -10,28 +11,28 @@ import (
 )
 
 var (
-	testID  = ID{UUID: [16]byte{1, 2, 3}, Purpose: VTPM}
-	testKey = bytes.Repeat([]byte{7}, KeySize)
+	testUUID = [16]byte{1, 2, 3}
+	testKey  = bytes.Repeat([]byte{7}, KeySize)
 )
 
-func open(t *testing.T, d block.Device, id ID) *Store {
+func open(t *testing.T, d block.Device, uuid [16]byte) *Disk {
 	t.Helper()
-	s, err := Open(d, id)
+	s, err := Open(d, uuid)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// TestCut cuts the power at every sector of a save: afterwards the old state
-// or the new one is there, whole, and the acknowledged one can be told.
+// TestCut cuts the power at every sector of a save: afterwards the old state or
+// the new one is there, whole, and the acknowledged one can be loaded.
 func TestCut(t *testing.T) {
 	t.Parallel()
 	old, next := bytes.Repeat([]byte{1}, 3000), bytes.Repeat([]byte{2}, 5000)
 	cuts := 0
 	for at := 0; ; at++ {
 		d := blocktest.NewMem(MinDisk)
-		s := open(t, d, testID)
+		s := open(t, d, testUUID)
 		v1, err := s.Save(testKey, 1, old)
 		if err != nil {
 			t.Fatal(err)
@@ -50,7 +51,7 @@ func TestCut(t *testing.T) {
 		if !finished {
 			cuts++
 		}
-		s = open(t, d, testID)
+		s = open(t, d, testUUID)
 		if got, _, err := s.Load(testKey, &v1); err != nil || !bytes.Equal(got, old) {
 			t.Fatalf("cut %d: the acknowledged state is gone: %v", at, err)
 		}
@@ -76,7 +77,7 @@ func TestCut(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	d := blocktest.NewMem(MinDisk)
-	s := open(t, d, testID)
+	s := open(t, d, testUUID)
 	if _, _, err := s.Load(testKey, nil); !errors.Is(err, ErrBlank) {
 		t.Errorf("blank disk: %v", err)
 	}
@@ -85,33 +86,39 @@ func TestRefusals(t *testing.T) {
 	v2, _ := s.Save(testKey, 2, []byte("two"))
 	s.Confirm()
 	v3 := Version{Sequence: 3}
+	manager := blocktest.NewMem(MinDisk)
+	copy(manager.Data, d.Data)
+	for slot := range 2 { // the purpose that the format reserves for a manager
+		binary.BigEndian.PutUint32(manager.Data[slot*MinDisk/2+offPurpose:], 2)
+	}
 	for _, c := range []struct {
 		name string
-		id   ID
+		disk block.Device
+		uuid [16]byte
 		key  []byte
 		want *Version
 		err  error
 	}{
-		{"newest", testID, testKey, nil, nil},
-		{"acknowledged", testID, testKey, &v2, nil},
-		{"older slot", testID, testKey, &v1, nil},
-		{"newer than any", testID, testKey, &v3, ErrStale},
-		{"other uuid", ID{UUID: [16]byte{9}, Purpose: VTPM}, testKey, nil, ErrForeign},
-		{"other purpose", ID{UUID: testID.UUID, Purpose: Manager}, testKey, nil, ErrForeign},
-		{"other key", testID, bytes.Repeat([]byte{8}, KeySize), nil, ErrCorrupt},
+		{"newest", d, testUUID, testKey, nil, nil},
+		{"acknowledged", d, testUUID, testKey, &v2, nil},
+		{"older slot", d, testUUID, testKey, &v1, nil},
+		{"newer than any", d, testUUID, testKey, &v3, ErrStale},
+		{"other uuid", d, [16]byte{9}, testKey, nil, ErrForeign},
+		{"other purpose", manager, testUUID, testKey, nil, ErrForeign},
+		{"other key", d, testUUID, bytes.Repeat([]byte{8}, KeySize), nil, ErrCorrupt},
 	} {
-		if _, _, err := open(t, d, c.id).Load(c.key, c.want); !errors.Is(err, c.err) {
+		if _, _, err := open(t, c.disk, c.uuid).Load(c.key, c.want); !errors.Is(err, c.err) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.err)
 		}
 	}
 }
 
-// TestKeyForEach has a key for each state, as a vTPM does: an old image is said
-// to be old, and one whose newest state is torn to be torn.
+// TestKeyForEach has a key for each state, as a vTPM does: an old disk is
+// reported as stale, and one whose newest state is torn as corrupt.
 func TestKeyForEach(t *testing.T) {
 	t.Parallel()
 	d := blocktest.NewMem(MinDisk)
-	s := open(t, d, testID)
+	s := open(t, d, testUUID)
 	var v Version
 	var old []byte
 	key := func(n uint64) []byte { return bytes.Repeat([]byte{byte(n)}, KeySize) }
@@ -124,7 +131,7 @@ func TestKeyForEach(t *testing.T) {
 		s.Confirm()
 	}
 	load := func() error {
-		_, _, err := open(t, d, testID).Load(key(4), &v)
+		_, _, err := open(t, d, testUUID).Load(key(4), &v)
 		return err
 	}
 	if err := load(); err != nil {
@@ -133,7 +140,7 @@ func TestKeyForEach(t *testing.T) {
 	newest := bytes.Clone(d.Data)
 	copy(d.Data, old)
 	if err := load(); !errors.Is(err, ErrStale) {
-		t.Errorf("old image: %v", err)
+		t.Errorf("old disk: %v", err)
 	}
 	copy(d.Data, newest)
 	at := 0
@@ -142,23 +149,23 @@ func TestKeyForEach(t *testing.T) {
 	}
 	d.Data[at/(MinDisk/2)*(MinDisk/2)+headerSize] ^= 1
 	if err := load(); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("torn image: %v", err)
+		t.Errorf("torn state: %v", err)
 	}
 }
 
-// TestEveryBit flips each bit that was written: never is it taken for the
-// state that was acknowledged.
+// TestEveryBit flips each bit that was written: the result is never loaded as
+// the acknowledged state.
 func TestEveryBit(t *testing.T) {
 	t.Parallel()
 	d := blocktest.NewMem(MinDisk)
-	s := open(t, d, testID)
+	s := open(t, d, testUUID)
 	v, err := s.Save(testKey, 1, []byte("a state"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range 8 * (headerSize + 7 + 16) {
 		d.Data[i/8] ^= 1 << (i % 8)
-		if _, _, err := open(t, d, testID).Load(testKey, &v); err == nil {
+		if _, _, err := open(t, d, testUUID).Load(testKey, &v); err == nil {
 			t.Fatalf("bit %d flipped, and loaded", i)
 		}
 		d.Data[i/8] ^= 1 << (i % 8)
@@ -167,14 +174,14 @@ func TestEveryBit(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	d := blocktest.NewMem(MinDisk)
-	s, _ := Open(d, testID)
+	s, _ := Open(d, testUUID)
 	s.Save(testKey, 1, []byte("a state"))
 	f.Add(bytes.Clone(d.Data[:1024]))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d := blocktest.NewMem(MinDisk)
 		copy(d.Data, b)
-		s, err := Open(d, testID)
+		s, err := Open(d, testUUID)
 		if err != nil {
 			t.Fatal(err)
 		}

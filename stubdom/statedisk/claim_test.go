@@ -1,4 +1,4 @@
-package slot
+package statedisk
 
 import (
 	"bytes"
@@ -23,13 +23,13 @@ func TestClaimAfterCut(t *testing.T) {
 			}
 			return nil
 		}
-		s := open(t, d, testID)
+		s := open(t, d, testUUID)
 		err := s.Claim()
 		if err == nil {
 			_, err = s.Save(testKey, 1, state)
 		}
 		d.Hook = nil
-		again := open(t, d, testID)
+		again := open(t, d, testUUID)
 		if e := again.Claim(); e != nil {
 			t.Fatalf("cut at sector %d (%v): %v", at, err, e)
 		}
@@ -43,13 +43,13 @@ func TestClaimAfterCut(t *testing.T) {
 	}
 }
 
-// TestClaimInUse: whatever else is on the disk, claiming it writes nothing and
-// says why; Replace does what it is told.
+// TestClaimInUse: whatever else is on the disk, Claim writes nothing and returns
+// the reason; Replace overwrites it.
 func TestClaimInUse(t *testing.T) {
 	t.Parallel()
-	saved := func(id ID, states uint64) func(t *testing.T, d *blocktest.Mem) {
+	saved := func(uuid [16]byte, states uint64) func(t *testing.T, d *blocktest.Mem) {
 		return func(t *testing.T, d *blocktest.Mem) {
-			s := open(t, d, id)
+			s := open(t, d, uuid)
 			if err := s.Claim(); err != nil {
 				t.Fatal(err)
 			}
@@ -69,10 +69,13 @@ func TestClaimInUse(t *testing.T) {
 		put  func(t *testing.T, d *blocktest.Mem)
 		want error
 	}{
-		{"two states, with keys that are lost", saved(testID, 2), nil},
-		{"nine states", saved(testID, 9), nil},
-		{"another TPM's first state", saved(ID{UUID: [16]byte{9}, Purpose: VTPM}, 1), ErrForeign},
-		{"the manager's", saved(ID{UUID: testID.UUID, Purpose: Manager}, 3), ErrForeign},
+		{"two states, with keys that are lost", saved(testUUID, 2), nil},
+		{"nine states", saved(testUUID, 9), nil},
+		{"another TPM's first state", saved([16]byte{9}, 1), ErrForeign},
+		{"another purpose", func(t *testing.T, d *blocktest.Mem) {
+			saved(testUUID, 3)(t, d)
+			d.Data[offPurpose+3] = 2
+		}, ErrForeign},
 		{"a file system, whose first sectors are zeros", byteAt(1024 + 56), ErrFormat},
 		{"one byte at the end of slot 0", byteAt(MinDisk/2 - 1), ErrFormat},
 		{"one byte in slot 1", byteAt(MinDisk/2 + 7000), ErrFormat},
@@ -82,14 +85,14 @@ func TestClaimInUse(t *testing.T) {
 		d := blocktest.NewMem(MinDisk)
 		c.put(t, d)
 		before := bytes.Clone(d.Data)
-		err := open(t, d, testID).Claim()
+		err := open(t, d, testUUID).Claim()
 		if !errors.Is(err, ErrInUse) || c.want != nil && !errors.Is(err, c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if !bytes.Equal(d.Data, before) {
 			t.Errorf("%s: was written over", c.name)
 		}
-		s := open(t, d, testID)
+		s := open(t, d, testUUID)
 		held, err := s.Replace()
 		if err != nil || !errors.Is(held, ErrInUse) {
 			t.Errorf("%s: replace: %v, %v", c.name, held, err)
@@ -98,7 +101,7 @@ func TestClaimInUse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, _, err := open(t, d, testID).Load(testKey, &v); err != nil || string(got) != "new" {
+		if got, _, err := open(t, d, testUUID).Load(testKey, &v); err != nil || string(got) != "new" {
 			t.Errorf("%s: replaced: %q, %v", c.name, got, err)
 		}
 	}
