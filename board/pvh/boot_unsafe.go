@@ -30,15 +30,15 @@ const (
 const (
 	pageSize      = 4096
 	bootStackSize = 16 << 10
-	// g0Stack is what rt0_go takes below the initial stack pointer, and a
-	// page for what it keeps at its bottom.
+	// g0Stack is what rt0_go uses below the initial stack pointer, and a page
+	// at its bottom.
 	g0Stack = 64<<10 + pageSize
 	// ramLimit bounds the runtime's memory: below 4 GiB (heap addresses have
-	// 32 bits) and below what machines put under that line.
+	// 32 bits) and below the device registers under that line.
 	ramLimit = 0xc0000000
 )
 
-// hwinit0 has nothing left to do.
+// hwinit0 is empty: boot has done its work.
 //
 //go:nosplit
 //go:linkname hwinit0 runtime/goos.Hwinit0
@@ -110,7 +110,7 @@ func readStartInfo(p uint64) {
 }
 
 // findRAM returns the bounds of the memory region that holds the image's end.
-// Without any, 16 MiB are assumed, so that the report of the failure has a stack.
+// If there is none it assumes 16 MiB, so that the failure can be reported.
 func findRAM(image uint64) (base, end uint64) {
 	for i := range start.Regions {
 		r := &start.Regions[i]
@@ -121,7 +121,7 @@ func findRAM(image uint64) (base, end uint64) {
 	return pageSize, 16 << 20
 }
 
-// keepModules takes boot modules out of the memory [heap, end): those near the
+// keepModules removes boot modules from the memory [heap, end): those near the
 // image move heap up, those near the end move end down.
 func keepModules(heap, end uint64) (uint64, uint64) {
 	lo, hi := heap, end

@@ -21,7 +21,7 @@ const (
 	interruptGate = 0x8e // present, DPL 0, 64-bit interrupt gate
 )
 
-// frame is what vector_amd64.s leaves on the stack.
+// frame is what vector_amd64.s pushes on the stack.
 type frame struct {
 	ax, bx, cx, dx, bp, si, di           uint64
 	r8, r9, r10, r11, r12, r13, r14, r15 uint64
@@ -58,8 +58,8 @@ func stubsBase() uintptr
 
 // initExceptions fills the descriptor tables; loadTables loads them. Exceptions
 // have a stack of their own by the interrupt stack table of the task state
-// segment (section 8.9.4), since goroutine stacks are too small. Interrupts
-// change to theirs by themselves.
+// segment (section 8.9.4), since goroutine stacks are too small. The entry of
+// interrupts switches stacks itself.
 func initExceptions() {
 	put64 := func(b []byte, v uint64) { *(*uint64)(unsafe.Pointer(&b[0])) = v }
 	put64(tss[36:], uint64(uintptr(unsafe.Pointer(&faultStack)))+faultStackSize)
@@ -82,8 +82,8 @@ func initExceptions() {
 	put64(idtRegister[2:], uint64(uintptr(unsafe.Pointer(&idt))))
 }
 
-// Wait sleeps until an interrupt comes; it returns at once if one has come since
-// the last Wait. It leaves interrupts enabled.
+// Wait sleeps until an interrupt; it returns at once if there was one since the
+// last Wait. It leaves interrupts enabled.
 func Wait()
 
 // Halt stops the processor until an interrupt, if they are enabled.
@@ -98,17 +98,17 @@ func DisableInterrupts()
 // interrupt handlers.
 func Preempt()
 
-// InjectedTwice returns how many interrupts came while another was being taken,
-// although the processor had them off. A sound machine shows none.
+// InjectedTwice returns the number of interrupts that were delivered during the
+// entry of another, with interrupts off. Correct hardware never does that.
 func InjectedTwice() uint32
 
-// WaitLate is Wait with an interrupt, of the last vector, that comes between its
-// last look and its sleep. For tests.
+// WaitLate is Wait with an interrupt, of the last vector, between STI and HLT. It
+// is for tests.
 func WaitLate()
 
-// SparedHalts returns how often Wait was about to sleep when an interrupt came,
-// which a sound machine lets come before or after that only.
-func SparedHalts() uint32
+// AvoidedHalts returns the number of interrupts that Wait took between STI and
+// HLT, where it then avoided the HLT. Correct hardware never delivers one there.
+func AvoidedHalts() uint32
 
 // Handle sets the handler of a device vector, 32 to 63. See the package comment
 // for what f may do. Set it before the device may interrupt.
@@ -126,7 +126,7 @@ func dispatch(vector uint64) {
 	}
 }
 
-// report prints an exception that no goroutine could take, and ends the machine.
+// report prints an exception that cannot become a panic, and ends the machine.
 func report(f *frame, addr uint64) {
 	if reporting {
 		goos.Exit(CrashExit)

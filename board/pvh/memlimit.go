@@ -7,10 +7,9 @@ import (
 	"runtime/goos"
 )
 
-// A small machine has no swap and no neighbour to give memory back: tell the
-// collector what there is, so that it works harder near the end instead of
-// letting the heap run out. A quarter is left to fragmentation and to the
-// collector's overshoot. A goroutine's stack may take a quarter: the stock limit
+// The memory limit makes the garbage collector work harder near the end of memory
+// instead of letting the heap run out. A quarter is left to fragmentation and to
+// the collector's overshoot. A goroutine's stack may take a quarter: the stock limit
 // of 1 GB would turn endless recursion into an out-of-memory report.
 func init() {
 	free := int64(goos.RamStart) + int64(goos.RamSize) - int64(goos.Bloc) - g0Stack

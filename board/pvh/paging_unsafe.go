@@ -23,19 +23,19 @@ const (
 	largePage = 2 << 20
 )
 
-// Attr tells how Map maps.
+// Attr selects how Map maps.
 type Attr uint64
 
 // Mappings for Map; none is executable.
 const (
-	WriteBack   Attr = pteWrite // RAM that another domain shares with us
+	WriteBack   Attr = pteWrite // RAM that another domain shares
 	Uncacheable Attr = pteWrite | ptePCD | ptePWT
 	ReadOnly    Attr = 0
 )
 
 var errNoTables = errors.New("pvh: no memory left for page tables")
 
-// The page tables and the pages that are left for more of them.
+// The page tables, and the pages that are left for further ones.
 var (
 	rootTable           uint64
 	nextTable, endTable uint64
@@ -122,7 +122,7 @@ func protectImage(header uint64) {
 	}
 }
 
-// takeTable returns an empty page table, 0 if none is left.
+// takeTable returns an empty page table, or 0 if none is left.
 func takeTable() uint64 {
 	if nextTable == endTable {
 		return 0
@@ -136,7 +136,7 @@ func takeTable() uint64 {
 }
 
 // setEntry sets the entry for addr: level 1 for a page, 2 for 2 MiB. It reports
-// false if a table is lacking or a large page is in the way.
+// false if there is no memory for a table, or a large page is in the way.
 func setEntry(addr uint64, level int, entry uint64) bool {
 	table := rootTable
 	for l := 4; ; l-- {
@@ -159,17 +159,18 @@ func setEntry(addr uint64, level int, entry uint64) bool {
 	}
 }
 
-// Map maps pages of memory or of a device outside RAM at their physical
-// address. It may be called at any time, also by boardEarly's later callees, but
-// not before boot has built the page tables; not from interrupt handlers.
+// Map maps pages of memory or of a device outside RAM at their physical address,
+// which must be a multiple of the page size. It must not be called before boot has
+// built the page tables, nor from interrupt handlers. It is not safe for
+// concurrent use.
 func Map(addr uint64, pages int, attr Attr) error {
 	if addr%pageSize != 0 || pages < 1 {
-		return errors.New("pvh: Map of a place that is not made of pages")
+		return errors.New("pvh: Map of a range that is not whole pages")
 	}
 	return remap(addr, pages, addr|ptePresent|uint64(attr)|noExec)
 }
 
-// Unmap takes pages out of the address space.
+// Unmap removes pages from the address space. It is not safe for concurrent use.
 func Unmap(addr uint64, pages int) error {
 	return remap(addr, pages, 0)
 }

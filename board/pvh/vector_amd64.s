@@ -35,7 +35,7 @@ TEXT ·exception<>(SB),NOSPLIT|NOFRAME,$0
 	CLD
 	MOVQ	SP, BX
 	ANDQ	$~15, SP
-	// Can the running goroutine take it as a panic?
+	// Can it become a panic of the running goroutine?
 	SUBQ	$64, SP
 	MOVQ	frame_vector(BX), AX
 	MOVQ	AX, 0(SP)
@@ -74,8 +74,8 @@ report:
 // volume 1, section 13.4: 2688 bytes), with 64 for alignment.
 #define xsaveSize 3072
 
-// sleepSize is more than the length of the function sleep and no more than what functions
-// are aligned to.
+// sleepSize is more than the length of the function sleep, and at most the alignment
+// of functions.
 #define sleepSize 16
 
 // Device interrupts save what Go code may change, the vector registers in full
@@ -83,11 +83,11 @@ report:
 // run the handler with the boot code's g.
 //
 // The processor pushes its frame onto the interrupted stack, which has room for
-// it (goos.StackSystem), and from there it is moved to the interrupt stack. Not by
-// the interrupt stack table, which begins at the same place each time: a
-// hypervisor that injects an interrupt once more while the first is at its
-// first instructions, with interrupts off, would overwrite the frame to return by.
-// Xen under QEMU's emulation of SVM does.
+// it (goos.StackSystem); from there it is moved to the interrupt stack. The
+// interrupt stack table is not used, since it begins at the same place each time: a
+// hypervisor that injects an interrupt again while the first is at its first
+// instructions, with interrupts off, would overwrite the return frame. Xen under
+// QEMU's emulation of SVM does that.
 TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	PUSHALL
 	CLD
@@ -98,7 +98,7 @@ TEXT ·interrupt<>(SB),NOSPLIT|NOFRAME,$0
 	ADDQ	$const_interruptStackSize, AX
 	CMPQ	BX, AX
 	JCC	move
-	INCL	·twice(SB)	// go on where we are
+	INCL	·twice(SB)	// stay on this stack
 	JMP	here
 move:
 	MOVQ	frame_rip(BX), AX
@@ -115,7 +115,7 @@ move:
 	REP; MOVSQ
 	MOVQ	SP, BX
 here:
-	// Wait must not go to sleep behind the interrupt that it waits for.
+	// Wait must not sleep after the interrupt that it waits for.
 	MOVQ	frame_rip(BX), AX
 	LEAQ	·sleep<>(SB), CX
 	SUBQ	CX, AX
@@ -123,7 +123,7 @@ here:
 	JCC	awake
 	CMPQ	AX, $1
 	JNE	slept
-	INCL	·spared(SB)
+	INCL	·avoided(SB)
 slept:
 	LEAQ	·waited<>(SB), AX
 	MOVQ	AX, frame_rip(BX)
@@ -161,7 +161,7 @@ saved:
 	CALL	·dispatch(SB)
 	MOVQ	56(SP), AX
 	MOVQ	AX, (TLS)
-	// If the handler has asked for it, let the goroutine yield at once.
+	// If the handler has called Preempt, the goroutine yields at once.
 	MOVQ	48(SP), BX
 	LEAQ	frame_rip(BX), AX
 	MOVQ	AX, 0(SP)
@@ -202,11 +202,11 @@ TEXT ·Wait(SB),NOSPLIT,$0
 done:
 	JMP	·waited<>(SB)
 
-// sleep is left to waited by the interrupt itself. STI takes effect after the
-// next instruction, so none should come before the processor sleeps. But QEMU's
-// emulation of SVM forgets that on entry to a guest: where an interrupt of Xen's
-// own came just behind STI, an event for the domain comes before HLT, and would
-// be slept over until something else happens.
+// An interrupt in sleep returns to waited. STI takes effect after the next
+// instruction, so no interrupt should be delivered before HLT. QEMU's emulation of
+// SVM does not keep that on entry to a guest: after an interrupt of Xen itself
+// just behind STI, an event for the domain is delivered before HLT, and HLT would
+// then sleep until the next interrupt.
 TEXT ·sleep<>(SB),NOSPLIT,$0
 	STI
 	HLT
@@ -232,9 +232,9 @@ TEXT ·WaitLate(SB),NOSPLIT|NOFRAME,$0
 	ADDQ	$((const_vectors-1)*const_stubSize), AX
 	JMP	AX
 
-// func SparedHalts() uint32
-TEXT ·SparedHalts(SB),NOSPLIT,$0-4
-	MOVL	·spared(SB), AX
+// func AvoidedHalts() uint32
+TEXT ·AvoidedHalts(SB),NOSPLIT,$0-4
+	MOVL	·avoided(SB), AX
 	MOVL	AX, ret+0(FP)
 	RET
 
@@ -260,7 +260,7 @@ TEXT ·InjectedTwice(SB),NOSPLIT,$0-4
 	RET
 
 GLOBL	·raised(SB), NOPTR, $4
-GLOBL	·spared(SB), NOPTR, $4
+GLOBL	·avoided(SB), NOPTR, $4
 GLOBL	·twice(SB), NOPTR, $4
 GLOBL	·faultStack(SB), NOPTR, $const_faultStackSize
 GLOBL	·interruptStack(SB), NOPTR, $const_interruptStackSize

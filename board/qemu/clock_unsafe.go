@@ -3,8 +3,11 @@
 package qemu
 
 import (
+	"math"
 	"math/bits"
 	"unsafe"
+
+	"stubtpm/board/cpu"
 )
 
 // Registers of the local APIC's timer (Intel SDM volume 3, table 11-1) that the
@@ -19,7 +22,8 @@ const (
 	divideByOne = 0b1011
 )
 
-// The clock: nanoseconds are base + (TSC - start) * rate / 2^32.
+// clock holds the clock's parameters: the time is base + (TSC - start) * rate / 2^32
+// nanoseconds.
 var clock struct {
 	base  int64
 	start uint64
@@ -36,27 +40,25 @@ func calibrate() {
 	const span = 10_000_000
 	*apicRegister(lapicTimerDivide) = divideByOne
 	*apicRegister(lapicTimerVector) = lvtMasked
-	*apicRegister(lapicTimerInitial) = math32
+	*apicRegister(lapicTimerInitial) = math.MaxUint32
 	first := *apicRegister(lapicTimerCurrent)
-	clock.start = rdtsc()
+	clock.start = cpu.TSC()
 	for first-*apicRegister(lapicTimerCurrent) < span {
 	}
 	n := first - *apicRegister(lapicTimerCurrent)
-	ticks := rdtsc() - clock.start
+	ticks := cpu.TSC() - clock.start
 	*apicRegister(lapicTimerInitial) = 0
-	// n nanoseconds took so many ticks.
+	// n nanoseconds took ticks of the TSC.
 	clock.rate, _ = bits.Div64(0, uint64(n)<<32, max(ticks, 1))
 }
 
-const math32 = 1<<32 - 1
-
-// setWallClock makes now the time, in nanoseconds since 1970.
+// setWallClock sets the time, in nanoseconds since 1970.
 func setWallClock(now int64) {
 	clock.base = now
-	clock.start = rdtsc()
+	clock.start = cpu.TSC()
 }
 
-// setTimer lets the timer interrupt once, in ns nanoseconds; 0 stops it.
+// setTimer sets the timer to interrupt once, in ns nanoseconds; 0 stops it.
 func setTimer(ns uint32) {
 	*apicRegister(lapicTimerInitial) = ns
 }
@@ -64,6 +66,6 @@ func setTimer(ns uint32) {
 //go:nosplit
 //go:linkname nanotime runtime/goos.Nanotime
 func nanotime() int64 {
-	hi, lo := bits.Mul64(rdtsc()-clock.start, clock.rate)
+	hi, lo := bits.Mul64(cpu.TSC()-clock.start, clock.rate)
 	return clock.base + int64(hi<<32|lo>>32)
 }

@@ -8,7 +8,5 @@ import _ "unsafe" // for go:linkname
 //go:linkname printk runtime/goos.Printk
 func printk(c byte) { transmit(c) }
 
-// defined in port_amd64.s
+// transmit writes a byte to COM1, after it has waited for room.
 func transmit(c byte)
-func out8(port uint16, v uint8)
-func out32(port uint16, v uint32)

@@ -2,12 +2,11 @@
 
 package qemu
 
-import _ "unsafe" // for go:linkname
+import (
+	_ "unsafe" // for go:linkname
 
-// defined in port_amd64.s
-func rdtsc() uint64
-func hasRDRAND() bool
-func rdrand() (v uint64, ok bool)
+	"stubtpm/board/cpu"
+)
 
 var rng struct {
 	hardware bool
@@ -16,7 +15,7 @@ var rng struct {
 
 //go:linkname initRNG runtime/goos.InitRNG
 func initRNG() {
-	rng.hardware = hasRDRAND()
+	rng.hardware = cpu.HasRDRAND()
 	if !rng.hardware {
 		print("qemu: no RDRAND: random numbers are for tests only\n")
 	}
@@ -34,21 +33,19 @@ func getRandomData(b []byte) {
 	}
 }
 
-// random64 panics if the hardware fails ten times in a row (Intel, Digital
-// Random Number Generator guide, section 5.2.1).
+// random64 panics if RDRAND fails. Without RDRAND it is splitmix64, mixed with the
+// time stamp counter.
 func random64() uint64 {
 	if !rng.hardware {
-		// splitmix64, stirred by the time.
-		rng.state += 0x9e3779b97f4a7c15 ^ rdtsc()
+		rng.state += 0x9e3779b97f4a7c15 ^ cpu.TSC()
 		z := rng.state
 		z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 		z = (z ^ z>>27) * 0x94d049bb133111eb
 		return z ^ z>>31
 	}
-	for range 10 {
-		if v, ok := rdrand(); ok {
-			return v
-		}
+	v, ok := cpu.Random()
+	if !ok {
+		panic("qemu: RDRAND has failed")
 	}
-	panic("qemu: RDRAND has failed")
+	return v
 }

@@ -26,13 +26,13 @@ var (
 // CommandLine returns the domain's command line (cmdline or extra of xl.cfg).
 func CommandLine() string { return pvh.CommandLine() }
 
-// DomID returns this domain's id, as Xen told it at start.
+// DomID returns this domain's id, as Xen reported it at start.
 func DomID() xen.DomID { return xen.DomID(machine.domid) }
 
 // Version returns Xen's version.
 func Version() (major, minor int) { return int(machine.version >> 16), int(machine.version & 0xffff) }
 
-// Started returns when this domain's first code ran.
+// Started returns the time at which this domain's first code ran.
 func Started() time.Time { return time.Unix(0, clock.start) }
 
 // Events returns this domain's event channels.
@@ -41,7 +41,7 @@ func Events() xen.Events { return events }
 // Grants returns this domain's grants.
 func Grants() xen.Grants { return grants }
 
-// mapper changes the board's page tables, for one goroutine at a time.
+// mapper changes the board's page tables. It is safe for concurrent use.
 type mapper struct {
 	mu sync.Mutex
 }
@@ -60,11 +60,11 @@ func (m *mapper) Unmap(addr uint64, pages int) error {
 	return pvh.Unmap(addr, pages)
 }
 
-var errNoStore = errors.New("xen: this domain has no store")
+var errNoStore = errors.New("xen: this domain has no xenstore")
 
-// StoreRing returns the connection to the store. Call it once. A domain may be
-// without one (domain 0 before xenstored runs); page 0 is then not mapped in its
-// place, for nil dereferences must fault.
+// StoreRing returns the connection to xenstore. It must be called at most once.
+// It returns an error if the domain has none, as dom0 before xenstored runs; page 0
+// must not be mapped then, since nil dereferences must fault.
 func StoreRing() (io.ReadWriteCloser, error) {
 	addr := hvm.Param(abi.ParamStorePFN) * pageSize
 	if addr == 0 {

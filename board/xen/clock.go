@@ -9,30 +9,29 @@ import (
 
 	_ "unsafe" // for go:linkname
 
+	"stubtpm/board/cpu"
 	"stubtpm/board/pvh"
 	"stubtpm/drivers/xen/abi"
 	"stubtpm/drivers/xen/hvm"
 )
 
-// slice is how long a goroutine may run before others get a turn, in
-// nanoseconds; the timer ticks only while the processor is busy.
+// slice is the time slice of a goroutine in nanoseconds; the timer ticks only
+// while the processor is busy.
 const slice = 10_000_000
 
-// The clock. Xen keeps info up to date; until its page is mapped for good, boot
-// is a copy.
+// clock holds the clock's state. Xen updates info; until its page is mapped
+// permanently, info points to the copy boot.
 var clock struct {
 	boot   abi.VcpuTimeInfo
 	info   *abi.VcpuTimeInfo
 	offset int64 // of the wall clock, to Xen's system time
-	start  int64 // when boot called this board
+	start  int64 // time of early
 	last   int64
 	idle   bool
 }
 
-// defined in port_amd64.s
-func rdtsc() uint64
-
-// startClock reads the clock while boot runs.
+// startClock copies the clock of a page that will be unmapped with the boot page
+// tables.
 func startClock(s *abi.SharedInfo) {
 	t := &s.Vcpu[0].Time
 	for {
@@ -55,7 +54,7 @@ func startClock(s *abi.SharedInfo) {
 	clock.start = nanotime()
 }
 
-// useClock takes the page as the clock from now on.
+// useClock makes the page the clock from now on.
 func useClock(s *abi.SharedInfo) { clock.info = &s.Vcpu[0].Time }
 
 // systemTime returns Xen's system time in nanoseconds (public/xen.h, struct
@@ -70,7 +69,7 @@ func systemTime() int64 {
 	for {
 		v := atomic.LoadUint32(&t.Version)
 		start, base, mul, shift := t.TscTimestamp, t.SystemTime, t.TscToSystemMul, t.TscShift
-		ticks := rdtsc() - start
+		ticks := cpu.TSC() - start
 		if v&1 != 0 || v != atomic.LoadUint32(&t.Version) {
 			continue
 		}
@@ -87,8 +86,8 @@ func systemTime() int64 {
 	}
 }
 
-// nanotime never goes back: Xen's parameters may by a few nanoseconds when they
-// change.
+// nanotime never goes back, although a change of Xen's parameters may set system
+// time back by a few nanoseconds.
 //
 //go:nosplit
 //go:linkname nanotime runtime/goos.Nanotime
@@ -103,8 +102,7 @@ func nanotime() int64 {
 
 func setSlice() { hvm.SetTimer(uint64(systemTime()) + slice) }
 
-// tick handles the timer's event. While a goroutine runs, it gives the others
-// a turn.
+// tick handles the timer's event. It preempts the running goroutine.
 func tick() {
 	if !clock.idle {
 		pvh.Preempt()
@@ -112,7 +110,7 @@ func tick() {
 	}
 }
 
-// idle sleeps until an interrupt or the given time.
+// idle sleeps until an interrupt or the time until, in nanoseconds.
 func idle(until int64) {
 	flush()
 	clock.idle = true

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"stubtpm/board/cpu"
 	"stubtpm/board/pvh"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/abi"
@@ -14,22 +15,19 @@ import (
 
 const (
 	debugPort = 0xe9
-	// patience is how long a full console is waited for, in nanoseconds, before
-	// output is dropped until there is room again. xenconsoled takes no
-	// more than 30 events of a domain in 200 ms.
-	patience = 1_000_000_000
+	// fullTimeout is how long printk waits for room in the console, in
+	// nanoseconds, before it drops output until there is room again.
+	// xenconsoled takes at most 30 events of a domain in 200 ms.
+	fullTimeout = 1_000_000_000
 )
 
-// The console ring, used before package variables are initialized.
+// console is the console ring. It is used before package variables are initialized.
 var console struct {
 	page  *[pageSize]byte // nil until the ring is mapped
 	port  uint32
-	dirty bool // bytes that the other end was not told of
-	stuck bool // it did not take any for as long as patience
+	dirty bool // bytes were written since the last event
+	stuck bool // there was no room for fullTimeout
 }
-
-// defined in port_amd64.s
-func out8(port uint16, v uint8)
 
 func startConsole() {
 	addr := hvm.Param(abi.ParamConsolePFN) * pageSize
@@ -49,7 +47,7 @@ func consoleWord(offset uintptr) *uint32 {
 //go:linkname printk runtime/goos.Printk
 func printk(c byte) {
 	if console.page == nil {
-		out8(debugPort, c)
+		cpu.Out8(debugPort, c)
 		return
 	}
 	prod := atomic.LoadUint32(consoleWord(abi.ConsoleOutProd))
@@ -70,15 +68,15 @@ func consoleFull(prod uint32) bool {
 	return prod-atomic.LoadUint32(consoleWord(abi.ConsoleOutCons)) >= abi.ConsoleOutSize
 }
 
-// drain waits, for as long as patience, until the console has taken all: what a
-// domain says last matters most.
+// drain waits for at most fullTimeout until the console has taken all output: a
+// domain's last lines matter most.
 func drain() {
 	if console.page == nil || console.stuck {
 		return
 	}
 	flush()
 	prod := atomic.LoadUint32(consoleWord(abi.ConsoleOutProd))
-	for end := systemTime() + patience; systemTime() < end; {
+	for end := systemTime() + fullTimeout; systemTime() < end; {
 		machine.upcall.Clear(console.port)
 		if atomic.LoadUint32(consoleWord(abi.ConsoleOutCons)) == prod {
 			return
@@ -87,7 +85,7 @@ func drain() {
 	}
 }
 
-// waitConsole waits for room and reports whether there is some.
+// waitConsole waits for room, and reports whether there is some.
 //
 //go:nosplit
 func waitConsole(prod uint32) bool {
@@ -95,7 +93,7 @@ func waitConsole(prod uint32) bool {
 		return false
 	}
 	flush()
-	for end := systemTime() + patience; systemTime() < end; {
+	for end := systemTime() + fullTimeout; systemTime() < end; {
 		machine.upcall.Clear(console.port)
 		if !consoleFull(prod) {
 			return true
@@ -106,7 +104,7 @@ func waitConsole(prod uint32) bool {
 	return !console.stuck
 }
 
-// flush tells the console's other end of what was written.
+// flush sends the console daemon an event if there is new output.
 //
 //go:nosplit
 func flush() {

@@ -10,8 +10,8 @@ import (
 	"stubtpm/board/pvh"
 )
 
-// MMIO are the registers of a device that the domain was given (iomem of
-// xl.cfg), at byte offsets from the first. Each access is one of its width; an
+// MMIO is the register window of a device that is assigned to the domain (iomem
+// of xl.cfg). Offsets are in bytes. Each access is a single one of its width; an
 // offset beyond the end or not a multiple of the width panics.
 type MMIO struct {
 	base uintptr
@@ -19,8 +19,8 @@ type MMIO struct {
 }
 
 // MapMMIO maps pages of registers, uncached, at a physical address that is a
-// multiple of the page size. That the domain really was given them, Xen does not
-// tell: registers of nothing read as ones.
+// multiple of the page size. Xen does not report whether they are assigned to the
+// domain: registers that are not read as ones.
 func MapMMIO(addr uint64, pages int) (*MMIO, error) {
 	if err := tables.mapAs(addr, pages, pvh.Uncacheable); err != nil {
 		return nil, fmt.Errorf("xen: registers at %#x: %w", addr, err)
@@ -30,7 +30,7 @@ func MapMMIO(addr uint64, pages int) (*MMIO, error) {
 
 func (m *MMIO) at(off, width int) unsafe.Pointer {
 	if off < 0 || off > m.size-width || off%width != 0 {
-		panic("xen: internal error: offset of a register")
+		panic("xen: internal error: register offset out of range")
 	}
 	return unsafe.Pointer(m.base + uintptr(off))
 }
@@ -44,8 +44,8 @@ func (m *MMIO) Write8(off int, v uint8) { store8(m.at(off, 1), v) }
 // Read32 reads a register of 32 bits.
 func (m *MMIO) Read32(off int) uint32 { return atomic.LoadUint32((*uint32)(m.at(off, 4))) }
 
-// Write32 writes a register of 32 bits, by a plain store: an atomic one is XCHG,
-// which reads the register as well.
+// Write32 writes a register of 32 bits by a plain store: an atomic store is XCHG,
+// which also reads the register.
 func (m *MMIO) Write32(off int, v uint32) { store32(m.at(off, 4), v) }
 
 // The compiler neither merges nor moves accesses of functions that it does

@@ -8,27 +8,26 @@ import (
 	"sync/atomic"
 
 	_ "unsafe" // for go:linkname
+
+	"stubtpm/board/cpu"
 )
 
-// defined in port_amd64.s
-func hasRDRAND() bool
-func rdrand() (v uint64, ok bool)
-
-// The generator. Each block of output is a hash of the key, a number that is
-// never used twice, and 256 fresh bits of the processor; then the key is
-// replaced by another such hash, so that a later key tells nothing of earlier
-// output. There is no lock: it is asked on the scheduler's stack too. One
-// processor runs, so at worst two goroutines share a key, but not a number.
+// generator is the random number generator. Each block of output is a hash of the
+// key, a number that is never used twice, and 256 new bits of the processor; then
+// the key is replaced by another such hash, so that a later key reveals nothing of
+// earlier output. There is no lock, since it is also called on the scheduler's
+// stack. Only one processor runs: two goroutines may share a key, but never a
+// number.
 //
-// What Seed was given is kept apart from the key and counts in each hash: a
-// goroutine that was preempted while it replaced the key cannot undo it.
+// The seed is kept apart from the key and is part of each hash: a goroutine that
+// was preempted while it replaced the key cannot undo Seed.
 var generator struct {
 	key    [sha512.Size]byte
 	seed   [sha512.Size]byte
 	number atomic.Uint64
 }
 
-// Purposes of a hash.
+// The purposes of a hash.
 const (
 	forOutput = 'o'
 	forKey    = 'k'
@@ -37,8 +36,8 @@ const (
 
 //go:linkname initRNG runtime/goos.InitRNG
 func initRNG() {
-	if !hasRDRAND() {
-		fatal("xen: the processor has no RDRAND: there would be no secrets\n")
+	if !cpu.HasRDRAND() {
+		fatal("xen: the processor has no RDRAND, which keys need\n")
 	}
 	for range 4 {
 		generator.key = hash(forKey)
@@ -56,14 +55,14 @@ func getRandomData(b []byte) {
 }
 
 // Seed mixes entropy of another source, such as the hardware TPM, into the
-// generator. It can only add to it. It is for one goroutine at a time.
+// generator. It cannot weaken it. It is not safe for concurrent use.
 func Seed(b []byte) {
 	old := hash(forSeed)
 	generator.seed = sha512.Sum512(append(old[:], b...))
 }
 
-// hash returns the hash for a purpose of key, seed, number and processor's
-// random bits.
+// hash returns the hash of purpose, number, key, seed and the processor's random
+// bits.
 func hash(purpose byte) [sha512.Size]byte {
 	var in [1 + 8 + sha512.Size + sha512.Size + 32]byte
 	in[0] = purpose
@@ -79,14 +78,11 @@ func hash(purpose byte) [sha512.Size]byte {
 	return out
 }
 
-// random64 ends the domain if the processor fails ten times in a row (Intel,
-// Digital Random Number Generator guide, section 5.2.1).
+// random64 ends the domain if RDRAND fails.
 func random64() uint64 {
-	for range 10 {
-		if v, ok := rdrand(); ok {
-			return v
-		}
+	v, ok := cpu.Random()
+	if !ok {
+		fatal("xen: RDRAND has failed\n")
 	}
-	fatal("xen: RDRAND has failed\n")
-	return 0
+	return v
 }

@@ -4,7 +4,8 @@ package xen
 
 import "stubtpm/board/pvh"
 
-// The window is where frames go that are not this domain's memory. Offsets:
+// Offsets in the window, where frames that are not this domain's memory are
+// mapped.
 const (
 	sharedInfoOffset = 0
 	grantTableOffset = 0x100000 // grant table, at most maxGrantFrames
@@ -15,10 +16,10 @@ const (
 	maxForeign     = (windowSize - foreignOffset) / pageSize
 )
 
-// findWindow returns the highest place of windowSize bytes, aligned to it, that
-// lies between the end of what libxl gives as memory below 4 GiB and the
-// device registers under that line, and that the memory map does not name. It
-// returns 0 if there is none.
+// findWindow returns the highest address, a multiple of windowSize, of windowSize
+// bytes that the memory map does not name, between the end of the memory that libxl
+// puts below 4 GiB and the device registers under that line. It returns 0 if there
+// is none.
 func findWindow(regions []pvh.Region) uint64 {
 	for at := uint64(0xf0000000); at >= 0x40000000; at -= windowSize {
 		free := true

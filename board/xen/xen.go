@@ -1,17 +1,5 @@
 //go:build tamago
 
-// Package xen is the board of a Xen PVH domain, of 64-bit x86. Importing it is
-// enough; what the domain shares with others is reached by its functions.
-//
-//	console   Xen's console ring; before it is there, I/O port 0xe9 (xl dmesg)
-//	exit      0 powers off, any other code is a crash (on_crash of xl.cfg)
-//	clock     vcpu_time_info, with Xen's wall clock at start
-//	timer     VIRQ_TIMER by the set_timer_op hypercall, one-shot
-//	random    RDRAND, mixed with what Seed is given
-//	events    by the callback vector 32, which needs no interrupt controller
-//
-// Frames that Xen or other domains share are put into a window of addresses
-// without memory, see window.go.
 package xen
 
 import (
@@ -29,13 +17,13 @@ import (
 
 const (
 	upcallVector = 32
-	// wakeSignal carries interrupts to the goroutine dispatch.
+	// wakeSignal is relayed by interrupts to the goroutine dispatch.
 	wakeSignal = 5
 
 	pageSize = 4096
 )
 
-// The machine, set up before package variables are initialized.
+// machine is set up before package variables are initialized.
 var machine struct {
 	version uint32 // of Xen, major << 16 | minor
 	domid   uint16
@@ -50,27 +38,28 @@ func early() {
 	goos.Idle = idle
 	machine.version, machine.domid, _ = hvm.Detect()
 	if machine.version == 0 {
-		fatal("xen: there is no Xen below this machine\n")
+		fatal("xen: this machine does not run on Xen\n")
 	}
 	machine.window = findWindow(pvh.Start().Regions)
 	if machine.window == 0 {
 		fatal("xen: no room below 4 GiB for shared frames\n")
 	}
 	if hvm.MapFrame(abi.MapSpaceSharedInfo, 0, machine.window+sharedInfoOffset) != nil {
-		fatal("xen: Xen does not map the shared information page\n")
+		fatal("xen: Xen refused to map the shared info page\n")
 	}
 	machine.info = hvm.SharedInfoAt(machine.window + sharedInfoOffset)
-	// By this call Xen also learns that the domain uses the 64-bit layout of the
-	// page, and writes the wall clock into it. Interrupts are still off.
+	// This call also makes Xen use the 64-bit layout of the page, and write the
+	// wall clock into it. Interrupts are still off.
 	if hvm.SetUpcallVector(upcallVector) != nil {
-		fatal("xen: Xen does not take the vector for events\n")
+		fatal("xen: Xen refused the vector for events\n")
 	}
 	startClock(machine.info)
 }
 
 var e820 [64 * abi.E820EntrySize]byte
 
-// memory asks Xen, if the boot loader has given no map.
+// memory asks Xen for the memory map. boot calls it if there was none in
+// hvm_start_info.
 //
 //go:linkname memory stubtpm/board/pvh.boardMemory
 func memory(m []pvh.Region) int {
@@ -88,7 +77,7 @@ func memory(m []pvh.Region) int {
 //go:linkname hwinit1 runtime/goos.Hwinit1
 func hwinit1() {
 	if pvh.Map(machine.window+sharedInfoOffset, 1, pvh.WriteBack) != nil {
-		fatal("xen: the shared information page can not be mapped\n")
+		fatal("xen: the shared info page cannot be mapped\n")
 	}
 	useClock(machine.info)
 	startConsole()
@@ -115,7 +104,7 @@ func upcall() {
 	}
 }
 
-// dispatch hands events to those who wait for them.
+// dispatch delivers events to the channels that wait for them.
 func dispatch(c chan sig) {
 	for range c {
 		events.Deliver()
@@ -133,7 +122,7 @@ func init() {
 	go dispatch(c)
 }
 
-// exit ends the domain.
+// exit ends the domain: see the package comment for the codes.
 func exit(code int32) {
 	drain()
 	if code == 0 {
@@ -146,7 +135,7 @@ func exit(code int32) {
 	}
 }
 
-// fatal ends the domain before the runtime can.
+// fatal prints a message and ends the domain. It does not need the runtime.
 func fatal(s string) {
 	for i := range len(s) {
 		printk(s[i])

@@ -14,7 +14,7 @@ import (
 // compares the images.
 func runRepro(args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
-		args = []string{"./stubdom/selftest"}
+		args = []string{"./stubdom/runtimetest"}
 	}
 	gomod, err := goEnv("GOMOD")
 	if err != nil {

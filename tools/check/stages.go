@@ -17,8 +17,8 @@ var stages = [...]stage{
 		{dir: "tools/conformance", argv: []string{"go", "run", ".", "-without", "debian/"}},
 	}},
 	{"baremetal", "the same bytes from two directories; a minute of garbage collection; the standard library's own tests", []command{
-		{argv: []string{"go", "run", "./tools/baremetal", "repro", "./stubdom/selftest", "./stubdom/vtpm", "./stubdom/vtpmmgr"}},
-		{env: []string{"SELFTEST_GC=60s"}, argv: []string{"go", "test", "-count", "1", "-timeout", "20m", "./stubdom/selftest"}},
+		{argv: []string{"go", "run", "./tools/baremetal", "repro", "./stubdom/runtimetest", "./stubdom/vtpm", "./stubdom/vtpmmgr"}},
+		{env: []string{"RUNTIMETEST_GC=60s"}, argv: []string{"go", "test", "-count", "1", "-timeout", "20m", "./stubdom/runtimetest"}},
 		{argv: []string{"go", "run", "./tools/baremetal", "stdtest"}},
 	}},
 	{"xen", "manager, vTPM and guest on a real Xen in QEMU", []command{

@@ -14,7 +14,7 @@ import (
 	"stubtpm/drivers/xen/xenbus"
 )
 
-// testClock looks for steps back and for a date.
+// testClock makes sure that the clock never goes back, and has a date.
 func testClock(xenbus.Domain) (string, error) {
 	const n = 200_000
 	start := time.Now()
@@ -29,7 +29,7 @@ func testClock(xenbus.Domain) (string, error) {
 	if start.Year() < 2020 {
 		return "", fmt.Errorf("the date is %v", start)
 	}
-	return fmt.Sprintf("%v a call", last.Sub(start)/n), nil
+	return fmt.Sprintf("%v per call", last.Sub(start)/n), nil
 }
 
 // testSleep measures how late timers are.
@@ -47,15 +47,14 @@ func testSleep(xenbus.Domain) (string, error) {
 			return "", fmt.Errorf("woke %v early from %v", -late[0], d)
 		}
 		if late[4] > 20*time.Millisecond {
-			return "", fmt.Errorf("woke late from %v, as a median by %v", d, late[4])
+			return "", fmt.Errorf("woke late from %v, the median by %v", d, late[4])
 		}
 		note += fmt.Sprintf("%v: median %v late, worst %v; ", d, late[4].Round(time.Microsecond), late[8].Round(time.Microsecond))
 	}
 	return note, nil
 }
 
-// testSlices makes sure that a goroutine that never yields leaves others their
-// turn.
+// testSlices makes sure that other goroutines run beside one that never yields.
 func testSlices(xenbus.Domain) (string, error) {
 	stop := make(chan struct{})
 	defer close(stop)
@@ -82,7 +81,7 @@ func testSlices(xenbus.Domain) (string, error) {
 	return "", nil
 }
 
-// testRandom makes sure that random numbers differ, and goes on after Seed.
+// testRandom makes sure that random numbers differ, also after Seed.
 func testRandom(xenbus.Domain) (string, error) {
 	seen := make(map[string]bool)
 	for i := range 1000 {

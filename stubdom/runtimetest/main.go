@@ -1,14 +1,5 @@
 //go:build tamago
 
-// Selftest is a unikernel that proves the port of the Go runtime to bare metal:
-// scheduler, timers, interrupts, memory, faults, and a known answer of each
-// cryptographic package in use. It runs on QEMU (board/qemu) and ends by exit
-// code: 0 if all passed.
-//
-// The command line is made of words:
-//
-//	gc=60s         how long the garbage collector is kept under pressure (default 2s)
-//	scenario=NAME  instead of the tests: end in a certain way, see scenario_unsafe.go
 package main
 
 import (
@@ -29,7 +20,7 @@ type test struct {
 }
 
 func main() {
-	args := arguments(pvh.CommandLine())
+	args := parameters(pvh.CommandLine())
 	if name := args["scenario"]; name != "" {
 		runScenario(name)
 	}
@@ -37,12 +28,12 @@ func main() {
 	if s := args["gc"]; s != "" {
 		d, err := time.ParseDuration(s)
 		if err != nil {
-			fmt.Println("selftest: gc:", err)
+			fmt.Println("runtimetest: gc:", err)
 			os.Exit(3)
 		}
 		gc = d
 	}
-	fmt.Printf("selftest: %s, %s, heap of %d KiB\n", runtime.Version(), runtime.CPU(), pvh.HeapSize()>>10)
+	fmt.Printf("runtimetest: %s, %s, heap of %d KiB\n", runtime.Version(), runtime.CPU(), pvh.HeapSize()>>10)
 	failed := 0
 	tests := append(runtimeTests(gc), cryptoTests...)
 	for _, t := range tests {
@@ -56,7 +47,7 @@ func main() {
 		}
 		fmt.Printf("ok   %s (%v)\n", t.name, took)
 	}
-	fmt.Printf("selftest: %d tests, %d failed\n", len(tests), failed)
+	fmt.Printf("runtimetest: %d tests, %d failed\n", len(tests), failed)
 	if failed > 0 {
 		os.Exit(1)
 	}
@@ -72,8 +63,8 @@ func run(t test) (err error) {
 	return t.run()
 }
 
-// arguments splits a command line into its key=value words.
-func arguments(line string) map[string]string {
+// parameters splits a command line into its kernel parameters, key=value.
+func parameters(line string) map[string]string {
 	m := make(map[string]string)
 	for _, w := range strings.Fields(line) {
 		key, value, _ := strings.Cut(w, "=")

@@ -14,9 +14,9 @@ func readZero()
 // systemOverflow overflows the scheduler's stack.
 func systemOverflow()
 
-// sink writes downwards from the stack pointer without end.
+// sink writes downwards from the stack pointer until it faults.
 func sink()
 
-// spinYMM counts down from n with a pattern in the upper half of a vector register
-// and returns what it finds there.
+// spinYMM counts down from n with a pattern in the upper half of a vector register,
+// and returns what that half holds afterwards.
 func spinYMM(n uint64) uint64

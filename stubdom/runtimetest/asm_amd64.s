@@ -14,7 +14,7 @@ TEXT ·readZero(SB),NOSPLIT,$0
 	RET
 
 // func systemFault()
-// Dereferences nil on the scheduler's stack, where nobody can recover.
+// Dereferences nil on the scheduler's stack, where recover is not possible.
 TEXT ·systemFault(SB),NOSPLIT,$8
 	LEAQ	·readZeroFunc(SB), AX
 	MOVQ	AX, 0(SP)

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// Scenarios end the unikernel; the host looks at the console and the exit code.
+// scenarios end the unikernel; the host checks the console and the exit code.
 var scenarios = map[string]func(){
 	"exit0":     func() { os.Exit(0) },
 	"exit7":     func() { os.Exit(7) },
@@ -32,7 +32,7 @@ var scenarios = map[string]func(){
 func runScenario(name string) {
 	f, ok := scenarios[name]
 	if !ok {
-		fmt.Println("selftest: no such scenario:", name)
+		fmt.Println("runtimetest: no such scenario:", name)
 		os.Exit(3)
 	}
 	fmt.Println("scenario", name)
@@ -59,7 +59,7 @@ func writeText() {
 	fmt.Println("the text was written")
 }
 
-// executeData jumps into the heap, which must fault.
+// executeData calls code in the heap, which must fault.
 func executeData() {
 	b := make([]byte, 64)
 	for i := range b {

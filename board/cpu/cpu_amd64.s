@@ -2,16 +2,23 @@
 
 #include "textflag.h"
 
-// func out8(port uint16, v uint8)
-TEXT ·out8(SB),NOSPLIT,$0-3
+// func Out8(port uint16, v uint8)
+TEXT ·Out8(SB),NOSPLIT,$0-3
 	MOVW	port+0(FP), DX
 	MOVB	v+2(FP), AX
 	OUTB
 	RET
 
-// func rdtsc() uint64
-// LFENCE keeps the read behind the loads before it (Intel SDM volume 2, RDTSC).
-TEXT ·rdtsc(SB),NOSPLIT,$0-8
+// func Out32(port uint16, v uint32)
+TEXT ·Out32(SB),NOSPLIT,$0-8
+	MOVW	port+0(FP), DX
+	MOVL	v+4(FP), AX
+	OUTL
+	RET
+
+// func TSC() uint64
+// LFENCE keeps the read behind the loads before it.
+TEXT ·TSC(SB),NOSPLIT,$0-8
 	LFENCE
 	RDTSC
 	SHLQ	$32, DX
@@ -19,9 +26,9 @@ TEXT ·rdtsc(SB),NOSPLIT,$0-8
 	MOVQ	AX, ret+0(FP)
 	RET
 
-// func hasRDRAND() bool
+// func HasRDRAND() bool
 // CPUID Fn0000_0001 ECX bit 30.
-TEXT ·hasRDRAND(SB),NOSPLIT,$0-1
+TEXT ·HasRDRAND(SB),NOSPLIT,$0-1
 	MOVL	$1, AX
 	XORL	CX, CX
 	CPUID

@@ -32,7 +32,7 @@ func testForeign(p *peer) (string, error) {
 	for i := range 100 {
 		text := fmt.Appendf(nil, "text number %d", i)
 		p.page.Page().CopyIn(data, text)
-		if err := p.ask(opReverse, uint32(len(text))); err != nil {
+		if err := p.request(opReverse, uint32(len(text))); err != nil {
 			return "", err
 		}
 		got := make([]byte, len(text))
@@ -51,16 +51,16 @@ func testRoundTrip(p *peer) (string, error) {
 	const n = 500
 	start := time.Now()
 	for range n {
-		if err := p.ask(opNothing, 0); err != nil {
+		if err := p.request(opNothing, 0); err != nil {
 			return "", err
 		}
 	}
-	return fmt.Sprintf("%v there and back", time.Since(start)/n), nil
+	return fmt.Sprintf("round trip of %v", time.Since(start)/n), nil
 }
 
-// mapShared lets the peer share n pages and maps them.
+// mapShared has the peer share n pages, and maps them.
 func mapShared(p *peer, d xenbus.Domain, n int) ([]xen.MappedPage, error) {
-	if err := p.ask(opShare, uint32(n)); err != nil {
+	if err := p.request(opShare, uint32(n)); err != nil {
 		return nil, err
 	}
 	var pages []xen.MappedPage
@@ -74,9 +74,9 @@ func mapShared(p *peer, d xenbus.Domain, n int) ([]xen.MappedPage, error) {
 	return pages, nil
 }
 
-// release lets the peer release its pages and compares what it says.
+// release has the peer release its pages, and checks how many it could.
 func release(p *peer, released, inUse uint32) error {
-	if err := p.ask(opRelease, 0); err != nil {
+	if err := p.request(opRelease, 0); err != nil {
 		return err
 	}
 	r, u := p.page.Page().Load32(wordCount), p.page.Page().Load32(wordInUse)
@@ -86,7 +86,7 @@ func release(p *peer, released, inUse uint32) error {
 	return nil
 }
 
-// testInUse lets the peer release a page that is mapped here.
+// testInUse has the peer release a page that is mapped here.
 func testInUse(p *peer, d xenbus.Domain) (string, error) {
 	m, err := mapShared(p, d, 1)
 	if err != nil {
@@ -99,8 +99,8 @@ func testInUse(p *peer, d xenbus.Domain) (string, error) {
 	return "", m[0].Unmap()
 }
 
-// testAfterUnmap makes sure that a page is gone, by a panic that can be
-// recovered from.
+// testAfterUnmap makes sure that access to an unmapped page panics, and that the
+// panic can be recovered.
 func testAfterUnmap(p *peer, d xenbus.Domain) (note string, err error) {
 	m, err := mapShared(p, d, 1)
 	if err != nil {
@@ -127,7 +127,7 @@ func testAfterUnmap(p *peer, d xenbus.Domain) (note string, err error) {
 	return "", fmt.Errorf("read %d from the page", page.Load32(0))
 }
 
-// testManyForeign maps more pages than a frame of the peer's grant table holds.
+// testManyForeign maps more pages than one frame of the peer's grant table holds.
 func testManyForeign(p *peer, d xenbus.Domain) (string, error) {
 	const n = 600
 	var took time.Duration
@@ -140,7 +140,7 @@ func testManyForeign(p *peer, d xenbus.Domain) (string, error) {
 		for i, m := range pages {
 			m.Page().Store32(0, uint32(i))
 		}
-		if err := p.ask(opCheck, 0); err != nil {
+		if err := p.request(opCheck, 0); err != nil {
 			return "", err
 		}
 		if v := p.page.Page().Load32(wordCount); v != n {
@@ -159,9 +159,9 @@ func testManyForeign(p *peer, d xenbus.Domain) (string, error) {
 	return fmt.Sprintf("%v for each", (took / n).Round(time.Microsecond)), nil
 }
 
-// testQuit lets the peer's domain end while its page is mapped here.
+// testQuit has the peer's domain end while its page is mapped here.
 func testQuit(p *peer) (string, error) {
-	if err := p.ask(opQuit, 0); err != nil {
+	if err := p.request(opQuit, 0); err != nil {
 		return "", err
 	}
 	time.Sleep(3 * time.Second)
@@ -178,7 +178,7 @@ func testQuit(p *peer) (string, error) {
 	return note, p.c.Close()
 }
 
-// testManyGrants needs more than a frame of the grant table.
+// testManyGrants needs more than one frame of the grant table.
 func testManyGrants(d xenbus.Domain) (string, error) {
 	const n = 600
 	var pages []xen.SharedPage
@@ -190,7 +190,7 @@ func testManyGrants(d xenbus.Domain) (string, error) {
 		b := make([]byte, xen.PageSize)
 		s.Page().CopyOut(b, 0)
 		if !bytes.Equal(b, make([]byte, xen.PageSize)) {
-			return "", fmt.Errorf("page %d is not of zeros", i)
+			return "", fmt.Errorf("page %d is not zero", i)
 		}
 		s.Page().Store32(0, uint32(i+1))
 		pages = append(pages, s)
@@ -209,7 +209,7 @@ func testManyGrants(d xenbus.Domain) (string, error) {
 	return fmt.Sprintf("last grant %d", pages[n-1].Ref()), nil
 }
 
-// testBadGrant maps what nobody granted, or what would do harm.
+// testBadGrant maps pages that were not granted, and pages of this domain.
 func testBadGrant(d xenbus.Domain) (string, error) {
 	s, err := d.Grants.Share(0)
 	if err != nil {
@@ -224,7 +224,7 @@ func testBadGrant(d xenbus.Domain) (string, error) {
 	for _, ref := range []xen.GrantRef{100, 1 << 30} {
 		if m, err := d.Grants.Map(0, ref); err == nil {
 			m.Unmap()
-			return "", fmt.Errorf("grant %d of domain 0 could be mapped", ref)
+			return "", fmt.Errorf("grant %d of dom0 could be mapped", ref)
 		}
 	}
 	if m, err := d.Grants.Map(0x7000, 1); err == nil {

@@ -26,8 +26,8 @@ const (
 	activeLocality = 1 << 5
 )
 
-// testRegisters finds the TPM's interface. Of a FIFO it takes locality 0 and gives it
-// back.
+// testRegisters identifies the TPM's interface. With a FIFO it requests locality 0
+// and relinquishes it.
 func testRegisters(xenbus.Domain) (string, error) {
 	r, err := board.MapMMIO(tpmBase, tpmPages)
 	if err != nil {

@@ -15,15 +15,15 @@ import (
 	"stubtpm/drivers/xen/xenbus"
 )
 
-// What the tests ask of the peer, a second xentest that shares pages with this
-// one. One page and one event channel carry it: the request's number and
-// argument, then results; the number becomes 0 when it is done.
+// Requests to the peer, a second boardtest that shares pages with this one. They
+// are carried by one page and one event channel: the request's number and
+// argument, then results. The peer sets the number to 0 when it is done.
 const (
 	opNothing = iota + 1
-	opReverse // reverse so many bytes at data into data+1024
-	opShare   // share so many pages; their grants are at data
-	opCheck   // count the pages that hold the number of their place
-	opRelease // release all; count those released and those in use
+	opReverse // reverse argument bytes at data into data+1024
+	opShare   // share argument pages; their grants are written to data
+	opCheck   // count the pages that hold their own index
+	opRelease // release all pages; count those released and those in use
 	opQuit
 
 	wordOp       = 0
@@ -35,8 +35,7 @@ const (
 
 const nodes = "data/peer"
 
-// serve does what the domain created before this one asks for, until it says
-// opQuit.
+// serve runs the requests of the domain created before this one, until opQuit.
 func serve(d xenbus.Domain) error {
 	peer := board.DomID() - 1
 	ctl, err := d.Grants.Share(peer)
@@ -57,7 +56,7 @@ func serve(d xenbus.Domain) error {
 			return err
 		}
 	}
-	fmt.Println("xentest: serving domain", peer)
+	fmt.Println("boardtest: serving domain", peer)
 	var pages []xen.SharedPage
 	for range c.C() {
 		p := ctl.Page()
@@ -114,16 +113,16 @@ func serve(d xenbus.Domain) error {
 	return xen.ErrClosed
 }
 
-// A peer is the other domain, as seen from this one.
+// A peer is the other domain.
 type peer struct {
 	id   xen.DomID
 	page xen.MappedPage
 	c    xen.Channel
 }
 
-// findPeer connects to the domain created after this one, and waits for it.
+// findPeer waits for the domain created after this one, and connects to it.
 func findPeer(d xenbus.Domain) (*peer, error) {
-	ctx, cancel := limited()
+	ctx, cancel := withTimeout()
 	defer cancel()
 	id := board.DomID() + 1
 	read := func(name string) (v uint32, err error) {
@@ -151,8 +150,8 @@ func findPeer(d xenbus.Domain) (*peer, error) {
 	return &peer{id, page, c}, err
 }
 
-// ask makes a request and waits until it is done.
-func (p *peer) ask(op, argument uint32) error {
+// request makes a request and waits until it is done.
+func (p *peer) request(op, argument uint32) error {
 	page := p.page.Page()
 	page.Store32(wordArgument, argument)
 	page.Store32(wordOp, op)

@@ -10,8 +10,8 @@ import (
 	"stubtpm/board/pvh"
 )
 
-// testBigAllocations takes a sixth of the heap at once, again and again, and looks
-// for bytes that are not zero.
+// testBigAllocations repeatedly allocates a sixth of the heap at once, and checks
+// that it is zero.
 func testBigAllocations() error {
 	size := int(pvh.HeapSize() / 6)
 	for round := range 6 {
@@ -45,8 +45,8 @@ func (n *node) sum() int {
 	return n.left.sum() + n.value + n.right.sum()
 }
 
-// testGC keeps trees, maps and slices alive while making garbage, and checks
-// them all the time.
+// testGC keeps trees, maps and slices alive while it makes garbage, and checks
+// their contents.
 func testGC(d time.Duration) error {
 	const n = 5000
 	var before, after runtime.MemStats

@@ -13,16 +13,16 @@ import (
 	"stubtpm/drivers/xen/xenbus"
 )
 
-// patience is how long a test waits for what should come at once.
-const patience = 10 * time.Second
+// timeout bounds the wait for an event that should come at once.
+const timeout = 10 * time.Second
 
-func limited() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.Background(), patience)
+func withTimeout() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), timeout)
 }
 
 // testStore reads this domain's own nodes and writes one.
 func testStore(d xenbus.Domain) (string, error) {
-	ctx, cancel := limited()
+	ctx, cancel := withTimeout()
 	defer cancel()
 	name, err := d.Store.Read(ctx, "name")
 	if err != nil {
@@ -33,18 +33,18 @@ func testStore(d xenbus.Domain) (string, error) {
 		return "", err
 	}
 	if id != strconv.Itoa(int(board.DomID())) {
-		return "", fmt.Errorf("the store says domain %s, Xen %d", id, board.DomID())
+		return "", fmt.Errorf("xenstore reports domain %s, Xen %d", id, board.DomID())
 	}
 	value := strings.Repeat("0123456789", 150) // longer than the ring
-	if err := d.Store.Write(ctx, "data/xentest", value); err != nil {
+	if err := d.Store.Write(ctx, "data/boardtest", value); err != nil {
 		return "", err
 	}
-	got, err := d.Store.Read(ctx, "data/xentest")
+	got, err := d.Store.Read(ctx, "data/boardtest")
 	if err != nil {
 		return "", err
 	}
 	if got != value {
-		return "", fmt.Errorf("wrote %d bytes, read %d others", len(value), len(got))
+		return "", fmt.Errorf("wrote %d bytes, read %d different ones", len(value), len(got))
 	}
 	const n = 50
 	start := time.Now()
@@ -58,14 +58,14 @@ func testStore(d xenbus.Domain) (string, error) {
 
 // testStoreBusy makes requests from many goroutines.
 func testStoreBusy(d xenbus.Domain) (string, error) {
-	ctx, cancel := limited()
+	ctx, cancel := withTimeout()
 	defer cancel()
 	const writers, writes = 8, 10
 	result := make(chan error, writers)
 	for w := range writers {
 		go func() {
 			for i := range writes {
-				path := fmt.Sprintf("data/xentest-%d", w)
+				path := fmt.Sprintf("data/boardtest-%d", w)
 				value := strings.Repeat(strconv.Itoa(i), 500)
 				if err := d.Store.Write(ctx, path, value); err != nil {
 					result <- err
@@ -76,7 +76,7 @@ func testStoreBusy(d xenbus.Domain) (string, error) {
 					return
 				}
 			}
-			result <- d.Store.Remove(ctx, fmt.Sprintf("data/xentest-%d", w))
+			result <- d.Store.Remove(ctx, fmt.Sprintf("data/boardtest-%d", w))
 		}()
 	}
 	for range writers {
@@ -87,23 +87,23 @@ func testStoreBusy(d xenbus.Domain) (string, error) {
 	return "", nil
 }
 
-// testWatch waits for its own change.
+// testWatch waits for a change that it makes itself.
 func testWatch(d xenbus.Domain) (string, error) {
-	ctx, cancel := limited()
+	ctx, cancel := withTimeout()
 	defer cancel()
-	w, err := d.Store.Watch(ctx, "data/xentest")
+	w, err := d.Store.Watch(ctx, "data/boardtest")
 	if err != nil {
 		return "", err
 	}
 	defer w.Stop(ctx)
-	for i := range 2 { // the first comes by itself
+	for i := range 2 { // the first is sent when the watch is set
 		select {
 		case <-w.C():
 		case <-ctx.Done():
 			return "", fmt.Errorf("event %d: %w", i, ctx.Err())
 		}
 		if i == 0 {
-			if err := d.Store.Remove(ctx, "data/xentest"); err != nil {
+			if err := d.Store.Remove(ctx, "data/boardtest"); err != nil {
 				return "", err
 			}
 		}

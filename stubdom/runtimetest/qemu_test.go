@@ -17,12 +17,13 @@ import (
 
 const qemu = "qemu-system-x86_64"
 
-// machine is what board/qemu asks for. 24 MiB is the aim for a vTPM domain.
+// machine is the machine that board/qemu requires. 24 MiB is the aim for a vTPM
+// domain.
 var machine = []string{"-M", "microvm,rtc=on", "-cpu", "max", "-m", "24", "-nodefaults", "-no-reboot",
 	"-display", "none", "-serial", "stdio", "-device", "isa-debug-exit,iobase=0xf4,iosize=4"}
 
-// needQEMU fails, rather than skips, where the machine cannot be run: a test that
-// silently does nothing proves nothing. -short leaves it out, aloud.
+// needQEMU fails the test, rather than skipping it, where QEMU is missing. With
+// -short it skips the test.
 func needQEMU(t *testing.T) {
 	t.Helper()
 	if testing.Short() {
@@ -35,7 +36,7 @@ func needQEMU(t *testing.T) {
 
 func buildImage(t *testing.T) string {
 	t.Helper()
-	image := filepath.Join(t.TempDir(), "selftest.elf")
+	image := filepath.Join(t.TempDir(), "runtimetest.elf")
 	out, err := exec.Command("go", "run", "stubtpm/tools/baremetal", "build", "-o", image, ".").CombinedOutput()
 	if err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
@@ -74,12 +75,12 @@ func boot(t *testing.T, image, args string) result {
 	return r
 }
 
-// TestSelftest runs all tests in the unikernel. SELFTEST_GC=60s keeps the
-// garbage collector under pressure for as long.
-func TestSelftest(t *testing.T) {
+// TestRuntime runs all tests of the unikernel. RUNTIMETEST_GC=60s keeps the
+// garbage collector under pressure for that long.
+func TestRuntime(t *testing.T) {
 	needQEMU(t)
 	args := ""
-	if d := os.Getenv("SELFTEST_GC"); d != "" {
+	if d := os.Getenv("RUNTIMETEST_GC"); d != "" {
 		args = "gc=" + d
 	}
 	r := boot(t, buildImage(t), args)
@@ -92,7 +93,7 @@ func TestSelftest(t *testing.T) {
 	}
 }
 
-// TestEnds: each way to end has its exit code and its report.
+// TestEnds: each scenario has its exit code and its report.
 func TestEnds(t *testing.T) {
 	needQEMU(t)
 	image := buildImage(t)
@@ -133,7 +134,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// TestIdle: a unikernel that sleeps for 5 s uses next to no processor time.
+// TestIdle: a unikernel that sleeps for 5 s uses almost no processor time.
 func TestIdle(t *testing.T) {
 	needQEMU(t)
 	r := boot(t, buildImage(t), "scenario=idle")

@@ -2,9 +2,8 @@
 
 package main
 
-// Known answers, made with OpenSSL 3.0.19 (openssl dgst, enc, pkeyutl, kdf), but
-// where another source is named. Keys were generated for this file and serve
-// nothing else.
+// Known answers, made with OpenSSL 3.0.19 (openssl dgst, enc, pkeyutl, kdf) unless
+// another source is named. The keys were generated for this file.
 const message = "stubtpm selftest message, forty-eight bytes long"
 
 // Key 00 01 .. 1f (or 0f), initial vector 00 .. 0f.

@@ -21,7 +21,7 @@ func await(c xen.Channel) error {
 			return errors.New("the channel was closed")
 		}
 		return nil
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		return errLost
 	}
 }
@@ -40,7 +40,7 @@ func pair(e xen.Events) (a, b xen.Channel, err error) {
 	return a, b, nil
 }
 
-// testLoopback plays ping-pong.
+// testLoopback measures the round trip of an event.
 func testLoopback(d xenbus.Domain) (string, error) {
 	a, b, err := pair(d.Events)
 	if err != nil {
@@ -80,10 +80,10 @@ func testLoopback(d xenbus.Domain) (string, error) {
 			return "", fmt.Errorf("a: %w", err)
 		}
 	}
-	return fmt.Sprintf("%v there and back", time.Since(start)/n), <-result
+	return fmt.Sprintf("round trip of %v", time.Since(start)/n), <-result
 }
 
-// testPorts opens ports in several words of the event bits, and raises all.
+// testPorts opens ports in several words of the event bitmap, and raises all.
 func testPorts(d xenbus.Domain) (string, error) {
 	const n = 150
 	var as, bs []xen.Channel
@@ -135,7 +135,7 @@ func testClosed(d xenbus.Domain) (string, error) {
 		return "", fmt.Errorf("second close: %v", err)
 	}
 	if _, err := d.Events.BindInterdomain(board.DomID(), 4095); err == nil {
-		return "", errors.New("a port that nobody opened could be bound")
+		return "", errors.New("an unopened port could be bound")
 	}
 	return "", nil
 }

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// runScenario ends the domain in a certain way; the host looks at the console
-// and at what Xen says of the end.
+// runScenario ends the domain in a certain way; the host checks the console and
+// Xen's shutdown reason.
 func runScenario(name string) {
 	fmt.Println("scenario", name)
 	switch name {
@@ -26,14 +26,14 @@ func runScenario(name string) {
 	case "deadlock":
 		<-make(chan int)
 	case "flood":
-		// More than the console takes at once; the last line must still come.
+		// More than the console ring holds; the last line must still arrive.
 		for i := range 2000 {
 			fmt.Println(i, strings.Repeat("x", 70))
 		}
 		fmt.Println("flood is over")
-		time.Sleep(10 * time.Second) // dom0's side buffers, and forgets at the domain's end
+		time.Sleep(10 * time.Second) // dom0's console daemon drops its buffer when the domain ends
 		os.Exit(0)
 	}
-	fmt.Println("FAIL no such scenario, or it went on:", name)
+	fmt.Println("FAIL no such scenario, or it did not end the domain:", name)
 	os.Exit(3)
 }

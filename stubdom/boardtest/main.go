@@ -1,18 +1,5 @@
 //go:build tamago
 
-// Xentest is a unikernel that tests board/xen and what stands on it, in a domain
-// of a real Xen. It prints a line for each test, PASS or FAIL, powers off if
-// all passed, and ends as a crash if not.
-//
-// The command line is made of words:
-//
-//	idle=30s       sleep so long at the end, for a look at the CPU time
-//	tis            read the hardware TPM's registers (iomem=["fed40,5"])
-//	serve          instead of the tests: serve those of the domain created before
-//	peer           test grants and events with the domain created next
-//	only=WORD      run the tests with this in their name, _ for a space
-//	repeat=N       run them so many times
-//	scenario=NAME  instead of the tests: exit0, exit7, panic, nil, deadlock, flood
 package main
 
 import (
@@ -31,16 +18,17 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A test returns what it measured, if anything, and nil if it passed.
+// A test returns a note on what it measured, which may be empty, and nil if it
+// passed.
 type test struct {
 	name string
 	run  func(d xenbus.Domain) (string, error)
 }
 
 func main() {
-	args := arguments(board.CommandLine())
+	args := parameters(board.CommandLine())
 	major, minor := board.Version()
-	fmt.Printf("xentest: %s on Xen %d.%d, domain %d, heap of %d KiB, %s, %v after its first instruction\n", runtime.Version(), major, minor,
+	fmt.Printf("boardtest: %s on Xen %d.%d, domain %d, heap of %d KiB, %s, %v after its first instruction\n", runtime.Version(), major, minor,
 		board.DomID(), pvh.HeapSize()>>10, time.Now().UTC().Format(time.RFC3339), time.Since(board.Started()).Round(10*time.Microsecond))
 	if name := args["scenario"]; name != "" {
 		runScenario(name)
@@ -97,10 +85,10 @@ func main() {
 			fmt.Println("FAIL idle:", err)
 			failed++
 		}
-		fmt.Println("xentest: idle for", wait)
+		fmt.Println("boardtest: idle for", wait)
 		time.Sleep(wait)
 	}
-	fmt.Printf("xentest: %d tests, %d failed, %d interrupts injected twice, %d just before a sleep\n", len(tests), failed, pvh.InjectedTwice(), pvh.SparedHalts())
+	fmt.Printf("boardtest: %d tests, %d failed, %d interrupts injected twice, %d just before a sleep\n", len(tests), failed, pvh.InjectedTwice(), pvh.AvoidedHalts())
 	os.Exit(min(failed, 1))
 }
 
@@ -120,8 +108,8 @@ func run(t test, d xenbus.Domain) (passed bool) {
 	return true
 }
 
-// arguments splits a command line into its key=value words.
-func arguments(line string) map[string]string {
+// parameters splits a command line into its kernel parameters, key=value.
+func parameters(line string) map[string]string {
 	m := make(map[string]string)
 	for _, w := range strings.Fields(line) {
 		key, value, _ := strings.Cut(w, "=")
