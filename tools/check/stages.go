@@ -16,6 +16,9 @@ var stages = [...]stage{
 	{"conformance", "other projects' test suites, unchanged, on this device", []command{
 		{dir: "tools/conformance", argv: []string{"go", "run", ".", "-without", "debian/"}},
 	}},
+	{"verifiers", "other projects' verifiers, unchanged, on certificates and quotes of this device", []command{
+		{dir: "tools/verifiers", env: []string{"CGO_ENABLED=0"}, argv: []string{"go", "test", "-count", "1", "./..."}},
+	}},
 	{"baremetal", "the same bytes from two directories; a minute of garbage collection; the standard library's own tests", []command{
 		{argv: []string{"go", "run", "./tools/baremetal", "repro", "./stubdom/runtimetest", "./stubdom/vtpm", "./stubdom/vtpmmgr"}},
 		{env: []string{"RUNTIMETEST_GC=60s"}, argv: []string{"go", "test", "-count", "1", "-timeout", "20m", "./stubdom/runtimetest"}},

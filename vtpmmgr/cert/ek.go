@@ -145,6 +145,9 @@ func tcgOID(n ...int) asn1.ObjectIdentifier {
 	return append(asn1.ObjectIdentifier{2, 23, 133}, n...)
 }
 
+// IsEKUsage reports whether an extended key usage is that of an EK certificate.
+func IsEKUsage(id asn1.ObjectIdentifier) bool { return id.Equal(ekcOID()) }
+
 func ekcOID() asn1.ObjectIdentifier { return tcgOID(8, 1) } // tcg-kp-EKCertificate
 
 func ekExtensions(claims *VTPMClaims, m Model) ([]pkix.Extension, error) {
