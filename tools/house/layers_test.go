@@ -43,7 +43,7 @@ var layers = []layer{
 	{folder: "image"},
 	{folder: "tools", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "image/..."},
 		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/...",
-			"github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/..."}},
+			"github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/...", "github.com/google/go-eventlog/..."}},
 }
 
 // A pkg is what go list says of one package.
