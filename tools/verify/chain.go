@@ -37,6 +37,9 @@ func verifyHost(der []byte, lists []*x509.RevocationList, now time.Time, p *Poli
 	if err != nil {
 		return nil, err
 	}
+	if err := checkIssuers(chain); err != nil {
+		return nil, err
+	}
 	h := &host{chain: chain, root: chain[len(chain)-1].Subject.String(), alone: len(chain) == 1, until: earliest(chain)}
 	if h.alone && !p.AllowNoSite {
 		return nil, refuse(NoSite, "%s is its own root", h.root)
@@ -46,13 +49,29 @@ func verifyHost(der []byte, lists []*x509.RevocationList, now time.Time, p *Poli
 			return nil, err
 		}
 	}
-	if !h.chain[0].IsCA {
-		return nil, refuse(HostClaims, "%s is not a CA", h.chain[0].Subject)
-	}
 	if h.claims, err = cert.HostClaimsOf(h.chain[0]); err != nil {
 		return nil, refuse(HostClaims, "%v", err)
 	}
 	return h, h.check(p)
+}
+
+// checkIssuers refuses a chain to which an EK certificate cannot be added:
+// x509.Certificate.Verify took the host's certificate for the end of the chain.
+// A host vouches for vTPMs only, even if its certificate does not limit the
+// length of paths, as that of another CA may not.
+func checkIssuers(chain []*x509.Certificate) error {
+	for i, c := range chain {
+		if !c.IsCA {
+			return refuse(HostClaims, "%s is not a CA", c.Subject)
+		}
+		if limit := c.MaxPathLen; limit >= 0 && i > limit {
+			return refuse(Untrusted, "%s may have %d CAs below it, and has %d", c.Subject, limit, i)
+		}
+		if _, err := cert.HostClaimsOf(c); i > 0 && err == nil {
+			return refuse(Untrusted, "%s is a host, and vouches for another", c.Subject)
+		}
+	}
+	return nil
 }
 
 // check appraises the manager by its certificate.

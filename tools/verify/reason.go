@@ -11,7 +11,7 @@ const (
 	Malformed      Reason = 10 + iota // a part cannot be parsed
 	Incomplete                        // a part is absent
 	Virtual                           // the policy wants a hardware TPM
-	Untrusted                         // the chain does not lead to a root of the policy
+	Untrusted                         // the chain does not lead to a root of the policy, or a host vouches for a host
 	NotValidNow                       // a certificate has expired or is not valid yet
 	Revoked                           // a certificate is on its issuer's revocation list
 	NoRevocation                      // there is no current revocation list, and the policy wants one

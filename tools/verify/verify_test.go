@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,6 +96,30 @@ func (w *world) plainEK() []byte {
 	return parsed(w.t, der, err).Raw
 }
 
+func withoutCRLs(_ *world, p *Policy) { p.RequireCRLs = false }
+
+// forgedHost returns a certificate for the key of machine a by machine b, which
+// x509.CreateCertificate makes although its path length is 0.
+func (w *world) forgedHost() []byte {
+	der, err := w.b.issuer.Host(w.a.issuer.Key.Public(), &w.a.claims, days(90))
+	return parsed(w.t, der, err).Raw
+}
+
+// unlimited returns a certificate of machine b by a CA that sets no path length.
+func (w *world) unlimited() []byte {
+	own := w.b.issuer.Certificate
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(2), Subject: own.Subject, NotBefore: own.NotBefore,
+		NotAfter: own.NotAfter, KeyUsage: own.KeyUsage, IsCA: true, BasicConstraintsValid: true, MaxPathLen: -1, SubjectKeyId: own.SubjectKeyId,
+		ExtraExtensions: []pkix.Extension{extensionOf(own)}}, w.site.Certificate, own.PublicKey, w.site.Key)
+	return parsed(w.t, der, err).Raw
+}
+
+// extensionOf returns the extension with the claims of a host certificate.
+func extensionOf(c *x509.Certificate) pkix.Extension {
+	i := slices.IndexFunc(c.Extensions, func(e pkix.Extension) bool { return e.Id[0] == 1 })
+	return c.Extensions[i]
+}
+
 // requote changes a quote.
 func requote(w *world, b *[]byte, change func(*evidence.Quote)) {
 	q, err := evidence.ParseQuote(*b)
@@ -142,7 +168,7 @@ func tamperings(w *world) []tampering {
 		policy("no root", Untrusted, func(w *world, p *Policy) { p.roots = nil }),
 		{name: "host expired", want: NotValidNow, q: func(q *Question) { q.Now = now.AddDate(0, 0, 91) }},
 		{name: "not valid yet", want: NotValidNow, q: func(q *Question) { q.Now = now.AddDate(0, 0, -2) }},
-		{name: "EK expired", want: NotValidNow, q: func(q *Question) { q.Now = now.AddDate(0, 0, 31) }, p: func(w *world, p *Policy) { p.RequireCRLs = false }},
+		{name: "EK expired", want: NotValidNow, q: func(q *Question) { q.Now = now.AddDate(0, 0, 31) }, p: withoutCRLs},
 		parts("host revoked", Revoked, func(w *world, e *evidence.Evidence) { e.CRLs = w.crls(w.a.issuer.Certificate, nil, days(2)) }),
 		parts("EK revoked", Revoked, func(w *world, e *evidence.Evidence) { e.CRLs = w.crls(nil, parsed(w.t, w.va.cert, nil), days(2)) }),
 		parts("EK revoked in an old list", Revoked, func(w *world, e *evidence.Evidence) {
@@ -154,6 +180,12 @@ func tamperings(w *world) []tampering {
 		}),
 		policy("host without a site", NoSite, func(w *world, p *Policy) { p.roots = append(p.roots[:0:0], w.a.issuer.Certificate) }),
 		parts("EK certificate in place of the host's", HostClaims, func(w *world, e *evidence.Evidence) { e.Chain = append(bytes.Clone(w.va.cert), e.Chain...) }),
+		{name: "host certificate by another host", want: Untrusted, p: withoutCRLs, e: func(w *world, e *evidence.Evidence) {
+			e.Chain = append(w.forgedHost(), w.b.issuer.Certificate.Raw...)
+		}},
+		{name: "host certificate by a host without limit", want: Untrusted, p: withoutCRLs, e: func(w *world, e *evidence.Evidence) {
+			e.Chain = append(w.forgedHost(), w.unlimited()...)
+		}},
 		policy("manager not allowed", Manager, func(w *world, p *Policy) { p.Managers = p.Managers[1:] }),
 		policy("manager's image not allowed", ManagerImage, func(w *world, p *Policy) { p.ManagerImages = []string{hex.EncodeToString(make([]byte, 32))} }),
 		policy("manager too old", ManagerVersion, func(w *world, p *Policy) { p.ManagerMinVersion = 4 }),
