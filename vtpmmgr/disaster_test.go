@@ -113,7 +113,7 @@ var disasters = []disaster{
 			v.disk.Data[i] ^= 1
 		}
 	})},
-	{"approval is not the operator's", func(t *testing.T, v *victim) error {
+	{"approval is not signed by the operator", func(t *testing.T, v *victim) error {
 		return connect(t, v.opened(t), Peer{}).Approve(&proto.Approval{Mask: 1, Values: make([]byte, 32)})
 	}},
 	{"manager's disk or TPM failed", func(t *testing.T, v *victim) error {
@@ -142,7 +142,7 @@ var disasters = []disaster{
 	{"domain's image was not measured", domainOf(UUID{1}, func(t *testing.T, m *Manager) error {
 		return connect(t, m, Peer{}).Amend(&proto.Enrollment{UUID: UUID{1}, Image: [32]byte{1}})
 	})},
-	{"domain runs another image than its record wants", domainOf(UUID{1}, func(t *testing.T, m *Manager) error {
+	{"domain runs another image than its record names", domainOf(UUID{1}, func(t *testing.T, m *Manager) error {
 		admin := connect(t, m, Peer{})
 		return errors.Join(admin.Amend(&proto.Enrollment{UUID: UUID{1}, Image: [32]byte{1}}), admin.Measured(9, [32]byte{2}))
 	})},
@@ -153,10 +153,10 @@ var disasters = []disaster{
 		_, err := v.opened(t).Open(Peer{Domain: 9, UUID: UUID{1}})
 		return err
 	}},
-	{"signature is of no key that may give this order", func(t *testing.T, v *victim) error {
+	{"not signed by a key that may give this order", func(t *testing.T, v *victim) error {
 		return as(t, v.opened(t), testHost).Suspend(UUID{1})
 	}},
-	{"more than its share of the hardware TPM", func(t *testing.T, v *victim) error {
+	{"above its share of the hardware TPM", func(t *testing.T, v *victim) error {
 		c := connect(t, v.opened(t), Peer{Domain: 9, UUID: UUID{1}})
 		if _, err := c.Load(); err != nil {
 			t.Fatal(err)

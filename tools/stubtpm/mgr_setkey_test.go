@@ -50,7 +50,7 @@ func TestChangeKeys(t *testing.T) {
 	h.refused(exitUsage, "not a number", "-key", h.file("third"), "group", "quota", "tenant", "many")
 	h.do("-key", h.file("third"), "group", "quota", "tenant", "1")
 	h.do("-key", h.file("third"), "enroll", testUUID, "--group", "tenant", "--profile", "full")
-	h.refused(exitRefused, "as many vTPMs", "-key", h.file("third"), "enroll", strings.Replace(testUUID, "1", "2", 1), "--group", "tenant")
+	h.refused(exitRefused, "quota of vTPMs is used up", "-key", h.file("third"), "enroll", strings.Replace(testUUID, "1", "2", 1), "--group", "tenant")
 	h.refused(exitFail, "none of the profiles", "-key", h.file("third"), "amend", testUUID, "--profile", "fast")
 	if out := h.do("-key", h.file("third"), "audit-log", "show"); !strings.Contains(out, "administrator recovered") {
 		t.Errorf("audit-log show:\n%s", out)

@@ -139,7 +139,7 @@ func TestOrders(t *testing.T) {
 	t.Parallel()
 	h := newSite(t, nil)
 	h.do("enroll", testUUID, "-name", "mail", "-replace")
-	h.refused(exitRefused, "exists already", "enroll", testUUID)
+	h.refused(exitRefused, "already exists", "enroll", testUUID)
 	h.refused(exitUsage, "UUID", "enroll", "nonsense")
 	h.refused(exitUsage, "usage", "enroll")
 	h.refused(exitUsage, "usage", "list", "too many")
@@ -323,7 +323,7 @@ func TestRescue(t *testing.T) {
 		t.Errorf("escrow open: %s", out)
 	}
 	h.do("escrow", "keygen", h.file("another"))
-	h.refused(exitFail, "not sealed to this key", "escrow", "open", h.file("kept"), "--escrow-key", h.file("another"))
+	h.refused(exitFail, "sealed key is damaged", "escrow", "open", h.file("kept"), "--escrow-key", h.file("another"))
 	h.do("escrow", "reseal", h.file("kept"), "-escrow-key", h.file("escrow"), "-recovery", s.Recovery, "-o", h.file("resealed"))
 	h2.refused(exitRefused, "not of this manager", "group", "import", "kept", h.file("kept"), "-escrow", escrowPublic)
 	h2.do("group", "import", "kept", h.file("resealed"), "-escrow", escrowPublic)

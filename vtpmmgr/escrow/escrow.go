@@ -1,9 +1,9 @@
-// Package escrow seals the key of a group of vTPMs to somebody: to the group's
-// operator, who keeps it against the loss of the host, and by him to the
-// manager of another host.
+// Package escrow seals the key of a group of vTPMs to a public key: to that of the group's
+// operator, who keeps it for the case that the host is lost, and by the operator to the
+// recovery key of another host's manager.
 //
-// It is HPKE in base mode with X25519, HKDF-SHA256 and ChaCha20-Poly1305 (RFC
-// 9180). The info string binds a sealed key to its group.
+// It is HPKE in base mode with X25519, HKDF-SHA256 and ChaCha20-Poly1305 (RFC 9180). The
+// info string binds a sealed key to its group.
 package escrow
 
 import (
@@ -14,32 +14,32 @@ import (
 	"fmt"
 )
 
-// Sizes in bytes of a private or public key, and of a group's key.
+// Sizes in bytes of a private or public key and of a group's key.
 const (
 	PublicSize = 32
 	KeySize    = 32
 )
 
-// ErrSealed says that a sealed key is damaged, or of another group, or for
-// another's eyes.
-var ErrSealed = errors.New("escrow: not sealed to this key for this group")
+// ErrSealed means that a sealed key cannot be opened: it is damaged, sealed for another
+// group, or sealed to another key.
+var ErrSealed = errors.New("escrow: sealed key is damaged, or sealed for another group or to another key")
 
-// A Private key is of X25519.
+// A Private is an X25519 private key.
 type Private struct{ k hpke.PrivateKey }
 
-// Generate makes a key.
+// Generate returns a new private key.
 func Generate() (Private, error) {
 	k, err := kem().GenerateKey()
 	return Private{k}, err
 }
 
-// Derive makes a key of 32 secret bytes, the same for the same bytes.
+// Derive derives a private key from a secret of 32 bytes.
 func Derive(secret []byte) (Private, error) {
 	k, err := kem().DeriveKeyPair(secret)
 	return Private{k}, err
 }
 
-// Parse takes the 32 bytes of a private key.
+// Parse decodes a private key of 32 bytes.
 func Parse(private []byte) (Private, error) {
 	k, err := kem().NewPrivateKey(private)
 	if err != nil {
@@ -48,10 +48,10 @@ func Parse(private []byte) (Private, error) {
 	return Private{k}, nil
 }
 
-// Bytes returns the 32 bytes of the private key.
+// Bytes returns the private key, of 32 bytes.
 func (p Private) Bytes() ([]byte, error) { return p.k.Bytes() }
 
-// Public returns the 32 bytes that others seal to.
+// Public returns the public key, of PublicSize bytes.
 func (p Private) Public() []byte { return p.k.PublicKey().Bytes() }
 
 // Seal seals the key of a group to a public key.
@@ -67,7 +67,8 @@ func Seal(public []byte, group uint32, key []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Open is the other end of Seal.
+// Open opens a key that was sealed by Seal for the group. It returns ErrSealed if that
+// fails.
 func (p Private) Open(group uint32, sealed []byte) ([]byte, error) {
 	b, err := hpke.Open(p.k, hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), info(group), sealed)
 	if err != nil || len(b) != KeySize {

@@ -5,11 +5,9 @@ import (
 	"fmt"
 )
 
-// Why there is no ledger. Errors of Open and Restore wrap exactly one of them,
-// or are of the disk or of the anchor.
+// Reasons why a ledger cannot be opened. An error of Open or Restore wraps exactly one
+// of them, or is an error of the disk or of the anchor.
 var (
-	// Reasons why a ledger cannot be opened. An error of Open or Restore wraps exactly one
-	// of them, or is an error of the disk or of the anchor.
 	ErrBlank      = errors.New("ledger: no ledger on this disk")
 	ErrVersion    = errors.New("ledger: unsupported version")
 	ErrForeign    = errors.New("ledger: belongs to another manager")
@@ -22,7 +20,6 @@ var ErrLast = errors.New("ledger: is current, nothing to restore")
 
 // Errors of Commit and Get.
 var (
-	// Errors of Commit and Get.
 	ErrFull     = errors.New("ledger: no room for another item")
 	ErrTooLarge = errors.New("ledger: item is too large or has no ID")
 	ErrNotFound = errors.New("ledger: no such item")

@@ -11,11 +11,9 @@ import (
 	"stubtpm/drivers/block"
 )
 
-// Sizes and places, in bytes from the beginning of the ledger's area. Numbers
-// are big-endian. docs/ledger-format.md has the same as tables.
+// Sizes and offsets in the ledger's area, in bytes. Numbers are big-endian.
+// docs/ledger-format.md has the same as tables.
 const (
-	// Sizes and offsets in the ledger's area, in bytes. Numbers are big-endian.
-	// docs/ledger-format.md has the same as tables.
 	version     = 2 // of roots
 	version1    = 1 // of old roots, which are read but never written
 	partVersion = 1 // of leaves and items

@@ -32,10 +32,8 @@ const (
 	MaxDaily   = 100_000
 )
 
-// What a chip bears, and how long it should live, where the operator does not
-// say.
+// Defaults for a chip's NV endurance and its wanted lifetime.
 const (
-	// Defaults for a chip's NV endurance and its wanted lifetime.
 	DefaultEndurance = 100_000 // writes of an NV index
 	DefaultYears     = 5
 )

@@ -49,7 +49,6 @@ const (
 
 // Numbers of the modes.
 const (
-	// Numbers of the modes.
 	modeStrict  = 0
 	modeBounded = 1
 	modeBudget  = 2

@@ -9,17 +9,17 @@ import (
 	"fmt"
 )
 
-// An AuditHead is the end of the audit log, signed for whoever asked for it.
+// An AuditHead is the end of the audit log, signed on request.
 type AuditHead struct {
 	Manager   [16]byte
-	Nonce     [32]byte // of the asker: a head that is kept does not answer another question
+	Nonce     [32]byte // of the request, so that an old head cannot answer a new one
 	Time      int64    // seconds since 1970, by Xen's clock
 	Next      uint64   // number of the next entry
 	Hash      [32]byte // of the last entry
 	Signature [64]byte // Ed25519
 }
 
-// SignedHead returns what is signed of a head.
+// SignedHead returns what is signed.
 func (h *AuditHead) SignedHead() []byte {
 	b := append([]byte("stubtpm audit head 2\x00"), h.Manager[:]...)
 	b = append(b, h.Nonce[:]...)
@@ -28,7 +28,7 @@ func (h *AuditHead) SignedHead() []byte {
 	return append(b, h.Hash[:]...)
 }
 
-// Append appends the wire form.
+// Append appends the encoding.
 func (h *AuditHead) Append(b []byte) []byte {
 	b = append(b, h.Manager[:]...)
 	b = append(b, h.Nonce[:]...)
@@ -38,7 +38,7 @@ func (h *AuditHead) Append(b []byte) []byte {
 	return append(b, h.Signature[:]...)
 }
 
-// ParseAudit reads the answer to an Audit order.
+// ParseAudit decodes the response to Audit.
 func ParseAudit(b []byte) (h AuditHead, entries [][]byte, err error) {
 	r := reader{b: b}
 	h.Manager = [16]byte(r.take(16))
@@ -54,20 +54,20 @@ func ParseAudit(b []byte) (h AuditHead, entries [][]byte, err error) {
 		}
 		entries = append(entries, bytes.Clone(r.take(n)))
 	}
-	return h, entries, r.end()
+	return h, entries, r.done()
 }
 
-// An AuditEntry is one order that was carried out.
+// An AuditEntry records one order that was carried out.
 type AuditEntry struct {
 	Number   uint64
 	Time     int64    // seconds since 1970, by Xen's clock
 	Previous [32]byte // hash of the entry before; zeros for the first
-	UUID     UUID     // of the vTPM, zeros for none
+	UUID     UUID     // of the vTPM; zeros for none
 	Event    string   // up to MaxName bytes
 	Detail   string   // up to 2*MaxName bytes
 }
 
-// Append appends the wire form, which is what is hashed.
+// Append appends the encoding, which is also what is hashed.
 func (e *AuditEntry) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, e.Number)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Time))
@@ -77,43 +77,42 @@ func (e *AuditEntry) Append(b []byte) []byte {
 	return appendText(b, e.Detail)
 }
 
-// ParseAuditEntry reads an entry.
+// ParseAuditEntry decodes an AuditEntry.
 func ParseAuditEntry(b []byte) (e AuditEntry, err error) {
 	r := reader{b: b}
 	e.Number, e.Time = r.u64(), int64(r.u64())
 	e.Previous = [32]byte(r.take(32))
 	e.UUID = UUID(r.take(16))
 	e.Event, e.Detail = r.text(), r.text()
-	return e, r.end()
+	return e, r.done()
 }
 
-// ErrAudit says that a log is not one that its manager signed.
+// ErrAudit means that an audit log is not one that its manager signed.
 var ErrAudit = errors.New("vtpmmgr: audit log")
 
-// VerifyAudit checks that entries are a chain without a gap whose end is the
-// head, and that the head is signed with the manager's key. What comes before the
-// first entry is not shown by it.
+// VerifyAudit verifies that entries are a chain without a gap that ends at the head, and
+// that the head is signed by key. It shows nothing about what came before the first entry.
 func VerifyAudit(key ed25519.PublicKey, h *AuditHead, entries [][]byte) error {
 	if len(key) != ed25519.PublicKeySize || !ed25519.Verify(key, h.SignedHead(), h.Signature[:]) {
-		return fmt.Errorf("%w: the signature of its end is not of this manager's key", ErrAudit)
+		return fmt.Errorf("%w: its end is not signed by this manager's key", ErrAudit)
 	}
 	var last [32]byte
 	for i, b := range entries {
 		e, err := ParseAuditEntry(b)
 		if err != nil {
-			return fmt.Errorf("%w: entry at place %d is malformed", ErrAudit, i)
+			return fmt.Errorf("%w: the entry at index %d is malformed", ErrAudit, i)
 		}
 		first := h.Next - uint64(len(entries))
 		if e.Number != first+uint64(i) {
-			return fmt.Errorf("%w: entry %d stands where %d belongs", ErrAudit, e.Number, first+uint64(i))
+			return fmt.Errorf("%w: found entry %d, want %d", ErrAudit, e.Number, first+uint64(i))
 		}
 		if (i > 0 || e.Number == 0) && e.Previous != last {
-			return fmt.Errorf("%w: entry %d does not follow the one before it", ErrAudit, e.Number)
+			return fmt.Errorf("%w: entry %d does not have the hash of the one before it", ErrAudit, e.Number)
 		}
 		last = sha256.Sum256(b)
 	}
 	if len(entries) > 0 && last != h.Hash || len(entries) == 0 && h.Next != 0 {
-		return fmt.Errorf("%w: its last entry is not the one that was signed", ErrAudit)
+		return fmt.Errorf("%w: its last entry is not the signed one", ErrAudit)
 	}
 	return nil
 }

@@ -10,8 +10,9 @@ import (
 	"strings"
 )
 
-// A Client makes requests of a manager. Transact sends one message and returns
-// the answer. Orders need a Key, and Hello first, which they make themselves.
+// A Client sends requests to a manager. Transact sends one message and returns the
+// response. Orders need a Key; they call Hello first if necessary. A Client is not safe
+// for concurrent use.
 type Client struct {
 	Transact func(message []byte) ([]byte, error)
 	Key      ed25519.PrivateKey
@@ -38,8 +39,8 @@ func (c *Client) do(tag uint16, o Ordinal, body []byte) ([]byte, error) {
 	return body, nil
 }
 
-// none is do for what has no answer but its status.
-func (c *Client) none(tag uint16, o Ordinal, body []byte) error {
+// doEmpty is do for a request whose response has no body.
+func (c *Client) doEmpty(tag uint16, o Ordinal, body []byte) error {
 	b, err := c.do(tag, o, body)
 	if err == nil && len(b) != 0 {
 		err = errMessage
@@ -47,7 +48,7 @@ func (c *Client) none(tag uint16, o Ordinal, body []byte) error {
 	return err
 }
 
-// Load asks for this vTPM's key and version.
+// Load returns this vTPM's key and valid state.
 func (c *Client) Load() (Grant, error) {
 	b, err := c.do(TagRequest, Load, nil)
 	if err != nil {
@@ -56,17 +57,17 @@ func (c *Client) Load() (Grant, error) {
 	return parseGrant(b)
 }
 
-// Commit says which state is valid from now on, and with which key it is
-// sealed. When it returns nil the manager has made that durable.
-func (c *Client) Commit(s *State) error { return c.none(TagRequest, Commit, s.Append(nil)) }
+// Commit makes a state the valid one. When it returns nil the manager has stored that
+// durably.
+func (c *Client) Commit(s *State) error { return c.doEmpty(TagRequest, Commit, s.Append(nil)) }
 
-// CommitIdle is Commit of a state in which only Clock changed, or failures of
-// authorization were forgiven.
+// CommitIdle is Commit of a state in which only Clock changed, or failed authorization
+// attempts expired.
 func (c *Client) CommitIdle(s *State) error {
-	return c.none(TagRequest, Commit, append(s.Append(nil), commitIdle))
+	return c.doEmpty(TagRequest, Commit, append(s.Append(nil), commitIdle))
 }
 
-// Random returns n random bytes of the hardware TPM.
+// Random returns n random bytes of the hardware TPM, up to MaxRandom.
 func (c *Client) Random(n int) ([]byte, error) {
 	b, err := c.do(TagRequest, Random, binary.BigEndian.AppendUint16(nil, uint16(n)))
 	if err == nil && len(b) != n {
@@ -75,19 +76,19 @@ func (c *Client) Random(n int) ([]byte, error) {
 	return b, err
 }
 
-// Guest asks whether a domain that connects to this vTPM was just created, so that
-// its PCRs may be those of a machine that was switched on. Of one that is not, a life
-// may be going on that began with another vTPM, or before it was saved. With served,
-// it tells that the domain has the TPM now.
+// Guest reports whether a domain that connects to this vTPM was just created, so that it
+// may get the PCRs of a machine that was switched on. Any other domain may have run
+// before, with another vTPM or before it was saved. With served, Guest also records that
+// the domain has the TPM now.
 func (c *Client) Guest(domain uint16, served bool) (created bool, err error) {
-	b, err := c.do(TagRequest, Guest, append(binary.BigEndian.AppendUint16(nil, domain), bits(served)))
+	b, err := c.do(TagRequest, Guest, append(binary.BigEndian.AppendUint16(nil, domain), flagBits(served)))
 	if err == nil && (len(b) != 1 || b[0] > 1) {
 		return false, errMessage
 	}
 	return err == nil && b[0] == 1, err
 }
 
-// Hello asks who the manager is.
+// Hello returns the manager's Greeting and begins a new count of orders.
 func (c *Client) Hello() (Greeting, error) {
 	b, err := c.do(TagAdmin, Hello, nil)
 	if err != nil {
@@ -98,13 +99,13 @@ func (c *Client) Hello() (Greeting, error) {
 		return g, err
 	}
 	if g.Version != Version {
-		return g, fmt.Errorf("vtpmmgr: manager speaks version %d, we %d", g.Version, Version)
+		return g, fmt.Errorf("vtpmmgr: manager has protocol version %d, want %d", g.Version, Version)
 	}
 	c.greeting, c.count = &g, 0
 	return g, nil
 }
 
-// Status returns what the manager says of itself, by name.
+// Status returns the manager's status by name (docs/admin.md, "JSON").
 func (c *Client) Status() (map[string]string, error) {
 	b, err := c.do(TagAdmin, Status, nil)
 	if err != nil {
@@ -121,7 +122,7 @@ func (c *Client) Status() (map[string]string, error) {
 	return m, nil
 }
 
-var errNoKey = errors.New("vtpmmgr: an order needs the administrator's key")
+var errNoKey = errors.New("vtpmmgr: no key to sign the order with")
 
 // order signs an order and sends it.
 func (c *Client) order(o Ordinal, args []byte) ([]byte, error) {
@@ -138,7 +139,8 @@ func (c *Client) order(o Ordinal, args []byte) ([]byte, error) {
 	return c.do(TagAdmin, o, append(sig, args...))
 }
 
-func (c *Client) orderNone(o Ordinal, args []byte) error {
+// orderEmpty is order for an order whose response has no body.
+func (c *Client) orderEmpty(o Ordinal, args []byte) error {
 	b, err := c.order(o, args)
 	if err == nil && len(b) != 0 {
 		err = errMessage
@@ -146,24 +148,23 @@ func (c *Client) orderNone(o Ordinal, args []byte) error {
 	return err
 }
 
-// Enroll makes the manager know a vTPM, which may then be manufactured.
-func (c *Client) Enroll(e *Enrollment) error { return c.orderNone(Enroll, e.Append(nil)) }
+// Enroll makes a vTPM known to the manager. The vTPM may then be manufactured.
+func (c *Client) Enroll(e *Enrollment) error { return c.orderEmpty(Enroll, e.Append(nil)) }
 
-// Destroy makes the manager forget a vTPM and its key: its state can never be
-// opened again.
-func (c *Client) Destroy(uuid UUID) error { return c.orderNone(Destroy, uuid[:]) }
+// Destroy erases a vTPM's record and key: its state can never be opened again.
+func (c *Client) Destroy(uuid UUID) error { return c.orderEmpty(Destroy, uuid[:]) }
 
-// Suspend keeps a vTPM from connecting, until Resume.
-func (c *Client) Suspend(uuid UUID) error { return c.orderNone(Suspend, uuid[:]) }
+// Suspend keeps a vTPM from connecting until Resume.
+func (c *Client) Suspend(uuid UUID) error { return c.orderEmpty(Suspend, uuid[:]) }
 
 // Resume ends a Suspend.
-func (c *Client) Resume(uuid UUID) error { return c.orderNone(Resume, uuid[:]) }
+func (c *Client) Resume(uuid UUID) error { return c.orderEmpty(Resume, uuid[:]) }
 
-// Amend changes the image, the name and the clone policy of an enrolled vTPM.
-func (c *Client) Amend(e *Enrollment) error { return c.orderNone(Amend, e.Append(nil)) }
+// Amend changes the image, the name and the flags of an enrolled vTPM.
+func (c *Client) Amend(e *Enrollment) error { return c.orderEmpty(Amend, e.Append(nil)) }
 
-// CreateGroup makes a group, whose ID the manager chooses. Its key comes sealed to
-// its escrow key, if it has one.
+// CreateGroup makes a group and returns the ID that the manager chose. If the group has an
+// escrow key, escrow is the group's key sealed to it.
 func (c *Client) CreateGroup(g *Group) (id uint32, escrow []byte, err error) {
 	b, err := c.order(CreateGroup, g.Append(nil))
 	if err != nil {
@@ -178,19 +179,18 @@ func (c *Client) CreateGroup(g *Group) (id uint32, escrow []byte, err error) {
 }
 
 // AmendGroup changes the name, the approver and the labels of a group.
-func (c *Client) AmendGroup(g *Group) error { return c.orderNone(AmendGroup, g.Append(nil)) }
+func (c *Client) AmendGroup(g *Group) error { return c.orderEmpty(AmendGroup, g.Append(nil)) }
 
-// ImportGroup makes a group with a key from escrow, sealed to the manager's
-// recovery key.
+// ImportGroup makes a group with a key from escrow, sealed to the manager's recovery key.
 func (c *Client) ImportGroup(g *Group, sealed []byte) error {
-	return c.orderNone(ImportGroup, append(g.Append(nil), sealed...))
+	return c.orderEmpty(ImportGroup, append(g.Append(nil), sealed...))
 }
 
-// Backup returns a record that opens the vTPM's state as it is now: kept with a
-// copy of its image it can be restored. The vTPM must not be connected.
+// Backup returns a record that opens the vTPM's current state: with a copy of its disk it
+// can be restored. The vTPM must not be connected.
 func (c *Client) Backup(uuid UUID) ([]byte, error) { return c.order(Backup, uuid[:]) }
 
-// Restore makes the state of a backup the valid one, in a new epoch.
+// Restore makes the state of a backup the valid one, in a new epoch of the vTPM.
 func (c *Client) Restore(backup []byte) (uuid UUID, epoch uint32, err error) {
 	b, err := c.order(Restore, backup)
 	if err != nil {
@@ -198,11 +198,11 @@ func (c *Client) Restore(backup []byte) (uuid UUID, epoch uint32, err error) {
 	}
 	r := reader{b: b}
 	uuid, epoch = UUID(r.take(16)), r.u32()
-	return uuid, epoch, r.end()
+	return uuid, epoch, r.done()
 }
 
-// SetKey replaces the administrator's or the host's key, whose private half is
-// given: of an administrator who signs with the present one.
+// SetKey replaces the administrator's or the host's key by key. The client's key must be
+// the current administrator's.
 func (c *Client) SetKey(role KeyRole, key ed25519.PrivateKey) error {
 	if c.greeting == nil {
 		if _, err := c.Hello(); err != nil {
@@ -211,52 +211,52 @@ func (c *Client) SetKey(role KeyRole, key ed25519.PrivateKey) error {
 	}
 	k := NewKey{Role: role, Key: [32]byte(key.Public().(ed25519.PublicKey))}
 	k.Proof = [64]byte(ed25519.Sign(key, SignedProof(c.greeting.Manager, role, k.Key)))
-	return c.orderNone(SetKey, k.Append(nil))
+	return c.orderEmpty(SetKey, k.Append(nil))
 }
 
-// Recover makes the key of this client the administrator's, by the operator's
+// Recover makes the client's key the administrator's, authorized by the operator's
 // signature of SignedRecovery.
 func (c *Client) Recover(signature [64]byte) error {
 	if len(c.Key) != ed25519.PrivateKeySize {
 		return errNoKey
 	}
 	r := Recovery{Key: [32]byte(c.Key.Public().(ed25519.PublicKey)), Signature: signature}
-	return c.orderNone(Recover, r.Append(nil))
+	return c.orderEmpty(Recover, r.Append(nil))
 }
 
-// SetQuota limits how many vTPMs a group may have; zero is no limit.
+// SetQuota limits the number of vTPMs of a group; zero is no limit.
 func (c *Client) SetQuota(group, most uint32) error {
 	b := binary.BigEndian.AppendUint32(nil, group)
-	return c.orderNone(SetQuota, binary.BigEndian.AppendUint32(b, most))
+	return c.orderEmpty(SetQuota, binary.BigEndian.AppendUint32(b, most))
 }
 
-// Measured tells which image a domain runs that was not unpaused yet.
+// Measured reports the hash of the program in a domain that has not run yet.
 func (c *Client) Measured(domain uint16, image [32]byte) error {
-	return c.orderNone(Measured, append(binary.BigEndian.AppendUint16(nil, domain), image[:]...))
+	return c.orderEmpty(Measured, append(binary.BigEndian.AppendUint16(nil, domain), image[:]...))
 }
 
-// Created tells that a domain was made, and did not run yet, that has the vTPM of a
-// uuid.
+// Created reports that a guest's domain with the given vTPM was created and has not run
+// yet.
 func (c *Client) Created(domain uint16, vtpm UUID) error {
-	return c.orderNone(Created, append(binary.BigEndian.AppendUint16(nil, domain), vtpm[:]...))
+	return c.orderEmpty(Created, append(binary.BigEndian.AppendUint16(nil, domain), vtpm[:]...))
 }
 
-// SetGuard changes how commits are tied to the hardware TPM, also to a mode that is
-// weaker. The numbers are those of ledger.Mode.Numbers.
+// SetGuard sets the rollback protection mode, which may be weaker than the current one.
+// The numbers are those of ledger.Mode.Numbers.
 func (c *Client) SetGuard(kind uint32, parameter uint64) error {
 	b := binary.BigEndian.AppendUint32(nil, kind)
-	return c.orderNone(SetGuard, binary.BigEndian.AppendUint64(b, parameter))
+	return c.orderEmpty(SetGuard, binary.BigEndian.AppendUint64(b, parameter))
 }
 
-// Approve gives the manager the operator's approval of other PCRs.
-func (c *Client) Approve(a *Approval) error { return c.orderNone(Approve, a.Append(nil)) }
+// Approve sends the operator's approval of other PCR values.
+func (c *Client) Approve(a *Approval) error { return c.orderEmpty(Approve, a.Append(nil)) }
 
-// listMax bounds what a client takes for a list: more than a ledger has room for.
+// listMax limits the length of a list: more than a ledger has room for.
 const listMax = 1 << 16
 
-// all collects a list that comes in parts: count 4, then its entries from the
-// one asked for on.
-func (c *Client) all(o Ordinal, parse func(r *reader)) error {
+// fetchAll collects a list that comes in parts. Each response is the length of the whole
+// list (4) and entries from the requested one on.
+func (c *Client) fetchAll(o Ordinal, parse func(r *reader)) error {
 	for have := uint32(0); ; {
 		b, err := c.order(o, binary.BigEndian.AppendUint32(nil, have))
 		if err != nil {
@@ -271,32 +271,32 @@ func (c *Client) all(o Ordinal, parse func(r *reader)) error {
 			parse(&r)
 			have++
 		}
-		if err := r.end(); err != nil {
+		if err := r.done(); err != nil {
 			return err
 		}
 		if have >= total {
 			return nil
 		}
 		if have == before {
-			return errMessage // would never end
+			return errMessage // no progress
 		}
 	}
 }
 
-// List returns the vTPMs that the manager knows.
+// List returns the vTPMs that the signer may see.
 func (c *Client) List() (list []Entry, err error) {
-	err = c.all(List, func(r *reader) { list = append(list, r.entry()) })
+	err = c.fetchAll(List, func(r *reader) { list = append(list, r.entry()) })
 	return list, err
 }
 
-// Groups returns the groups.
+// Groups returns the groups that the signer may see.
 func (c *Client) Groups() (list []Group, err error) {
-	err = c.all(Groups, func(r *reader) { list = append(list, r.group()) })
+	err = c.fetchAll(Groups, func(r *reader) { list = append(list, r.group()) })
 	return list, err
 }
 
-// Audit returns the entries of the audit log from a number on that the manager
-// still has, and its end, signed for a nonce that is drawn for this call.
+// Audit returns the available entries of the audit log from number first on, and its end,
+// signed for a fresh nonce.
 func (c *Client) Audit(first uint64) (h AuditHead, entries [][]byte, err error) {
 	var nonce [32]byte
 	rand.Read(nonce[:])
@@ -310,7 +310,7 @@ func (c *Client) Audit(first uint64) (h AuditHead, entries [][]byte, err error) 
 			return h, nil, err
 		}
 		if h.Nonce != nonce {
-			return h, nil, fmt.Errorf("%w: its end answers another question", ErrAudit)
+			return h, nil, fmt.Errorf("%w: its end is signed for another nonce", ErrAudit)
 		}
 		if len(part) == 0 {
 			return h, entries, nil
