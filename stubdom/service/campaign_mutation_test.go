@@ -24,7 +24,7 @@ const (
 	ledgerAnchor  = "vtpmmgr/ledger/anchor.go"
 	diskHeader    = "stubdom/statedisk/header.go"
 	diskSave      = "stubdom/statedisk/save.go"
-	vtpmFile      = "stubdom/service/vtpm.go"
+	vtpmFile      = "stubdom/service/ledgerstore.go"
 )
 
 var mutations = []mutation{

@@ -235,7 +235,7 @@ func startVTPM(m campaignManager, u vtpmmgr.UUID, disk block.Device, log func(st
 	if err != nil {
 		return nil, fmt.Errorf("vTPM: %w", err)
 	}
-	return d, (&guestHandler{device: d, log: log}).powerOn()
+	return d, startupClear(d)
 }
 
 // cut takes the power away and returns what is left.

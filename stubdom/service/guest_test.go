@@ -138,7 +138,7 @@ func (w *guestWorld) restartManager() {
 	w.connectManager()
 	w.sure = false
 	if w.h != nil {
-		if err := w.h.tellManager(w.client()); err != nil {
+		if err := w.h.reportGuest(w.client()); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -148,7 +148,7 @@ func (w *guestWorld) startVTPM() {
 	w.conn = nil
 	w.device.Init()
 	w.h = &guestHandler{device: w.device, log: func(string, ...any) {}, manager: w.client(), uuid: campaignUUID, attested: w.attested, clean: true}
-	if err := w.h.powerOn(); err != nil {
+	if err := startupClear(w.h.device); err != nil {
 		w.t.Fatal(err)
 	}
 }

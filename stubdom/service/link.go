@@ -13,52 +13,51 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// managerDevice is the directory of the device that leads to the manager: the
+// managerDevice is the xenstore directory of the device that leads to the manager: the
 // first TPM of this domain.
 const managerDevice = "device/vtpm/0"
 
-// errLink says that the ring to the manager ended under a request: whether the
-// manager heard it is unknown.
-var errLink = errors.New("the ring to the manager broke")
+// errLink means that the ring to the manager failed during a request: whether the manager
+// received it is unknown.
+var errLink = errors.New("the ring to the manager failed")
 
-// A link is the ring to the manager. A manager that is started again is
-// another domain: the toolstack takes this domain's device away and gives it
-// one of the new manager, to which the link connects by itself.
+// A link is the ring to the manager. A manager that is started again runs in another
+// domain: the toolstack replaces this domain's device, and the link connects to the new
+// one by itself.
 type link struct {
-	store *xenstore.Client
-	log   func(format string, args ...any)
-	ring  *tpmif.Frontend
-	bad   chan struct{} // of capacity one: the ring does not work
-	ended chan struct{} // closed when keep has ended
+	store   *xenstore.Client
+	log     func(format string, args ...any)
+	ring    *tpmif.Frontend
+	bad     chan struct{} // of capacity one: the ring does not work
+	stopped chan struct{} // closed when maintain returned
 
-	opened func(*proto.Client) error // see onOpen; guarded by mu
+	openHook func(*proto.Client) error // see onOpen; guarded by mu
 
 	mu   sync.Mutex
 	up   chan struct{} // closed while the ring is connected
 	down bool
 }
 
-// connectLink waits for the manager, and keeps the link connected until ctx
-// ends.
+// connectLink connects to the manager, and keeps the link connected until ctx ends.
 func connectLink(ctx, start context.Context, e *Environment) (*link, error) {
 	ring, err := tpmif.Connect(start, e.Domain, 0)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{store: e.Domain.Store, log: e.Log, ring: ring, bad: make(chan struct{}, 1), up: make(chan struct{}), ended: make(chan struct{})}
+	l := &link{store: e.Domain.Store, log: e.Log, ring: ring, bad: make(chan struct{}, 1), up: make(chan struct{}), stopped: make(chan struct{})}
 	close(l.up)
-	go l.keep(ctx)
+	go l.maintain(ctx)
 	return l, nil
 }
 
-// onOpen has f called with each new manager, once that has this vTPM loaded.
+// onOpen sets a function that is called for each new manager, after Load.
 func (l *link) onOpen(f func(*proto.Client) error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.opened = f
+	l.openHook = f
 }
 
-// transact sends one request, as soon as there is a manager.
+// transact sends one request as soon as a manager is connected.
 func (l *link) transact(ctx context.Context, request []byte) ([]byte, error) {
 	l.mu.Lock()
 	up := l.up
@@ -70,14 +69,14 @@ func (l *link) transact(ctx context.Context, request []byte) ([]byte, error) {
 	}
 	response, err := l.ring.Transact(ctx, 0, request)
 	if err != nil {
-		l.broken()
+		l.markBroken()
 		return nil, fmt.Errorf("%w: %w", errLink, err)
 	}
 	return response, nil
 }
 
-// broken makes transact wait until the link is connected anew.
-func (l *link) broken() {
+// markBroken makes transact wait until the link is connected again.
+func (l *link) markBroken() {
 	l.mu.Lock()
 	if !l.down {
 		l.down = true
@@ -90,13 +89,13 @@ func (l *link) broken() {
 	}
 }
 
-// keep connects the ring anew whenever its back end leaves or it breaks.
-func (l *link) keep(ctx context.Context) {
-	defer close(l.ended)
+// maintain connects the ring again whenever its backend leaves or it fails.
+func (l *link) maintain(ctx context.Context) {
+	defer close(l.stopped)
 	for ctx.Err() == nil {
 		if err := l.awaitBroken(ctx); err != nil {
-			// The store may refuse for a while. Without it nobody can tell whether
-			// the ring still works, so it is looked at again.
+			// xenstore may fail for a while. Without it the state of the ring is
+			// unknown: try again.
 			l.log("manager: %v", err)
 			select {
 			case <-time.After(reopenRest):
@@ -104,14 +103,14 @@ func (l *link) keep(ctx context.Context) {
 			}
 			continue
 		}
-		l.broken()
+		l.markBroken()
 		select {
 		case <-l.bad: // this one
 		default:
 		}
 		l.log("manager is gone")
 		quick, cancel := context.WithTimeout(ctx, startTimeout)
-		l.ring.Close(quick) // tells the toolstack that nothing of the ring is in use
+		l.ring.Close(quick) // lets the toolstack remove the device
 		cancel()
 		for !l.reopen(ctx) {
 			if ctx.Err() != nil {
@@ -126,7 +125,7 @@ func (l *link) keep(ctx context.Context) {
 	}
 }
 
-// awaitBroken waits until the ring is of no use any more.
+// awaitBroken waits until the ring is unusable.
 func (l *link) awaitBroken(ctx context.Context) error {
 	back, err := l.store.Read(ctx, managerDevice+"/backend")
 	if errors.Is(err, xenstore.ErrNotExist) || errors.Is(err, xenstore.ErrAccess) {
@@ -161,23 +160,22 @@ func (l *link) awaitBroken(ctx context.Context) error {
 	}
 }
 
-// closed says in the store that this domain does not use its device.
-func (l *link) closed(ctx context.Context) {
+// writeClosed sets this domain's device to Closed in xenstore.
+func (l *link) writeClosed(ctx context.Context) {
 	const node = managerDevice + "/state"
 	if s, err := xenbus.ReadState(ctx, l.store, node); err == nil && s != xenbus.Gone && s != xenbus.Closed {
 		xenbus.WriteState(ctx, l.store, node, xenbus.Closed)
 	}
 }
 
-// Times of reopening: how long one attempt may take, and the rest between two
-// if nothing happens.
+// Times of reopening: the limit of one attempt, and the pause before the next.
 const (
 	reopenTimeout = 20 * time.Second
 	reopenRest    = time.Second
 )
 
-// reopen waits for a manager that may be connected to, connects, and has this
-// vTPM loaded.
+// reopen waits for a manager, connects to it and loads this vTPM. It reports whether it
+// succeeded.
 func (l *link) reopen(ctx context.Context) bool {
 	w, err := l.store.Watch(ctx, managerDevice)
 	if err != nil {
@@ -188,14 +186,14 @@ func (l *link) reopen(ctx context.Context) bool {
 		back, err := l.store.Read(ctx, managerDevice+"/backend")
 		if err == nil {
 			s, err := xenbus.ReadState(ctx, l.store, back+"/state")
-			// A back end that is closed or gone is one of the dead manager.
+			// A backend that is closed or gone belongs to the old manager.
 			if err == nil && s != xenbus.Gone && s != xenbus.Closed {
 				break
 			}
-			// The toolstack takes the device away once nothing of it is in use,
-			// also of one that this domain never connected to.
+			// The toolstack removes the device once it is closed, even if this
+			// domain never connected to it.
 			if err == nil && s == xenbus.Gone {
-				l.closed(ctx)
+				l.writeClosed(ctx)
 			}
 		}
 		select {
@@ -212,11 +210,11 @@ func (l *link) reopen(ctx context.Context) bool {
 	defer cancel()
 	err = l.ring.Reopen(attempt)
 	if err == nil {
-		// The manager takes no commit on a connection before a load.
+		// The manager accepts no Commit before a Load on the same connection.
 		c := proto.Client{Transact: func(b []byte) ([]byte, error) { return l.ring.Transact(attempt, 0, b) }}
 		_, err = c.Load()
 		l.mu.Lock()
-		opened := l.opened
+		opened := l.openHook
 		l.mu.Unlock()
 		if err == nil && opened != nil {
 			err = opened(&c)

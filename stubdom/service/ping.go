@@ -10,16 +10,15 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// ping measures round trips over the ring to the manager's domain. The message
-// is the commit of the state that the manager has already: it changes nothing,
-// and touches neither disk nor hardware TPM.
+// ping measures round trips over the ring to the manager's domain. It repeats the commit
+// of the current state, which changes nothing and uses neither disk nor hardware TPM.
 func ping(e *Environment, manager *proto.Client, g *proto.Grant, times string) error {
 	n, err := strconv.ParseUint(times, 10, 16)
 	if err != nil || n == 0 {
-		return fmt.Errorf("ping=%s is not a number", times)
+		return fmt.Errorf("ping=%s: want a number from 1 to 65535", times)
 	}
 	if g.Manufacture {
-		return errors.New("ping: there is no state yet")
+		return errors.New("ping: the vTPM has no state yet")
 	}
 	var took []time.Duration
 	for range n {

@@ -23,7 +23,7 @@ func TestSuspendIsRefused(t *testing.T) {
 	defer e.Domain.Store.Close()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- e.until(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		ended <- e.serveUntilShutdown(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 	}()
 	dom0 := host.Domain(0)
 	defer dom0.Store.Close()

@@ -1,7 +1,7 @@
 //go:build tamago
 
-// Package unikernel starts a service in a Xen PVH domain: it joins the board
-// to the interfaces that services are written against.
+// Package unikernel starts a service in a Xen PVH domain: it connects board/xen to the
+// interfaces that services are written against.
 package unikernel
 
 import (
@@ -18,12 +18,12 @@ import (
 	"stubtpm/stubdom/service"
 )
 
-// diskID is the device number of xvda (public/io/blkif.h and
+// diskID is the device number of xvda (xen/include/public/io/blkif.h and
 // docs/man/xen-vbd-interface.7: 202 << 8).
 const diskID = 202 << 8
 
-// Main runs a service to its end. A service that fails has said why on the
-// console; its domain ends as crashed, with code 1.
+// Main runs a service to its end. If it fails, Main prints the error to the console and
+// the domain ends as crashed, with code 1.
 func Main(name string, run func(ctx context.Context, e *service.Environment) error) {
 	log := func(format string, args ...any) {
 		fmt.Printf("%s: %s\n", name, fmt.Sprintf(format, args...))
@@ -44,8 +44,7 @@ func start(log func(string, ...any), run func(ctx context.Context, e *service.En
 		return fmt.Errorf("xenstore: %w", err)
 	}
 	domain := xenbus.Domain{Events: board.Events(), Grants: board.Grants(), Store: xenstore.NewClient(ring)}
-	// A disk that is lost ends the domain, so that whoever supervises it starts
-	// it anew.
+	// A disk that is lost ends the domain, so that its supervisor restarts it.
 	ctx, end := context.WithCancelCause(context.Background())
 	e := &service.Environment{
 		Domain:      domain,
@@ -66,7 +65,7 @@ func start(log func(string, ...any), run func(ctx context.Context, e *service.En
 		err = cause
 	}
 	if err != nil {
-		e.Tell(context.Background(), "FAILED: "+err.Error())
+		e.ReportState(context.Background(), "FAILED: "+err.Error())
 		return err
 	}
 	return nil

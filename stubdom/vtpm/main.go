@@ -1,7 +1,7 @@
 //go:build tamago
 
-// Vtpm is the unikernel of one guest's TPM 2.0. docs/architecture.md tells how
-// it is started; the service package, what it does.
+// Vtpm is the unikernel of one guest's TPM 2.0: service.VTPM on board/xen.
+// docs/architecture.md describes its start.
 package main
 
 import (

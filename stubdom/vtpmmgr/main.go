@@ -1,8 +1,8 @@
 //go:build tamago
 
-// Vtpmmgr is the unikernel of the vTPM manager, which alone holds the hardware
-// TPM. docs/architecture.md tells how it is started; the service package, what
-// it does.
+// Vtpmmgr is the unikernel of the vTPM manager, the only owner of the hardware TPM:
+// service.Manager on board/xen, with the driver of the hardware TPM. docs/architecture.md
+// describes its start.
 package main
 
 import (
@@ -17,8 +17,8 @@ import (
 
 func main() { unikernel.Main("vtpmmgr", manager) }
 
-// manager takes the hardware TPM by its registers, or by a control area
-// elsewhere in memory, which the domain's configuration maps:
+// manager opens the hardware TPM at its usual registers, or at a control area elsewhere in
+// memory, and runs the manager. The domain's configuration must map them:
 // iomem=["fed40,5"], or what stubtpm-host tpm-info prints.
 func manager(ctx context.Context, e *service.Environment) error {
 	tpm, at, err := open(e)
@@ -47,7 +47,7 @@ func open(e *service.Environment) (tpm tpmhw.TPM, at uint64, err error) {
 	return tpm, tpmhw.Base, err
 }
 
-// memory maps a buffer of the TPM's, with the pages around it.
+// memory maps a buffer of the TPM, with the pages around it.
 func memory(addr uint64, size int) (tpmhw.Registers, error) {
 	const page = 4096
 	first := addr &^ (page - 1)

@@ -16,7 +16,7 @@ import (
 func TestQuiet(t *testing.T) {
 	t.Parallel()
 	var lines []string
-	q := newQuiet(func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) })
+	q := newLimitedLog(func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) })
 	now := time.Unix(1, 0)
 	q.now = func() time.Time { return now }
 	noisy, other := tpmif.Peer{Domain: 7}, tpmif.Peer{Domain: 8}
@@ -30,18 +30,18 @@ func TestQuiet(t *testing.T) {
 			q.Log("tpmif: %v: state %q", other, "99")
 		}
 	}
-	if most := quietBurst + hour/int(quietRest/time.Second) + 2; len(lines) > most {
+	if most := logBurst + hour/int(logInterval/time.Second) + 2; len(lines) > most {
 		t.Errorf("%d lines in an hour, want at most %d", len(lines), most)
 	}
 	if all := strings.Join(lines, "\n"); !strings.Contains(all, "dom8/0") {
 		t.Error("a quiet peer's line was lost among a noisy one's")
-	} else if !strings.Contains(all, "lines of this kind that were left out") {
+	} else if !strings.Contains(all, "similar lines were dropped") {
 		t.Error("nothing says that lines were left out")
 	}
 	for i := range 100_000 {
 		q.Log("serving domain %d", xen.DomID(i%32752))
 	}
-	if len(q.kinds) > quietKinds+1 {
+	if len(q.kinds) > maxLogKinds+1 {
 		t.Errorf("%d kinds are kept", len(q.kinds))
 	}
 }

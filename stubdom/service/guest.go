@@ -1,0 +1,167 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"stubtpm/drivers/tpmif"
+	"stubtpm/drivers/xen"
+	"stubtpm/vtpm"
+	"stubtpm/vtpmmgr/proto"
+	"sync"
+	"sync/atomic"
+)
+
+// A guestHandler is the tpmif.Handler that connects one guest at a time to the TPM.
+type guestHandler struct {
+	device  *vtpm.Device
+	log     func(format string, args ...any)
+	manager *proto.Client
+	uuid    proto.UUID // of this vTPM
+
+	attested bool // the host must report the creation of each guest
+
+	mu        sync.Mutex
+	connected bool
+	clean     bool       // the TPM is as after power-on: not used by a guest, PCRs not capped
+	prepared  *xen.DomID // domain that the TPM was prepared for; the manager may not know it yet
+
+	last atomic.Pointer[xen.DomID] // domain that was connected last; nil for none
+}
+
+var (
+	errConnected = errors.New("the TPM is in use by another guest")
+	errOtherUUID = errors.New("the guest's vtpm line names another vTPM's uuid")
+)
+
+// Open connects a guest. The domain that was connected last, such as one whose kernel
+// started another kernel, finds the TPM as it was. For any other domain the TPM is reset;
+// and unless the manager knows that the domain was just created, its PCRs show that they
+// are not those of a start. Without the manager no guest is connected.
+func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.connected {
+		return nil, errConnected
+	}
+	if err := h.checkUUID(p); err != nil {
+		return nil, err
+	}
+	var err error
+	if last := h.last.Load(); last == nil || *last != p.Domain {
+		err = h.prepare(p.Domain)
+	} else {
+		// Use up a creation that was reported for this domain ID meanwhile: it
+		// must not count later, while the guest runs.
+		_, err = h.askManager(p.Domain, true)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
+	}
+	h.connected, h.clean = true, false
+	h.last.Store(&p.Domain)
+	h.log("serving domain %d", p.Domain)
+	return &guestConn{h}, nil
+}
+
+// checkUUID refuses a guest whose vtpm line was written for another vTPM, if guests are
+// attested. libxl writes a random UUID for a line without one.
+func (h *guestHandler) checkUUID(p tpmif.Peer) error {
+	u, err := proto.ParseUUID(p.UUID)
+	if err == nil && u == h.uuid {
+		return nil
+	}
+	if !h.attested {
+		return nil
+	}
+	return fmt.Errorf("%w: %q, want %v", errOtherUUID, p.UUID, h.uuid)
+}
+
+// prepare makes the TPM ready for a domain that was not connected last, and has the
+// manager record that the domain has it now. A domain ID other than the previous one is
+// treated as a machine that was powered on: the TPM is reset.
+func (h *guestHandler) prepare(domain xen.DomID) error {
+	if h.prepared == nil || *h.prepared != domain {
+		created, err := h.askManager(domain, false)
+		if err != nil {
+			return err
+		}
+		h.prepared = nil
+		if !h.clean {
+			// The reset must be saved.
+			if err := h.reset(); err != nil {
+				return err
+			}
+			h.clean = true
+		}
+		if !created {
+			h.log("domain %d is not known to have been created: its PCRs say so", domain)
+			h.clean = false
+			if err := h.capPCRs(); err != nil {
+				return err
+			}
+		}
+		h.prepared = &domain
+	}
+	if _, err := h.askManager(domain, true); err != nil {
+		return err
+	}
+	h.prepared = nil
+	return nil
+}
+
+// askManager asks whether a domain was just created or, with served, records that it has
+// the TPM now. If an order revoked the admission of this vTPM, it loads again if that is
+// allowed.
+func (h *guestHandler) askManager(domain xen.DomID, served bool) (bool, error) {
+	created, err := h.manager.Guest(uint16(domain), served)
+	if !errors.Is(err, proto.NotConnected) {
+		return created, err
+	}
+	if _, err := h.manager.Load(); err != nil {
+		return false, err
+	}
+	return h.manager.Guest(uint16(domain), served)
+}
+
+// reportGuest reports the connected domain to a manager that was started again.
+func (h *guestHandler) reportGuest(c *proto.Client) error {
+	last := h.last.Load()
+	if last == nil {
+		return nil
+	}
+	_, err := c.Guest(uint16(*last), true)
+	return err
+}
+
+// reset is a power cycle of the guest's machine. The TPM itself loses no power, so that
+// the shutdown is orderly whatever the guest did.
+func (h *guestHandler) reset() error {
+	shutdownClear(h.device) // if it fails, the reset counts as a loss of power
+	h.device.Init()
+	return startupClear(h.device)
+}
+
+// A guestConn is the connection of the guest that has the TPM.
+type guestConn struct{ h *guestHandler }
+
+// maxLocality is the highest locality that a guest may use: 3 and 4 belong to a dynamic
+// launch, which no guest can prove.
+const maxLocality = 2
+
+// rcLocality is a response with TPM_RC_LOCALITY.
+var rcLocality = []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x09, 0x07}
+
+func (c *guestConn) Execute(locality uint8, command []byte) []byte {
+	if locality > maxLocality {
+		return rcLocality
+	}
+	return c.h.device.Execute(locality, command)
+}
+
+func (c *guestConn) Cancel() { c.h.device.Cancel() }
+
+func (c *guestConn) Close() {
+	c.h.mu.Lock()
+	defer c.h.mu.Unlock()
+	c.h.connected = false
+}
