@@ -87,7 +87,7 @@ func (l *lab) manager(cmdline string) (stop func() error) {
 	return l.run(managerID, func(ctx context.Context) error { return Manager(ctx, e, l.hw) })
 }
 
-// attach makes a device and connects its front end.
+// attach makes a device and connects its frontend.
 func (l *lab) attach(front, back xen.DomID, uuid string) *tpmif.Frontend {
 	l.t.Helper()
 	dom0 := l.host.Domain(0)

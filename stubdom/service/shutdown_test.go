@@ -47,8 +47,8 @@ func TestSuspendIsRefused(t *testing.T) {
 	}
 }
 
-// TestFlood: a front end that writes whatever it likes into its state node, as
-// fast as it can, costs the back end's log a few lines.
+// TestFlood: a frontend that writes whatever it likes into its state node, as
+// fast as it can, costs the backend's log a few lines.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

@@ -1,29 +1,28 @@
-// Command stubtpm-host keeps the domains of vTPMs and their manager running on
-// a Xen host.
+// Stubtpm-host keeps the domains of vTPMs and their manager running on a Xen host.
 //
 // Synopsis:
 //
 //	stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ...
-//	                                start the domains of xl configurations and keep them connected
+//	        start the domains of xl configurations and keep them connected
 //	stubtpm-host reattach [-tell KEY] NAME
-//	                                give what an earlier NAME served a device of the present one
+//	        connect the frontends of an earlier domain NAME to the current one
 //	stubtpm-host create -tell KEY [-manager NAME] FILE
-//	                                create the domain of a guest, and tell the manager of it before it runs
+//	        create a guest's domain, and report that to the manager before it runs
 //	stubtpm-host measure DOMAIN IMAGE
-//	                                hash of the image in the memory of a domain made by xl create -p;
-//	                                an error if it is not IMAGE
-//	stubtpm-host tpm-info           what the manager's domain needs to use this machine's TPM: lines for
-//	                                its configuration, from ACPI's TPM2 table and the TPM's control area
+//	        print the hash of the image in the memory of a domain made by
+//	        xl create -p; fail if it is not IMAGE
+//	stubtpm-host tpm-info
+//	        print the configuration lines with which the manager's domain can use
+//	        this machine's TPM, from ACPI's TPM2 table and the TPM's control area
 //
-// Run starts each domain, waits until it says that it serves, gives each domain
-// that an earlier incarnation served a device of this one, and ends when the
-// domain has ended; with -restart, it starts the domain again. With -measure it
-// starts only images that a manifest lists, and with -tell tells the manager
-// which one it was, signed with a key of `stubtpm mgr keygen`. SIGTERM shuts the
-// domains down. Under systemd (Type=notify) it says when the domain serves.
+// Run starts each domain, waits until it serves, connects the frontends that an earlier
+// domain of that name served, and ends when the domain has ended; with -restart, it starts
+// the domain again. With -measure it starts only images that a manifest lists, and with
+// -tell it reports to the manager which one it was, signed with a key of `stubtpm mgr
+// keygen`. SIGTERM shuts the domains down. Under systemd (Type=notify) it notifies when
+// all domains serve.
 //
-// It runs in domain 0 as root. The exit code is 0 for success, 1 for an error,
-// 2 for wrong usage.
+// It must run in dom0 as root. Exit codes: 0 success, 1 error, 2 wrong usage.
 package main
 
 import (
@@ -80,14 +79,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.SetOutput(stderr)
 	restart, manifest, key, manager := false, "", "", ""
 	if args[0] == "run" {
-		f.StringVar(&manifest, "measure", "", "`file` of image manifest: start only what it lists, as it lies in the domain's memory")
+		f.StringVar(&manifest, "measure", "", "image manifest `file`: start a domain only if its memory holds a listed image")
 		f.BoolVar(&restart, "restart", false, "start a domain again when it has ended")
 	}
 	if args[0] == "create" {
 		f.StringVar(&manager, "manager", "vtpmmgr", "`name` of the manager's domain")
 	}
 	if args[0] != "measure" {
-		f.StringVar(&key, "tell", "", "`file` of the key that signs what the manager is told")
+		f.StringVar(&key, "tell", "", "key `file` that signs reports to the manager")
 	}
 	if err := f.Parse(args[1:]); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -120,11 +119,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		},
 	}
 	if key != "" {
-		h.Tell = func(ctx context.Context, manager string, id xen.DomID, hash string) error {
-			return tell(ctx, key, manager, "measured", strconv.Itoa(int(id)), "-hash", hash)
+		h.ReportMeasured = func(ctx context.Context, manager string, id xen.DomID, hash string) error {
+			return reportTo(ctx, key, manager, "measured", strconv.Itoa(int(id)), "-hash", hash)
 		}
-		h.TellCreated = func(ctx context.Context, id xen.DomID, uuid string) error {
-			return tell(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid)
+		h.ReportCreated = func(ctx context.Context, id xen.DomID, uuid string) error {
+			return reportTo(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid)
 		}
 	}
 	switch args[0] {
@@ -146,7 +145,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if !restart {
 		return h.Run(ctx, f.Arg(0), notify)
 	}
-	// Up once all domains serve for the first time.
+	// Notify once all domains have served for the first time.
 	var wait sync.WaitGroup
 	var starting atomic.Int64
 	starting.Store(int64(f.NArg()))
@@ -165,8 +164,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// tell has stubtpm tell the manager: that beside this program, or in the path.
-func tell(ctx context.Context, key, manager string, order ...string) error {
+// reportTo sends an order to the manager by stubtpm: by that beside this program, or else
+// in the path.
+func reportTo(ctx context.Context, key, manager string, order ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -183,8 +183,8 @@ func tell(ctx context.Context, key, manager string, order ...string) error {
 	return nil
 }
 
-// notify tells systemd that the service is up (sd_notify(3)); without systemd
-// there is nobody to tell.
+// notify notifies systemd that the service is up (sd_notify(3)). Without systemd it does
+// nothing.
 func notify() {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {

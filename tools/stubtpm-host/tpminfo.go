@@ -9,17 +9,18 @@ import (
 	"stubtpm/drivers/tpmhw"
 )
 
-// Where Linux shows the table and physical memory.
+// Files of Linux with ACPI's TPM2 table and physical memory.
 const (
 	tpm2Table      = "/sys/firmware/acpi/tables/TPM2"
 	physicalMemory = "/dev/mem"
 )
 
-// tpmInfo prints what the manager's domain needs to use this machine's TPM.
+// tpmInfo prints the configuration lines that the manager's domain needs to use this
+// machine's TPM.
 func tpmInfo(table, memory string, stdout io.Writer) error {
 	b, err := os.ReadFile(table)
 	if err != nil {
-		return fmt.Errorf("%w; without the table, a TPM is at the registers at %#x or there is none", err, tpmhw.Base)
+		return fmt.Errorf("%w; without this table, a TPM can only be at the registers at %#x", err, tpmhw.Base)
 	}
 	t, err := tpmhw.ParseTable(b)
 	if err != nil {
@@ -33,7 +34,7 @@ func tpmInfo(table, memory string, stdout io.Writer) error {
 	defer f.Close()
 	p, err := tpmhw.PlanFor(t, func(addr uint64, size int) (tpmhw.Registers, error) {
 		w := make(readOnly, size)
-		// By words: registers of a TPM answer to no other width.
+		// In words: a TPM's registers support no other access.
 		for at := 0; at+4 <= size; at += 4 {
 			if _, err := f.ReadAt(w[at:at+4], int64(addr)+int64(at)); err != nil {
 				return nil, err
@@ -48,7 +49,7 @@ func tpmInfo(table, memory string, stdout io.Writer) error {
 	return nil
 }
 
-// readOnly is a copy of registers.
+// readOnly is a copy of registers; writes are ignored.
 type readOnly []byte
 
 func (r readOnly) Read8(off int) uint8     { return r[off] }

@@ -14,11 +14,11 @@ const (
 	exitUsage = 2
 )
 
-// version is this program's own; swtpm's options and channels are those of
-// swtpm 0.7.
+// version is this program's version. Its swtpm options and channels are those of swtpm
+// 0.7.
 const version = "0.1.0"
 
-// A command is one subcommand: args are those after its name.
+// A command is one subcommand; args are the arguments after its name.
 type command struct {
 	name, syntax, help string
 	run                func(args []string, stdin io.Reader, stdout, stderr io.Writer) int
@@ -28,14 +28,14 @@ func commands() []command {
 	return []command{
 		{"serve", "--state DIR [options]", "serve a TPM on sockets in its state directory", serve},
 		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
-		{"mgr", "ORDER [options]", "give the vTPM manager an order, from domain 0", mgr},
+		{"mgr", "ORDER [options]", "send an order to the vTPM manager, from dom0", mgr},
 		{"chardev", "[swtpm's options]", "the same for a character device or Linux' vTPM proxy", chardev},
 		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
 	}
 }
 
-// run is the program. A first argument that is an option, or the name swtpm
-// for the program, means socket, as swtpm's own callers have it.
+// run runs the program. A first argument that is an option, or the program name swtpm,
+// means socket, as swtpm's callers expect.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) < 2 {
 		usage(stderr)
@@ -68,7 +68,7 @@ func usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-36s %s\n", strings.TrimSpace(c.name+" "+c.syntax), c.help)
 	}
-	fmt.Fprintln(w, "`stubtpm COMMAND --help` tells a command's options, `stubtpm mgr help` the orders.")
+	fmt.Fprintln(w, "`stubtpm COMMAND --help` shows a command's options, `stubtpm mgr help` lists the orders.")
 }
 
 func unsupported(name, what string) func([]string, io.Reader, io.Writer, io.Writer) int {

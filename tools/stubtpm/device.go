@@ -8,17 +8,17 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// openDevice is the hosted.Factory of this project's own device.
+// openDevice is the hosted.Factory of this project's device.
 func openDevice(log hosted.Logger, profile string) (hosted.Open, error) {
-	var asked *tcg.Profile
+	var wanted *tcg.Profile
 	if profile != "" {
 		var err error
-		if asked, err = readProfile(profile); err != nil {
+		if wanted, err = readProfile(profile); err != nil {
 			return nil, err
 		}
 	}
 	return func(store hosted.Store, permanent, volatile []byte) (hosted.TPM, error) {
-		cfg := vtpm.Config{Store: store, Log: log, Profile: asked}
+		cfg := vtpm.Config{Store: store, Log: log, Profile: wanted}
 		var d *vtpm.Device
 		var err error
 		switch {
@@ -32,16 +32,16 @@ func openDevice(log hosted.Logger, profile string) (hosted.Open, error) {
 		if err != nil {
 			return nil, err
 		}
-		if asked != nil && d.Profile() != *asked {
-			log("the TPM keeps the profile with which it was made, which is not %q", profile)
+		if wanted != nil && d.Profile() != *wanted {
+			log("the TPM keeps the profile it was manufactured with, which is not %q", profile)
 		}
 		go finishSelfTests(d)
 		return d, nil
 	}, nil
 }
 
-// selfTestPause is how long the device rests between two self-tests, so that
-// the first commands after power-on find the processor free.
+// selfTestPause is the pause between two self-tests, which leaves the processor to the
+// first commands after power-on.
 const selfTestPause = 20 * time.Millisecond
 
 // finishSelfTests runs the self-tests that no command needed yet.

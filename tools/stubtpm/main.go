@@ -1,5 +1,5 @@
-// Stubtpm is the command line of this project: it runs the TPM 2.0 device as
-// a Linux process, and gives orders to the manager of vTPMs in Xen domains.
+// Stubtpm runs the TPM 2.0 device as a Linux process, and sends orders to the manager of
+// vTPMs in Xen domains.
 //
 // Synopsis:
 //
@@ -9,8 +9,8 @@
 //	stubtpm mgr ORDER [options]
 //	stubtpm help [command]
 //
-// Serve keeps a TPM in a directory, manufactures it at first use, and says how
-// to connect:
+// Serve keeps a TPM in a directory, manufactures it at first use, and prints how to
+// connect:
 //
 //	$ stubtpm serve --state ~/tpm &
 //	stubtpm: manufactured a new TPM in /home/me/tpm
@@ -18,18 +18,18 @@
 //	$ export TPM2TOOLS_TCTI=swtpm:path=$HOME/tpm/swtpm.sock
 //	$ tpm2_getrandom --hex 8
 //
-// It listens on unix sockets in that directory, with -tcp also on the loopback
-// ports of the Microsoft simulator. Neither protocol knows who asks: addresses
-// that other machines reach need -allow-remote.
+// It listens on Unix sockets in that directory, and with -tcp also on the loopback ports
+// of the Microsoft simulator. Neither protocol authenticates its clients: addresses that
+// other machines can reach need -allow-remote.
 //
-// Socket takes the options of swtpm(8), so that QEMU's "-tpmdev emulator",
-// libvirt and swtpm_setup start it as they start swtpm.
+// Socket takes the options of swtpm(8), so that QEMU's "-tpmdev emulator", libvirt and
+// swtpm_setup start it as they start swtpm.
 //
-// Mgr is for domain 0 of a Xen host; its word may be left out. `stubtpm mgr
-// help` tells the orders, docs/admin.md how they are used.
+// Mgr runs in dom0 of a Xen host; the word mgr may be omitted. `stubtpm mgr help` lists
+// the orders, docs/admin.md describes their use.
 //
-// Exit codes: 0 done, 1 failed, 2 wrong use; of mgr also 3 refused by the
-// manager, 4 no manager, 5 not what was signed, 6 degraded.
+// Exit codes: 0 success, 1 failure, 2 wrong usage; of mgr also 3 refused by the manager, 4
+// manager not reachable, 5 forged audit log, 6 degraded.
 package main
 
 import "os"

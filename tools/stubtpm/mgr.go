@@ -11,19 +11,19 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// An order is one thing that an administrator does. Help, man pages, shell
-// completion and the dispatcher come from the table of them.
+// An order is one action of an administrator. Help, manual pages, shell completion and
+// dispatch are made from the table of orders.
 type order struct {
 	name    string // one word or two
 	args    string // as in a synopsis
-	flags   string // names from flagTable, with blanks between
+	flags   string // names from flagTable, separated by spaces
 	help    string // one line
 	more    string // a paragraph for the man page
 	offline bool   // needs no manager
 	run     func(m *mgrRun) error
 }
 
-// counts returns how many arguments an order takes; at most -1 is for any.
+// counts returns how many arguments an order takes; most is -1 if there is no limit.
 func (o *order) counts() (least, most int) {
 	for _, f := range strings.Fields(o.args) {
 		switch {
@@ -38,38 +38,39 @@ func (o *order) counts() (least, most int) {
 	return least, most
 }
 
-// flagNames are those that an order takes, and those that all take.
+// flagNames returns the names of the flags that an order takes.
 func (o *order) flagNames() []string { return strings.Fields(commonFlags + " " + o.flags) }
 
 const commonFlags = "domain key json"
 
-// An mgrRun is one order on its way.
+// An mgrRun is one run of an order.
 type mgrRun struct {
 	args        []string
 	o           options
-	given       map[string]bool // flags that were on the command line
+	given       map[string]bool // flags on the command line
 	host        host
 	c           *proto.Client
 	stdin       *bufio.Reader
 	out, stderr io.Writer
 }
 
-// A host is what orders need of domain 0.
+// A host is the part of dom0 that orders need.
 type host struct {
-	// reach connects to a manager, by its domain's name or number, and runs
-	// something with it, after others of the lane.
-	reach func(domain string, l lane, run func(c *proto.Client) error) error
+	// reach connects to the manager in a domain, given by name or ID, and
+	// calls run with it, one call at a time for each deviceRange.
+	reach func(domain string, l deviceRange, run func(c *proto.Client) error) error
 
-	// measure returns the number of a domain, and the hash of the image that
-	// lies in its memory; file says where to look.
+	// measure returns the ID of a domain and the hash of the image in its
+	// memory; file gives the addresses.
 	measure func(domain, file string) (id uint16, hash [32]byte, err error)
 }
 
-// mgr is the administrator's front end to the vTPM manager.
+// mgr runs `stubtpm mgr`.
 func mgr(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return mgrWith(host{withManager, measureDomain}, args, stdin, stdout, stderr)
 }
 
+// mgrWith is mgr on a given host.
 func mgrWith(h host, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	m := &mgrRun{host: h, given: map[string]bool{}, stdin: bufio.NewReader(stdin), out: stdout, stderr: stderr}
 	common := m.o.flagSet("mgr", strings.Fields(commonFlags), stderr)
@@ -115,7 +116,7 @@ func findOrder(words []string) *order {
 	return nil
 }
 
-// parseMixed takes flags before, between and after the arguments.
+// parseMixed parses flags before, between and after the arguments.
 func parseMixed(fs *flag.FlagSet, args []string) (words []string, err error) {
 	for {
 		if err := fs.Parse(args); err != nil {
@@ -128,6 +129,7 @@ func parseMixed(fs *flag.FlagSet, args []string) (words []string, err error) {
 	}
 }
 
+// perform runs an order, connected to the manager if it needs one.
 func (m *mgrRun) perform(o *order) error {
 	if o.offline {
 		return o.run(m)
@@ -136,13 +138,14 @@ func (m *mgrRun) perform(o *order) error {
 	if err != nil {
 		return err
 	}
-	return m.host.reach(m.o.domain, o.lane(), func(c *proto.Client) error {
+	return m.host.reach(m.o.domain, o.devices(), func(c *proto.Client) error {
 		c.Key = key
 		m.c = c
 		return o.run(m)
 	})
 }
 
+// synopsis returns an order's name, flags and arguments.
 func synopsis(o *order) string {
 	s := o.name
 	for _, f := range strings.Fields(o.flags) {
@@ -155,11 +158,11 @@ func synopsis(o *order) string {
 }
 
 func mgrUsage(w io.Writer) {
-	fmt.Fprint(w, "usage: stubtpm mgr [--domain NAME|ID] [--key FILE] [--json] ORDER\n\nGives the vTPM manager an order, from domain 0.\n\n")
+	fmt.Fprint(w, "usage: stubtpm mgr [--domain NAME|ID] [--key FILE] [--json] ORDER\n\nSends an order to the vTPM manager, from dom0.\n\n")
 	for _, o := range orders() {
 		fmt.Fprintf(w, "  %-32s %s\n", strings.TrimSpace(o.name+" "+o.args), o.help)
 	}
-	fmt.Fprint(w, "\n`stubtpm mgr ORDER --help` tells an order's flags; `stubtpm ORDER` is the same as `stubtpm mgr ORDER`.\n")
+	fmt.Fprint(w, "\n`stubtpm mgr ORDER --help` shows an order's flags; `stubtpm ORDER` is the same as `stubtpm mgr ORDER`.\n")
 }
 
 func orderUsage(w io.Writer, o *order, fs *flag.FlagSet) {

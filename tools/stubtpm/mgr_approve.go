@@ -16,17 +16,17 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// An approvalFile is what approve-pcrs sign writes, as JSON.
+// An approvalFile is the JSON that approve-pcrs sign writes.
 type approvalFile struct {
 	Mask      uint32 `json:"pcr_mask"`
-	Values    string `json:"values"` // 32 bytes for each PCR, in the order of their numbers
+	Values    string `json:"values"` // 32 bytes for each PCR, in ascending order
 	Policy    string `json:"policy"`
 	Signature string `json:"signature"`
 }
 
 func approveSign(m *mgrRun) error {
 	if m.o.operatorKey == "" || m.o.output == "" {
-		return fmt.Errorf("%w: --operator-key and -o are needed", errUsage)
+		return fmt.Errorf("%w: --operator-key and -o are required", errUsage)
 	}
 	key, err := readOperator(m.o.operatorKey)
 	if err != nil {
@@ -39,7 +39,7 @@ func approveSign(m *mgrRun) error {
 		n, err := strconv.ParseUint(number, 10, 8)
 		b, hexErr := hex32("PCR "+number, value)
 		if err != nil || hexErr != nil || values[uint(n)] != nil {
-			return fmt.Errorf("%w: %q: want a PCR's number, =, 32 bytes in hexadecimal", errUsage, a)
+			return fmt.Errorf("%w: %q: want PCR=VALUE with 32 bytes in hexadecimal", errUsage, a)
 		}
 		values[uint(n)] = b[:]
 		pcrs = append(pcrs, uint(n))
@@ -92,10 +92,10 @@ func approveSend(m *mgrRun) error {
 	return m.c.Approve(&a)
 }
 
-// approveWrite puts an approval on the disk of a manager that does not start.
+// approveWrite writes an approval to the disk of a manager that does not start.
 func approveWrite(m *mgrRun) error {
 	if m.o.managerDisk == "" {
-		return fmt.Errorf("%w: --manager-disk is needed", errUsage)
+		return fmt.Errorf("%w: --manager-disk is required", errUsage)
 	}
 	wire, err := readApproval(m.args[0])
 	if err != nil {
@@ -121,11 +121,11 @@ func approveWrite(m *mgrRun) error {
 	return hwtpm.WriteRecord(disk, next)
 }
 
-// restoreLedger signs what a manager asks for that found an old disk.
+// restoreLedger signs the parameter with which a manager opens an old disk.
 func restoreLedger(m *mgrRun) error {
 	id, err := hex.DecodeString(m.o.manager)
 	if err != nil || len(id) != 16 || m.o.counter == 0 {
-		return fmt.Errorf("%w: --manager and --counter are needed, as the manager's refusal names them", errUsage)
+		return fmt.Errorf("%w: --manager and --counter are required; the manager's refusal names them", errUsage)
 	}
 	key, err := m.mustKey()
 	if err != nil {
@@ -135,12 +135,12 @@ func restoreLedger(m *mgrRun) error {
 	return m.print(wordsView{Words: word}, func() { fmt.Fprintln(m.out, word) })
 }
 
-// moveIndices signs what a manager asks for whose NV indices are gone.
+// moveIndices signs the parameter with which a manager moves to new NV indices.
 func moveIndices(m *mgrRun) error {
 	id, err := hex.DecodeString(m.o.manager)
 	challenge, e := hex.DecodeString(m.o.challenge)
 	if err != nil || e != nil || len(id) != 16 || len(challenge) != 32 {
-		return fmt.Errorf("%w: --manager and --challenge are needed, as the manager's refusal names them", errUsage)
+		return fmt.Errorf("%w: --manager and --challenge are required; the manager's refusal names them", errUsage)
 	}
 	key, err := m.mustKey()
 	if err != nil {

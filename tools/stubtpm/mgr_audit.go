@@ -12,12 +12,12 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// An auditFile is an exported log. Raw is what is hashed and signed; the rest
-// of an entry is for readers, and is not looked at by audit-log verify.
+// An auditFile is an exported log. Raw is what is hashed and signed; the other fields of
+// an entry are for readers, and audit-log verify ignores them.
 type auditFile struct {
 	Manager   string       `json:"manager"`
 	Key       string       `json:"audit_key"`
-	Nonce     string       `json:"nonce"`     // of this export
+	Nonce     string       `json:"nonce"`     // drawn for this export
 	Signed    int64        `json:"signed_at"` // seconds since 1970, by the manager's clock
 	Next      uint64       `json:"next"`
 	Hash      string       `json:"hash"`
@@ -46,8 +46,7 @@ func viewEntry(b []byte) (auditEntry, error) {
 	return v, nil
 }
 
-// audit asks for the log, and checks it against what the manager says of
-// itself.
+// audit returns the log, verified with the audit key of the manager's Greeting.
 func (m *mgrRun) audit() (*auditFile, error) {
 	g, err := m.c.Hello()
 	if err != nil {
@@ -68,7 +67,7 @@ func (m *mgrRun) audit() (*auditFile, error) {
 		f.Entries = append(f.Entries, v)
 	}
 	if len(entries) == 0 && m.o.first >= h.Next {
-		return f, nil // there is nothing after what was asked for
+		return f, nil // no entries in the requested range
 	}
 	return f, proto.VerifyAudit(g.Audit[:], &h, entries)
 }
@@ -87,7 +86,7 @@ func auditExport(m *mgrRun) error {
 		return err
 	}
 	if len(f.Entries) == 0 {
-		return fmt.Errorf("there is no entry %d: the next will be %d", m.o.first, f.Next)
+		return fmt.Errorf("no entry %d yet: the next will be %d", m.o.first, f.Next)
 	}
 	b, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -108,7 +107,7 @@ func (m *mgrRun) auditTable(entries []auditEntry) {
 	m.table("NUMBER\tTIME\tEVENT\tUUID\tDETAIL", rows, "%d\t%s\t%s\t%s\t%s")
 }
 
-// An auditView is what was found of a log, as JSON tells it.
+// An auditView is the result of audit-log verify in JSON.
 type auditView struct {
 	Manager  string `json:"manager"`
 	First    uint64 `json:"first"`
@@ -119,7 +118,7 @@ type auditView struct {
 
 func auditVerify(m *mgrRun) error {
 	var view auditView
-	var last [][]byte // of the file before
+	var last [][]byte // entries of the previous file
 	for i, name := range m.args {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -140,35 +139,35 @@ func auditVerify(m *mgrRun) error {
 		manager, first := hex.EncodeToString(h.Manager[:]), h.Next-uint64(len(entries))
 		if i == 0 {
 			view = auditView{Manager: manager, First: first, KeyGiven: m.o.auditKey != ""}
-		} else if err := follows(view, last, manager, first, entries); err != nil {
+		} else if err := checkFollows(view, last, manager, first, entries); err != nil {
 			return fmt.Errorf("%w: %s: %w", proto.ErrAudit, name, err)
 		}
 		view.Next, last = h.Next, entries
 		view.Signed = time.Unix(h.Time, 0).UTC().Format(time.RFC3339)
 	}
 	return m.print(view, func() {
-		fmt.Fprintf(m.out, "entries %d to %d of manager %s are whole, and were the last at %s\n", view.First, view.Next-1, view.Manager, view.Signed)
+		fmt.Fprintf(m.out, "entries %d to %d of manager %s are complete, and were the last at %s\n", view.First, view.Next-1, view.Manager, view.Signed)
 		if !view.KeyGiven {
-			fmt.Fprintf(m.out, "by the key that is in the file: give the manager's with --audit-key to know that it is the manager's\n")
+			fmt.Fprintf(m.out, "verified with the key in the file only: use --audit-key to verify that the manager signed it\n")
 		}
 	})
 }
 
-// follows says whether a log goes on where the last one ended. Both were checked
-// by themselves.
-func follows(v auditView, last [][]byte, manager string, first uint64, entries [][]byte) error {
+// checkFollows returns an error unless a log continues where the previous one ended.
+// Precondition: each log was verified by itself.
+func checkFollows(v auditView, last [][]byte, manager string, first uint64, entries [][]byte) error {
 	next := first + uint64(len(entries))
 	switch start := v.Next - uint64(len(last)); {
 	case manager != v.Manager:
-		return fmt.Errorf("it is of manager %s", manager)
+		return fmt.Errorf("it belongs to manager %s", manager)
 	case first > v.Next:
-		return fmt.Errorf("entries %d to %d are missing before it", v.Next, first-1)
+		return fmt.Errorf("entries %d to %d before it are missing", v.Next, first-1)
 	case next < v.Next || first < start:
-		return fmt.Errorf("it is older than the file before it")
+		return fmt.Errorf("it is older than the previous file")
 	case first < v.Next:
-		// One entry that both have stands for all before it.
+		// An equal entry means equal entries before it: they are chained.
 		if !bytes.Equal(entries[v.Next-1-first], last[len(last)-1]) {
-			return fmt.Errorf("its entry %d is not that of the file before it", v.Next-1)
+			return fmt.Errorf("its entry %d differs from that of the previous file", v.Next-1)
 		}
 		return nil
 	}
@@ -176,12 +175,12 @@ func follows(v auditView, last [][]byte, manager string, first uint64, entries [
 		return nil
 	}
 	if e, err := proto.ParseAuditEntry(entries[0]); err != nil || e.Previous != sha256.Sum256(last[len(last)-1]) {
-		return fmt.Errorf("its entry %d does not follow the last one of the file before it", first)
+		return fmt.Errorf("its entry %d does not follow the last one of the previous file", first)
 	}
 	return nil
 }
 
-// readAudit takes a log apart, of which nothing is trusted.
+// readAudit decodes an exported log. It verifies nothing.
 func readAudit(b []byte) (key [32]byte, entries [][]byte, h *proto.AuditHead, err error) {
 	var f auditFile
 	if err := json.Unmarshal(b, &f); err != nil {
@@ -206,7 +205,7 @@ func readAudit(b []byte) (key [32]byte, entries [][]byte, h *proto.AuditHead, er
 		entries = append(entries, raw)
 	}
 	if uint64(len(entries)) > h.Next {
-		return key, nil, nil, fmt.Errorf("%d entries of %d", len(entries), h.Next)
+		return key, nil, nil, fmt.Errorf("%d entries, want at most %d", len(entries), h.Next)
 	}
 	return key, entries, h, nil
 }

@@ -6,17 +6,17 @@ import (
 	"strings"
 )
 
-// completion prints what a shell reads to complete orders and their flags.
+// completion prints a shell's completion script.
 func completion(m *mgrRun) error {
-	script, known := map[string]func() string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[m.args[0]]
-	if !known {
-		return fmt.Errorf("%w: shells are bash, zsh and fish", errUsage)
+	script, ok := map[string]func() string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion}[m.args[0]]
+	if !ok {
+		return fmt.Errorf("%w: want bash, zsh or fish", errUsage)
 	}
 	_, err := fmt.Fprint(m.out, script())
 	return err
 }
 
-// firstWords are those that an order's name may begin with.
+// firstWords returns the first words of all orders.
 func firstWords() (words []string) {
 	for _, o := range orders() {
 		first, _, _ := strings.Cut(o.name, " ")
@@ -27,7 +27,7 @@ func firstWords() (words []string) {
 	return words
 }
 
-// secondWords returns what may follow a first word; none if it is an order.
+// secondWords returns the words that can follow a first word; none if it is an order.
 func secondWords(first string) (words []string) {
 	for _, o := range orders() {
 		if second, ok := strings.CutPrefix(o.name, first+" "); ok {
@@ -45,16 +45,16 @@ func commandNames() string {
 	return s
 }
 
-func dashedAll(names []string) string {
+func dashAll(names []string) string {
 	var s []string
 	for _, n := range names {
-		s = append(s, dashed(n))
+		s = append(s, dash(n))
 	}
 	return strings.Join(s, " ")
 }
 
-// valued are the flags that a value follows.
-func valued() string {
+// valueFlags returns the flags that take a value, as a shell pattern.
+func valueFlags() string {
 	var s []string
 	for _, name := range sortedFlags() {
 		if flagTable()[name].value != "" {
@@ -64,13 +64,13 @@ func valued() string {
 	return strings.Join(s, "|")
 }
 
-// cases prints a branch for each place on a command line: its pattern, what to
-// offer, and whether files belong there too.
+// cases calls branch for each position on a command line, with its pattern, the words to
+// offer, and whether files are allowed too.
 func cases(branch func(pattern, offer string, files bool) string) string {
 	var b strings.Builder
 	first := strings.Join(firstWords(), " ")
 	b.WriteString(branch("''", commandNames()+" "+first, false))
-	b.WriteString(branch("mgr", "help "+dashedAll(strings.Fields(commonFlags))+" "+first, false))
+	b.WriteString(branch("mgr", "help "+dashAll(strings.Fields(commonFlags))+" "+first, false))
 	for _, w := range firstWords() {
 		if second := secondWords(w); second != nil {
 			b.WriteString(branch(w+"|'mgr "+w+"'", strings.Join(second, " "), false))
@@ -78,7 +78,7 @@ func cases(branch func(pattern, offer string, files bool) string) string {
 	}
 	for _, o := range orders() {
 		p := strings.ReplaceAll(o.name, " ", `\ `)
-		offer := dashedAll(o.flagNames())
+		offer := dashAll(o.flagNames())
 		if o.name == "completion" {
 			offer = "bash zsh fish " + offer
 		}
@@ -87,8 +87,8 @@ func cases(branch func(pattern, offer string, files bool) string) string {
 	return b.String()
 }
 
-// wordsBefore collects in `words` what stands before the cursor, without flags
-// and their values; in bash and zsh alike.
+// wordsBefore is shell code, for bash and zsh, that collects in `words` what precedes the
+// cursor, without flags and their values.
 const wordsBefore = `  local w skip= words=
   for w in %s; do
     if [ -n "$skip" ]; then skip=; continue; fi
@@ -102,7 +102,7 @@ const wordsBefore = `  local w skip= words=
 
 func bashCompletion() string {
 	return "_stubtpm() {\n  local word=${COMP_WORDS[COMP_CWORD]}\n" +
-		fmt.Sprintf(wordsBefore, `"${COMP_WORDS[@]:1:COMP_CWORD-1}"`, valued()) +
+		fmt.Sprintf(wordsBefore, `"${COMP_WORDS[@]:1:COMP_CWORD-1}"`, valueFlags()) +
 		"  if [ -n \"$skip\" ]; then COMPREPLY=($(compgen -f -- \"$word\")); return; fi\n  case \"$words\" in\n" +
 		cases(func(pattern, offer string, files bool) string {
 			f := ""
@@ -115,7 +115,7 @@ func bashCompletion() string {
 
 func zshCompletion() string {
 	return "#compdef stubtpm\n_stubtpm() {\n  local -a before\n  before=(\"${(@)words[2,CURRENT-1]}\")\n" +
-		fmt.Sprintf(wordsBefore, `"${before[@]}"`, valued()) +
+		fmt.Sprintf(wordsBefore, `"${before[@]}"`, valueFlags()) +
 		"  if [ -n \"$skip\" ]; then _files; return; fi\n  case \"$words\" in\n" +
 		cases(func(pattern, offer string, files bool) string {
 			f := ""

@@ -1,24 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 
 	"stubtpm/image"
 )
 
-// A filesView names files that were written, as JSON tells them.
+// A filesView lists written files in JSON.
 type filesView struct {
 	Written []string `json:"written"`
 }
 
-// xlConfig writes the configurations that a host needs for one guest's TPM.
+// xlConfig writes the xl configurations for one guest's TPM.
 func xlConfig(m *mgrRun) error {
 	if m.o.managerDisk == "" || m.o.vtpmDisk == "" {
-		return fmt.Errorf("%w: --manager-disk and --vtpm-disk are needed", errUsage)
+		return fmt.Errorf("%w: --manager-disk and --vtpm-disk are required", errUsage)
 	}
 	s := image.Set{Guest: m.args[0], UUID: m.args[1], ManagerDisk: m.o.managerDisk, VTPMDisk: m.o.vtpmDisk,
 		ManagerName: m.o.domain, ManagerExtra: m.o.words, VTPMExtra: m.o.vtpmWords, IOMem: m.o.iomem}
-	files, err := s.Write(or(m.o.output, image.ConfigDir))
+	files, err := s.Write(cmp.Or(m.o.output, image.ConfigDir))
 	if err != nil {
 		return err
 	}

@@ -19,88 +19,89 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// adminUUID is the uuid of the administrator's device: the manager knows an
-// administrator by its domain and its signature, not by this.
+// adminUUID is the UUID of the administrator's device. The manager identifies an
+// administrator by domain and signature, not by this.
 const adminUUID = "00000000-0000-0000-0000-000000000000"
 
-// mgrTimeout is for all of an order, the wait for another's end included.
+// mgrTimeout limits an order, including the wait for another one to end.
 const mgrTimeout = 60 * time.Second
 
-// A lane is a lock, and the numbers of domain 0's devices that only its holder
-// makes and removes.
-type lane struct {
+// A deviceRange is a lock file and the range of dom0's device IDs that only the holder of
+// the lock creates and removes.
+type deviceRange struct {
 	lock         string
 	first, count int
 }
 
-// lockFile and statusLock are those of orders and of status.
+// lockFile and statusLock are the lock files of orders and of status.
 const (
 	lockFile   = "/run/stubtpm/admin.lock"
 	statusLock = "/run/stubtpm/status.lock"
 )
 
-// lane returns that of an order. Status has one of its own, since it has to be answered
+// devices returns an order's device range. Status has its own, because it must be answered
 // while an order waits for hardware.
-func (o *order) lane() lane {
+func (o *order) devices() deviceRange {
 	if o.name == "status" {
-		return lane{statusLock, 12, 4}
+		return deviceRange{statusLock, 12, 4}
 	}
-	return lane{lockFile, 0, 12}
+	return deviceRange{lockFile, 0, 12}
 }
 
-// withManager connects to the manager as any front end does, and leaves no
-// trace in xenstore.
-func withManager(name string, l lane, f func(c *proto.Client) error) error {
+// withManager connects to the manager as any frontend does, calls f, and removes all its
+// nodes from xenstore.
+func withManager(name string, l deviceRange, f func(c *proto.Client) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), mgrTimeout)
 	defer cancel()
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	lock, err := lockAt(ctx, l.lock)
 	if err != nil {
-		return errReach{err}
+		return reachError{err}
 	}
 	defer lock.Close()
 	host, err := devxen.Open()
 	if err != nil {
-		return errReach{err}
+		return reachError{err}
 	}
 	defer host.Close()
 	return connect(ctx, host.Domain(), name, l, f)
 }
 
-// connect is withManager on domain 0's interfaces. The lane's lock has to be held.
-func connect(ctx context.Context, domain xenbus.Domain, name string, l lane, f func(c *proto.Client) error) error {
+// connect is withManager on dom0's interfaces. Precondition: the caller holds the range's
+// lock.
+func connect(ctx context.Context, domain xenbus.Domain, name string, l deviceRange, f func(c *proto.Client) error) error {
 	manager, err := findDomain(ctx, domain.Store, name)
 	if err != nil {
-		return errReach{err}
+		return reachError{err}
 	}
 	device, err := freeDevice(ctx, domain.Store, manager, l)
 	if err != nil {
-		return errReach{err}
+		return reachError{err}
 	}
 	path, err := tpmif.Attach(ctx, domain.Store, device)
 	if err != nil {
-		return errReach{err}
+		return reachError{err}
 	}
 	defer tpmif.Detach(context.WithoutCancel(ctx), domain.Store, device)
 	ring, err := tpmif.ConnectAt(ctx, domain, path)
 	if err != nil {
-		return errReach{err}
+		return reachError{err}
 	}
 	defer ring.Close(ctx)
 	return f(&proto.Client{Transact: func(b []byte) ([]byte, error) {
 		answer, err := ring.Transact(ctx, 0, b)
 		if err != nil {
-			return nil, errReach{err}
+			return nil, reachError{err}
 		}
 		return answer, nil
 	}})
 }
 
-// freeDevice removes what an order of the lane that was killed has left, and returns
-// a device of another number: the manager may still be at the old one. The lane's
-// lock has to be held.
-func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID, l lane) (d tpmif.Device, err error) {
+// freeDevice removes the devices that a killed order of the same range left, and returns a
+// device with another ID, since the manager may still serve the old one. Precondition: the
+// caller holds the range's lock.
+func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID, l deviceRange) (d tpmif.Device, err error) {
 	left, err := store.Directory(ctx, "/local/domain/0/device/vtpm")
 	if errors.Is(err, xenstore.ErrNotExist) {
 		left, err = nil, nil
@@ -108,14 +109,14 @@ func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID, 
 	if err != nil {
 		return d, err
 	}
-	taken := map[int]bool{}
+	used := map[int]bool{}
 	for _, s := range left {
 		n, err := strconv.Atoi(s)
 		if err != nil || n < l.first || n >= l.first+l.count {
 			continue
 		}
-		taken[n] = true
-		// What the toolstack made it has nodes of its own for.
+		used[n] = true
+		// A device that the toolstack made has nodes of the toolstack.
 		if _, err := store.Read(ctx, "/libxl/0/device/vtpm/"+s); !errors.Is(err, xenstore.ErrNotExist) {
 			continue
 		}
@@ -133,14 +134,14 @@ func freeDevice(ctx context.Context, store *xenstore.Client, manager xen.DomID, 
 		}
 	}
 	for n := l.first; n < l.first+l.count; n++ {
-		if !taken[n] {
+		if !used[n] {
 			return tpmif.Device{Front: 0, Back: manager, ID: n, UUID: adminUUID}, nil
 		}
 	}
-	return d, fmt.Errorf("domain 0 has %d devices already", l.count)
+	return d, fmt.Errorf("dom0 has %d devices already", l.count)
 }
 
-// lockAt waits for a lock that ends with this process.
+// lockAt waits for a file lock, which ends with this process.
 func lockAt(ctx context.Context, name string) (*os.File, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return nil, err
@@ -161,13 +162,13 @@ func lockAt(ctx context.Context, name string) (*os.File, error) {
 		select {
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("another order is under way: %w", ctx.Err())
+			return nil, fmt.Errorf("another order is running: %w", ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// findDomain returns the domain of a name, or of a number.
+// findDomain returns the domain with the given name or ID.
 func findDomain(ctx context.Context, store *xenstore.Client, name string) (xen.DomID, error) {
 	if id, err := strconv.ParseUint(name, 10, 16); err == nil {
 		return xen.DomID(id), nil
@@ -185,5 +186,5 @@ func findDomain(ctx context.Context, store *xenstore.Client, name string) (xen.D
 			return xen.DomID(id), nil
 		}
 	}
-	return 0, fmt.Errorf("no domain of the name %s", name)
+	return 0, fmt.Errorf("no domain named %s", name)
 }

@@ -36,7 +36,7 @@ func (s session) Execute(_ uint8, message []byte) []byte { return s.s.Execute(me
 func (session) Cancel()                                  {}
 func (s session) Close()                                 { s.s.Close() }
 
-// TestConnect gives orders over rings, as domain 0 does, in a host of this
+// TestConnect gives orders over rings, as dom0 does, in a host of this
 // process; also after an order that was killed.
 func TestConnect(t *testing.T) {
 	t.Parallel()
@@ -63,7 +63,7 @@ func TestConnect(t *testing.T) {
 	defer dom0.Store.Close()
 
 	order := func(name string) error {
-		return connect(ctx, dom0, name, (&order{}).lane(), func(c *proto.Client) error {
+		return connect(ctx, dom0, name, (&order{}).devices(), func(c *proto.Client) error {
 			c.Key = key
 			_, err := c.Groups()
 			return err
@@ -81,7 +81,7 @@ func TestConnect(t *testing.T) {
 			t.Errorf("order of %s: %v; left are %q", name, err, left())
 		}
 	}
-	var reached errReach
+	var reached reachError
 	if err := order("nobody"); !errors.As(err, &reached) {
 		t.Errorf("no manager: %v", err)
 	}
@@ -93,7 +93,7 @@ func TestConnect(t *testing.T) {
 	if _, err := tpmif.ConnectAt(ctx, dom0, path); err != nil {
 		t.Fatal(err)
 	}
-	// And the toolstack may have given domain 0 a TPM of its own.
+	// And the toolstack may have given dom0 a TPM of its own.
 	own := tpmif.Device{Front: 0, Back: 7, ID: 1, UUID: testUUID}
 	if _, err := tpmif.Attach(ctx, dom0.Store, own); err != nil {
 		t.Fatal(err)
@@ -147,7 +147,7 @@ func TestStatusBesideOrder(t *testing.T) {
 	}()
 	dir := t.TempDir()
 	ask := func(name string, run func(c *proto.Client) error) error {
-		l := findOrder([]string{name}).lane()
+		l := findOrder([]string{name}).devices()
 		lock, err := lockAt(ctx, filepath.Join(dir, filepath.Base(l.lock)))
 		if err != nil {
 			return err

@@ -10,10 +10,10 @@ import (
 
 // Exit codes of `stubtpm mgr`, besides exitOK, exitFail and exitUsage.
 const (
-	exitRefused  = 3 // the manager's answer was a refusal; its text is printed
-	exitNoReach  = 4 // there is no manager, or it does not answer
-	exitForged   = 5 // what was to be verified is not what it claims to be
-	exitDegraded = 6 // of status -check: the manager serves, and something is wrong
+	exitRefused  = 3 // the manager refused; the reason is printed
+	exitNoReach  = 4 // no manager, or it does not answer
+	exitForged   = 5 // an audit log failed verification
+	exitDegraded = 6 // status --check: the manager serves but has a fault
 )
 
 type exitCode struct {
@@ -23,30 +23,28 @@ type exitCode struct {
 
 func exitCodes() []exitCode {
 	return []exitCode{
-		{exitOK, "done"}, {exitFail, "failed, in domain 0: a file, a key"}, {exitUsage, "wrong usage"},
-		{exitRefused, "the manager refused; its reason is printed"},
-		{exitNoReach, "there is no manager, or it does not answer"},
+		{exitOK, "success"}, {exitFail, "failure in dom0, such as of a file or a key"}, {exitUsage, "wrong usage"},
+		{exitRefused, "the manager refused; the reason is printed"},
+		{exitNoReach, "no manager, or it does not answer"},
 		{exitForged, "an audit log is not what its manager signed"},
-		{exitDegraded, "status --check: the manager serves, and is degraded"},
+		{exitDegraded, "status --check: the manager serves but is degraded"},
 	}
 }
 
 var (
-	// errUsage says that an argument is wrong.
-	errUsage = errors.New("wrong usage")
-	// errDegraded is of status -check.
-	errDegraded = errors.New("the manager is degraded")
+	errUsage    = errors.New("wrong usage")
+	errDegraded = errors.New("the manager is degraded") // status --check
 )
 
-// errReach says that a manager was not reached.
-type errReach struct{ error }
+// A reachError means that the manager could not be reached.
+type reachError struct{ error }
 
-func (e errReach) Unwrap() error { return e.error }
+func (e reachError) Unwrap() error { return e.error }
 
 // exitOf returns the exit code of an error.
 func exitOf(err error) int {
 	var code proto.Code
-	var reached errReach
+	var reached reachError
 	switch {
 	case err == nil:
 		return exitOK
@@ -64,12 +62,12 @@ func exitOf(err error) int {
 	return exitFail
 }
 
-// A failure is an error as JSON tells it.
+// A failure is an error in JSON.
 type failure struct {
 	Order  string `json:"order"`
 	Error  string `json:"error"`
 	Hint   string `json:"hint,omitempty"`
-	Status uint32 `json:"status,omitempty"` // of the manager's answer
+	Status uint32 `json:"status,omitempty"` // status code of the manager's response
 	Exit   int    `json:"exit"`
 }
 
@@ -94,22 +92,22 @@ func (m *mgrRun) report(o *order, err error) int {
 	return f.Exit
 }
 
-// hints say what to do about a manager's refusal.
+// hints returns what to do about a manager's refusal.
 func hints() map[proto.Code]string {
 	return map[proto.Code]string{
-		proto.BadMessage:   "a field is out of range; or stubtpm and the manager are of different versions",
-		proto.BadOrdinal:   "stubtpm and the manager are of different versions",
-		proto.NotEnrolled:  "`stubtpm mgr list` shows what is enrolled; what was destroyed comes back only from escrow",
+		proto.BadMessage:   "a field is out of range, or stubtpm and the manager have different versions",
+		proto.BadOrdinal:   "stubtpm and the manager have different versions",
+		proto.NotEnrolled:  "`stubtpm mgr list` shows the enrolled vTPMs; a destroyed one can be restored only from escrow",
 		proto.Busy:         "shut its domain down first",
-		proto.Failed:       "`stubtpm mgr status` and the manager's console say more; it may have taken effect: look, then ask again",
-		proto.Exists:       "amend changes what is there",
-		proto.NotConnected: "it was never started: there is no state to keep",
-		proto.Unsigned:     "--key names the key; a group that has an approver obeys that key, and not the administrator's",
-		proto.NoGroup:      "`stubtpm mgr group list` shows the groups; `group import` brings one out of escrow",
-		proto.BadBackup:    "a backup fits the manager and the enrollment that it was made of, or one that has its group from escrow",
-		proto.Damaged:      "destroy it; then enroll anew, or restore it from escrow",
-		proto.Full:         "destroy what is not needed; a larger disk means another manager",
-		proto.OverQuota:    "destroy what is not needed, or have the administrator raise it (group quota)",
-		proto.BadApproval:  "sign with the operator's key that was given at init; without one there, nothing can be approved",
+		proto.Failed:       "see `stubtpm mgr status` and the manager's console; the order may have taken effect: check before repeating it",
+		proto.Exists:       "use amend to change it",
+		proto.NotConnected: "the vTPM was never started, so it has no state",
+		proto.Unsigned:     "choose the key with --key; orders about a group with an approver must be signed by the approver, not the administrator",
+		proto.NoGroup:      "`stubtpm mgr group list` shows the groups; `group import` adds one from escrow",
+		proto.BadBackup:    "a backup can be restored by the manager and for the enrollment that it was made of, or by a manager that imported its group from escrow",
+		proto.Damaged:      "destroy it, then enroll it again or restore it from escrow",
+		proto.Full:         "destroy vTPMs that are not needed; a larger disk needs a new manager",
+		proto.OverQuota:    "destroy vTPMs that are not needed, or have the administrator raise the quota (group quota)",
+		proto.BadApproval:  "sign with the operator's key that was given at init; without one, nothing can be approved",
 	}
 }

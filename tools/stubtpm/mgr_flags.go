@@ -30,92 +30,92 @@ type options struct {
 
 const defaultKey = "/etc/stubtpm/admin.key"
 
-// A flagRow is one flag: what its value is called ("" for none) and what it is
-// for.
+// A flagRow describes one flag.
 type flagRow struct {
-	value, help string
-	define      func(fs *flag.FlagSet, o *options, name, help string)
-}
-
-func text(at func(o *options) *string, initial string) func(*flag.FlagSet, *options, string, string) {
-	return func(fs *flag.FlagSet, o *options, name, help string) {
-		p := at(o)
-		if *p == "" {
-			*p = initial
-		}
-		fs.StringVar(p, name, *p, help)
-	}
-}
-
-func truth(at func(o *options) *bool) func(*flag.FlagSet, *options, string, string) {
-	return func(fs *flag.FlagSet, o *options, name, help string) { fs.BoolVar(at(o), name, *at(o), help) }
-}
-
-func number(at func(o *options) *uint64) func(*flag.FlagSet, *options, string, string) {
-	return func(fs *flag.FlagSet, o *options, name, help string) { fs.Uint64Var(at(o), name, *at(o), help) }
+	value   string               // placeholder of its value; empty for a flag without one
+	initial string               // default; strings only
+	help    string               // a phrase
+	field   func(o *options) any // *string, *bool or *uint64
 }
 
 func flagTable() map[string]flagRow {
 	return map[string]flagRow{
-		"domain":       {"NAME|ID", "domain of the manager", text(func(o *options) *string { return &o.domain }, "vtpmmgr")},
-		"key":          {"FILE", "key that signs orders", text(func(o *options) *string { return &o.key }, defaultKey)},
-		"json":         {"", "print JSON", truth(func(o *options) *bool { return &o.json })},
-		"yes":          {"", "do not ask", truth(func(o *options) *bool { return &o.yes })},
-		"starts":       {"attested|plain", "attested, a guest's PCRs are those of a start only if the host told of its creation; plain, always when another domain connects", text(func(o *options) *string { return &o.starts }, "attested")},
-		"replace":      {"", "a new TPM may be written over another's image", truth(func(o *options) *bool { return &o.replace })},
-		"group":        {"NAME|ID", "group of the vTPM", text(func(o *options) *string { return &o.group }, "default")},
-		"name":         {"TEXT", "name for people", text(func(o *options) *string { return &o.name }, "")},
-		"image":        {"HASH|FILE", "image that the domain has to be measured with: its hash, an ELF file, or a manifest that lists vtpm.elf; any for any", text(func(o *options) *string { return &o.image }, "")},
-		"profile":      {"NAME|FILE", "what the TPM offers: a name or a file of docs/profiles.md", text(func(o *options) *string { return &o.profile }, "")},
-		"admin":        {"KEY", "present public key of the administrator (status tells it)", text(func(o *options) *string { return &o.admin }, "")},
-		"approver":     {"KEY", "public key, or file of a key, that decides about the group's vTPMs; none for the administrator's", text(func(o *options) *string { return &o.approver }, "")},
-		"escrow":       {"KEY", "public escrow key that the group's key is sealed to", text(func(o *options) *string { return &o.escrow }, "")},
-		"labels":       {"LIST", "security labels, with commas between, that the domains of its vTPMs may have", text(func(o *options) *string { return &o.labels }, "")},
-		"o":            {"FILE", "file to write", text(func(o *options) *string { return &o.output }, "")},
-		"escrow-key":   {"FILE", "private escrow key", text(func(o *options) *string { return &o.escrowKey }, "")},
-		"recovery":     {"KEY", "recovery key of the manager that is to take the group (status tells it)", text(func(o *options) *string { return &o.recovery }, "")},
-		"operator-key": {"FILE", "private key of the operator: PEM, P-256", text(func(o *options) *string { return &o.operatorKey }, "")},
-		"manager":      {"ID", "id of the manager, in hexadecimal", text(func(o *options) *string { return &o.manager }, "")},
-		"manager-disk": {"DEVICE", "block device of the manager", text(func(o *options) *string { return &o.managerDisk }, "")},
-		"vtpm-disk":    {"DEVICE", "block device of the vTPM", text(func(o *options) *string { return &o.vtpmDisk }, "")},
-		"words":        {"TEXT", "command line of the manager's domain, such as init admin=...", text(func(o *options) *string { return &o.words }, "")},
-		"vtpm-words":   {"TEXT", "command line of the vTPM's domain", text(func(o *options) *string { return &o.vtpmWords }, "")},
-		"iomem":        {"PAGE,N", "registers of the hardware TPM, in hexadecimal, if they are not at fed40,5", text(func(o *options) *string { return &o.iomem }, "")},
-		"pcrs":         {"LIST", "PCRs of the hardware TPM that the root key is sealed to, such as 0,2,4,7", text(func(o *options) *string { return &o.pcrs }, "")},
-		"operator":     {"KEY", "public key (65 bytes in hexadecimal), or file of a key, that may approve other PCRs", text(func(o *options) *string { return &o.operator }, "")},
-		"host":         {"KEY", "public key, or file of a key, that may tell which image a domain runs", text(func(o *options) *string { return &o.host }, "")},
-		"guard":        {"MODE", "how commits are tied to the hardware TPM: budget, so that its memory lasts for years; strict, with a write of it for each; or with one at most so much later, such as 5s", text(func(o *options) *string { return &o.guard }, "")},
-		"for":          {"PURPOSE", "admin, host, approver (Ed25519) or operator (P-256)", text(func(o *options) *string { return &o.purpose }, "admin")},
-		"hash":         {"HASH", "tell this, and do not measure", text(func(o *options) *string { return &o.hash }, "")},
-		"check":        {"", "end with code 6 if the hardware TPM or a record is not well", truth(func(o *options) *bool { return &o.check })},
-		"challenge":    {"HEX", "what the manager's refusal names", text(func(o *options) *string { return &o.challenge }, "")},
-		"counter":      {"N", "value of the hardware TPM's counter", number(func(o *options) *uint64 { return &o.counter })},
-		"from":         {"N", "first entry", number(func(o *options) *uint64 { return &o.first })},
-		"audit-key":    {"KEY", "key that signs the manager's audit log (status tells it)", text(func(o *options) *string { return &o.auditKey }, "")},
+		"domain": {"NAME|ID", "vtpmmgr", "domain of the manager", func(o *options) any { return &o.domain }},
+		"key":    {"FILE", defaultKey, "private key that signs orders", func(o *options) any { return &o.key }},
+		"json":   {"", "", "print JSON", func(o *options) any { return &o.json }},
+		"yes":    {"", "", "do not ask", func(o *options) any { return &o.yes }},
+		"starts": {"attested|plain", "attested", "attested: a guest gets the PCRs of a start only if the host reported its creation; " +
+			"plain: whenever another domain connects", func(o *options) any { return &o.starts }},
+		"replace": {"", "", "allow a new TPM to erase another one on the disk", func(o *options) any { return &o.replace }},
+		"group":   {"NAME|ID", "default", "group of the vTPM", func(o *options) any { return &o.group }},
+		"name":    {"TEXT", "", "name for people", func(o *options) any { return &o.name }},
+		"image": {"HASH|FILE", "", "image that the domain must be measured with: its hash, an ELF file, or a manifest that lists vtpm.elf; any for any",
+			func(o *options) any { return &o.image }},
+		"profile":      {"NAME|FILE", "", "profile of the TPM: a name or a file (docs/profiles.md)", func(o *options) any { return &o.profile }},
+		"admin":        {"KEY", "", "current public key of the administrator (see status)", func(o *options) any { return &o.admin }},
+		"approver":     {"KEY", "", "public key, or file of a key, that signs orders about the group; none for the administrator's", func(o *options) any { return &o.approver }},
+		"escrow":       {"KEY", "", "public escrow key that the group's key is sealed to", func(o *options) any { return &o.escrow }},
+		"labels":       {"LIST", "", "security labels, separated by commas, that the domains of its vTPMs may have", func(o *options) any { return &o.labels }},
+		"o":            {"FILE", "", "file to write", func(o *options) any { return &o.output }},
+		"escrow-key":   {"FILE", "", "private escrow key", func(o *options) any { return &o.escrowKey }},
+		"recovery":     {"KEY", "", "recovery key of the manager that is to get the group (see its status)", func(o *options) any { return &o.recovery }},
+		"operator-key": {"FILE", "", "private key of the operator: PEM, P-256", func(o *options) any { return &o.operatorKey }},
+		"manager":      {"ID", "", "ID of the manager, in hexadecimal", func(o *options) any { return &o.manager }},
+		"manager-disk": {"DEVICE", "", "block device of the manager", func(o *options) any { return &o.managerDisk }},
+		"vtpm-disk":    {"DEVICE", "", "block device of the vTPM", func(o *options) any { return &o.vtpmDisk }},
+		"words":        {"TEXT", "", "command line of the manager's domain, such as init admin=...", func(o *options) any { return &o.words }},
+		"vtpm-words":   {"TEXT", "", "command line of the vTPM's domain", func(o *options) any { return &o.vtpmWords }},
+		"iomem":        {"PAGE,N", "", "registers of the hardware TPM, in hexadecimal, if they are not at fed40,5", func(o *options) any { return &o.iomem }},
+		"pcrs":         {"LIST", "", "PCRs of the hardware TPM that the root key is sealed to, such as 0,2,4,7", func(o *options) any { return &o.pcrs }},
+		"operator": {"KEY", "", "public key (65 bytes in hexadecimal), or file of a key, that may approve other PCR values",
+			func(o *options) any { return &o.operator }},
+		"host": {"KEY", "", "public key, or file of a key, that may report measurements of domains", func(o *options) any { return &o.host }},
+		"guard": {"MODE", "", "rollback protection mode: budget, as many NV writes as the hardware TPM endures for years; strict, one NV write for each commit; " +
+			"or a duration such as 5s, an NV write at most so much later", func(o *options) any { return &o.guard }},
+		"for":       {"PURPOSE", "admin", "admin, host, approver (Ed25519) or operator (P-256)", func(o *options) any { return &o.purpose }},
+		"hash":      {"HASH", "", "report this hash, and do not measure", func(o *options) any { return &o.hash }},
+		"check":     {"", "", "exit with code 6 if the hardware TPM, the disk or a record has a fault", func(o *options) any { return &o.check }},
+		"challenge": {"HEX", "", "challenge that the manager's refusal names", func(o *options) any { return &o.challenge }},
+		"counter":   {"N", "", "value of the hardware TPM's counter", func(o *options) any { return &o.counter }},
+		"from":      {"N", "", "first entry", func(o *options) any { return &o.first }},
+		"audit-key": {"KEY", "", "key that signs the manager's audit log (see status)", func(o *options) any { return &o.auditKey }},
 	}
 }
 
-// flagSet defines flags by their names.
+// flagSet returns a flag set with the named flags. A string that is empty gets its
+// default.
 func (o *options) flagSet(name string, flags []string, stderr io.Writer) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	table := flagTable()
 	for _, f := range flags {
-		table[f].define(fs, o, f, table[f].help)
+		row := table[f]
+		switch p := row.field(o).(type) {
+		case *string:
+			if *p == "" {
+				*p = row.initial
+			}
+			fs.StringVar(p, f, *p, row.help)
+		case *bool:
+			fs.BoolVar(p, f, *p, row.help)
+		case *uint64:
+			fs.Uint64Var(p, f, *p, row.help)
+		}
 	}
 	return fs
 }
 
+// flagSynopsis returns a flag with the placeholder of its value.
 func flagSynopsis(name string) string {
-	dash := dashed(name)
+	dashed := dash(name)
 	if v := flagTable()[name].value; v != "" {
-		return dash + " " + v
+		return dashed + " " + v
 	}
-	return dash
+	return dashed
 }
 
-// dashed is a flag as it is written; package flag takes one dash or two.
-func dashed(name string) string {
+// dash returns a flag with its dashes. Package flag takes one dash or two.
+func dash(name string) string {
 	if len(name) == 1 {
 		return "-" + name
 	}

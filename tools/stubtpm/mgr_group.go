@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A groupView is a group as JSON tells it.
+// A groupView is a group in JSON.
 type groupView struct {
 	ID       string `json:"id"`
 	Name     string `json:"name"`
@@ -39,23 +40,16 @@ func groupList(m *mgrRun) error {
 	for _, g := range all {
 		v := viewGroup(&g)
 		views = append(views, v)
-		rows = append(rows, []any{v.ID, v.Name, or(v.Approver, "administrator"), or(v.Escrow, "none"), or(v.Labels, "any"), v.Quota})
+		rows = append(rows, []any{v.ID, v.Name, cmp.Or(v.Approver, "administrator"), cmp.Or(v.Escrow, "none"), cmp.Or(v.Labels, "any"), v.Quota})
 	}
 	return m.print(views, func() { m.table("ID\tNAME\tAPPROVER\tESCROW\tLABELS\tQUOTA", rows, "%s\t%s\t%s\t%s\t%s\t%d") })
 }
 
-func or(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
-// group reads what the flags say of a group.
+// group returns the group that the flags describe.
 func (m *mgrRun) group(name string) (*proto.Group, error) {
 	g := &proto.Group{Name: name, Labels: m.o.labels}
 	if len(name) > proto.MaxName || len(g.Labels) > 2*proto.MaxName {
-		return nil, fmt.Errorf("%w: a name has up to %d bytes, labels have %d", errUsage, proto.MaxName, 2*proto.MaxName)
+		return nil, fmt.Errorf("%w: a name has at most %d bytes, labels %d", errUsage, proto.MaxName, 2*proto.MaxName)
 	}
 	var err error
 	if g.Approver, err = publicKey("approver", m.o.approver); err != nil {
@@ -71,16 +65,16 @@ func (m *mgrRun) group(name string) (*proto.Group, error) {
 	return g, nil
 }
 
-// A kept group is the file of group create and escrow reseal: the group's id,
-// its key sealed, and to whom.
-type kept struct {
+// An escrowFile is the JSON that group create and escrow reseal write: a group's key,
+// sealed.
+type escrowFile struct {
 	Group  string `json:"group"`
 	Name   string `json:"name"`
 	To     string `json:"sealed_to"`
 	Sealed string `json:"sealed_key"`
 }
 
-func writeKept(file string, k kept) error {
+func writeEscrowFile(file string, k escrowFile) error {
 	b, err := json.MarshalIndent(k, "", "  ")
 	if err != nil {
 		return err
@@ -88,7 +82,7 @@ func writeKept(file string, k kept) error {
 	return writeNew(file, append(b, '\n'))
 }
 
-func readKept(file string) (k kept, id uint32, sealed []byte, err error) {
+func readEscrowFile(file string) (k escrowFile, id uint32, sealed []byte, err error) {
 	b, err := os.ReadFile(file)
 	if err == nil {
 		err = json.Unmarshal(b, &k)
@@ -111,10 +105,10 @@ func groupCreate(m *mgrRun) error {
 		return err
 	}
 	if (len(g.Escrow) != 0) != (m.o.output != "") {
-		return fmt.Errorf("%w: --escrow and -o belong together", errUsage)
+		return fmt.Errorf("%w: --escrow and -o need each other", errUsage)
 	}
 	if m.o.output != "" {
-		// Rather no group than one whose escrow could not be written.
+		// Better no group than one whose escrow cannot be written.
 		if _, err := os.Lstat(m.o.output); err == nil {
 			return fmt.Errorf("%s: %w", m.o.output, os.ErrExist)
 		}
@@ -126,9 +120,9 @@ func groupCreate(m *mgrRun) error {
 	g.ID = id
 	view := viewGroup(g)
 	if len(sealed) != 0 {
-		err = writeKept(m.o.output, kept{Group: view.ID, Name: g.Name, To: hex.EncodeToString(g.Escrow), Sealed: hex.EncodeToString(sealed)})
+		err = writeEscrowFile(m.o.output, escrowFile{Group: view.ID, Name: g.Name, To: hex.EncodeToString(g.Escrow), Sealed: hex.EncodeToString(sealed)})
 		if err != nil {
-			return fmt.Errorf("the group is made, and its escrow is not written: %w; sealed key: %x", err, sealed)
+			return fmt.Errorf("the group was made but its escrow was not written: %w; sealed key: %x", err, sealed)
 		}
 	}
 	return m.print(view, func() { fmt.Fprintln(m.out, view.ID) })
@@ -139,17 +133,16 @@ func groupAmend(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	told, err := m.group(or(m.o.name, old.Name))
+	flags, err := m.group(cmp.Or(m.o.name, old.Name))
 	if err != nil {
 		return err
 	}
-	// What was not told stays.
-	old.Name = told.Name
+	old.Name = flags.Name
 	if m.given["approver"] {
-		old.Approver = told.Approver
+		old.Approver = flags.Approver
 	}
 	if m.given["labels"] {
-		old.Labels = told.Labels
+		old.Labels = flags.Labels
 	}
 	return m.c.AmendGroup(old)
 }
@@ -167,7 +160,7 @@ func groupQuota(m *mgrRun) error {
 }
 
 func groupImport(m *mgrRun) error {
-	_, id, sealed, err := readKept(m.args[1])
+	_, id, sealed, err := readEscrowFile(m.args[1])
 	if err != nil {
 		return err
 	}
@@ -176,14 +169,14 @@ func groupImport(m *mgrRun) error {
 		return err
 	}
 	if g.ID = id; len(g.Escrow) == 0 {
-		return fmt.Errorf("%w: --escrow is missing: a group that was in escrow stays in it", errUsage)
+		return fmt.Errorf("%w: --escrow is required: a group from escrow stays in escrow", errUsage)
 	}
 	return m.c.ImportGroup(g, sealed)
 }
 
-// openKept opens a group's key with the escrow key.
-func (m *mgrRun) openKept() (k kept, id uint32, key []byte, err error) {
-	k, id, sealed, err := readKept(m.args[0])
+// openEscrowFile opens a group's key with the escrow key.
+func (m *mgrRun) openEscrowFile() (k escrowFile, id uint32, key []byte, err error) {
+	k, id, sealed, err := readEscrowFile(m.args[0])
 	if err != nil {
 		return k, 0, nil, err
 	}
@@ -197,9 +190,9 @@ func (m *mgrRun) openKept() (k kept, id uint32, key []byte, err error) {
 
 func escrowOpen(m *mgrRun) error {
 	if m.o.escrowKey == "" {
-		return fmt.Errorf("%w: --escrow-key is missing", errUsage)
+		return fmt.Errorf("%w: --escrow-key is required", errUsage)
 	}
-	k, _, key, err := m.openKept()
+	k, _, key, err := m.openEscrowFile()
 	if err != nil {
 		return err
 	}
@@ -211,13 +204,13 @@ func escrowOpen(m *mgrRun) error {
 
 func escrowReseal(m *mgrRun) error {
 	if m.o.escrowKey == "" || m.o.recovery == "" || m.o.output == "" {
-		return fmt.Errorf("%w: --escrow-key, --recovery and -o are needed", errUsage)
+		return fmt.Errorf("%w: --escrow-key, --recovery and -o are required", errUsage)
 	}
 	to, err := hex32("recovery", m.o.recovery)
 	if err != nil {
 		return err
 	}
-	k, id, key, err := m.openKept()
+	k, id, key, err := m.openEscrowFile()
 	if err != nil {
 		return err
 	}
@@ -227,5 +220,5 @@ func escrowReseal(m *mgrRun) error {
 		return err
 	}
 	k.To, k.Sealed = m.o.recovery, hex.EncodeToString(again)
-	return writeKept(m.o.output, k)
+	return writeEscrowFile(m.o.output, k)
 }

@@ -13,15 +13,15 @@ import (
 	"stubtpm/vtpmmgr/ledger"
 )
 
-// A wordsView is a command line of the manager's domain as JSON tells it.
+// A wordsView is a command line of the manager's domain in JSON.
 type wordsView struct {
-	Words string `json:"words"`           // of one start
-	Later string `json:"later,omitempty"` // of all starts after it
+	Words string `json:"words"`           // for one start
+	Later string `json:"later,omitempty"` // for all starts after it
 }
 
-// initWords prints what a new manager is told at its first start. What it
-// cannot read itself is refused here and not on its console.
-func initWords(m *mgrRun) error {
+// initParameters prints the parameters of a new manager's first start. Malformed values
+// are refused here, not on the manager's console.
+func initParameters(m *mgrRun) error {
 	key, err := m.mustKey()
 	if err != nil {
 		return err
@@ -58,14 +58,14 @@ func initWords(m *mgrRun) error {
 		words = append(words, view.Later)
 	}
 	view.Words = strings.Join(words, " ")
-	for _, line := range coverage(m.o.pcrs) {
+	for _, line := range pcrCoverage(m.o.pcrs) {
 		fmt.Fprintln(m.stderr, line)
 	}
 	return m.print(view, func() { fmt.Fprintln(m.out, view.Words) })
 }
 
-// coverage tells what the PCRs of a root key cover, and what they leave out.
-func coverage(pcrs string) []string {
+// pcrCoverage describes what the PCRs of a root key cover and what they leave out.
+func pcrCoverage(pcrs string) []string {
 	if pcrs == "" {
 		pcrs = "0,1,2,3,4,5,7"
 	}
@@ -78,7 +78,7 @@ func coverage(pcrs string) []string {
 		}
 		return true
 	}
-	lines := []string{"The root key is sealed to PCRs " + pcrs + " as they are at the first start."}
+	lines := []string{"The root key will be sealed to the values of PCRs " + pcrs + " at the first start."}
 	for _, c := range []struct {
 		what string
 		pcrs []string
@@ -94,14 +94,14 @@ func coverage(pcrs string) []string {
 		}
 	}
 	if !has("8", "9") && !has("11", "12") {
-		lines = append(lines, "They leave out Xen, its command line, domain 0's kernel and the manager's image: whoever edits the boot loader's",
+		lines = append(lines, "They leave out Xen, its command line, dom0's kernel and the manager's image: anyone who can edit the boot loader's",
 			"entry gets the root key too. Add 8 and 9 with GRUB, 11 and 12 with a unified kernel image, and name an --operator,", "who approves updates.")
 	}
 	return lines
 }
 
-// operatorPublic reads a P-256 key: hexadecimal, or a file of keygen's. It
-// returns the 65 bytes of the uncompressed point.
+// operatorPublic returns a P-256 public key, given as hexadecimal or as a file of keygen,
+// as an uncompressed point of 65 bytes.
 func operatorPublic(s string) ([]byte, error) {
 	if b, err := hex.DecodeString(s); err == nil {
 		if _, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), b); err != nil {

@@ -16,7 +16,7 @@ import (
 	"stubtpm/vtpmmgr/escrow"
 )
 
-// writeNew writes a file that must not be there, for its owner's eyes only.
+// writeNew writes a new file that only its owner can read. It fails if the file exists.
 func writeNew(name string, b []byte) error {
 	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -64,10 +64,10 @@ func keygen(m *mgrRun) error {
 	return m.print(view, func() { fmt.Fprintln(m.out, line) })
 }
 
-// A keyView is a new key as JSON tells it.
+// A keyView is a new key in JSON.
 type keyView struct {
 	Public string `json:"public"`
-	Word   string `json:"word,omitempty"` // of the manager's command line
+	Word   string `json:"word,omitempty"` // parameter of the manager's command line
 }
 
 // readPEM returns the private key of a PEM file.
@@ -86,8 +86,8 @@ func readPEM(name string) (any, error) {
 	return x509.ParsePKCS8PrivateKey(block.Bytes)
 }
 
-// adminKey reads the key that signs orders. Without -key, there need be none:
-// what needs no signature goes on.
+// adminKey returns the key that signs orders. Without --key it may be missing, for orders
+// that need no signature.
 func (m *mgrRun) adminKey() (ed25519.PrivateKey, error) {
 	k, err := readSigner(m.o.key)
 	if errors.Is(err, os.ErrNotExist) && m.o.key == defaultKey {
@@ -96,16 +96,16 @@ func (m *mgrRun) adminKey() (ed25519.PrivateKey, error) {
 	return k, err
 }
 
-// mustKey is adminKey for what cannot go on without it.
+// mustKey is adminKey for orders that need a key.
 func (m *mgrRun) mustKey() (ed25519.PrivateKey, error) {
 	k, err := m.adminKey()
 	if err == nil && k == nil {
-		err = fmt.Errorf("%s: %w; keygen makes a key", m.o.key, os.ErrNotExist)
+		err = fmt.Errorf("%s: %w; make one with keygen", m.o.key, os.ErrNotExist)
 	}
 	return k, err
 }
 
-// readSigner reads an Ed25519 key.
+// readSigner reads an Ed25519 private key.
 func readSigner(name string) (ed25519.PrivateKey, error) {
 	k, err := readPEM(name)
 	if err != nil {
@@ -118,7 +118,7 @@ func readSigner(name string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// hex32 reads 32 bytes in hexadecimal.
+// hex32 decodes 32 bytes in hexadecimal.
 func hex32(what, s string) (out [32]byte, err error) {
 	b, err := hex.DecodeString(s)
 	if err != nil || len(b) != len(out) {
@@ -127,7 +127,8 @@ func hex32(what, s string) (out [32]byte, err error) {
 	return [32]byte(b), nil
 }
 
-// publicKey reads an Ed25519 key: hexadecimal, or a file of keygen's.
+// publicKey returns an Ed25519 public key, given as hexadecimal or as a file of keygen;
+// zeros for "none".
 func publicKey(what, s string) (out [32]byte, err error) {
 	if s == "" || s == "none" {
 		return out, nil
@@ -144,7 +145,8 @@ func publicKey(what, s string) (out [32]byte, err error) {
 	return [32]byte(key.Public().(ed25519.PublicKey)), nil
 }
 
-// An escrow key's file has one line, its 32 private bytes in hexadecimal.
+// readEscrow reads an escrow key's file: one line, the 32 bytes of the private key in
+// hexadecimal.
 func readEscrow(name string) (escrow.Private, error) {
 	b, err := os.ReadFile(name)
 	if err != nil {
@@ -180,7 +182,7 @@ func readOperator(name string) (*ecdsa.PrivateKey, error) {
 	}
 	key, ok := k.(*ecdsa.PrivateKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, fmt.Errorf("%s is not a key of P-256", name)
+		return nil, fmt.Errorf("%s is not a P-256 key", name)
 	}
 	return key, nil
 }

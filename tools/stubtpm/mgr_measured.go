@@ -12,22 +12,23 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A measuredView is a domain and its image, as JSON tells them.
+// A measuredView is a domain and its image in JSON.
 type measuredView struct {
 	Domain uint16 `json:"domain"`
 	Image  string `json:"image"`
 }
 
-func measured(m *mgrRun) error {
+// reportMeasured reports the image of a domain.
+func reportMeasured(m *mgrRun) error {
 	var v measuredView
 	var hash [32]byte
 	if (m.o.hash != "") == (len(m.args) == 2) {
-		return fmt.Errorf("%w: want an image that says where to look, or --hash", errUsage)
+		return fmt.Errorf("%w: want either IMAGE or --hash", errUsage)
 	}
 	if m.o.hash != "" {
 		id, err := strconv.ParseUint(m.args[0], 10, 16)
 		if err != nil {
-			return fmt.Errorf("%w: %q: with --hash, a domain goes by its number", errUsage, m.args[0])
+			return fmt.Errorf("%w: %q: --hash needs a domain ID", errUsage, m.args[0])
 		}
 		if hash, err = hex32("hash", m.o.hash); err != nil {
 			return err
@@ -46,11 +47,11 @@ func measured(m *mgrRun) error {
 	return m.print(v, func() { fmt.Fprintf(m.out, "domain %d has the image %s\n", v.Domain, v.Image) })
 }
 
-// created tells that a guest was created.
-func created(m *mgrRun) error {
+// reportCreated reports that a guest was created.
+func reportCreated(m *mgrRun) error {
 	id, err := strconv.ParseUint(m.args[0], 10, 16)
 	if err != nil {
-		return fmt.Errorf("%w: %q: want a domain's number", errUsage, m.args[0])
+		return fmt.Errorf("%w: %q: want a domain ID", errUsage, m.args[0])
 	}
 	u, err := proto.ParseUUID(m.args[1])
 	if err != nil {
@@ -59,10 +60,10 @@ func created(m *mgrRun) error {
 	return m.c.Created(uint16(id), u)
 }
 
-// measureTimeout is for some megabytes of a domain's memory.
+// measureTimeout limits the hashing of a domain's memory, some megabytes.
 const measureTimeout = 60 * time.Second
 
-// measureDomain looks into a domain's memory.
+// measureDomain measures a domain of this host.
 func measureDomain(domain, file string) (id uint16, hash [32]byte, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), measureTimeout)
 	defer cancel()
@@ -72,7 +73,7 @@ func measureDomain(domain, file string) (id uint16, hash [32]byte, err error) {
 	}
 	defer dom0.Close()
 	store := dom0.Domain().Store
-	// By its number from here on: a name may pass to another domain.
+	// By ID from here on: a name may pass to another domain.
 	number, err := findDomain(ctx, store, domain)
 	if err != nil {
 		return 0, hash, err

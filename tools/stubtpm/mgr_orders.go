@@ -1,70 +1,131 @@
 package main
 
-// orders is the table of what `stubtpm mgr` does.
+import "slices"
+
+// orders is the table of what `stubtpm mgr` does. Help, manual pages and completion list
+// the orders in this sequence.
 func orders() []order {
+	return slices.Concat(setupOrders(), vtpmOrders(), recoveryOrders(), groupOrders(), keyOrders(), hostOrders(), auditOrders(), toolOrders())
+}
+
+// setupOrders are about the start of a manager and its state.
+func setupOrders() []order {
 	return []order{
 		{name: "keygen", args: "FILE", flags: "for", help: "make a key", offline: true, run: keygen,
-			more: "The private key goes to FILE, which must not exist. What is printed is for the manager's set-up (admin, host, operator), or for group create (approver)."},
-		{name: "init", flags: "pcrs operator host guard", help: "print the words with which a new manager is started, once", offline: true, run: initWords,
-			more: "The administrator's key is that of --key. The words belong on the command line of the manager's domain at its first start, and must not stay there; guard= must."},
-		{name: "xl-config", args: "GUEST UUID", flags: "manager-disk vtpm-disk words vtpm-words iomem o", help: "write the xl configurations of manager and vTPM, and the guest's line", offline: true, run: xlConfig,
-			more: "They go below /etc/stubtpm, or -o DIR. A file that is there with another text is left alone, and nothing is written."},
-		{name: "status", flags: "check", help: "tell how the manager is", run: status},
-		{name: "list", help: "show the vTPMs that the manager knows", run: list},
-		{name: "show", args: "UUID", help: "show all about one vTPM", run: show},
+			more: "The private key is written to FILE, which must not exist. The public key is printed for the manager's first start (admin, host, " +
+				"operator) or for group create (approver)."},
+		{name: "init", flags: "pcrs operator host guard", help: "print the parameters of a new manager's first start", offline: true, run: initParameters,
+			more: "The administrator's key is that of --key. The parameters belong on the command line of the manager's domain at its first start " +
+				"only; but guard= must stay there."},
+		{name: "xl-config", args: "GUEST UUID", flags: "manager-disk vtpm-disk words vtpm-words iomem o",
+			help: "write the xl configurations of manager and vTPM, and the guest's line", offline: true, run: xlConfig,
+			more: "They are written below /etc/stubtpm, or -o DIR. If a file exists with another content, nothing is written."},
+		{name: "status", flags: "check", help: "show the manager's status", run: status},
+	}
+}
+
+// vtpmOrders are about single vTPMs.
+func vtpmOrders() []order {
+	return []order{
+		{name: "list", help: "show the enrolled vTPMs", run: list},
+		{name: "show", args: "UUID", help: "show the record of one vTPM", run: show},
 		{name: "enroll", args: "UUID", flags: "group name image profile replace starts", help: "let a vTPM be manufactured at its next start", run: enroll,
-			more: "With --image, the vTPM may connect only from a domain that was measured with that image before it ran. --profile is for the TPM that is made then; a TPM that exists keeps its own. With --replace, its disk may hold another TPM, which is lost: for a cloned guest."},
-		{name: "amend", args: "UUID", flags: "name image profile replace starts", help: "change what enroll said", run: amend,
-			more: "A flag that is not given changes nothing; --image any lets any image connect, --replace=false ends what --replace allowed. Use it before an update of the vTPM's image."},
+			more: "With --image, the vTPM can connect only from a domain that was measured with that image before it ran. --profile applies to the " +
+				"TPM that is manufactured then; an existing TPM keeps its profile. --replace allows to erase another TPM on its disk, as for a cloned guest."},
+		{name: "amend", args: "UUID", flags: "name image profile replace starts", help: "change the record of an enrolled vTPM", run: amend,
+			more: "A flag that is not given changes nothing; --image any allows any image, --replace=false revokes --replace. " +
+				"Use it before an update of the vTPM's image."},
 		{name: "suspend", args: "UUID", help: "keep a vTPM from starting and from writing", run: uuidOrder(suspend),
-			more: "Its group's approver may do so, and the administrator; what the administrator suspended only the administrator resumes."},
+			more: "The approver of its group and the administrator can do so; what the administrator suspended only the administrator can resume."},
 		{name: "resume", args: "UUID", help: "end a suspend", run: uuidOrder(resume)},
-		{name: "destroy", args: "UUID", flags: "yes", help: "erase the key of a vTPM: its state is lost for ever", run: destroy},
-		{name: "backup", args: "UUID", flags: "o", help: "write what opens a vTPM's state as it is now", run: backup,
-			more: "Copy the vTPM's disk too, while the vTPM does not run: a backup belongs to that copy. The file is sealed; without this manager, or escrow, it opens nothing."},
+		{name: "destroy", args: "UUID", flags: "yes", help: "erase the key of a vTPM: its state is lost permanently", run: destroy},
+		{name: "backup", args: "UUID", flags: "o", help: "export the key and metadata that restore a vTPM's current state", run: backup,
+			more: "Copy the vTPM's disk too, while the vTPM does not run: a backup belongs to that copy. The file is sealed; it opens nothing without " +
+				"this manager or escrow."},
 		{name: "restore", args: "FILE", help: "make the state of a backup the valid one, in a new epoch", run: restore,
-			more: "The disk of the vTPM has to be the copy made with the backup. Guests and verifiers can see the restore: the epoch is in NV index 0x01057b00, and Clock, resetCount and the count of failed tries do not go back."},
+			more: "The disk of the vTPM must be the copy made with the backup. Guests and verifiers can see the restore: the epoch is in NV index " +
+				"0x01057b00, and Clock, resetCount and failedTries do not go back."},
+	}
+}
+
+// recoveryOrders are about a manager that refuses its disk or its NV indices.
+func recoveryOrders() []order {
+	return []order{
 		{name: "move-indices", flags: "manager challenge", help: "allow the manager to move to new NV indices of the hardware TPM", offline: true, run: moveIndices,
-			more: "The manager's refusal names its id and the challenge. The printed word belongs on the command line of its domain, and serves once."},
-		{name: "restore-ledger", flags: "manager counter", help: "allow the manager to take an old copy of its disk", offline: true, run: restoreLedger,
-			more: "The manager's refusal names its id and the counter. The printed word belongs on the command line of its domain, and serves once."},
+			more: "The manager's refusal names its ID and the challenge. The printed parameter belongs on the command line of its domain and is valid once."},
+		{name: "restore-ledger", flags: "manager counter", help: "allow the manager to open an old copy of its disk", offline: true, run: restoreLedger,
+			more: "The manager's refusal names its ID and the counter. The printed parameter belongs on the command line of its domain and is valid once."},
+	}
+}
+
+// groupOrders are about groups and their escrow.
+func groupOrders() []order {
+	return []order{
 		{name: "group list", help: "show the groups", run: groupList},
 		{name: "group create", args: "NAME", flags: "approver escrow labels o", help: "make a group: a tenant with keys of its own", run: groupCreate,
 			more: "With --escrow, the group's key is sealed to that key and written to the file of -o: keep it."},
 		{name: "group amend", args: "NAME", flags: "approver labels name", help: "change the approver, the labels and the name of a group", run: groupAmend,
-			more: "A flag that is not given changes nothing; --approver none gives the group back to the administrator, --labels \"\" takes any label."},
-		{name: "group quota", args: "NAME N", help: "limit how many vTPMs a group may have; 0 is no limit", run: groupQuota},
-		{name: "group import", args: "NAME FILE", flags: "approver escrow labels", help: "take a group whose key was in escrow", run: groupImport,
-			more: "FILE is what escrow reseal wrote."},
+			more: "A flag that is not given changes nothing; --approver none makes the administrator the approver, --labels \"\" allows any label."},
+		{name: "group quota", args: "NAME N", help: "limit the number of vTPMs of a group; 0 is no limit", run: groupQuota},
+		{name: "group import", args: "NAME FILE", flags: "approver escrow labels", help: "make a group whose key was in escrow", run: groupImport,
+			more: "FILE was written by escrow reseal."},
 		{name: "escrow keygen", args: "FILE", help: "make an escrow key", offline: true, run: escrowKeygen,
-			more: "The private key goes to FILE, which is to be kept away from any host. The public key is printed, for group create."},
+			more: "The private key is written to FILE: keep it away from any host. The public key is printed, for group create."},
 		{name: "escrow open", args: "FILE", flags: "escrow-key", help: "check that a group's key opens with the escrow key", offline: true, run: escrowOpen,
-			more: "FILE is what group create wrote. Nothing secret is printed: it is a rehearsal."},
+			more: "FILE was written by group create. This is a rehearsal: nothing secret is printed."},
 		{name: "escrow reseal", args: "FILE", flags: "escrow-key recovery o", help: "seal a group's key to another manager", offline: true, run: escrowReseal,
-			more: "FILE is what group create wrote; status of the other manager tells its recovery key."},
+			more: "FILE was written by group create; status of the other manager shows its recovery key."},
+	}
+}
+
+// keyOrders are about the manager's keys and its rollback protection.
+func keyOrders() []order {
+	return []order{
 		{name: "set-key", args: "ROLE FILE", help: "replace the administrator's or the host's key", run: setKey,
-			more: "ROLE is admin or host; FILE, the private key that keygen wrote. --key is the administrator's present key, which names the new one."},
-		{name: "set-guard", args: "MODE", help: "change how commits are tied to the hardware TPM, also to a weaker mode", run: setGuard,
-			more: "MODE is strict, budget, budget=N with N writes a day, or a time such as 5s. A start with guard= takes a mode that is not weaker by itself; a weaker one needs this order. It is in the audit log."},
-		{name: "recover-admin sign", args: "KEY", flags: "operator-key manager admin o", help: "allow a new administrator's key where the present one is lost or known to others", offline: true, run: recoverSign,
-			more: "KEY is the new public key, or its file. The word counts for this change only: of the manager's present key, which is that of --admin."},
-		{name: "recover-admin send", args: "FILE", help: "give the manager what recover-admin sign wrote", run: recoverSend,
+			more: "ROLE is admin or host; FILE is the private key that keygen wrote. --key must be the administrator's current key."},
+		{name: "set-guard", args: "MODE", help: "set the rollback protection mode, which may be weaker than the current one", run: setGuard,
+			more: "MODE is strict, budget, budget=N with N NV writes a day, or a duration such as 5s. A start with guard= sets a mode that is not weaker; " +
+				"a weaker one needs this order. It is in the audit log."},
+		{name: "recover-admin sign", args: "KEY", flags: "operator-key manager admin o",
+			help: "allow a new administrator's key if the current one is lost or compromised", offline: true, run: recoverSign,
+			more: "KEY is the new public key, or its file. The signature is valid only to replace the key of --admin, the manager's current one."},
+		{name: "recover-admin send", args: "FILE", help: "send the manager what recover-admin sign wrote", run: recoverSend,
 			more: "--key is the new key."},
 		{name: "approve-pcrs sign", args: "PCR=VALUE ...", flags: "operator-key o", help: "sign new PCR values, before an update of firmware or Xen", offline: true, run: approveSign,
-			more: "VALUE is the SHA-256 PCR in hexadecimal; all PCRs that the manager's root key is sealed to have to be given."},
-		{name: "approve-pcrs send", args: "FILE", help: "give the manager what approve-pcrs sign wrote", run: approveSend,
-			more: "The manager keeps four approvals, and what it starts by today. Once it has started by an approval it seals its root key to the new values, and stays sealed to those of the system before."},
-		{name: "approve-pcrs write", args: "FILE", flags: "manager-disk", help: "write it to the disk of a manager that does not start", offline: true, run: approveWrite,
-			more: "The manager's domain must not run. It checks the operator's signature again when it starts."},
-		{name: "measured", args: "DOMAIN [IMAGE]", flags: "hash", help: "measure a domain that has not run yet, and tell the manager", run: measured,
-			more: "DOMAIN, a name or a number, was made by xl create -p. What is told is the hash of what lies in its memory; the file IMAGE says where to look. The key may be the host's. With --hash and no IMAGE, that is told, and nothing is measured."},
-		{name: "created", args: "DOMAIN UUID", help: "tell that a guest which has not run yet was created", run: created,
-			more: "DOMAIN is a number; UUID, that of its vTPM. The key may be the host's. stubtpm-host create does it between xl create -p and xl unpause."},
-		{name: "audit-log show", flags: "from", help: "show the audit log, checked", run: auditShow},
+			more: "VALUE is the PCR of the SHA-256 bank in hexadecimal. All PCRs must be given that the manager's root key is sealed to."},
+		{name: "approve-pcrs send", args: "FILE", help: "send the manager what approve-pcrs sign wrote", run: approveSend,
+			more: "The manager keeps four approvals. After its first start with approved values it seals its root key to them, and stays sealed to those of " +
+				"the system before."},
+		{name: "approve-pcrs write", args: "FILE", flags: "manager-disk", help: "write the approval to the disk of a manager that does not start", offline: true, run: approveWrite,
+			more: "The manager's domain must not run. It verifies the operator's signature again when it starts."},
+	}
+}
+
+// hostOrders are what the host reports about domains.
+func hostOrders() []order {
+	return []order{
+		{name: "measured", args: "DOMAIN [IMAGE]", flags: "hash", help: "measure a domain that has not run yet, and report it to the manager", run: reportMeasured,
+			more: "DOMAIN, a name or an ID, was made by xl create -p. The hash of the program in its memory is reported; the file IMAGE only names the addresses. " +
+				"The key may be the host's. With --hash and no IMAGE, that hash is reported and nothing is measured."},
+		{name: "created", args: "DOMAIN UUID", help: "report that a guest was created and has not run yet", run: reportCreated,
+			more: "DOMAIN is an ID; UUID is that of its vTPM. The key may be the host's. stubtpm-host create does it between xl create -p and xl unpause."},
+	}
+}
+
+// auditOrders are about the audit log.
+func auditOrders() []order {
+	return []order{
+		{name: "audit-log show", flags: "from", help: "verify and show the audit log", run: auditShow},
 		{name: "audit-log export", flags: "from o", help: "write the audit log, signed, to a file or standard output", run: auditExport},
-		{name: "audit-log verify", args: "FILE ...", flags: "audit-key", help: "check what audit-log export wrote", offline: true, run: auditVerify,
-			more: "Of several files, in the order of their making, each has to go on where the one before it ended, or to repeat its entries."},
+		{name: "audit-log verify", args: "FILE ...", flags: "audit-key", help: "verify what audit-log export wrote", offline: true, run: auditVerify,
+			more: "Several files must be in chronological order, and each must continue where the one before it ended or repeat its entries."},
+	}
+}
+
+// toolOrders are about this program.
+func toolOrders() []order {
+	return []order{
 		{name: "man", args: "DIR", help: "write the manual pages below DIR, in man1 and man8", offline: true, run: writeMan},
-		{name: "completion", args: "SHELL", help: "print what completes orders in bash, zsh or fish", offline: true, run: completion},
+		{name: "completion", args: "SHELL", help: "print the completion script for bash, zsh or fish", offline: true, run: completion},
 	}
 }

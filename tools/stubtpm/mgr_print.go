@@ -10,7 +10,7 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// print prints v as JSON if that was asked for, and else what human prints.
+// print prints v as JSON with --json, and otherwise calls human.
 func (m *mgrRun) print(v any, human func()) error {
 	if !m.o.json {
 		human()
@@ -21,7 +21,7 @@ func (m *mgrRun) print(v any, human func()) error {
 	return e.Encode(v)
 }
 
-// table prints lines of columns.
+// table prints rows in columns.
 func (m *mgrRun) table(heads string, rows [][]any, format string) {
 	w := tabwriter.NewWriter(m.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, heads)
@@ -31,7 +31,7 @@ func (m *mgrRun) table(heads string, rows [][]any, format string) {
 	w.Flush()
 }
 
-// A vtpmView is a vTPM as JSON tells it.
+// A vtpmView is a vTPM in JSON.
 type vtpmView struct {
 	UUID        string `json:"uuid"`
 	Name        string `json:"name"`
@@ -43,7 +43,7 @@ type vtpmView struct {
 	Connected   bool   `json:"connected"`
 	Suspended   bool   `json:"suspended"`
 	Replace     bool   `json:"replace"`
-	Attested    bool   `json:"attested"` // its guests' starts
+	Attested    bool   `json:"attested"` // starts of its guests
 	Damaged     bool   `json:"damaged"`
 	Image       string `json:"image"`
 	Clock       uint64 `json:"clock_ms"`
@@ -68,7 +68,7 @@ func (v *vtpmView) state() string {
 	return s
 }
 
-// views asks for all vTPMs.
+// views returns all vTPMs.
 func (m *mgrRun) views() (all []vtpmView, err error) {
 	names, err := m.groupNames()
 	if err != nil {
@@ -93,7 +93,7 @@ func (m *mgrRun) views() (all []vtpmView, err error) {
 
 func groupID(id uint32) string { return fmt.Sprintf("%08x", id) }
 
-// groupNames asks for the names of groups.
+// groupNames returns the names of the groups by ID.
 func (m *mgrRun) groupNames() (map[uint32]string, error) {
 	groups, err := m.c.Groups()
 	names := map[uint32]string{}
@@ -103,7 +103,7 @@ func (m *mgrRun) groupNames() (map[uint32]string, error) {
 	return names, err
 }
 
-// findGroup asks for a group by its name, or its id in hexadecimal.
+// findGroup returns the group with the given name or hexadecimal ID.
 func (m *mgrRun) findGroup(name string) (*proto.Group, error) {
 	groups, err := m.c.Groups()
 	if err != nil {

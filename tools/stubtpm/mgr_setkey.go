@@ -13,7 +13,7 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// setGuard changes how commits are tied to the hardware TPM.
+// setGuard sets the rollback protection mode.
 func setGuard(m *mgrRun) error {
 	mode, err := ledger.ParseMode(m.args[0])
 	if err != nil {
@@ -36,7 +36,7 @@ func setKey(m *mgrRun) error {
 	return m.c.SetKey(role, key)
 }
 
-// A recoveryFile is what recover-admin sign writes.
+// A recoveryFile is the JSON that recover-admin sign writes.
 type recoveryFile struct {
 	Manager   string `json:"manager"`
 	Old       string `json:"old_key"`
@@ -46,7 +46,7 @@ type recoveryFile struct {
 
 func recoverSign(m *mgrRun) error {
 	if m.o.operatorKey == "" || m.o.manager == "" || m.o.admin == "" || m.o.output == "" {
-		return fmt.Errorf("%w: --operator-key, --manager, --admin and -o are needed", errUsage)
+		return fmt.Errorf("%w: --operator-key, --manager, --admin and -o are required", errUsage)
 	}
 	operator, err := readOperator(m.o.operatorKey)
 	if err != nil {

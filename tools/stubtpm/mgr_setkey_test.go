@@ -33,17 +33,17 @@ func TestChangeKeys(t *testing.T) {
 	h.refused(exitUsage, "want admin or host", "set-key", "approver", h.file("second"))
 	h.do("set-key", "host", h.file("host"))
 	h.do("set-key", "admin", h.file("second"))
-	h.refused(exitRefused, "signature", "list")
+	h.refused(exitRefused, "not signed by", "list")
 	h.do("-key", h.file("second"), "list")
 
 	// The second key is lost: what is known of it is what status says.
 	var s statusView
 	h.json(&s, "-key", h.file("second"), "status")
-	h.refused(exitUsage, "are needed", "recover-admin", "sign", h.file("third"), "--operator-key", h.file("operator"))
+	h.refused(exitUsage, "are required", "recover-admin", "sign", h.file("third"), "--operator-key", h.file("operator"))
 	h.do("recover-admin", "sign", h.file("third"), "--operator-key", h.file("operator"), "--manager", s.Manager, "--admin", s.AdminKey, "-o", h.file("word"))
-	h.refused(exitRefused, "signature", "-key", h.file("host"), "recover-admin", "send", h.file("word"))
+	h.refused(exitRefused, "not signed by", "-key", h.file("host"), "recover-admin", "send", h.file("word"))
 	h.do("-key", h.file("third"), "recover-admin", "send", h.file("word"))
-	h.refused(exitRefused, "signature", "-key", h.file("second"), "list")
+	h.refused(exitRefused, "not signed by", "-key", h.file("second"), "list")
 	h.do("-key", h.file("third"), "list")
 
 	h.do("-key", h.file("third"), "group", "create", "tenant")
@@ -51,7 +51,7 @@ func TestChangeKeys(t *testing.T) {
 	h.do("-key", h.file("third"), "group", "quota", "tenant", "1")
 	h.do("-key", h.file("third"), "enroll", testUUID, "--group", "tenant", "--profile", "full")
 	h.refused(exitRefused, "quota of vTPMs is used up", "-key", h.file("third"), "enroll", strings.Replace(testUUID, "1", "2", 1), "--group", "tenant")
-	h.refused(exitFail, "none of the profiles", "-key", h.file("third"), "amend", testUUID, "--profile", "fast")
+	h.refused(exitFail, "nor one of the profiles", "-key", h.file("third"), "amend", testUUID, "--profile", "fast")
 	if out := h.do("-key", h.file("third"), "audit-log", "show"); !strings.Contains(out, "administrator recovered") {
 		t.Errorf("audit-log show:\n%s", out)
 	}

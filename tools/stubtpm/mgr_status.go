@@ -10,30 +10,30 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A statusView is a manager as JSON tells it.
+// A statusView is a manager's status in JSON.
 type statusView struct {
 	Manager   string `json:"manager"`
-	Epoch     uint64 `json:"epoch"`  // of its ledger: 1, or the counter at the last restore of an old disk
+	Epoch     uint64 `json:"epoch"`  // of the ledger: 1, or the counter at the last restore of an old disk
 	Ledger    uint64 `json:"ledger"` // commits
-	Guard     string `json:"guard"`  // strict, or bounded and how long
+	Guard     string `json:"guard"`  // rollback protection mode
 	VTPMs     uint64 `json:"vtpms"`  // enrolled
 	Connected uint64 `json:"connected"`
 	Groups    uint64 `json:"groups"`
-	Room      uint64 `json:"room"`    // for items of the ledger
-	Damaged   uint64 `json:"damaged"` // items
-	Audit     uint64 `json:"audit"`   // number of the log's next entry
+	Room      uint64 `json:"room"`    // items that can be added to the ledger
+	Damaged   uint64 `json:"damaged"` // damaged items
+	Audit     uint64 `json:"audit"`   // number of the next entry of the audit log
 	XSM       string `json:"xsm"`
-	TPM       string `json:"tpm"`         // ok, or why not
-	Anchor    string `json:"anchor"`      // of the ledger in the hardware TPM: ok, or why not
-	Disk      string `json:"disk"`        // the manager's: ok, or why not
-	OldNV     string `json:"old_indices"` // whether NV indices from before a move are gone: ok, or why not
+	TPM       string `json:"tpm"`         // ok, or the error
+	Anchor    string `json:"anchor"`      // ledger's anchor in the hardware TPM: ok, or the error
+	Disk      string `json:"disk"`        // manager's disk: ok, or the error
+	OldNV     string `json:"old_indices"` // removal of NV indices from before a move: ok, or the error
 	Counter   uint64 `json:"counter"`
-	Wear      string `json:"wear"`          // of the hardware TPM's NV memory: ok, or why not
-	NVWrites  uint64 `json:"nv_writes"`     // in all
-	NVDay     uint64 `json:"nv_writes_day"` // of the day before, or of this one if it is more
-	NVBudget  string `json:"nv_budget"`     // a day, and how much is left now; empty without one
+	Wear      string `json:"wear"`          // hardware TPM's NV memory: ok, or the error
+	NVWrites  uint64 `json:"nv_writes"`     // total
+	NVDay     uint64 `json:"nv_writes_day"` // yesterday, or today if it is more
+	NVBudget  string `json:"nv_budget"`     // writes per day, and how many are left now; empty without a budget
 	NVYears   string `json:"nv_years_left"` // at this rate
-	Rollback  string `json:"rollback"`      // what a loss of power could take back now
+	Rollback  string `json:"rollback"`      // what a loss of power could roll back now
 	Recovery  string `json:"recovery_key"`
 	AuditKey  string `json:"audit_key"`
 	AdminKey  string `json:"admin_key"`
@@ -42,8 +42,8 @@ type statusView struct {
 	Refused map[string]uint64 `json:"refused"`
 }
 
-// statusOf takes a manager's lines; one that is unknown or missing is no error,
-// so that managers of other versions can be asked.
+// statusOf converts a manager's status lines. Unknown and missing lines are no error, so
+// that managers of other versions can be asked.
 func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 	number := func(name string) uint64 { n, _ := strconv.ParseUint(s[name], 10, 64); return n }
 	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
@@ -78,7 +78,7 @@ func status(m *mgrRun) error {
 
 func (m *mgrRun) statusTable(v *statusView) {
 	rows := [][]any{
-		{"Hardware TPM", v.TPM}, {"Anchor in it", v.Anchor}, {"Its NV memory", v.Wear}, {"Old NV indices", v.OldNV},
+		{"Hardware TPM", v.TPM}, {"Ledger's anchor", v.Anchor}, {"NV memory", v.Wear}, {"Old NV indices", v.OldNV},
 		{"NV writes", fmt.Sprintf("%d, %d a day: %s years left", v.NVWrites, v.NVDay, v.NVYears)}, {"NV budget", v.NVBudget}, {"Could be rolled back", v.Rollback}, {"Disk", v.Disk}, {"Guard", v.Guard}, {"Counter", v.Counter},
 		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)}, {"Groups", v.Groups},
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},

@@ -126,7 +126,7 @@ func TestCompletion(t *testing.T) {
 			t.Errorf("%s: %v\n%s", shell, err, b)
 		}
 	}
-	h.refused(exitUsage, "shells are", "completion", "tcsh")
+	h.refused(exitUsage, "want bash, zsh or fish", "completion", "tcsh")
 }
 
 // TestCompletes completes lines in the shells that there are.

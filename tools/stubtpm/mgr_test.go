@@ -69,9 +69,9 @@ func (h *site) file(name string) string { return filepath.Join(h.dir, name) }
 // run runs an order and returns its exit code and what it printed.
 func (h *site) run(stdin string, args ...string) (code int, out, errs string) {
 	var o, e bytes.Buffer
-	reach := func(domain string, _ lane, run func(c *proto.Client) error) error {
+	reach := func(domain string, _ deviceRange, run func(c *proto.Client) error) error {
 		if h.gone {
-			return errReach{errors.New("no domain of the name " + domain)}
+			return reachError{errors.New("no domain of the name " + domain)}
 		}
 		s, err := h.m.Open(vtpmmgr.Peer{})
 		if err != nil {
@@ -196,7 +196,7 @@ func TestOrders(t *testing.T) {
 		t.Errorf("status:\n%s", out)
 	}
 	h.do("audit-log", "export", "-o", h.file("log"))
-	if out := h.do("audit-log", "verify", "-audit-key", s.AuditKey, h.file("log")); !strings.Contains(out, "whole") {
+	if out := h.do("audit-log", "verify", "-audit-key", s.AuditKey, h.file("log")); !strings.Contains(out, "complete") {
 		t.Errorf("audit-log verify: %s", out)
 	}
 	log, err := os.ReadFile(h.file("log"))
@@ -216,7 +216,7 @@ func TestOrders(t *testing.T) {
 		}
 		h.refused(exitForged, "audit log", "audit-log", "verify", h.file(name))
 	}
-	h.refused(exitForged, "signature", "audit-log", "verify", "-audit-key", image, h.file("log"))
+	h.refused(exitForged, "not signed by", "audit-log", "verify", "-audit-key", image, h.file("log"))
 	if out := h.do("audit-log", "show"); !strings.Contains(out, "suspend") || !strings.Contains(out, testUUID) {
 		t.Errorf("audit-log show:\n%s", out)
 	}
@@ -242,7 +242,7 @@ func TestOrders(t *testing.T) {
 	h.refused(exitForged, "older", "audit-log", "verify", h.file("log2"), h.file("log"))
 	other := newSite(t, nil)
 	other.do("audit-log", "export", "-o", h.file("other"))
-	h.refused(exitForged, "of manager", "audit-log", "verify", h.file("other"), h.file("log"))
+	h.refused(exitForged, "belongs to manager", "audit-log", "verify", h.file("other"), h.file("log"))
 
 	// Confirmation, by a human or by a flag.
 	if code, _, errs := h.run("no\n", "-key", h.file("admin"), "destroy", testUUID); code != exitFail || !strings.Contains(errs, "not confirmed") {
@@ -259,7 +259,7 @@ func TestOrders(t *testing.T) {
 	// Keys: none, another's, what is none; and a manager that is not there.
 	h.do("keygen", h.file("stranger"))
 	h.refused(exitFail, "exists", "keygen", h.file("stranger"))
-	h.refused(exitRefused, "signature", "-key", h.file("stranger"), "list")
+	h.refused(exitRefused, "not signed by", "-key", h.file("stranger"), "list")
 	h.refused(exitFail, "no such file", "-key", h.file("nothing"), "list")
 	h.refused(exitFail, "not a PEM file", "-key", h.file("log"), "list")
 	code, _, errs := h.run("", "-json", "-key", h.file("stranger"), "suspend", testUUID)
@@ -281,14 +281,14 @@ func TestRescue(t *testing.T) {
 	id := strings.TrimSpace(h.do("group", "create", "kept", "-escrow", escrowPublic, "-o", h.file("kept")))
 	h.do("enroll", testUUID, "-group", "kept")
 	h.commit(3)
-	h.refused(exitUsage, "-o is missing", "backup", testUUID)
+	h.refused(exitUsage, "-o is required", "backup", testUUID)
 	h.do("backup", testUUID, "-o", h.file("backup"))
 	h.refused(exitFail, "exists", "backup", testUUID, "-o", h.file("backup"))
 	h.commit(2)
 	if out := h.do("restore", h.file("backup")); !strings.Contains(out, "epoch 1") {
 		t.Errorf("restore: %s", out)
 	}
-	h.refused(exitRefused, "backup is not", "restore", h.file("kept"))
+	h.refused(exitRefused, "backup is damaged", "restore", h.file("kept"))
 
 	// The manager's own disk of before.
 	disk := h.cfg.Disk.(*blocktest.Mem)
@@ -325,7 +325,7 @@ func TestRescue(t *testing.T) {
 	h.do("escrow", "keygen", h.file("another"))
 	h.refused(exitFail, "sealed key is damaged", "escrow", "open", h.file("kept"), "--escrow-key", h.file("another"))
 	h.do("escrow", "reseal", h.file("kept"), "-escrow-key", h.file("escrow"), "-recovery", s.Recovery, "-o", h.file("resealed"))
-	h2.refused(exitRefused, "not of this manager", "group", "import", "kept", h.file("kept"), "-escrow", escrowPublic)
+	h2.refused(exitRefused, "damaged, or of a group", "group", "import", "kept", h.file("kept"), "-escrow", escrowPublic)
 	h2.do("group", "import", "kept", h.file("resealed"), "-escrow", escrowPublic)
 	var g []groupView
 	h2.json(&g, "group", "list")
@@ -359,8 +359,8 @@ func TestApproveFile(t *testing.T) {
 	h := newSite(t, key)
 	value := sha256.Sum256(nil)
 	h.do("approve-pcrs", "sign", fmt.Sprintf("7=%x", value), "-operator-key", file, "-o", h.file("approval"))
-	h.refused(exitUsage, "want a PCR", "approve-pcrs", "sign", "7=12", "-operator-key", file, "-o", h.file("x"))
-	h.refused(exitFail, "not a key of P-256", "approve-pcrs", "sign", fmt.Sprintf("7=%x", value), "-operator-key", h.file("admin"), "-o", h.file("x"))
+	h.refused(exitUsage, "want PCR=VALUE", "approve-pcrs", "sign", "7=12", "-operator-key", file, "-o", h.file("x"))
+	h.refused(exitFail, "not a P-256 key", "approve-pcrs", "sign", fmt.Sprintf("7=%x", value), "-operator-key", h.file("admin"), "-o", h.file("x"))
 	h.do("approve-pcrs", "send", h.file("approval"))
 	other := newSite(t, nil)
 	other.refused(exitRefused, "approval is not", "approve-pcrs", "send", h.file("approval"))
@@ -370,7 +370,7 @@ func TestApproveFile(t *testing.T) {
 func TestInit(t *testing.T) {
 	t.Parallel()
 	h := &site{t: t, dir: t.TempDir()}
-	h.refused(exitFail, "keygen makes a key", "-key", defaultKey, "init")
+	h.refused(exitFail, "make one with keygen", "-key", defaultKey, "init")
 	admin := strings.TrimSpace(h.do("keygen", h.file("admin")))
 	operator := strings.TrimSpace(h.do("keygen", "--for", "operator", h.file("operator")))
 	host := strings.TrimSpace(h.do("keygen", "--for", "host", h.file("host")))
@@ -387,7 +387,7 @@ func TestInit(t *testing.T) {
 		h.refused(exitUsage, args[0]+" "+args[1], append([]string{"init"}, args...)...)
 	}
 	h.refused(exitFail, "not an Ed25519 key", "init", "--host", h.file("operator"))
-	h.refused(exitFail, "not a key of P-256", "init", "--operator", h.file("admin"))
+	h.refused(exitFail, "not a P-256 key", "init", "--operator", h.file("admin"))
 	h.refused(exitUsage, "want admin", "keygen", "--for", "nobody", h.file("nobody"))
 	if info, err := os.Stat(h.file("admin")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("key file: %v, %v", info, err)
@@ -401,9 +401,9 @@ func TestApprover(t *testing.T) {
 	h := newSite(t, nil)
 	h.do("keygen", h.file("tenant"))
 	id := strings.TrimSpace(h.do("group", "create", "tenant", "-approver", h.file("tenant")))
-	h.refused(exitRefused, "signature", "enroll", testUUID, "-group", "tenant")
+	h.refused(exitRefused, "not signed by", "enroll", testUUID, "-group", "tenant")
 	h.do("-key", h.file("tenant"), "enroll", testUUID, "-group", id)
-	h.refused(exitRefused, "signature", "destroy", "-yes", testUUID)
+	h.refused(exitRefused, "not signed by", "destroy", "-yes", testUUID)
 	// It sees its own group, and can give it away.
 	h.do("enroll", "6f3b2a10-0000-4000-8000-000000000002")
 	h.do("-key", h.file("tenant"), "amend", testUUID, "--name", "mine")

@@ -21,8 +21,8 @@ func (m *mgrRun) uuid() (proto.UUID, error) {
 	return u, nil
 }
 
-// imageHash reads the hash of an image as a domain's memory has it, or takes
-// it of a file: an image, or a manifest that lists vtpm.elf.
+// imageHash returns the hash of an image as loaded into a domain's memory, given as
+// hexadecimal, as an image file, or as a manifest that lists vtpm.elf.
 func imageHash(s string) (hash [32]byte, err error) {
 	if s == "" || s == "any" {
 		return hash, nil
@@ -42,7 +42,7 @@ func imageHash(s string) (hash [32]byte, err error) {
 				return hex32(s, e.Loaded)
 			}
 		}
-		return hash, fmt.Errorf("%s: no image of the name %s", s, path.Base(image.VTPMImage))
+		return hash, fmt.Errorf("%s: no image named %s", s, path.Base(image.VTPMImage))
 	}
 	measured, err := image.Measure(s)
 	if err != nil {
@@ -51,7 +51,7 @@ func imageHash(s string) (hash [32]byte, err error) {
 	return hex32(s, measured.Loaded)
 }
 
-// enrollment reads what enroll and amend are told.
+// enrollment returns what the flags of enroll and amend describe.
 func (m *mgrRun) enrollment() (*proto.Enrollment, error) {
 	u, err := m.uuid()
 	if err != nil {
@@ -85,7 +85,7 @@ func enroll(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	// An id needs no question about groups.
+	// An ID needs no lookup.
 	if id, err := strconv.ParseUint(m.o.group, 16, 32); err == nil && len(m.o.group) == 8 {
 		e.Group = uint32(id)
 	} else if m.o.group != "default" {
@@ -98,7 +98,7 @@ func enroll(m *mgrRun) error {
 	return m.c.Enroll(e)
 }
 
-// amend changes what was told; the rest stays.
+// amend changes what the flags on the command line name; the rest is kept.
 func amend(m *mgrRun) error {
 	e, err := m.enrollment()
 	if err != nil {
@@ -129,7 +129,7 @@ func amend(m *mgrRun) error {
 	return m.c.Amend(e)
 }
 
-// uuidOrder is an order about one vTPM that has no answer.
+// uuidOrder makes an order about one vTPM without a result.
 func uuidOrder(f func(m *mgrRun, u proto.UUID) error) func(m *mgrRun) error {
 	return func(m *mgrRun) error {
 		u, err := m.uuid()
@@ -149,10 +149,10 @@ func destroy(m *mgrRun) error {
 		return err
 	}
 	if !m.o.yes {
-		fmt.Fprintf(m.stderr, "The state of %v will be lost for ever. Type yes: ", u)
+		fmt.Fprintf(m.stderr, "The state of %v will be lost permanently. Type yes: ", u)
 		line, _ := m.stdin.ReadString('\n')
 		if strings.TrimSpace(line) != "yes" {
-			return fmt.Errorf("not confirmed: nothing was done")
+			return fmt.Errorf("not confirmed; nothing was changed")
 		}
 	}
 	return m.c.Destroy(u)
@@ -204,7 +204,7 @@ func backup(m *mgrRun) error {
 		return err
 	}
 	if m.o.output == "" {
-		return fmt.Errorf("%w: -o is missing", errUsage)
+		return fmt.Errorf("%w: -o is required", errUsage)
 	}
 	b, err := m.c.Backup(u)
 	if err != nil {
@@ -213,7 +213,7 @@ func backup(m *mgrRun) error {
 	return writeNew(m.o.output, b)
 }
 
-// A restoreView is a restored vTPM as JSON tells it.
+// A restoreView is a restored vTPM in JSON.
 type restoreView struct {
 	UUID  string `json:"uuid"`
 	Epoch uint32 `json:"epoch"`
@@ -225,11 +225,11 @@ func restore(m *mgrRun) error {
 		return err
 	}
 	if len(b) > proto.MaxSize-256 {
-		return fmt.Errorf("%s is no backup: %d bytes", m.args[0], len(b))
+		return fmt.Errorf("%s is not a backup: %d bytes is too large", m.args[0], len(b))
 	}
 	u, epoch, err := m.c.Restore(b)
 	if err != nil {
 		return err
 	}
-	return m.print(restoreView{u.String(), epoch}, func() { fmt.Fprintf(m.out, "%v is in epoch %d\n", u, epoch) })
+	return m.print(restoreView{u.String(), epoch}, func() { fmt.Fprintf(m.out, "%v is now in epoch %d\n", u, epoch) })
 }

@@ -12,8 +12,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// readProfile returns the profile that a name or a file stands for. A file
-// with the name of a profile needs a "/" in its path.
+// readProfile returns the profile that name stands for: JSON text, the name of a profile,
+// or a file. A file with the name of a profile must be given with a "/".
 func readProfile(name string) (*tcg.Profile, error) {
 	if strings.HasPrefix(name, "{") {
 		return parseJSON([]byte(name))
@@ -23,7 +23,7 @@ func readProfile(name string) (*tcg.Profile, error) {
 	}
 	f, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%q is no file, and none of the profiles %s", name, strings.Join(tcg.ProfileNames(), ", "))
+		return nil, fmt.Errorf("%q is neither a file nor one of the profiles %s", name, strings.Join(tcg.ProfileNames(), ", "))
 	}
 	if err != nil {
 		return nil, err
@@ -44,8 +44,8 @@ func readProfile(name string) (*tcg.Profile, error) {
 	return p, nil
 }
 
-// namedProfile is tcg.NamedProfile with the names that swtpm has for a TPM that
-// is made without a profile.
+// namedProfile is tcg.NamedProfile, and also knows the names that swtpm has for a TPM
+// without a profile.
 func namedProfile(name string) *tcg.Profile {
 	switch base, _, _ := strings.Cut(name, ":"); base {
 	case "default-v1", "null", "custom":
@@ -54,9 +54,9 @@ func namedProfile(name string) *tcg.Profile {
 	return tcg.NamedProfile(name)
 }
 
-// parseJSON reads a profile as swtpm has them (swtpm(8), --profile). Its lists
-// take away from what a TPM offers; they are refused and not ignored, since the
-// TPM would offer what was not to be.
+// parseJSON parses a profile in swtpm's form (swtpm(8), --profile). Its lists restrict
+// what a TPM offers: they are refused and not ignored, since the TPM would offer more than
+// was asked for.
 func parseJSON(text []byte) (*tcg.Profile, error) {
 	var in struct {
 		Name                             string

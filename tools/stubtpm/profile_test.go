@@ -73,7 +73,7 @@ func TestReadProfile(t *testing.T) {
 		return path
 	}
 	for name, want := range map[string]string{
-		filepath.Join(dir, "missing"): "none of the profiles pc-client, full, sm",
+		filepath.Join(dir, "missing"): "nor one of the profiles pc-client, full, sm",
 		dir:                           "directory",
 		file("bad", "base = pc-client\nrsa = 99\n"):                      "bad: tcg: profile: line 2",
 		file("long", strings.Repeat("# long\n", tcg.MaxProfileText/7+1)): "longer",

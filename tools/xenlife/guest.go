@@ -9,12 +9,12 @@ import (
 	"strconv"
 )
 
-// vtpmUUID is the uuid in a configuration's first vtpm line.
+// vtpmUUID matches the UUID in a configuration's first vtpm line.
 var vtpmUUID = regexp.MustCompile(`(?m)^\s*vtpm\s*=.*?uuid=([0-9a-fA-F-]{36})`)
 
-// CreateGuest creates the domain of a guest's configuration, tells the manager of it
-// before it runs, and lets it run. Without the manager's answer it is destroyed: it
-// would find PCRs that say that it is not at its start.
+// CreateGuest creates the domain of a guest's configuration, reports it to the manager
+// before it runs, and unpauses it. If the report fails the domain is destroyed: its PCRs
+// would show that they are not those of a start.
 func (h *Host) CreateGuest(ctx context.Context, file string) error {
 	config, err := os.ReadFile(file)
 	if err != nil {
@@ -26,7 +26,7 @@ func (h *Host) CreateGuest(ctx context.Context, file string) error {
 	}
 	uuid := vtpmUUID.FindSubmatch(config)
 	if uuid == nil {
-		return fmt.Errorf("%s: the vtpm line has no uuid: it is that of the vTPM", file)
+		return fmt.Errorf("%s: the vtpm line needs uuid=, the UUID of the vTPM", file)
 	}
 	if _, err := h.XL(ctx, "create", "-q", "-p", file); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (h *Host) CreateGuest(ctx context.Context, file string) error {
 		err = ErrFailed
 	}
 	if err == nil {
-		err = h.TellCreated(ctx, id, string(uuid[1]))
+		err = h.ReportCreated(ctx, id, string(uuid[1]))
 	}
 	number := strconv.Itoa(int(id))
 	if err != nil {

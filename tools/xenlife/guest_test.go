@@ -27,7 +27,7 @@ func TestCreateGuest(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told string
-	f.TellCreated = func(_ context.Context, id xen.DomID, u string) error {
+	f.ReportCreated = func(_ context.Context, id xen.DomID, u string) error {
 		if did := f.orders(); did != "create -q -p "+file || id != 7 {
 			t.Errorf("told of domain %d after %q", id, did)
 		}
@@ -45,7 +45,7 @@ func TestCreateGuest(t *testing.T) {
 		t.Errorf("of two vTPMs: told %q, %v", told, err)
 	}
 	f.orders()
-	f.TellCreated = func(context.Context, xen.DomID, string) error { return errors.New("no manager") }
+	f.ReportCreated = func(context.Context, xen.DomID, string) error { return errors.New("no manager") }
 	if err := f.CreateGuest(ctx, file); err == nil || !strings.Contains(err.Error(), "no manager") {
 		t.Errorf("without the manager: %v", err)
 	}

@@ -15,31 +15,28 @@ import (
 	"stubtpm/image"
 )
 
-// Errors of a measurement.
+// ErrImage means that the domain's memory holds another image than the
+// expected one.
 var (
-	// ErrImage says that another image lies in the domain's memory than the
-	// one expected.
 	ErrImage = errors.New("domain was not built from the expected image")
-	// ErrNotPaused says that the domain runs or has run: its memory is not
-	// what it was built with any more.
+	// ErrNotPaused means that the domain runs or has run, so that its memory is
+	// not what it was built with.
 	ErrNotPaused = errors.New("domain is not paused before its first instruction")
 )
 
-// Measure returns the hash of the image that lies in the memory of a domain
-// which was built and has not run (xl create -p). file is an image that says
-// where to look; the hash is equal to its image.Measurement.Loaded if the
-// domain was built from it.
+// Measure returns the hash of the image in the memory of a domain that was built and has
+// not run (xl create -p). file is an image that gives the addresses; the hash equals its
+// image.Measurement.Loaded if the domain was built from it.
 //
-// It looks at memory and not at a configuration, so that a wrong configuration
-// is found. It rests on this domain 0 being honest at this moment: the same
-// right by which it reads the memory lets it write there afterwards, unless a
-// policy of XSM takes that away.
+// Measure reads the memory and not the configuration, so that it detects a wrong
+// configuration. It relies on dom0 being honest at this moment: unless XSM forbids it,
+// dom0 can change the memory later.
 func (h *Host) Measure(ctx context.Context, domain, file string) (hash string, err error) {
-	id, err := h.domain(ctx, domain)
+	id, err := h.parseDomain(ctx, domain)
 	if err != nil {
 		return "", err
 	}
-	if err := h.notRun(ctx, id); err != nil {
+	if err := h.checkNotRun(ctx, id); err != nil {
 		return "", fmt.Errorf("%s: %w", domain, err)
 	}
 	memory, err := devxen.OpenMemory(id)
@@ -51,14 +48,14 @@ func (h *Host) Measure(ctx context.Context, domain, file string) (hash string, e
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", domain, err)
 	}
-	// It did not begin to run meanwhile.
-	if err := h.notRun(ctx, id); err != nil {
+	// It must not have begun to run meanwhile.
+	if err := h.checkNotRun(ctx, id); err != nil {
 		return "", fmt.Errorf("%s: %w", domain, err)
 	}
 	return hash, nil
 }
 
-// Expect is Measure and a comparison with what is expected.
+// Expect measures a domain and returns ErrImage if the hash is not want.
 func (h *Host) Expect(ctx context.Context, domain, file, want string) error {
 	got, err := h.Measure(ctx, domain, file)
 	if errors.Is(err, image.ErrMemory) {
@@ -68,13 +65,13 @@ func (h *Host) Expect(ctx context.Context, domain, file, want string) error {
 		return err
 	}
 	if got != want {
-		return fmt.Errorf("%s: %w: in its memory lies %s, expected is %s", domain, ErrImage, got, want)
+		return fmt.Errorf("%s: %w: found %s, want %s", domain, ErrImage, got, want)
 	}
 	return nil
 }
 
-// domain finds a domain by name or number.
-func (h *Host) domain(ctx context.Context, name string) (xen.DomID, error) {
+// parseDomain returns the domain with the given name or ID.
+func (h *Host) parseDomain(ctx context.Context, name string) (xen.DomID, error) {
 	if n, err := strconv.ParseUint(name, 10, 16); err == nil {
 		return xen.DomID(n), nil
 	}
@@ -85,8 +82,8 @@ func (h *Host) domain(ctx context.Context, name string) (xen.DomID, error) {
 	return id, err
 }
 
-// notRun asks the toolstack for the domain's state and time: "--p---" and 0.0.
-func (h *Host) notRun(ctx context.Context, id xen.DomID) error {
+// checkNotRun returns ErrNotPaused unless xl list shows state "--p---" and time 0.0.
+func (h *Host) checkNotRun(ctx context.Context, id xen.DomID) error {
 	out, err := h.XL(ctx, "list", strconv.Itoa(int(id)))
 	if err != nil {
 		return err
@@ -94,7 +91,7 @@ func (h *Host) notRun(ctx context.Context, id xen.DomID) error {
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	fields := strings.Fields(lines[len(lines)-1])
 	if len(lines) != 2 || len(fields) < 6 {
-		return fmt.Errorf("xenlife: xl list says %q", out)
+		return fmt.Errorf("xenlife: unexpected output of xl list: %q", out)
 	}
 	state, time := fields[len(fields)-2], fields[len(fields)-1]
 	if state != "--p---" || time != "0.0" {
@@ -105,9 +102,8 @@ func (h *Host) notRun(ctx context.Context, id xen.DomID) error {
 
 var kernelLine = regexp.MustCompile(`(?m)^\s*kernel\s*=\s*["']([^"']+)["']`)
 
-// expected returns the image of a configuration and what a manifest of images
-// says of it.
-func expected(config []byte, manifest string) (file, hash string, err error) {
+// manifestHash returns the kernel of a configuration, and its hash from a manifest.
+func manifestHash(config []byte, manifest string) (file, hash string, err error) {
 	k := kernelLine.FindSubmatch(config)
 	if k == nil {
 		return "", "", errors.New("xenlife: the configuration has no kernel")
@@ -126,5 +122,5 @@ func expected(config []byte, manifest string) (file, hash string, err error) {
 			return file, e.Loaded, nil
 		}
 	}
-	return "", "", fmt.Errorf("%s: no image of the name %s", manifest, filepath.Base(file))
+	return "", "", fmt.Errorf("%s: no image named %s", manifest, filepath.Base(file))
 }

@@ -14,16 +14,15 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// closeTimeout is how long a front end may take to let go of a device whose
-// back end died. Linux' xen-tpmfront gives up a command that is not answered
-// after two minutes, and cannot do so earlier.
+// closeTimeout is how long a frontend may take to close a device whose backend died.
+// Linux' xen-tpmfront gives up an unanswered command after two minutes, and does not close
+// before.
 const closeTimeout = 150 * time.Second
 
-// Reattach gives each domain that an earlier incarnation of the named domain
-// served a device of the present one, all at once. before are the numbers that
-// the named domain had.
+// Reattach connects each domain that an earlier domain of the given name served to the
+// current one, all at once. before has the IDs of the earlier domains.
 func (h *Host) Reattach(ctx context.Context, name string, before []xen.DomID) error {
-	list, err := fronts(ctx, h.Store)
+	list, err := frontends(ctx, h.Store)
 	if err != nil {
 		return err
 	}
@@ -37,13 +36,13 @@ func (h *Host) Reattach(ctx context.Context, name string, before []xen.DomID) er
 			jobs = append(jobs, func() error { return h.reattach(ctx, f, name) })
 		}
 	}
-	owed, err := h.debts(name)
+	pending, err := h.pendingDevices(name)
 	if err != nil {
 		return err
 	}
-	for _, d := range owed {
-		if !slices.ContainsFunc(list, func(f Front) bool { return dead[f.Backend] && f.Domain == d.domain && f.UUID == d.uuid }) {
-			jobs = append(jobs, func() error { return h.pay(ctx, d, name) })
+	for _, d := range pending {
+		if !slices.ContainsFunc(list, func(f Frontend) bool { return dead[f.Backend] && f.Domain == d.domain && f.UUID == d.uuid }) {
+			jobs = append(jobs, func() error { return h.attach(ctx, d, name) })
 		}
 	}
 	var wait sync.WaitGroup
@@ -55,27 +54,27 @@ func (h *Host) Reattach(ctx context.Context, name string, before []xen.DomID) er
 	return errors.Join(errs...)
 }
 
-// reattach takes the device away, waits until the front end has let go of it,
-// and attaches another. A device that vanished and was there again before the
-// front end looked would not be noticed by Linux (drivers/xen/xenbus/
-// xenbus_probe.c, xenbus_dev_changed asks whether the node is there now).
-func (h *Host) reattach(ctx context.Context, f Front, name string) error {
+// reattach detaches a device after its frontend has closed it, and attaches a new one.
+// Linux would not notice a device that vanished and reappeared before it looked
+// (drivers/xen/xenbus/xenbus_probe.c, xenbus_dev_changed, looks at the current nodes
+// only).
+func (h *Host) reattach(ctx context.Context, f Frontend, name string) error {
 	start := time.Now()
-	if err := h.closeFront(ctx, f); err != nil {
+	if err := h.closeFrontend(ctx, f); err != nil {
 		return fmt.Errorf("%v: %w", f, err)
 	}
-	d := debt{f.Domain, f.UUID}
-	if err := h.owe(name, d, false); err != nil {
+	d := pendingDevice{f.Domain, f.UUID}
+	if err := h.recordPending(name, d); err != nil {
 		return err
 	}
-	// From here on a step is done to its end.
+	// From here on ctx must not interrupt a step.
 	quick, cancel := context.WithTimeout(context.WithoutCancel(ctx), xlTimeout)
 	defer cancel()
-	// What is left of a dead domain in the store is what closeFront wrote. The
-	// toolstack would wait for the dead domain to remove it (libxl_device.c,
-	// device_destroy_be_watch_cb), and takes its absence for a back end that
-	// is gone.
-	if gone, err := h.gone(quick, f.Backend); err != nil {
+	// All that is left of a dead backend in xenstore is what closeFrontend wrote.
+	// The toolstack would wait for the backend to remove it (libxl_device.c,
+	// device_destroy_be_watch_cb), and takes its absence for a backend that is
+	// gone.
+	if gone, err := h.isGone(quick, f.Backend); err != nil {
 		return err
 	} else if gone {
 		if err := h.Store.Remove(quick, f.back); err != nil && !errors.Is(err, xenstore.ErrNotExist) {
@@ -83,44 +82,43 @@ func (h *Host) reattach(ctx context.Context, f Front, name string) error {
 		}
 	}
 	_, err := h.XL(quick, "vtpm-detach", strconv.Itoa(int(f.Domain)), strconv.Itoa(f.ID))
-	if gone, _ := h.gone(quick, f.Domain); gone {
-		return h.owe(name, d, true)
+	if gone, _ := h.isGone(quick, f.Domain); gone {
+		return h.clearPending(name, d)
 	}
 	if err != nil {
 		return err
 	}
-	if err := h.pay(ctx, d, name); err != nil {
+	if err := h.attach(ctx, d, name); err != nil {
 		return err
 	}
 	h.Log("%s: %v is connected again, %.1f s", name, f, time.Since(start).Seconds())
 	return nil
 }
 
-// xlTimeout is how long the toolstack may take for one order.
+// xlTimeout is how long one call of the toolstack may take.
 const xlTimeout = 60 * time.Second
 
-// pay gives a domain the device that it is owed.
-func (h *Host) pay(ctx context.Context, d debt, name string) error {
+// attach attaches a pending device to its domain.
+func (h *Host) attach(ctx context.Context, d pendingDevice, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), xlTimeout)
 	defer cancel()
-	if err := h.tellAgain(ctx, name, d.domain); err != nil {
+	if err := h.repeatMeasured(ctx, name, d.domain); err != nil {
 		return err
 	}
 	_, err := h.XL(ctx, "vtpm-attach", strconv.Itoa(int(d.domain)), "backend="+name, "uuid="+d.uuid)
 	if err != nil {
-		if gone, _ := h.gone(ctx, d.domain); !gone {
+		if gone, _ := h.isGone(ctx, d.domain); !gone {
 			return err
 		}
-		// A domain that ended is owed nothing.
+		// The domain ended: nothing to attach.
 	}
-	return h.owe(name, d, true)
+	return h.clearPending(name, d)
 }
 
-// closeFront says in the dead back end's place that it is closed, for a front
-// end watches that node and acts on nothing else, and waits for the front
-// end's own word. A front end that never comes to speak, such as a kernel that
-// has not loaded its driver, has nothing to let go of.
-func (h *Host) closeFront(ctx context.Context, f Front) error {
+// closeFrontend writes in the dead backend's place that it is closed, because a frontend
+// watches that node only, and waits until the frontend has closed. A frontend that never
+// connected, such as a kernel without its driver, has nothing to close.
+func (h *Host) closeFrontend(ctx context.Context, f Frontend) error {
 	node := f.back + "/state"
 	closed := strconv.Itoa(int(xenbus.Closed))
 	if err := h.Store.Write(ctx, node, closed); err != nil {
@@ -129,7 +127,8 @@ func (h *Host) closeFront(ctx context.Context, f Front) error {
 	if err := h.Store.SetPerms(ctx, node, "n0", "r"+strconv.Itoa(int(f.Domain))); err != nil {
 		return err
 	}
-	// Written once more: the first time, the front end might not read it.
+	// Again: the frontend could not read the first one if its watch fired
+	// before the permissions were set.
 	if err := h.Store.Write(ctx, node, closed); err != nil {
 		return err
 	}
@@ -143,14 +142,14 @@ func (h *Host) closeFront(ctx context.Context, f Front) error {
 		return s == xenbus.Gone || s == xenbus.Closed || s == xenbus.Initialising, nil
 	})
 	if err != nil {
-		return fmt.Errorf("its driver does not let go of the device: %w", err)
+		return fmt.Errorf("its driver does not close the device: %w", err)
 	}
 	return nil
 }
 
-// gone tells whether a domain's own part of the store is not the toolstack's
-// any more: only that has a name.
-func (h *Host) gone(ctx context.Context, id xen.DomID) (bool, error) {
+// isGone reports whether a domain does not exist for the toolstack: it has no name in
+// xenstore.
+func (h *Host) isGone(ctx context.Context, id xen.DomID) (bool, error) {
 	_, err := h.Store.Read(ctx, "/local/domain/"+strconv.Itoa(int(id))+"/name")
 	if errors.Is(err, xenstore.ErrNotExist) {
 		return true, nil
@@ -158,11 +157,11 @@ func (h *Host) gone(ctx context.Context, id xen.DomID) (bool, error) {
 	return false, err
 }
 
-// ReattachNow is Reattach by hand, for a domain that was started otherwise
-// than by Run. It takes a device for the named domain's if its back end is no
-// domain any more and the named domain had that number.
+// ReattachNow is Reattach for a domain that was not started by Run. It connects the
+// frontends whose backend no longer exists and had one of the IDs that the named domain
+// had before.
 func (h *Host) ReattachNow(ctx context.Context, name string) error {
-	before, err := h.numbers(name)
+	before, err := h.domainIDs(name)
 	if err != nil {
 		return err
 	}
@@ -171,7 +170,7 @@ func (h *Host) ReattachNow(ctx context.Context, name string) error {
 		return err
 	}
 	if id == 0 {
-		return fmt.Errorf("xenlife: no domain of the name %s", name)
+		return fmt.Errorf("xenlife: no domain named %s", name)
 	}
 	before = slices.DeleteFunc(before, func(d xen.DomID) bool { return d == id })
 	return h.Reattach(ctx, name, before)

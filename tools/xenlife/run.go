@@ -16,23 +16,24 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// ReadyNode is where a domain says how it is, below its own directory: "ready",
-// or "FAILED: " and why. The toolstack lets it write below data only.
+// ReadyNode is the node, below its own directory, in which a domain reports its state:
+// "ready", or "FAILED: " and the reason. The toolstack lets a domain write below data
+// only.
 const ReadyNode = "data/stubtpm"
 
-// readyTimeout is how long a domain may take until it serves: a vTPM waits a
-// minute for its manager, and may have to make its keys.
+// readyTimeout is how long a domain may take until it serves: a vTPM waits up to a minute
+// for its manager, and may have to make keys.
 const readyTimeout = 150 * time.Second
 
-// reattachRest lies between two attempts to connect a front end again.
-const reattachRest = 5 * time.Second
+// reattachInterval is the pause between two attempts to connect a frontend again.
+const reattachInterval = 5 * time.Second
 
-// ErrFailed says that the domain ended without having served.
+// ErrFailed means that a domain ended or failed before it served.
 var ErrFailed = errors.New("domain does not serve")
 
 var nameLine = regexp.MustCompile(`(?m)^\s*name\s*=\s*["']([^"']+)["']`)
 
-// domainName reads the name out of an xl configuration.
+// domainName returns the name in an xl configuration.
 func domainName(config []byte) (string, error) {
 	m := nameLine.FindSubmatch(config)
 	if m == nil {
@@ -41,9 +42,9 @@ func domainName(config []byte) (string, error) {
 	return string(m[1]), nil
 }
 
-// Run starts the domain of a configuration file, tells ready once it serves,
-// connects those again that an earlier incarnation served, and returns when
-// the domain has ended. Where ctx ends first, the domain is told to shut down.
+// Run starts the domain of a configuration file, calls ready once it serves, connects the
+// frontends that an earlier domain of that name served, and returns when the domain has
+// ended. If ctx ends first, Run shuts the domain down.
 func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 	config, err := os.ReadFile(file)
 	if err != nil {
@@ -53,7 +54,7 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	before, err := h.numbers(name)
+	before, err := h.domainIDs(name)
 	if err != nil {
 		return err
 	}
@@ -67,11 +68,11 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 		}
 		h.Log("%s: domain %d", name, id)
 	} else {
-		// This program was started again, not the domain.
-		h.Log("%s: domain %d runs already", name, id)
+		// Only this program was restarted.
+		h.Log("%s: domain %d is already running", name, id)
 	}
 	before = slices.DeleteFunc(before, func(d xen.DomID) bool { return d == id })
-	if err := h.remember(name, append(before, id)); err != nil {
+	if err := h.saveDomainIDs(name, append(before, id)); err != nil {
 		return err
 	}
 	if err := h.awaitReady(ctx, name, id); err != nil {
@@ -81,7 +82,7 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 	if ready != nil {
 		ready()
 	}
-	// A front end may take its time; this domain's end ends the waiting.
+	// A frontend may take long to close; do not wait beyond the domain's end.
 	attaching, cancel := context.WithCancel(ctx)
 	attached := make(chan struct{})
 	go func() {
@@ -91,10 +92,10 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 			if err == nil || attaching.Err() != nil {
 				return
 			}
-			// The others are served. These are tried again.
+			// Try those that failed again.
 			h.Log("%s: %v", name, err)
 			select {
-			case <-time.After(reattachRest):
+			case <-time.After(reattachInterval):
 			case <-attaching.Done():
 				return
 			}
@@ -112,8 +113,8 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 	return h.stop(context.WithoutCancel(ctx), name, id)
 }
 
-// create starts a domain; with a manifest, only if the image that was loaded is
-// the one that the manifest names.
+// create starts a domain. With a manifest, it does so only if the domain's memory holds
+// the image that the manifest names.
 func (h *Host) create(ctx context.Context, name, file string, config []byte) (xen.DomID, error) {
 	order := []string{"create", "-q"}
 	if h.Manifest != "" {
@@ -133,12 +134,12 @@ func (h *Host) create(ctx context.Context, name, file string, config []byte) (xe
 		return id, nil
 	}
 	number := strconv.Itoa(int(id))
-	kernel, hash, err := expected(config, h.Manifest)
+	kernel, hash, err := manifestHash(config, h.Manifest)
 	if err == nil {
 		err = h.Expect(ctx, number, kernel, hash)
 	}
 	if err == nil {
-		err = h.tellMeasured(ctx, config, id, hash)
+		err = h.reportMeasured(ctx, config, id, hash)
 	}
 	if err != nil {
 		_, undone := h.XL(context.WithoutCancel(ctx), "destroy", number)
@@ -149,9 +150,9 @@ func (h *Host) create(ctx context.Context, name, file string, config []byte) (xe
 	return id, err
 }
 
-// Restart is Run again and again until ctx ends, with a rest between that
-// grows while the domain does not come to serve: a domain that always fails must
-// not use up the host's domain numbers, or the life of its TPM.
+// Restart calls Run repeatedly until ctx ends. The pause between two runs grows while the
+// domain does not come to serve: a domain that always fails must not use up the host's
+// domain IDs or the NV memory of its TPM.
 func (h *Host) Restart(ctx context.Context, file string, ready func()) {
 	const least, most = 200 * time.Millisecond, 30 * time.Second
 	rest := least
@@ -173,7 +174,7 @@ func (h *Host) Restart(ctx context.Context, file string, ready func()) {
 	}
 }
 
-// find returns the number of the domain of a name, 0 if there is none.
+// find returns the ID of the domain with the given name, 0 if there is none.
 func (h *Host) find(ctx context.Context, name string) (xen.DomID, error) {
 	ids, err := directory(ctx, h.Store, "/local/domain")
 	if err != nil {
@@ -195,11 +196,12 @@ func (h *Host) find(ctx context.Context, name string) (xen.DomID, error) {
 	return 0, nil
 }
 
+// awaitReady waits until a domain reports that it serves.
 func (h *Host) awaitReady(ctx context.Context, name string, id xen.DomID) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	err := poll(ctx, 50*time.Millisecond, func() (bool, error) {
-		if gone, err := h.gone(ctx, id); err != nil || gone {
+		if gone, err := h.isGone(ctx, id); err != nil || gone {
 			if err == nil {
 				err = ErrFailed
 			}
@@ -220,7 +222,7 @@ func (h *Host) awaitReady(ctx context.Context, name string, id xen.DomID) error 
 	return nil
 }
 
-// printable is what a domain wrote, fit for a log.
+// printable makes what a domain wrote fit for a log: printable ASCII, 300 bytes at most.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -233,14 +235,14 @@ func printable(s string) string {
 
 // awaitEnd waits until the toolstack has removed a domain.
 func (h *Host) awaitEnd(ctx context.Context, id xen.DomID) error {
-	// xenstored fires this one for each domain that ends.
+	// xenstored fires this watch for each domain that ends.
 	w, err := h.Store.Watch(ctx, "@releaseDomain")
 	if err != nil {
 		return err
 	}
 	defer w.Stop(context.WithoutCancel(ctx))
 	for {
-		if gone, err := h.gone(ctx, id); gone || err != nil {
+		if gone, err := h.isGone(ctx, id); gone || err != nil {
 			return err
 		}
 		select {
@@ -248,7 +250,7 @@ func (h *Host) awaitEnd(ctx context.Context, id xen.DomID) error {
 			if !ok {
 				return xenstore.ErrClosed
 			}
-			// The toolstack removes its nodes after the domain's end.
+			// The toolstack removes the nodes a little later.
 			time.Sleep(20 * time.Millisecond)
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -257,10 +259,10 @@ func (h *Host) awaitEnd(ctx context.Context, id xen.DomID) error {
 	}
 }
 
-// stopTimeout is how long a domain may take to end orderly.
+// stopTimeout is how long a domain may take to shut down.
 const stopTimeout = 30 * time.Second
 
-// stop asks a domain to end, and ends it if it does not.
+// stop shuts a domain down, and destroys it if it does not end.
 func (h *Host) stop(ctx context.Context, name string, id xen.DomID) error {
 	h.Log("%s: shutting down domain %d", name, id)
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
@@ -275,8 +277,8 @@ func (h *Host) stop(ctx context.Context, name string, id xen.DomID) error {
 	return err
 }
 
-// numbers returns the numbers that a domain had since the machine was started.
-func (h *Host) numbers(name string) ([]xen.DomID, error) {
+// domainIDs returns the IDs that a domain had since the machine was started.
+func (h *Host) domainIDs(name string) ([]xen.DomID, error) {
 	b, err := os.ReadFile(h.stateFile(name))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -295,8 +297,8 @@ func (h *Host) numbers(name string) ([]xen.DomID, error) {
 	return list, nil
 }
 
-// remember writes the numbers down.
-func (h *Host) remember(name string, list []xen.DomID) error {
+// saveDomainIDs saves the IDs of a domain.
+func (h *Host) saveDomainIDs(name string, list []xen.DomID) error {
 	var b strings.Builder
 	for _, d := range list {
 		fmt.Fprintln(&b, d)

@@ -1,13 +1,18 @@
-// Package xenlife keeps the domains of vTPMs and their manager alive on a host:
-// it starts them by xl, waits until they serve, and after a restart gives each
-// domain that they served a device of the new incarnation.
+// Package xenlife keeps the domains of vTPMs and their manager running on a host: it
+// starts them by xl, waits until they serve, and after a restart connects the domains that
+// they served to the new domain.
 //
-// A domain that is started again has another number, and a front end's nodes
-// name its back end by number (Xen's public/io/xenbus.h and docs/misc/
-// xenstore-paths): so nothing but the toolstack can bring the two together
-// again.
+// A domain that is started again has another ID, and a frontend's nodes name its backend
+// by ID (Xen, xen/include/public/io/xenbus.h and docs/misc/xenstore-paths.pandoc). So only
+// the toolstack can connect the two again.
 //
-// It runs in domain 0 on Linux, as root.
+//	Host.Run          start one domain and keep it connected until it ends
+//	Host.Restart      Run, again and again
+//	Host.ReattachNow  connect the frontends of a domain that was started by hand
+//	Host.CreateGuest  create a guest and report that to the manager
+//	Host.Measure      hash the program in the memory of a domain that has not run
+//
+// It runs in dom0 on Linux, as root.
 package xenlife
 
 import (
@@ -24,33 +29,38 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A Host is what the package needs of domain 0.
+// A Host gives access to dom0.
 type Host struct {
 	Store *xenstore.Client
-	// XL runs Xen's toolstack and returns its output.
+
+	// XL runs the command xl with args and returns its output.
 	XL func(ctx context.Context, args ...string) (string, error)
-	// State is a directory that is empty after a restart of the machine, for
-	// the numbers that each domain had: /run/stubtpm.
+
+	// State is a directory that is empty after a restart of the machine, such
+	// as /run/stubtpm. It has the IDs that each domain had, and pending devices.
 	State string
-	// Manifest, if not empty, is a file that lists images (image.Manifest):
-	// what Run starts has to be among them, as it lies in memory.
+
+	// Manifest, if not empty, is a file that lists images (image.Manifest). Run
+	// starts only a domain whose memory holds one of them.
 	Manifest string
-	// Tell, if not nil, tells a manager which image a domain has, whose vTPM may
-	// connect then: before the domain runs, and again after the manager's
-	// restart.
-	Tell func(ctx context.Context, manager string, id xen.DomID, hash string) error
-	// TellCreated tells the manager that a guest was created, with the vTPM of a uuid.
-	TellCreated func(ctx context.Context, id xen.DomID, uuid string) error
+
+	// ReportMeasured, if not nil, reports the image of a domain to its manager:
+	// before the domain runs, and again after the manager's restart.
+	ReportMeasured func(ctx context.Context, manager string, id xen.DomID, hash string) error
+
+	// ReportCreated reports to the manager that a guest was created that has
+	// the vTPM with the UUID.
+	ReportCreated func(ctx context.Context, id xen.DomID, uuid string) error
 
 	Log func(format string, args ...any)
 
-	mu sync.Mutex // held while a file of debts changes
+	mu sync.Mutex // held while a file of pending devices changes
 }
 
 // XL runs the command xl.
 func XL(ctx context.Context, args ...string) (string, error) {
 	c := exec.CommandContext(ctx, "xl", args...)
-	// xl leaves a process behind that sees to the domain's end.
+	// xl leaves a process behind that handles the domain's end.
 	c.WaitDelay = 5 * time.Second
 	out, err := c.CombinedOutput()
 	if errors.Is(err, exec.ErrWaitDelay) {
@@ -62,27 +72,27 @@ func XL(ctx context.Context, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// A Front is the front end of one TPM device, as the toolstack keeps it.
-type Front struct {
-	Domain  xen.DomID // that has the device
-	ID      int       // number of the device
-	Backend xen.DomID // that serves it
+// A Frontend is the frontend of one TPM device, as the toolstack records it.
+type Frontend struct {
+	Domain  xen.DomID // domain that has the device
+	ID      int       // device ID
+	Backend xen.DomID // domain that serves it
 	UUID    string
 
-	front, back string // both ends' directories
+	front, back string // directories of both ends
 }
 
-func (f Front) String() string { return fmt.Sprintf("domain %d, vtpm %d", f.Domain, f.ID) }
+func (f Frontend) String() string { return fmt.Sprintf("domain %d, vtpm %d", f.Domain, f.ID) }
 
-// fronts lists the TPM devices of all domains. It reads the toolstack's own
-// tree, which no guest can write.
-func fronts(ctx context.Context, store *xenstore.Client) ([]Front, error) {
+// frontends lists the TPM devices of all domains, from the toolstack's own tree, which no
+// guest can write.
+func frontends(ctx context.Context, store *xenstore.Client) ([]Frontend, error) {
 	const root = "/libxl"
 	domains, err := directory(ctx, store, root)
 	if err != nil {
 		return nil, err
 	}
-	var list []Front
+	var list []Frontend
 	for _, d := range domains {
 		id, err := strconv.ParseUint(d, 10, 16)
 		if err != nil {
@@ -94,7 +104,7 @@ func fronts(ctx context.Context, store *xenstore.Client) ([]Front, error) {
 			return nil, err
 		}
 		for _, n := range devices {
-			f := Front{Domain: xen.DomID(id)}
+			f := Frontend{Domain: xen.DomID(id)}
 			if f.ID, err = strconv.Atoi(n); err != nil {
 				continue
 			}
@@ -109,7 +119,7 @@ func fronts(ctx context.Context, store *xenstore.Client) ([]Front, error) {
 	return list, nil
 }
 
-func (f *Front) read(ctx context.Context, store *xenstore.Client, dir string) error {
+func (f *Frontend) read(ctx context.Context, store *xenstore.Client, dir string) error {
 	for name, to := range map[string]*string{"frontend": &f.front, "backend": &f.back, "uuid": &f.UUID} {
 		v, err := store.Read(ctx, dir+"/"+name)
 		if err != nil {
@@ -119,13 +129,13 @@ func (f *Front) read(ctx context.Context, store *xenstore.Client, dir string) er
 	}
 	id, ok := backendDomain(f.back)
 	if !ok {
-		return fmt.Errorf("xenlife: %v: back end at %q", f, f.back)
+		return fmt.Errorf("xenlife: %v: malformed backend path %q", f, f.back)
 	}
 	f.Backend = id
 	return nil
 }
 
-// backendDomain takes the domain's number out of the path of a back end.
+// backendDomain returns the domain ID in the path of a backend.
 func backendDomain(path string) (xen.DomID, bool) {
 	rest, ok := strings.CutPrefix(path, "/local/domain/")
 	number, _, more := strings.Cut(rest, "/")
@@ -133,7 +143,7 @@ func backendDomain(path string) (xen.DomID, bool) {
 	return xen.DomID(id), ok && more && err == nil
 }
 
-// directory is the list below a node, empty if the node is not there.
+// directory lists the children of a node; none if the node does not exist.
 func directory(ctx context.Context, store *xenstore.Client, path string) ([]string, error) {
 	l, err := store.Directory(ctx, path)
 	if errors.Is(err, xenstore.ErrNotExist) {
@@ -142,7 +152,7 @@ func directory(ctx context.Context, store *xenstore.Client, path string) ([]stri
 	return l, err
 }
 
-// poll calls done now and then until it says so or ctx ends.
+// poll calls done repeatedly until it returns true or an error, or ctx ends.
 func poll(ctx context.Context, every time.Duration, done func() (bool, error)) error {
 	for {
 		if ok, err := done(); ok || err != nil {

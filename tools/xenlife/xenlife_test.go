@@ -53,7 +53,7 @@ func (f *fake) orders() string {
 }
 
 // front makes the nodes of a device of a domain that runs, and a driver that
-// closes when its back end does.
+// closes when its backend does.
 func (f *fake) front(ctx context.Context, front, back xen.DomID) {
 	f.t.Helper()
 	fe := fmt.Sprintf("/local/domain/%d/device/vtpm/0", front)
@@ -100,7 +100,7 @@ func TestTell(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	fail := false
-	f.Tell = func(ctx context.Context, manager string, id xen.DomID, hash string) error {
+	f.ReportMeasured = func(ctx context.Context, manager string, id xen.DomID, hash string) error {
 		if fail {
 			return errors.New("no")
 		}
@@ -109,13 +109,13 @@ func TestTell(t *testing.T) {
 	}
 	config := []byte("name = \"vtpm-a\"\nvtpm = [\"backend=mgr,uuid=u1\"]\n")
 	f.xen.Store.Set(map[string]string{"/local/domain/5/name": "vtpm-a"})
-	if err := f.tellMeasured(t.Context(), config, 4, "00"); err != nil {
+	if err := f.reportMeasured(t.Context(), config, 4, "00"); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.tellMeasured(t.Context(), config, 5, "ab"); err != nil {
+	if err := f.reportMeasured(t.Context(), config, 5, "ab"); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.tellMeasured(t.Context(), []byte("name = \"mgr\"\n"), 6, "cd"); err != nil {
+	if err := f.reportMeasured(t.Context(), []byte("name = \"mgr\"\n"), 6, "cd"); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := f.orders(), "tell mgr 4 00; tell mgr 5 ab"; got != want {
@@ -161,14 +161,14 @@ func TestDebt(t *testing.T) {
 		t.Errorf("a debt was paid twice: %v", err)
 	}
 	// Nothing is owed to a domain that ended.
-	if err := f.owe("vtpm-a", debt{9, "u2"}, false); err != nil {
+	if err := f.recordPending("vtpm-a", pendingDevice{9, "u2"}); err != nil {
 		t.Fatal(err)
 	}
 	f.fail = "vtpm-attach"
 	if err := f.Reattach(t.Context(), "vtpm-a", nil); err != nil {
 		t.Error(err)
 	}
-	if list, err := f.debts("vtpm-a"); err != nil || len(list) != 0 {
+	if list, err := f.pendingDevices("vtpm-a"); err != nil || len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 }
@@ -199,19 +199,19 @@ func TestNames(t *testing.T) {
 func TestNumbers(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	if l, err := f.numbers("x"); err != nil || l != nil {
+	if l, err := f.domainIDs("x"); err != nil || l != nil {
 		t.Errorf("%v, %v", l, err)
 	}
-	if err := f.remember("x", []xen.DomID{3, 9}); err != nil {
+	if err := f.saveDomainIDs("x", []xen.DomID{3, 9}); err != nil {
 		t.Fatal(err)
 	}
-	if l, err := f.numbers("x"); err != nil || len(l) != 2 || l[1] != 9 {
+	if l, err := f.domainIDs("x"); err != nil || len(l) != 2 || l[1] != 9 {
 		t.Errorf("%v, %v", l, err)
 	}
 	if err := os.WriteFile(f.stateFile("x"), []byte("3 nine"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.numbers("x"); err == nil {
+	if _, err := f.domainIDs("x"); err == nil {
 		t.Error("a spoilt file was taken")
 	}
 }
@@ -227,7 +227,7 @@ func TestNotRun(t *testing.T) {
 		"": false,
 	} {
 		f.reply = reply
-		if err := f.notRun(t.Context(), 4); (err == nil) != ok {
+		if err := f.checkNotRun(t.Context(), 4); (err == nil) != ok {
 			t.Errorf("%q: %v", reply, err)
 		}
 	}

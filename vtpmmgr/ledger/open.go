@@ -117,7 +117,7 @@ func (s *Store) continueFrom(f *diskRoot) {
 	}
 }
 
-// Restore opens an old copy of a ledger, whatever the anchor says, and makes it the
+// Restore opens an old copy of a ledger, regardless of the anchor, and makes it the
 // current one by a commit in a new epoch, which must be higher than all earlier ones. The
 // caller must have verified that the owner of the ledger wants it. Restore returns ErrLast
 // if the disk has the current ledger.

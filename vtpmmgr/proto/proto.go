@@ -33,7 +33,7 @@ const (
 	Guest  Ordinal = 0x53000004 // domain 2, served 1 -> created 1; see Client.Guest
 )
 
-// Requests that need no signature, from domain 0 only.
+// Requests that need no signature, from dom0 only.
 const (
 	Hello  Ordinal = 0x53000100 // () -> Greeting
 	Status Ordinal = 0x53000104 // () -> lines of text: name, space, value
