@@ -1,8 +1,6 @@
 package vtpm
 
 import (
-	"bytes"
-
 	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
 )
@@ -53,5 +51,3 @@ func (d *Device) listACT(l *capList) {
 		l.w.Uint32(uint32(attributes))
 	}
 }
-
-func (p authPolicy) clone() authPolicy { return authPolicy{p.hash, bytes.Clone(p.digest)} }

@@ -6,6 +6,7 @@ import (
 
 	"stubtpm/vtpm/internal/timer"
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // A timed device has a clock that the test sets.
@@ -104,14 +105,14 @@ func TestACTAuthorization(t *testing.T) {
 	const h = tcg.TPMRHACT0
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCHierarchyChangeAuth, handles(tcg.TPMRHPlatform), func(w *tcg.Writer) { w.Sized([]byte("platform")) })
 	x.setACT(tcg.TPMRCBadAuth.S(1), h, 1)
-	d.clear.platformAuth = nil
+	d.hierarchies().SetAuth(tcg.TPMRHPlatform, nil)
 	policy := make([]byte, 32)
 	policy[0] = 1
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCSetPrimaryPolicy, handles(h), func(w *tcg.Writer) {
 		w.Sized(policy)
 		w.Uint16(uint16(tcg.TPMAlgSHA256))
 	})
-	if p := d.entityPolicy(h); p.hash != tcg.TPMAlgSHA256 || !equal(p.digest, policy) {
+	if p := d.entityPolicy(h); p.Hash != tcg.TPMAlgSHA256 || !tpmcrypto.Equal(p.Digest, policy) {
 		t.Errorf("policy: %+v", p)
 	}
 	x.setACT(tcg.TPMRCSuccess, h, 1)

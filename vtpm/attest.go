@@ -1,6 +1,11 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"encoding/binary"
+	"stubtpm/vtpm/internal/hierarchy"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // checkAttestKey checks, for an attestation command whose signing key is the
 // n-th handle, that the key may sign it, and chooses the scheme. The null
@@ -32,12 +37,12 @@ func (d *Device) newAttest(o *object, kind tcg.TPMST, extraData []byte) tcg.TPMS
 	}
 	if o == nil {
 		// The qualified name of TPM_RH_NULL is the handle.
-		a.QualifiedSigner = handleBytes(tcg.TPMRHNull)
+		a.QualifiedSigner = tcg.TPMRHNull.Bytes()
 		d.obfuscate(&a, tcg.TPMRHNull, a.QualifiedSigner, contextHash)
 		return a
 	}
 	a.QualifiedSigner = o.qualifiedName
-	if b := baseHierarchy(o.hierarchy); b != tcg.TPMRHEndorsement && b != tcg.TPMRHPlatform {
+	if b := hierarchy.Base(o.hierarchy); b != tcg.TPMRHEndorsement && b != tcg.TPMRHPlatform {
 		alg := o.public.NameAlg
 		if !o.hasName() {
 			alg = contextHash
@@ -51,10 +56,10 @@ func (d *Device) newAttest(o *object, kind tcg.TPMST, extraData []byte) tcg.TPMS
 // did not get the key from the endorsement or platform hierarchy, so that they
 // do not tell which TPM it is (Part 1, "Obfuscated Clock").
 func (d *Device) obfuscate(a *tcg.TPMSAttest, h tcg.TPMHandle, name []byte, alg tcg.TPMAlgID) {
-	k := kdfa(alg, d.proof(h), "OBFUSCATE", name, nil, 128)
-	a.FirmwareVersion += uint64(be32(k))<<32 | uint64(be32(k[4:]))
-	a.ClockInfo.ResetCount += be32(k[8:])
-	a.ClockInfo.RestartCount += be32(k[12:])
+	k := tpmcrypto.KDFa(alg, d.hierarchies().Proof(h), "OBFUSCATE", name, nil, 128)
+	a.FirmwareVersion += uint64(binary.BigEndian.Uint32(k))<<32 | uint64(binary.BigEndian.Uint32(k[4:]))
+	a.ClockInfo.ResetCount += binary.BigEndian.Uint32(k[8:])
+	a.ClockInfo.RestartCount += binary.BigEndian.Uint32(k[12:])
 }
 
 // signAttest writes the attestation structure and its signature. With an

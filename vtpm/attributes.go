@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/internal/hierarchy"
+	"stubtpm/vtpm/tcg"
+)
 
 // Checks of a public area that is to become an object (Part 1, "Object
 // Structure Elements"; Part 2, "TPMA_OBJECT"; Part 3, 12.1 "TPM2_Create").
@@ -8,7 +11,7 @@ import "stubtpm/vtpm/tcg"
 // checkCreation checks a template for TPM2_Create and its relatives. dataSize
 // is that of the sensitive data which the caller gives. parent is nil for a
 // primary object, whose parent is its hierarchy.
-func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, hierarchy tcg.TPMHandle, dataSize int) tcg.TPMRC {
+func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, root tcg.TPMHandle, dataSize int) tcg.TPMRC {
 	attrs := p.ObjectAttributes
 	origin := attrs&tcg.TPMAObjectSensitiveDataOrigin != 0
 	if !origin && dataSize == 0 {
@@ -33,7 +36,7 @@ func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, hierarchy tcg.
 		}
 	}
 	if parent == nil {
-		return d.checkAttributes(p, nil, tcg.TPMAObjectFixedTPM|limits(hierarchy))
+		return d.checkAttributes(p, nil, tcg.TPMAObjectFixedTPM|hierarchy.Limits(root))
 	}
 	return d.checkAttributes(p, parent, parent.public.ObjectAttributes)
 }

@@ -1,6 +1,10 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/internal/hierarchy"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // authorize checks that every handle that needs an authorization has one, and
 // that each session proves what it claims (Part 3, 5.6).
@@ -124,7 +128,7 @@ func (d *Device) keyUnproven(a *authorization) bool {
 func (d *Device) checkPassword(a *authorization) tcg.TPMRC {
 	// Trailing zeros of an authorization value are not part of it (Part 1,
 	// "Authorization Value").
-	if equal(trimZeros(a.value), d.entityAuth(a.handle)) {
+	if tpmcrypto.Equal(tcg.TrimAuth(a.value), d.entityAuth(a.handle)) {
 		d.authSucceeded(a.handle)
 		return tcg.TPMRCSuccess
 	}
@@ -136,7 +140,7 @@ func (d *Device) checkHMAC(c *call, i int) tcg.TPMRC {
 	if rc := d.checkBoundLockout(a.s); rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	if equal(a.value, d.commandHMAC(c, i)) {
+	if tpmcrypto.Equal(a.value, d.commandHMAC(c, i)) {
 		if a.forHandle && (a.includeAuth || a.s.policy == nil) {
 			d.authSucceeded(a.handle)
 		}
@@ -167,7 +171,7 @@ func (d *Device) isBoundTo(s *session, h tcg.TPMHandle) bool {
 		return false
 	}
 	name, rc := d.entityName(h)
-	return rc == tcg.TPMRCSuccess && equal(name, s.bindName) && equal(d.entityAuth(h), s.bindAuth)
+	return rc == tcg.TPMRCSuccess && tpmcrypto.Equal(name, s.bindName) && tpmcrypto.Equal(d.entityAuth(h), s.bindAuth)
 }
 
 // policyRequired reports whether only a policy authorizes h in this role (Part 3,
@@ -188,11 +192,11 @@ func (d *Device) policyRequired(h tcg.TPMHandle, role tcg.Role) bool {
 // authorization value for this command and role (Part 1, "Authorization
 // Selection Logic for Objects" and its neighbours).
 func (d *Device) authValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
-	switch handleType(h) {
+	switch h.Type() {
 	case tcg.TPMHTPCR:
 		return true // no PCR has a policy
 	case tcg.TPMHTPermanent:
-		return isAuthHierarchy(h) || isACT(h) && d.clear.platformEnable
+		return hierarchy.HasAuth(h) || h.IsACT() && d.clear.hierarchies.PlatformEnable
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		o := d.object(h)
 		if o.seq != nil {
@@ -213,24 +217,15 @@ func (d *Device) authValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) boo
 // policyAvailable reports whether h has a policy that may authorize this
 // command.
 func (d *Device) policyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
-	if handleType(h) == tcg.TPMHTNVIndex && !d.nvPolicyAvailable(c, h, role) {
+	if h.Type() == tcg.TPMHTNVIndex && !d.nvPolicyAvailable(c, h, role) {
 		return false
 	}
 	if o := d.objectOrNil(h); o != nil && (o.publicOnly || o.seq != nil) {
 		return false
 	}
-	if t := handleType(h); t == tcg.TPMHTTransient || t == tcg.TPMHTPersistent || t == tcg.TPMHTNVIndex || t == tcg.TPMHTPCR {
+	if t := h.Type(); t == tcg.TPMHTTransient || t == tcg.TPMHTPersistent || t == tcg.TPMHTNVIndex || t == tcg.TPMHTPCR {
 		return true // an empty authPolicy is one that no session matches
 	}
 	p := d.entityPolicy(h)
-	return p.hash != tcg.TPMAlgNull && len(p.digest) != 0
-}
-
-func handleType(h tcg.TPMHandle) tcg.TPMHT { return tcg.TPMHT(h >> 24) }
-
-func trimZeros(b []byte) []byte {
-	for len(b) > 0 && b[len(b)-1] == 0 {
-		b = b[:len(b)-1]
-	}
-	return b
+	return p.Hash != tcg.TPMAlgNull && len(p.Digest) != 0
 }

@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"testing"
 )
@@ -27,8 +28,8 @@ func BenchmarkCheap(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for range b.N {
-				if r := d.Execute(0, cmd); be32(r[6:]) != 0 {
-					b.Fatalf("response code %#x", be32(r[6:]))
+				if r := d.Execute(0, cmd); binary.BigEndian.Uint32(r[6:]) != 0 {
+					b.Fatalf("response code %#x", binary.BigEndian.Uint32(r[6:]))
 				}
 			}
 		})

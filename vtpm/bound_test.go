@@ -19,7 +19,7 @@ func TestBoundLockout(t *testing.T) {
 	}
 	// Guessing by the session's HMAC, for a command that lockout does not guard.
 	guess := func(auth string) error {
-		s, done, err := tpm2.HMACSession(tpm, tpm2.TPMAlgSHA256, 16, tpm2.Bound(tpm2.TPMRHLockout, tpm2.TPM2BName{Buffer: handleBytes(tcg.TPMRHLockout)}, []byte(auth)))
+		s, done, err := tpm2.HMACSession(tpm, tpm2.TPMAlgSHA256, 16, tpm2.Bound(tpm2.TPMRHLockout, tpm2.TPM2BName{Buffer: tcg.TPMRHLockout.Bytes()}, []byte(auth)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // Part 3, section 18 - Attestation Commands.
 var attestationCommands = commandTable{
@@ -60,8 +63,8 @@ func (d *Device) certifyCreation(c *call) error {
 	o := d.object(c.handles[1])
 	// The ticket's digest does not tell where the Name ends: without one, what is
 	// said to be the creation hash could begin with the Name of another object.
-	if !o.hasName() || !d.hierarchyEnabled(ticket.Hierarchy) ||
-		!equal(ticket.Digest, d.creationTicket(ticket.Hierarchy, o.name, creationHash)) {
+	if !o.hasName() || !d.hierarchies().Enabled(ticket.Hierarchy) ||
+		!tpmcrypto.Equal(ticket.Digest, d.creationTicket(ticket.Hierarchy, o.name, creationHash)) {
 		return tcg.TPMRCTicket.P(4)
 	}
 	a := d.newAttest(key, tcg.TPMSTAttestCreation, data)

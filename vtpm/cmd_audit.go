@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"slices"
 
 	"stubtpm/vtpm/tcg"
@@ -59,7 +60,7 @@ func (d *Device) getCommandAuditDigest(c *call) error {
 	a := d.newAttest(key, tcg.TPMSTAttestCommandAudit, data)
 	var codes []byte
 	for _, cc := range sorted(d.perm.audited) {
-		codes = be(codes, 4, uint32(cc))
+		codes = binary.BigEndian.AppendUint32(codes, uint32(cc))
 	}
 	a.CommandAudit = tcg.TPMSCommandAuditInfo{
 		AuditCounter: d.perm.auditCounter, DigestAlg: d.perm.auditHash,

@@ -3,6 +3,7 @@ package vtpm
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"testing"
 
 	"stubtpm/vtpm/tcg"
@@ -49,15 +50,15 @@ func TestCommandAudit(t *testing.T) {
 	// The command that sets the status is itself audited. cpHash and rpHash
 	// are computed here from what was sent.
 	extend := func(old []byte, cc tcg.TPMCC, names, params, out []byte) []byte {
-		cp := sha256.Sum256(bytes.Join([][]byte{be(nil, 4, uint32(cc)), names, params}, nil))
-		rp := sha256.Sum256(bytes.Join([][]byte{{0, 0, 0, 0}, be(nil, 4, uint32(cc)), out}, nil))
+		cp := sha256.Sum256(bytes.Join([][]byte{binary.BigEndian.AppendUint32(nil, uint32(cc)), names, params}, nil))
+		rp := sha256.Sum256(bytes.Join([][]byte{{0, 0, 0, 0}, binary.BigEndian.AppendUint32(nil, uint32(cc)), out}, nil))
 		sum := sha256.Sum256(bytes.Join([][]byte{old, cp[:], rp[:]}, nil))
 		return sum[:]
 	}
 	set(tcg.TPMRCSuccess, tcg.TPMAlgNull, getRandom, nil)
 	var w tcg.Writer
 	status(tcg.TPMAlgNull, getRandom, nil)(&w)
-	want := extend(make([]byte, 32), tcg.TPMCCSetCommandCodeAuditStatus, be(nil, 4, uint32(tcg.TPMRHOwner)), w.B, nil)
+	want := extend(make([]byte, 32), tcg.TPMCCSetCommandCodeAuditStatus, binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMRHOwner)), w.B, nil)
 	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCGetRandom, nil, func(w *tcg.Writer) { w.Uint16(4) })
 	want = extend(want, tcg.TPMCCGetRandom, nil, []byte{0, 4}, bytes.Clone(r.Rest()))
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadClock, nil, nil) // is not audited
@@ -66,7 +67,7 @@ func TestCommandAudit(t *testing.T) {
 	if !bytes.Equal(a.CommandAudit.AuditDigest, want) {
 		t.Fatalf("audit digest %x, not %x", a.CommandAudit.AuditDigest, want)
 	}
-	codes := sha256.Sum256(be(be(nil, 4, uint32(tcg.TPMCCSetCommandCodeAuditStatus)), 4, uint32(tcg.TPMCCGetRandom)))
+	codes := sha256.Sum256(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCSetCommandCodeAuditStatus)), uint32(tcg.TPMCCGetRandom)))
 	if !bytes.Equal(a.CommandAudit.CommandDigest, codes[:]) {
 		t.Fatalf("command digest %x, not %x", a.CommandAudit.CommandDigest, codes)
 	}

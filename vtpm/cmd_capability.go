@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"stubtpm/vtpm/internal/pcr"
@@ -71,12 +72,12 @@ func (d *Device) getCapability(c *call) error {
 			}
 		}
 	case tcg.TPMCapAuthPolicies:
-		if handleType(tcg.TPMHandle(property)) != tcg.TPMHTPermanent {
+		if tcg.TPMHandle(property).Type() != tcg.TPMHTPermanent {
 			return tcg.TPMRCValue.P(2)
 		}
 		d.listPolicies(&l)
 	case tcg.TPMCapACT:
-		if handleType(tcg.TPMHandle(property)) != tcg.TPMHTPermanent {
+		if tcg.TPMHandle(property).Type() != tcg.TPMHTPermanent {
 			return tcg.TPMRCValue.P(2)
 		}
 		d.listACT(&l)
@@ -145,7 +146,7 @@ func (l *capList) commands(codes []tcg.TPMCC) {
 }
 
 func (l *capList) end() {
-	copy(l.w.B[l.at:], be(nil, 4, uint32(l.n)))
+	copy(l.w.B[l.at:], binary.BigEndian.AppendUint32(nil, uint32(l.n)))
 }
 
 func (d *Device) listAlgs(l *capList) {
@@ -251,7 +252,7 @@ func (d *Device) permanentHandles() []tcg.TPMHandle {
 		tcg.TPMRHFWOwner, tcg.TPMRHFWEndorsement, tcg.TPMRHFWPlatform, tcg.TPMRHFWNull,
 		tcg.TPMRHSVNOwnerBase, tcg.TPMRHSVNEndorsementBase, tcg.TPMRHSVNPlatformBase, tcg.TPMRHSVNNullBase,
 	} {
-		if d.limitedExists(h) {
+		if d.hierarchies().Exists(h) {
 			hs = append(hs, h)
 		}
 	}
@@ -331,8 +332,8 @@ func (d *Device) listPolicies(l *capList) {
 	for _, h := range hs {
 		if p := d.entityPolicy(h); l.want(uint32(h)) {
 			l.w.Uint32(uint32(h))
-			l.w.Uint16(uint16(p.hash))
-			l.w.Bytes(p.digest)
+			l.w.Uint16(uint16(p.Hash))
+			l.w.Bytes(p.Digest)
 		}
 	}
 }

@@ -3,7 +3,9 @@ package vtpm
 import (
 	"bytes"
 
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Part 3, section 28 - Context Management.
@@ -67,7 +69,7 @@ func (d *Device) contextSave(c *call) error {
 		}
 		o.encode(&plain)
 	}
-	defer wipe(plain.B)
+	defer tpmcrypto.Zero(plain.B)
 	ctx.ContextBlob = d.sealContext(&ctx, plain.B)
 	if len(ctx.ContextBlob) > tcg.MaxContextSize {
 		return tcg.TPMRCSize
@@ -94,11 +96,11 @@ func (d *Device) checkContextGap() tcg.TPMRC {
 // power cycle does not open what must not outlive it: stateReset has the null
 // proof, and stClear objects and sessions are bound to clearCount.
 func (d *Device) contextKeys(ctx *tcg.TPMSContext) (key, iv []byte) {
-	proof := d.proof(ctx.Hierarchy)
+	proof := d.hierarchies().Proof(ctx.Hierarchy)
 	var w tcg.Writer
 	w.Uint64(d.perm.totalResetCount) // each TPM Reset begins the sequence numbers anew
 	w.Uint64(ctx.Sequence)
-	k := kdfa(contextHash, proof, "CONTEXT", w.B, handleBytes(ctx.SavedHandle), 8*(32+16))
+	k := tpmcrypto.KDFa(contextHash, proof, "CONTEXT", w.B, ctx.SavedHandle.Bytes(), 8*(32+16))
 	return k[:32], k[32:]
 }
 
@@ -112,12 +114,12 @@ func (d *Device) contextMAC(ctx *tcg.TPMSContext, body []byte) []byte {
 	}
 	w.Uint64(ctx.Sequence)
 	w.Uint32(uint32(ctx.SavedHandle))
-	return hmacSum(contextHash, d.proof(ctx.Hierarchy), w.B, body)
+	return hmacSum(contextHash, d.hierarchies().Proof(ctx.Hierarchy), w.B, body)
 }
 
 func (d *Device) sealContext(ctx *tcg.TPMSContext, plain []byte) []byte {
 	key, iv := d.contextKeys(ctx)
-	defer wipe(key)
+	defer tpmcrypto.Zero(key)
 	body := bytes.Clone(plain)
 	cfb(tcg.TPMAlgAES, key, iv, body, true)
 	var w tcg.Writer
@@ -133,12 +135,12 @@ func (d *Device) openContext(ctx *tcg.TPMSContext) ([]byte, tcg.TPMRC) {
 		return nil, rc
 	}
 	body := r.Rest()
-	if !equal(mac, d.contextMAC(ctx, body)) {
+	if !tpmcrypto.Equal(mac, d.contextMAC(ctx, body)) {
 		return nil, tcg.TPMRCIntegrity
 	}
 	plain := bytes.Clone(body)
 	key, iv := d.contextKeys(ctx)
-	defer wipe(key)
+	defer tpmcrypto.Zero(key)
 	cfb(tcg.TPMAlgAES, key, iv, plain, false)
 	return plain, tcg.TPMRCSuccess
 }
@@ -154,9 +156,9 @@ func (d *Device) contextLoad(c *call) error {
 	r := c.reader()
 	var ctx tcg.TPMSContext
 	ctx.Unmarshal(r.next())
-	isSession := isSessionHandle(ctx.SavedHandle)
+	isSession := ctx.SavedHandle.IsSession()
 	if !isSession && len(c.params) == maxObjectContext && r.Err() == tcg.TPMRCSuccess {
-		if rest := r.Rest(); len(trimZeros(rest)) != 0 {
+		if rest := r.Rest(); len(tcg.TrimAuth(rest)) != 0 {
 			return tcg.TPMRCSize
 		}
 	}
@@ -172,14 +174,14 @@ func (d *Device) contextLoad(c *call) error {
 			return tcg.TPMRCHandle.P(1)
 		}
 	}
-	if !d.hierarchyEnabled(ctx.Hierarchy) {
+	if !d.hierarchies().Enabled(ctx.Hierarchy) {
 		return tcg.TPMRCHierarchy.P(1)
 	}
 	plain, rc := d.openContext(&ctx)
 	if rc != tcg.TPMRCSuccess {
 		return rc.P(1)
 	}
-	defer wipe(plain)
+	defer tpmcrypto.Zero(plain)
 	in := tcg.NewReader(plain, d.profile)
 	if isSession {
 		slot := int(ctx.SavedHandle & 0x00FFFFFF)
@@ -219,7 +221,7 @@ func (d *Device) flushContext(c *call) error {
 		return err
 	}
 	handle := tcg.TPMHandle(h)
-	if isSessionHandle(handle) {
+	if handle.IsSession() {
 		slot := int(handle & 0x00FFFFFF)
 		if slot >= maxActiveSessions || d.reset.contexts[slot] == 0 {
 			return tcg.TPMRCHandle.P(1)
@@ -260,10 +262,10 @@ func (d *Device) evictControl(c *call) error {
 	auth, h := c.handles[0], c.handles[1]
 	target := tcg.TPMHandle(persistent)
 	o := d.object(h)
-	if o.seq != nil || o.hierarchy == tcg.TPMRHNull || isLimited(o.hierarchy) {
+	if o.seq != nil || o.hierarchy == tcg.TPMRHNull || hierarchy.IsLimited(o.hierarchy) {
 		return tcg.TPMRCAttributes.H(2)
 	}
-	if handleType(h) == tcg.TPMHTPersistent {
+	if h.Type() == tcg.TPMHTPersistent {
 		// The platform may evict any object, the owner those of its range.
 		if auth == tcg.TPMRHOwner && h >= 0x81800000 {
 			return tcg.TPMRCRange.H(2)

@@ -20,7 +20,7 @@ func (d *Device) createLoaded(c *call) error {
 	h := c.handles[0]
 	var parent *object
 	derive := false
-	if handleType(h) != tcg.TPMHTPermanent {
+	if h.Type() != tcg.TPMHTPermanent {
 		parent = d.object(h)
 		derive = parent.isDerivationParent()
 		if !derive && !parent.isStorageParent() {
@@ -38,22 +38,22 @@ func (d *Device) createLoaded(c *call) error {
 	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	hierarchy := h
+	root := h
 	var source keySource
 	switch {
 	case derive:
-		hierarchy = parent.hierarchy
+		root = parent.hierarchy
 		var rc tcg.TPMRC
 		if source, rc = d.derivedSource(parent, &p, label); rc != tcg.TPMRCSuccess {
 			return rc
 		}
 	case parent != nil:
-		hierarchy = parent.hierarchy
-		if rc := d.checkCreation(&p.public, parent, hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		root = parent.hierarchy
+		if rc := d.checkCreation(&p.public, parent, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 			return rc.P(2)
 		}
 	default:
-		if rc := d.checkCreation(&p.public, nil, hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		if rc := d.checkCreation(&p.public, nil, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 			return rc.P(2)
 		}
 		source = d.primarySource(h, &p)
@@ -63,7 +63,7 @@ func (d *Device) createLoaded(c *call) error {
 		return rc
 	}
 	o.primary = parent == nil
-	o.finish(hierarchy, parent)
+	o.finish(root, parent)
 	c.outHandle, _ = d.addObject(o)
 	if parent != nil && !derive {
 		c.out.Sized(d.sensitiveToPrivate(parent, o))

@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // Part 3, 12.5 TPM2_ActivateCredential and 12.6 TPM2_MakeCredential.
 var credentialCommands = commandTable{
@@ -43,10 +46,10 @@ func (d *Device) makeCredential(c *call) error {
 	if rc != tcg.TPMRCSuccess {
 		return rc.H(1)
 	}
-	defer wipe(seed)
+	defer tpmcrypto.Zero(seed)
 	var plain tcg.Writer
 	plain.Sized(credential)
-	defer wipe(plain.B)
+	defer tpmcrypto.Zero(plain.B)
 	w := secretWrapper(o, seed, name)
 	c.out.Sized(w.wrap(nil, plain.B))
 	c.out.Sized(sent)
@@ -74,13 +77,13 @@ func (d *Device) activateCredential(c *call) error {
 	if rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
-	defer wipe(seed)
+	defer tpmcrypto.Zero(seed)
 	w := secretWrapper(key, seed, o.name)
 	plain, rc := w.unwrap(blob, false)
 	if rc != tcg.TPMRCSuccess {
 		return rc.P(1)
 	}
-	defer wipe(plain)
+	defer tpmcrypto.Zero(plain)
 	in := tcg.NewReader(plain, nil)
 	credential := in.Sized(hashSize(key.public.NameAlg))
 	if rc := in.Err(); rc != tcg.TPMRCSuccess {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Part 3, section 13 - Duplication Commands.
@@ -33,7 +34,7 @@ func innerUnwrap(alg tcg.TPMAlgID, sym tcg.TPMTSymDefObject, key, blob, name []b
 		return nil, rc
 	}
 	sensitive := r.Rest()
-	if !equal(integrity, digest(alg, sensitive, name)) {
+	if !tpmcrypto.Equal(integrity, digest(alg, sensitive, name)) {
 		return nil, tcg.TPMRCIntegrity
 	}
 	return sensitive, tcg.TPMRCSuccess
@@ -82,7 +83,7 @@ func (d *Device) duplicate(c *call) error {
 	}
 
 	blob := o.sensitive2B()
-	defer wipe(blob)
+	defer tpmcrypto.Zero(blob)
 	var keyOut []byte
 	if inner {
 		if len(key) == 0 {
@@ -97,7 +98,7 @@ func (d *Device) duplicate(c *call) error {
 		if rc != tcg.TPMRCSuccess {
 			return rc.H(2)
 		}
-		defer wipe(seed)
+		defer tpmcrypto.Zero(seed)
 		w := secretWrapper(parent, seed, o.name)
 		blob, sent = w.wrap(nil, blob), secret
 	}
@@ -137,7 +138,7 @@ func (d *Device) rewrap(c *call) error {
 		if rc != tcg.TPMRCSuccess {
 			return rc.P(3)
 		}
-		defer wipe(seed)
+		defer tpmcrypto.Zero(seed)
 		w := secretWrapper(old, seed, name)
 		if blob, rc = w.unwrap(blob, false); rc != tcg.TPMRCSuccess {
 			return rc.P(1)
@@ -150,7 +151,7 @@ func (d *Device) rewrap(c *call) error {
 		if rc != tcg.TPMRCSuccess {
 			return rc.H(2)
 		}
-		defer wipe(seed)
+		defer tpmcrypto.Zero(seed)
 		w := secretWrapper(parent, seed, name)
 		blob, sent = w.wrap(nil, blob), secret
 	}
@@ -211,7 +212,7 @@ func (d *Device) importObject(c *call) error {
 		if rc != tcg.TPMRCSuccess {
 			return rc.P(4)
 		}
-		defer wipe(seed)
+		defer tpmcrypto.Zero(seed)
 		w := secretWrapper(parent, seed, o.name)
 		if blob, rc = w.unwrap(blob, false); rc != tcg.TPMRCSuccess {
 			return rc.P(3)

@@ -100,7 +100,7 @@ func (d *Device) commit(c *call) error {
 	if err != nil {
 		return rcOf(err)
 	}
-	defer wipe(secret)
+	defer tpmcrypto.Zero(secret)
 	kp, l, e, err := k.Commit(o.public.NameAlg, secret, point(&p1), s2, y2)
 	if err != nil {
 		return rcOf(err)
@@ -126,7 +126,7 @@ func (d *Device) signECDAA(o *object, k *tpmcrypto.ECCPrivate, s tcg.TPMTSigSche
 	if err != nil {
 		return sig, rcOf(err)
 	}
-	defer wipe(secret)
+	defer tpmcrypto.Zero(secret)
 	e, err := k.SignECDAA(d.cfg.Rand, s.HashAlg, secret, v)
 	if err != nil {
 		return sig, rcOf(err)
@@ -150,7 +150,7 @@ func (d *Device) ecEphemeral(c *call) error {
 	if err != nil {
 		return rcOf(err)
 	}
-	defer wipe(secret)
+	defer tpmcrypto.Zero(secret)
 	p, err := k.BaseMul(secret)
 	if err != nil {
 		return rcOf(err)
@@ -206,7 +206,7 @@ func (d *Device) zgen2Phase(c *call) error {
 	if err != nil {
 		return rcOf(err)
 	}
-	defer wipe(secret)
+	defer tpmcrypto.Zero(secret)
 	z1, z2, err := k.ZGen2Phase(scheme, secret, point(&qs), point(&qe))
 	if err != nil {
 		return rcOf(err)

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
@@ -24,16 +25,16 @@ func (d *Device) hash(c *call) error {
 	r := c.reader()
 	data := r.next().MaxBuffer()
 	alg := r.next().HashAlg()
-	hierarchy := r.next().HandlePlus(tcg.TPMIRHHierarchy)
+	root := r.next().HandlePlus(tcg.TPMIRHHierarchy)
 	if err := r.end(); err != nil {
 		return err
 	}
-	if rc := d.checkHierarchy(hierarchy); rc != tcg.TPMRCSuccess {
+	if rc := d.checkHierarchy(root); rc != tcg.TPMRCSuccess {
 		return rc.P(3)
 	}
 	v := digest(alg, data)
 	c.out.Sized(v)
-	d.writeHashTicket(c, hierarchy, alg, v, !looksGenerated(data))
+	d.writeHashTicket(c, root, alg, v, !looksGenerated(data))
 	return nil
 }
 
@@ -49,7 +50,7 @@ func (d *Device) writeHashTicket(c *call, h tcg.TPMHandle, alg tcg.TPMAlgID, v [
 }
 
 func (d *Device) hashTicket(h tcg.TPMHandle, alg tcg.TPMAlgID, v []byte) []byte {
-	return d.ticketHMAC(h, tcg.TPMSTHashCheck, be(nil, 2, uint32(alg)), v)
+	return d.ticketHMAC(h, tcg.TPMSTHashCheck, binary.BigEndian.AppendUint16(nil, uint16(alg)), v)
 }
 
 // addSequence puts a sequence object in a free slot.
@@ -70,7 +71,7 @@ func (d *Device) addSequence(c *call, s *sequence) error {
 //	TPM_RC_OBJECT_MEMORY  no free slot
 func (d *Device) hashSequenceStart(c *call) error {
 	r := c.reader()
-	auth := trimZeros(r.next().Digest())
+	auth := tcg.TrimAuth(r.next().Digest())
 	alg := r.next().HashAlgPlus()
 	if err := r.end(); err != nil {
 		return err
@@ -104,7 +105,7 @@ func (d *Device) newMAC(o *object, scheme tcg.TPMAlgID) (*sequence, tcg.TPMRC) {
 			}
 			s.alg = ks.HashAlg
 		}
-		if hashSizeOrZero(s.alg) == 0 {
+		if tpmcrypto.DigestSize(s.alg) == 0 {
 			return nil, tcg.TPMRCValue.P(2)
 		}
 		s.hash, err = tpmcrypto.NewHMAC(s.alg, o.sensitive.Sensitive)
@@ -139,7 +140,7 @@ func checkMACKey(o *object) tcg.TPMRC {
 // macStart is TPM2_MAC_Start, and with an HMAC key TPM2_HMAC_Start.
 func (d *Device) macStart(c *call) error {
 	r := c.reader()
-	auth := trimZeros(r.next().Digest())
+	auth := tcg.TrimAuth(r.next().Digest())
 	scheme := r.next().MACSchemePlus()
 	if err := r.end(); err != nil {
 		return err
@@ -201,11 +202,11 @@ func (d *Device) sequenceUpdate(c *call) error {
 func (d *Device) sequenceComplete(c *call) error {
 	r := c.reader()
 	data := r.next().MaxBuffer()
-	hierarchy := r.next().HandlePlus(tcg.TPMIRHHierarchy)
+	root := r.next().HandlePlus(tcg.TPMIRHHierarchy)
 	if err := r.end(); err != nil {
 		return err
 	}
-	if rc := d.checkHierarchy(hierarchy); rc != tcg.TPMRCSuccess {
+	if rc := d.checkHierarchy(root); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	s, rc := d.sequenceOf(c.handles[0])
@@ -218,7 +219,7 @@ func (d *Device) sequenceComplete(c *call) error {
 	s.write(data)
 	v := s.hash.Sum(nil)
 	c.out.Sized(v)
-	d.writeHashTicket(c, hierarchy, s.alg, v, s.safe() && !s.mac)
+	d.writeHashTicket(c, root, s.alg, v, s.safe() && !s.mac)
 	d.dropSequence(c)
 	return nil
 }

@@ -3,8 +3,10 @@ package vtpm
 import (
 	"bytes"
 
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Part 3, section 24 - Hierarchy Commands.
@@ -29,29 +31,10 @@ func (d *Device) hierarchyControl(c *call) error {
 		return err
 	}
 	auth := c.handles[0]
-	var field *bool
-	switch enable {
-	case tcg.TPMRHPlatform:
-		if auth != tcg.TPMRHPlatform {
-			return tcg.TPMRCAuthType
-		}
-		field = &d.clear.platformEnable
-	case tcg.TPMRHPlatformNV:
-		if auth != tcg.TPMRHPlatform {
-			return tcg.TPMRCAuthType
-		}
-		field = &d.clear.platformNVEnable
-	case tcg.TPMRHOwner:
-		if auth != tcg.TPMRHPlatform && auth != tcg.TPMRHOwner {
-			return tcg.TPMRCAuthType
-		}
-		field = &d.clear.ownerEnable
-	default:
-		if auth != tcg.TPMRHPlatform && auth != tcg.TPMRHEndorsement {
-			return tcg.TPMRCAuthType
-		}
-		field = &d.clear.endorsementEnable
+	if auth != tcg.TPMRHPlatform && auth != tcg.TPMHandle(enable) {
+		return tcg.TPMRCAuthType // a hierarchy is the platform's to change, or its own
 	}
+	field := d.clear.hierarchies.Enable(tcg.TPMHandle(enable))
 	if state && auth != tcg.TPMRHPlatform {
 		return tcg.TPMRCAuthType // only the platform turns one on again
 	}
@@ -75,25 +58,15 @@ func (d *Device) setPrimaryPolicy(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	if len(policy) != hashSizeOrZero(alg) {
+	if len(policy) != tpmcrypto.DigestSize(alg) {
 		return tcg.TPMRCSize.P(1)
 	}
-	p := authPolicy{hash: alg, digest: bytes.Clone(policy)}
+	p := hierarchy.Policy{Hash: alg, Digest: bytes.Clone(policy)}
 	if i, ok := actOf(c.handles[0]); ok {
 		d.clear.actPolicies[i] = p
 		return nil
 	}
-	switch h := c.handles[0]; h {
-	case tcg.TPMRHOwner:
-		d.perm.ownerPolicy = p
-	case tcg.TPMRHEndorsement:
-		d.perm.endorsementPolicy = p
-	case tcg.TPMRHLockout:
-		d.perm.lockoutPolicy = p
-	case tcg.TPMRHPlatform:
-		d.clear.platformPolicy = p
-		return nil
-	}
+	d.hierarchies().SetPolicy(c.handles[0], p)
 	return nil
 }
 
@@ -101,7 +74,7 @@ func (d *Device) setPrimaryPolicy(c *call) error {
 func (d *Device) flushAll(h tcg.TPMHandle) {
 	d.flushHierarchy(h)
 	for k, o := range d.perm.objects {
-		if baseHierarchy(o.hierarchy) == h {
+		if hierarchy.Base(o.hierarchy) == h {
 			o.wipe()
 			delete(d.perm.objects, k)
 		}
@@ -114,9 +87,7 @@ func (d *Device) changePPS(c *call) error {
 		return err
 	}
 	d.flushAll(tcg.TPMRHPlatform)
-	d.perm.platform = d.newSeedAndProof()
-	d.clear.platformPolicy = noPolicy()
-	return nil
+	return d.hierarchies().ChangePlatformSeed(d.cfg.Rand)
 }
 
 // changeEPS is TPM2_ChangeEPS.
@@ -125,11 +96,7 @@ func (d *Device) changeEPS(c *call) error {
 		return err
 	}
 	d.flushAll(tcg.TPMRHEndorsement)
-	d.perm.endorsement = d.newSeedAndProof()
-	d.clear.endorsementEnable = true
-	d.perm.endorsementAuth = nil
-	d.perm.endorsementPolicy = noPolicy()
-	return nil
+	return d.hierarchies().ChangeEndorsementSeed(d.cfg.Rand)
 }
 
 // clearCommand is TPM2_Clear.
@@ -139,7 +106,7 @@ func (d *Device) clearCommand(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	if d.perm.disableClear {
+	if d.perm.hierarchies.DisableClear {
 		return tcg.TPMRCDisabled
 	}
 	d.flushAll(tcg.TPMRHOwner)
@@ -149,13 +116,9 @@ func (d *Device) clearCommand(c *call) error {
 			d.nvDelete(h)
 		}
 	}
-	// New storage seed and proofs; the endorsement seed stays, its proof does
-	// not, so that tickets and saved contexts end with the old owner.
-	d.perm.storage = d.newSeedAndProof()
-	d.perm.endorsement.proof = d.random(proofSize)
-	d.perm.ownerAuth, d.perm.endorsementAuth, d.perm.lockoutAuth = nil, nil, nil
-	d.perm.ownerPolicy, d.perm.endorsementPolicy, d.perm.lockoutPolicy = noPolicy(), noPolicy(), noPolicy()
-	d.clear.ownerEnable, d.clear.endorsementEnable = true, true
+	if err := d.hierarchies().ClearOwner(d.cfg.Rand); err != nil {
+		return err
+	}
 	d.perm.da = lockout.New()
 	d.perm.resetCount = 0
 	d.reset.restartCount = 0
@@ -178,7 +141,7 @@ func (d *Device) clearControl(c *call) error {
 	if c.handles[0] == tcg.TPMRHLockout && !disable {
 		return tcg.TPMRCAuthFail
 	}
-	d.perm.disableClear = disable
+	d.perm.hierarchies.DisableClear = disable
 	return nil
 }
 
@@ -187,24 +150,13 @@ func (d *Device) clearControl(c *call) error {
 //	TPM_RC_SIZE  longer than the digest that protects context
 func (d *Device) hierarchyChangeAuth(c *call) error {
 	r := c.reader()
-	auth := trimZeros(r.next().Digest())
+	auth := tcg.TrimAuth(r.next().Digest())
 	if err := r.end(); err != nil {
 		return err
 	}
-	if len(auth) > proofSize {
+	if len(auth) > hierarchy.ProofSize {
 		return tcg.TPMRCSize.P(1)
 	}
-	auth = bytes.Clone(auth)
-	switch c.handles[0] {
-	case tcg.TPMRHOwner:
-		d.perm.ownerAuth = auth
-	case tcg.TPMRHEndorsement:
-		d.perm.endorsementAuth = auth
-	case tcg.TPMRHLockout:
-		d.perm.lockoutAuth = auth
-	case tcg.TPMRHPlatform:
-		d.clear.platformAuth = auth
-		return nil
-	}
+	d.hierarchies().SetAuth(c.handles[0], bytes.Clone(auth))
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Part 3, section 26 - Miscellaneous Management Functions, 24.9
@@ -139,7 +140,7 @@ func (d *Device) pcrSetAuthPolicy(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	if len(policy) != hashSizeOrZero(alg) {
+	if len(policy) != tpmcrypto.DigestSize(alg) {
 		return tcg.TPMRCSize.P(1)
 	}
 	return tcg.TPMRCValue.P(3)

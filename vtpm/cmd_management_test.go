@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"stubtpm/vtpm/internal/pcr"
@@ -297,7 +298,7 @@ func TestPolicyCapability(t *testing.T) {
 	w.Uint32(uint32(tcg.TPMCapTPMProperties))
 	w.Uint32(manufacturer)
 	args := digest(tcg.TPMAlgSHA256, w.B)
-	want := digest(tcg.TPMAlgSHA256, before, be(nil, 4, uint32(tcg.TPMCCPolicyCapability)), args)
+	want := digest(tcg.TPMAlgSHA256, before, binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCPolicyCapability)), args)
 	if got := r.Sized(64); !bytes.Equal(got, want) {
 		t.Fatalf("policy %x, not %x", got, want)
 	}
@@ -320,7 +321,7 @@ func TestPolicyTransport(t *testing.T) {
 	x.want(tcg.TPMRCValue, tcg.TPMCCPolicyTransportSPDM, handles(h), keys(nil, name))
 	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
 	both := digest(tcg.TPMAlgSHA256, []byte{0, 0, 0, 34}, name)
-	want := digest(tcg.TPMAlgSHA256, before, be(nil, 4, uint32(tcg.TPMCCPolicyTransportSPDM)), both)
+	want := digest(tcg.TPMAlgSHA256, before, binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCPolicyTransportSPDM)), both)
 	if got := r.Sized(64); !bytes.Equal(got, want) {
 		t.Fatalf("policy %x, not %x", got, want)
 	}

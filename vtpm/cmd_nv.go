@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Part 3, section 31 - Non-volatile Storage.
@@ -43,7 +44,7 @@ func (d *Device) nvDefineSpace(c *call) error {
 }
 
 func (d *Device) nvDefine(by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPublic) error {
-	auth = trimZeros(auth)
+	auth = tcg.TrimAuth(auth)
 	if len(auth) > hashSize(p.NameAlg) {
 		return tcg.TPMRCSize.P(1)
 	}
@@ -53,7 +54,7 @@ func (d *Device) nvDefine(by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPublic) err
 	if rc := checkNVPublic(by, &p); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
-	if by == tcg.TPMRHPlatform && !d.clear.platformNVEnable {
+	if by == tcg.TPMRHPlatform && !d.clear.hierarchies.PlatformNVEnable {
 		return tcg.TPMRCHierarchy.H(1)
 	}
 	if d.perm.nv[p.NVIndex] != nil {
@@ -151,8 +152,8 @@ func (d *Device) nvDelete(h tcg.TPMHandle) {
 	if x.kind() == tcg.TPMNTCounter && x.written() {
 		d.perm.maxNVCounter = max(d.perm.maxNVCounter, x.number())
 	}
-	wipe(x.auth)
-	wipe(x.data)
+	tpmcrypto.Zero(x.auth)
+	tpmcrypto.Zero(x.data)
 	delete(d.perm.nv, h)
 }
 
@@ -401,7 +402,7 @@ func (d *Device) nvChangeAuth(c *call) error {
 		return err
 	}
 	x := d.perm.nv[c.handles[0]]
-	v := trimZeros(auth)
+	v := tcg.TrimAuth(auth)
 	if len(v) > hashSize(x.public.NameAlg) {
 		return tcg.TPMRCSize.P(1)
 	}

@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
@@ -46,7 +47,7 @@ func TestNVAdministration(t *testing.T) {
 	} {
 		d, s, tpm := newTestDevice(t)
 		policy := newPolicyState(tcg.TPMAlgSHA256, 0, 0)
-		policy.update(tcg.TPMAlgSHA256, tcg.TPMCCPolicyCommandCode, be(nil, 4, uint32(c.code)))
+		policy.update(tcg.TPMAlgSHA256, tcg.TPMCCPolicyCommandCode, binary.BigEndian.AppendUint32(nil, uint32(c.code)))
 		public := tcg.TPMSNVPublic{NVIndex: index, NameAlg: tcg.TPMAlgSHA256, DataSize: 8, AuthPolicy: policy.digest,
 			Attributes: c.attrs | tcg.TPMANVPlatformCreate | tcg.TPMANVPPWrite | tcg.TPMANVPPRead}
 		rawTPM{t, d}.want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace, handles(tcg.TPMRHPlatform), func(w *tcg.Writer) {

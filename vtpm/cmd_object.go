@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // Part 3, section 12 - Object Commands, and 24.1 TPM2_CreatePrimary.
 var objectCommands = commandTable{
@@ -40,7 +43,7 @@ func (c *call) readCreation() (*creationParams, error) {
 //
 //	TPM_RC_TYPE        the parent is not a storage key
 //	TPM_RC_ATTRIBUTES  attributes contradict each other, the parent or the data
-//	TPM_RC_SIZE        authValue or authPolicy of a wrong size
+//	TPM_RC_SIZE        authValue or hierarchy.Policy of a wrong size
 //	TPM_RC_HASH, TPM_RC_SCHEME, TPM_RC_SYMMETRIC, TPM_RC_KDF, TPM_RC_MODE
 //	                   see checkAttributes
 func (d *Device) create(c *call) error {
@@ -73,21 +76,21 @@ func (d *Device) createPrimary(c *call) error {
 	if err != nil {
 		return err
 	}
-	hierarchy := c.handles[0]
-	if rc := d.checkCreation(&p.public, nil, hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+	root := c.handles[0]
+	if rc := d.checkCreation(&p.public, nil, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	o, rc := d.createObject(p, d.primarySource(hierarchy, p))
+	o, rc := d.createObject(p, d.primarySource(root, p))
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	o.primary = true
-	o.finish(hierarchy, nil)
+	o.finish(root, nil)
 	c.outHandle, _ = d.addObject(o)
-	d.writeCreation(c, o, p, nil, hierarchy)
+	d.writeCreation(c, o, p, nil, root)
 	c.out.Sized(o.name)
 	return nil
 }
@@ -96,7 +99,7 @@ func (d *Device) createPrimary(c *call) error {
 // for random keys.
 func (d *Device) createObject(p *creationParams, source keySource) (*object, tcg.TPMRC) {
 	o := &object{public: p.public.Clone()}
-	auth := trimZeros(p.sensitive.UserAuth)
+	auth := tcg.TrimAuth(p.sensitive.UserAuth)
 	if len(auth) > hashSize(o.public.NameAlg) {
 		return nil, tcg.TPMRCSize.P(1)
 	}
@@ -109,7 +112,7 @@ func (d *Device) createObject(p *creationParams, source keySource) (*object, tcg
 
 // writeCreation writes outPublic, creationData, creationHash and
 // creationTicket.
-func (d *Device) writeCreation(c *call, o *object, p *creationParams, parent *object, hierarchy tcg.TPMHandle) {
+func (d *Device) writeCreation(c *call, o *object, p *creationParams, parent *object, root tcg.TPMHandle) {
 	c.out.Nested(o.public.Marshal)
 	data := tcg.TPMSCreationData{
 		PCRSelect:   d.vol.pcrs.Filter(&p.pcrs),
@@ -123,8 +126,8 @@ func (d *Device) writeCreation(c *call, o *object, p *creationParams, parent *ob
 		data.ParentQualifiedName = parent.qualifiedName
 	} else {
 		data.ParentNameAlg = tcg.TPMAlgNull
-		data.ParentName = handleBytes(hierarchy)
-		data.ParentQualifiedName = handleBytes(hierarchy)
+		data.ParentName = root.Bytes()
+		data.ParentQualifiedName = root.Bytes()
 	}
 	b := tcg.Marshal(&data)
 	c.out.Sized(b)
@@ -194,15 +197,15 @@ func (d *Device) loadExternal(c *call) error {
 	present := private.Unmarshal2B(r.next())
 	var public tcg.TPMTPublic
 	public.Unmarshal2BPlus(r.next())
-	hierarchy := r.next().HandlePlus(tcg.TPMIRHHierarchy)
+	root := r.next().HandlePlus(tcg.TPMIRHHierarchy)
 	if err := r.end(); err != nil {
 		return err
 	}
-	h := hierarchy
+	h := root
 	if rc := d.checkHierarchy(h); rc != tcg.TPMRCSuccess {
 		return rc.P(3)
 	}
-	if !d.hierarchyEnabled(h) {
+	if !d.hierarchies().Enabled(h) {
 		return tcg.TPMRCHierarchy.P(3)
 	}
 	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
@@ -217,7 +220,7 @@ func (d *Device) loadExternal(c *call) error {
 			return tcg.TPMRCAttributes.P(2)
 		}
 		o.sensitive = private.Clone()
-		o.sensitive.AuthValue = trimZeros(o.sensitive.AuthValue)
+		o.sensitive.AuthValue = tcg.TrimAuth(o.sensitive.AuthValue)
 	}
 	if rc := d.checkExternal(o); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
@@ -243,7 +246,7 @@ func (d *Device) loadExternal(c *call) error {
 // other, but without a parent whose attributes it had to follow.
 func (d *Device) checkExternal(o *object) tcg.TPMRC {
 	p := &o.public
-	if n := len(p.AuthPolicy); n != 0 && n != hashSizeOrZero(p.NameAlg) {
+	if n := len(p.AuthPolicy); n != 0 && n != tpmcrypto.DigestSize(p.NameAlg) {
 		return tcg.TPMRCSize
 	}
 	if p.ObjectAttributes&limited != 0 {
@@ -306,12 +309,12 @@ func (d *Device) objectChangeAuth(c *call) error {
 	if o.seq != nil {
 		return tcg.TPMRCType.H(1)
 	}
-	v := trimZeros(auth)
-	if len(v) > hashSizeOrZero(o.public.NameAlg) {
+	v := tcg.TrimAuth(auth)
+	if len(v) > tpmcrypto.DigestSize(o.public.NameAlg) {
 		return tcg.TPMRCSize.P(1)
 	}
 	if !o.hasName() || !parent.isStorageParent() ||
-		!equal(o.qualifiedName, qualifiedName(o.public.NameAlg, parent.qualifiedName, o.name)) {
+		!tpmcrypto.Equal(o.qualifiedName, qualifiedName(o.public.NameAlg, parent.qualifiedName, o.name)) {
 		return tcg.TPMRCType.H(2)
 	}
 	changed := object{public: o.public, name: o.name, sensitive: o.sensitive}

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"stubtpm/vtpm/tcg"
 )
@@ -135,7 +136,7 @@ func (d *Device) policyCommandCode(c *call) error {
 	if d.handlerOf(code) == nil {
 		return tcg.TPMRCPolicyCC.P(1)
 	}
-	s.policy.update(s.hash, tcg.TPMCCPolicyCommandCode, be(nil, 4, uint32(code)))
+	s.policy.update(s.hash, tcg.TPMCCPolicyCommandCode, binary.BigEndian.AppendUint32(nil, uint32(code)))
 	s.policy.commandCode = code
 	return nil
 }
@@ -319,7 +320,7 @@ func (c *call) readOperands() (o operands, err error) {
 
 // args is the digest over the operands that goes into the policy.
 func (o *operands) args(alg tcg.TPMAlgID) []byte {
-	return digest(alg, o.b, be(nil, 2, uint32(o.offset)), be(nil, 2, uint32(o.operation)))
+	return digest(alg, o.b, binary.BigEndian.AppendUint16(nil, uint16(o.offset)), binary.BigEndian.AppendUint16(nil, uint16(o.operation)))
 }
 
 // policyCounterTimer is TPM2_PolicyCounterTimer. That Time be less than a number
@@ -338,7 +339,7 @@ func (d *Device) policyCounterTimer(c *call) error {
 	if !s.trial {
 		rc := d.compareTime(&o)
 		if o.offset == 0 && len(o.b) == 8 && o.operation == tcg.TPMEOUnsignedLT {
-			rc = d.limitSession(s, uint64(be32(o.b))<<32|uint64(be32(o.b[4:])))
+			rc = d.limitSession(s, uint64(binary.BigEndian.Uint32(o.b))<<32|uint64(binary.BigEndian.Uint32(o.b[4:])))
 		}
 		if rc != tcg.TPMRCSuccess {
 			return rc

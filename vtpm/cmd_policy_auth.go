@@ -2,8 +2,10 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Policy commands that prove an authorization by a signature, a secret, a
@@ -80,7 +82,7 @@ func (d *Device) applyAuthorization(s *session, code tcg.TPMCC, name, ref, cpHas
 
 // writeAuthTicket writes timeout and policyTicket. A negative expiration asks
 // for a ticket; else, or with none, both are empty.
-func (d *Device) writeAuthTicket(c *call, tag tcg.TPMST, hierarchy tcg.TPMHandle, p *authorizationParams,
+func (d *Device) writeAuthTicket(c *call, tag tcg.TPMST, root tcg.TPMHandle, p *authorizationParams,
 	timeout uint64, name []byte, none bool) {
 	if p.expiration >= 0 || none {
 		c.out.Sized(nil)
@@ -97,8 +99,8 @@ func (d *Device) writeAuthTicket(c *call, tag tcg.TPMST, hierarchy tcg.TPMHandle
 	}
 	w.Uint64(stamp) // no more than 8 bytes (Part 2, TPM2B_TIMEOUT)
 	c.out.Sized(w.B)
-	t := tcg.TPMTTk{Tag: tag, Hierarchy: hierarchy}
-	t.Digest = d.authTicket(hierarchy, tag, w.B, p.cpHashA, p.policyRef, name)
+	t := tcg.TPMTTk{Tag: tag, Hierarchy: root}
+	t.Digest = d.authTicket(root, tag, w.B, p.cpHashA, p.policyRef, name)
 	t.Marshal(&c.out)
 }
 
@@ -110,7 +112,7 @@ func (d *Device) authTicket(h tcg.TPMHandle, tag tcg.TPMST, timeout, cpHash, ref
 		w.Sized(b)
 	}
 	// Time begins anew at _TPM_Init, and with it what a timeout means.
-	return d.ticketHMAC(h, tag, w.B, be(nil, 4, d.perm.resetCount), be(nil, 4, d.perm.clearCount), be(nil, 4, d.vol.clock.Epoch))
+	return d.ticketHMAC(h, tag, w.B, binary.BigEndian.AppendUint32(nil, d.perm.resetCount), binary.BigEndian.AppendUint32(nil, d.perm.clearCount), binary.BigEndian.AppendUint32(nil, d.vol.clock.Epoch))
 }
 
 // policySigned is TPM2_PolicySigned.
@@ -137,7 +139,7 @@ func (d *Device) policySigned(c *call) error {
 	}
 	if !s.trial {
 		// aHash covers what the authority agreed to.
-		aHash := digest(signatureHash(&sig), p.nonceTPM, be(nil, 4, uint32(p.expiration)), p.cpHashA, p.policyRef)
+		aHash := digest(signatureHash(&sig), p.nonceTPM, binary.BigEndian.AppendUint32(nil, uint32(p.expiration)), p.cpHashA, p.policyRef)
 		switch rc := d.verify(o, aHash, &sig); rc {
 		case tcg.TPMRCSuccess:
 		case tcg.TPMRCSignature:
@@ -181,7 +183,7 @@ func (d *Device) policySecret(c *call) error {
 
 // entityHierarchy is the hierarchy whose proof a ticket about h uses.
 func (d *Device) entityHierarchy(h tcg.TPMHandle) tcg.TPMHandle {
-	switch handleType(h) {
+	switch h.Type() {
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		return d.object(h).hierarchy
 	case tcg.TPMHTNVIndex:
@@ -236,8 +238,8 @@ func (d *Device) policyTicket(c *call) error {
 			return tcg.TPMRCCPHash
 		}
 	}
-	if !d.hierarchyEnabled(ticket.Hierarchy) ||
-		!equal(ticket.Digest, d.authTicket(ticket.Hierarchy, ticket.Tag, timeout, cpHash, ref, name)) {
+	if !d.hierarchies().Enabled(ticket.Hierarchy) ||
+		!tpmcrypto.Equal(ticket.Digest, d.authTicket(ticket.Hierarchy, ticket.Tag, timeout, cpHash, ref, name)) {
 		return tcg.TPMRCTicket.P(5)
 	}
 	if expires < d.timeNow() {
@@ -271,8 +273,8 @@ func (d *Device) policyAuthorize(c *call) error {
 	if len(keySign) < 2 {
 		return tcg.TPMRCSize.P(3)
 	}
-	alg := tcg.TPMAlgID(be16(keySign))
-	n := hashSizeOrZero(alg)
+	alg := tcg.TPMAlgID(binary.BigEndian.Uint16(keySign))
+	n := tpmcrypto.DigestSize(alg)
 	if n == 0 || !d.profile.HasAlg(alg) {
 		return tcg.TPMRCHash.P(3)
 	}
@@ -284,8 +286,8 @@ func (d *Device) policyAuthorize(c *call) error {
 			return tcg.TPMRCValue.P(1)
 		}
 		aHash := digest(alg, approved, ref)
-		if !d.hierarchyEnabled(ticket.Hierarchy) ||
-			!equal(ticket.Digest, d.verifiedTicket(ticket.Hierarchy, aHash, keySign)) {
+		if !d.hierarchies().Enabled(ticket.Hierarchy) ||
+			!tpmcrypto.Equal(ticket.Digest, d.verifiedTicket(ticket.Hierarchy, aHash, keySign)) {
 			return tcg.TPMRCPolicy
 		}
 	}
@@ -311,8 +313,8 @@ func (d *Device) policyAuthorizeNV(c *call) error {
 		if len(x.data) < 2 {
 			return tcg.TPMRCInsufficient
 		}
-		alg := tcg.TPMAlgID(be16(x.data))
-		if hashSizeOrZero(alg) == 0 || alg != s.hash {
+		alg := tcg.TPMAlgID(binary.BigEndian.Uint16(x.data))
+		if tpmcrypto.DigestSize(alg) == 0 || alg != s.hash {
 			return tcg.TPMRCHash
 		}
 		if len(x.data) < 2+hashSize(alg) {

@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"encoding/binary"
+	"stubtpm/vtpm/tcg"
+)
 
 // Policy commands of versions 1.83 and 1.84 (Part 3, sections 23.24 on).
 var newPolicyCommands = commandTable{
@@ -43,8 +46,8 @@ func (d *Device) policyCapability(c *call) error {
 			return rc
 		}
 	}
-	args := digest(s.hash, o.b, be(nil, 2, uint32(o.offset)), be(nil, 2, uint32(o.operation)),
-		be(nil, 4, uint32(capability)), be(nil, 4, property))
+	args := digest(s.hash, o.b, binary.BigEndian.AppendUint16(nil, uint16(o.offset)), binary.BigEndian.AppendUint16(nil, uint16(o.operation)),
+		binary.BigEndian.AppendUint32(nil, uint32(capability)), binary.BigEndian.AppendUint32(nil, property))
 	s.policy.update(s.hash, tcg.TPMCCPolicyCapability, args)
 	return nil
 }
@@ -89,7 +92,7 @@ func (d *Device) capabilityEntry(capability tcg.TPMCap, property uint32) ([]byte
 	// YES/NO, capability and count, then the entry. The list begins at the
 	// property or, if there is none, at the next.
 	const before = 1 + 4 + 4
-	if len(inner.out.B) <= before || be32(inner.out.B[5:]) != 1 {
+	if len(inner.out.B) <= before || binary.BigEndian.Uint32(inner.out.B[5:]) != 1 {
 		return nil, tcg.TPMRCSuccess
 	}
 	entry := inner.out.B[before:]
@@ -99,9 +102,9 @@ func (d *Device) capabilityEntry(capability tcg.TPMCap, property uint32) ([]byte
 		at = uint32(entry[0])<<8 | uint32(entry[1])
 	case tcg.TPMCapCommands:
 		const commandIndex = 0xFFFF // of TPMA_CC
-		at = be32(entry) & commandIndex
+		at = binary.BigEndian.Uint32(entry) & commandIndex
 	default:
-		at = be32(entry)
+		at = binary.BigEndian.Uint32(entry)
 	}
 	if at != property {
 		return nil, tcg.TPMRCSuccess

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -195,7 +196,7 @@ func TestPolicyPCRTrial(t *testing.T) {
 	value := bytes.Repeat([]byte{7}, 32)
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyPCR, handles(s), func(w *tcg.Writer) { w.Sized(value); w.Bytes(sel) })
 	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(s), nil)
-	want := digest(tcg.TPMAlgSHA256, make([]byte, 32), be(nil, 4, uint32(tcg.TPMCCPolicyPCR)), sel, value)
+	want := digest(tcg.TPMAlgSHA256, make([]byte, 32), binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCPolicyPCR)), sel, value)
 	if got := r.Sized(64); !bytes.Equal(got, want) {
 		t.Errorf("policy %x, not %x", got, want)
 	}
@@ -234,7 +235,7 @@ func TestPolicyTime(t *testing.T) {
 	limit := func(rc tcg.TPMRC, seconds uint64, op tcg.TPMEO) {
 		t.Helper()
 		x.want(rc, tcg.TPMCCPolicyCounterTimer, handles(s), func(w *tcg.Writer) {
-			w.Sized(be(be(nil, 4, uint32(seconds>>32)), 4, uint32(seconds)))
+			w.Sized(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(seconds>>32)), uint32(seconds)))
 			w.Uint16(0)
 			w.Uint16(uint16(op))
 		})
@@ -285,8 +286,8 @@ func TestPolicySecretBySession(t *testing.T) {
 	w.Uint32(uint32(s))
 	w.Bytes(make([]byte, 5))
 	w.Bytes(make([]byte, 2+2+2+4))
-	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
-	if rc := tcg.TPMRC(be32(d.Execute(0, w.B)[6:])); rc != tcg.TPMRCMode.S(1) {
+	copy(w.B[2:], binary.BigEndian.AppendUint32(nil, uint32(len(w.B))))
+	if rc := tcg.TPMRC(binary.BigEndian.Uint32(d.Execute(0, w.B)[6:])); rc != tcg.TPMRCMode.S(1) {
 		t.Errorf("TPM2_PolicySecret: %#x", uint32(rc))
 	}
 }
@@ -312,7 +313,7 @@ func TestPolicyCheckOrder(t *testing.T) {
 	w.Uint32(uint32(s))
 	w.Bytes([]byte{0, 0, byte(tcg.TPMASessionContinueSession), 0, 0})
 	w.Uint8(0)
-	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
+	copy(w.B[2:], binary.BigEndian.AppendUint32(nil, uint32(len(w.B))))
 	p := d.session(s).policy
 	// Each fault goes away when its code was told.
 	faults := []struct {
@@ -331,7 +332,7 @@ func TestPolicyCheckOrder(t *testing.T) {
 		c.set()
 	}
 	for _, c := range faults {
-		if got := tcg.TPMRC(be32(d.Execute(0, w.B)[6:])); got != c.want {
+		if got := tcg.TPMRC(binary.BigEndian.Uint32(d.Execute(0, w.B)[6:])); got != c.want {
 			t.Errorf("%#x, not %#x", uint32(got), uint32(c.want))
 		}
 		c.mend()

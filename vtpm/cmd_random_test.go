@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"testing"
@@ -35,7 +36,7 @@ func stirWith(tpm client, data string) uint32 {
 	w.Uint32(uint32(12 + len(data)))
 	w.Uint32(uint32(tcg.TPMCCStirRandom))
 	w.Sized([]byte(data))
-	return be32(tpm.d.Execute(0, w.B)[6:])
+	return binary.BigEndian.Uint32(tpm.d.Execute(0, w.B)[6:])
 }
 
 // TestStirRandomChangesOutput: of devices with the same entropy, those that

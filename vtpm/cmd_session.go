@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Part 3, section 11 - Session Commands.
@@ -81,7 +82,7 @@ func (d *Device) startAuthSession(c *call) error {
 		default:
 			return rc.P(2)
 		}
-		defer wipe(secret)
+		defer tpmcrypto.Zero(secret)
 	}
 	if d.loadedSessions() >= maxLoadedSessions {
 		return tcg.TPMRCSessionMemory
@@ -122,7 +123,7 @@ func (d *Device) startAuthSession(c *call) error {
 		s.lockoutBound = bind == tcg.TPMRHLockout
 	}
 	if len(auth)+len(secret) > 0 || key != tcg.TPMRHNull || bind != tcg.TPMRHNull {
-		s.key = kdfa(alg, append(bytes.Clone(auth), secret...), "ATH", s.nonceTPM, nonce, 8*hashSize(alg))
+		s.key = tpmcrypto.KDFa(alg, append(bytes.Clone(auth), secret...), "ATH", s.nonceTPM, nonce, 8*hashSize(alg))
 	}
 	d.vol.sessions[slot] = s
 	d.reset.contexts[slot] = contextLoaded

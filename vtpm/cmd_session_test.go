@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"stubtpm/vtpm/tcg"
@@ -103,10 +104,10 @@ func TestSessionArea(t *testing.T) {
 		w.Uint32(uint32(tcg.TPMRHPlatform))
 		w.Uint32(size)
 		w.Bytes(area)
-		copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
-		return tcg.TPMRC(be32(d.Execute(0, w.B)[6:]))
+		copy(w.B[2:], binary.BigEndian.AppendUint32(nil, uint32(len(w.B))))
+		return tcg.TPMRC(binary.BigEndian.Uint32(d.Execute(0, w.B)[6:]))
 	}
-	password := append(be(nil, 4, uint32(tcg.TPMRSPW)), 0, 0, 0, 0, 0)
+	password := append(binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMRSPW)), 0, 0, 0, 0, 0)
 	for _, c := range []struct {
 		area []byte
 		size uint32

@@ -1,6 +1,10 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/internal/hierarchy"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // Part 3, section 20 - Signing and Signature Verification.
 var signingCommands = commandTable{
@@ -36,7 +40,7 @@ func (d *Device) verifySignature(c *call) error {
 		return rc.P(2)
 	}
 	t := tcg.NullTicket(tcg.TPMSTVerified)
-	if baseHierarchy(o.hierarchy) != tcg.TPMRHNull && len(o.name) != 0 {
+	if hierarchy.Base(o.hierarchy) != tcg.TPMRHNull && len(o.name) != 0 {
 		t.Hierarchy = o.hierarchy
 		t.Digest = d.verifiedTicket(o.hierarchy, v, o.name)
 	}
@@ -74,8 +78,8 @@ func (d *Device) signCommand(c *call) error {
 		return rc.P(2)
 	}
 	if o.has(tcg.TPMAObjectRestricted) || len(ticket.Digest) != 0 {
-		if !d.hierarchyEnabled(ticket.Hierarchy) || len(ticket.Digest) == 0 ||
-			!equal(ticket.Digest, d.hashTicket(ticket.Hierarchy, s.HashAlg, v)) {
+		if !d.hierarchies().Enabled(ticket.Hierarchy) || len(ticket.Digest) == 0 ||
+			!tpmcrypto.Equal(ticket.Digest, d.hashTicket(ticket.Hierarchy, s.HashAlg, v)) {
 			return tcg.TPMRCTicket.P(3)
 		}
 	}

@@ -1,6 +1,10 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"encoding/binary"
+	"stubtpm/vtpm/internal/hierarchy"
+	"stubtpm/vtpm/tcg"
+)
 
 // Part 3, section 9 - Start-up.
 var startupCommands = commandTable{
@@ -37,25 +41,28 @@ func (d *Device) startup(c *call) error {
 	resume := startupType == tcg.TPMSUState
 	restart := !resume && d.perm.shutdown == uint16(tcg.TPMSUState)
 
-	d.vol.startupLocality = c.locality
-	d.vol.started = true
 	switch {
 	case resume:
 		d.clear, d.reset = d.perm.savedClear, d.perm.savedReset
 		d.reset.restartCount++
-		d.clear.platformEnable = true
+		d.clear.hierarchies.PlatformEnable = true
 	case restart:
 		d.reset = d.perm.savedReset
 		d.reset.restartCount++
-		d.clear = d.newStateClear()
+		d.clear = newStateClear()
 	default:
+		fresh, err := d.newStateReset()
+		if err != nil {
+			return err
+		}
 		d.perm.resetCount++
 		d.perm.totalResetCount++
-		d.reset = d.newStateReset()
-		d.clear = d.newStateClear()
+		d.reset, d.clear = fresh, newStateClear()
 	}
+	d.vol.startupLocality = c.locality
+	d.vol.started = true
 	d.vol.orderly = orderly
-	d.vol.clock.Epoch = be32(d.random(4))
+	d.vol.clock.Epoch = binary.BigEndian.Uint32(d.random(4))
 	d.vol.clock.Startup(d.perm.clock, orderly, d.cfg.Now())
 	d.vol.daTime = d.perm.da.Startup(d.cfg.Now())
 	d.clear.acts.Startup(resume, d.cfg.Now())
@@ -75,19 +82,13 @@ func (d *Device) startup(c *call) error {
 	return nil
 }
 
-func (d *Device) newStateClear() stateClear {
-	return stateClear{
-		started: true, ownerEnable: true, endorsementEnable: true,
-		platformNVEnable: true, platformEnable: true,
-		platformPolicy: noPolicy(), actPolicies: noACTPolicies(),
-	}
+func newStateClear() stateClear {
+	return stateClear{started: true, hierarchies: hierarchy.NewClear(), actPolicies: noACTPolicies()}
 }
 
-func (d *Device) newStateReset() stateReset {
-	return stateReset{
-		null:        d.newSeedAndProof(),
-		commitNonce: d.random(hashSize(contextHash)),
-	}
+func (d *Device) newStateReset() (stateReset, error) {
+	null, err := hierarchy.NewSecrets(d.cfg.Rand)
+	return stateReset{null: null, commitNonce: d.random(hashSize(contextHash))}, err
 }
 
 // objectStartup removes persistent objects with stClear SET, unless state was

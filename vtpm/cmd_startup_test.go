@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"stubtpm/vtpm/tcg"
@@ -17,7 +18,7 @@ func (x rawTPM) cycle(shutdown, startup []byte, locality uint8) tcg.TPMRC {
 		}
 	}
 	x.d.Init()
-	return tcg.TPMRC(be32(x.d.Execute(locality, startup)[6:]))
+	return tcg.TPMRC(binary.BigEndian.Uint32(x.d.Execute(locality, startup)[6:]))
 }
 
 func (x rawTPM) define(h tcg.TPMHandle, size uint16, attrs tcg.TPMANV) {
@@ -62,7 +63,7 @@ func TestResumePlatform(t *testing.T) {
 	if rc := x.cycle(shutdownState, startupState, 0); rc != tcg.TPMRCSuccess {
 		t.Fatalf("TPM2_Startup(STATE): %#x", uint32(rc))
 	}
-	if d.clear.ownerEnable {
+	if d.clear.hierarchies.OwnerEnable {
 		t.Error("a resume enables the storage hierarchy")
 	}
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, handles(tcg.TPMRHPlatform), nil)
@@ -90,8 +91,8 @@ func TestResumeMethod(t *testing.T) {
 	d.HashStart()
 	d.HashData([]byte("an H-CRTM"))
 	d.HashEnd()
-	want(tcg.TPMRC(be32(d.Execute(3, startupState)[6:])), tcg.TPMRCLocality)
-	want(tcg.TPMRC(be32(d.Execute(3, startupClear)[6:])), tcg.TPMRCSuccess)
+	want(tcg.TPMRC(binary.BigEndian.Uint32(d.Execute(3, startupState)[6:])), tcg.TPMRCLocality)
+	want(tcg.TPMRC(binary.BigEndian.Uint32(d.Execute(3, startupClear)[6:])), tcg.TPMRCSuccess)
 }
 
 // TestAllocateThenState: a new allocation of PCRs, and a new set of algorithms,

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/binary"
 	"encoding/hex"
 	"math/big"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // partial makes a partial certificate with Go's own encoder.
@@ -52,7 +54,7 @@ func keyUsage(t *testing.T, bits byte) pkix.Extension {
 
 func objectExtension(t *testing.T, a tcg.TPMAObject) pkix.Extension {
 	t.Helper()
-	b, err := asn1.Marshal(asn1.BitString{Bytes: be(nil, 4, uint32(a)), BitLength: 32})
+	b, err := asn1.Marshal(asn1.BitString{Bytes: binary.BigEndian.AppendUint32(nil, uint32(a)), BitLength: 32})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +170,7 @@ func TestCertifyX509(t *testing.T) {
 			if err := cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature); err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
-			if !equal(sum, digest(c.scheme.HashAlg, cert.RawTBSCertificate)) {
+			if !tpmcrypto.Equal(sum, digest(c.scheme.HashAlg, cert.RawTBSCertificate)) {
 				t.Errorf("%s: tbsDigest is not that of the certificate", c.name)
 			}
 			if cert.Issuer.CommonName != "issuer" || cert.Subject.CommonName != "subject" || cert.KeyUsage != x509.KeyUsageDigitalSignature|x509.KeyUsageCertSign {

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 
 	"stubtpm/vtpm/tcg"
@@ -101,8 +102,8 @@ func TestContextKeys(t *testing.T) {
 		d.Execute(0, startupClear)
 		h, _, _ := x.eccKey(tcg.TPMAObjectSignEncrypt, noScheme, noSym)
 		b := x.save(h)
-		if be32(b[4:]) != 1 {
-			t.Fatalf("sequence number %d", be32(b[4:]))
+		if binary.BigEndian.Uint32(b[4:]) != 1 {
+			t.Fatalf("sequence number %d", binary.BigEndian.Uint32(b[4:]))
 		}
 		blob := b[18+2+32:] // without the integrity value
 		if was != nil && bytes.Equal(blob[:64], was[:64]) {

@@ -37,19 +37,12 @@ func hashSize(alg tcg.TPMAlgID) int {
 	return n
 }
 
-// hashSizeOrZero is zero for what is no hash, such as TPM_ALG_NULL.
-func hashSizeOrZero(alg tcg.TPMAlgID) int { return tpmcrypto.DigestSize(alg) }
-
 func digest(alg tcg.TPMAlgID, parts ...[]byte) []byte {
 	return tpmcrypto.Sum(make([]byte, 0, hashSize(alg)), alg, parts...)
 }
 
 func hmacSum(alg tcg.TPMAlgID, key []byte, parts ...[]byte) []byte {
 	return tpmcrypto.SumHMAC(make([]byte, 0, hashSize(alg)), alg, key, parts...)
-}
-
-func kdfa(alg tcg.TPMAlgID, key []byte, label string, u, v []byte, bits int) []byte {
-	return tpmcrypto.KDFa(alg, key, label, u, v, bits)
 }
 
 // cfb encrypts or decrypts b in place; a nil iv is zero.
@@ -68,15 +61,15 @@ func blockSize(alg tcg.TPMAlgID) int {
 // cryptParameter encrypts or decrypts b, the first parameter, in place (Part
 // 1, "Session-Based Encryption").
 func cryptParameter(s *session, key, nonceNewer, nonceOlder, b []byte, encrypt bool) {
-	defer wipe(key)
+	defer tpmcrypto.Zero(key)
 	if s.symmetric.Algorithm == tcg.TPMAlgXOR {
 		must(tpmcrypto.XOR(s.hash, key, nonceNewer, nonceOlder, b))
 		return
 	}
 	bits := int(s.symmetric.KeyBits)
 	iv := blockSize(s.symmetric.Algorithm)
-	k := kdfa(s.hash, key, "CFB", nonceNewer, nonceOlder, bits+8*iv)
-	defer wipe(k)
+	k := tpmcrypto.KDFa(s.hash, key, "CFB", nonceNewer, nonceOlder, bits+8*iv)
+	defer tpmcrypto.Zero(k)
 	cfb(s.symmetric.Algorithm, k[:bits/8], k[bits/8:], b, encrypt)
 }
 

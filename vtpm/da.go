@@ -6,7 +6,7 @@ import (
 
 // daExempt reports whether failures to authorize h are not counted.
 func (d *Device) daExempt(h tcg.TPMHandle) bool {
-	switch handleType(h) {
+	switch h.Type() {
 	case tcg.TPMHTPermanent:
 		return h != tcg.TPMRHLockout
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
@@ -57,7 +57,7 @@ func (d *Device) checkLockoutOf(lockoutAuth bool) tcg.TPMRC {
 // authSucceeded counts a successful authorization of h where h counts them,
 // whatever becomes of the command.
 func (d *Device) authSucceeded(h tcg.TPMHandle) {
-	if handleType(h) == tcg.TPMHTNVIndex {
+	if h.Type() == tcg.TPMHTNVIndex {
 		d.nvPinUsed(h)
 	}
 }
@@ -66,7 +66,7 @@ func (d *Device) authSucceeded(h tcg.TPMHandle) {
 // says so.
 func (d *Device) authFailed(h tcg.TPMHandle) tcg.TPMRC {
 	if d.daExempt(h) {
-		if handleType(h) == tcg.TPMHTNVIndex {
+		if h.Type() == tcg.TPMHTNVIndex {
 			d.nvPinFailed(h)
 		}
 		return tcg.TPMRCBadAuth

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Wire forms of sessions and objects for saved contexts and for the permanent
@@ -23,7 +24,7 @@ func (o *object) encode(w *tcg.Writer) {
 	if !o.publicOnly {
 		s := o.sensitive2B() // of one size, whatever the authorization value
 		w.Bytes(s)
-		wipe(s)
+		tpmcrypto.Zero(s)
 	}
 }
 
@@ -44,7 +45,7 @@ func decodeObject(r *tcg.Reader) *object {
 	o.qualifiedName = bytes.Clone(r.Sized(maxBlob))
 	if !o.publicOnly {
 		r.Nested(o.sensitive.Unmarshal)
-		o.sensitive.AuthValue = trimZeros(o.sensitive.AuthValue)
+		o.sensitive.AuthValue = tcg.TrimAuth(o.sensitive.AuthValue)
 		o.sensitive = o.sensitive.Clone()
 	}
 	return o
@@ -88,7 +89,7 @@ func decodeSession(r *tcg.Reader, version uint16) *session {
 	s.nonceTPM = bytes.Clone(r.Sized(maxBlob))
 	s.key = bytes.Clone(r.Sized(maxBlob))
 	s.bindName = bytes.Clone(r.Sized(maxBlob))
-	s.bindAuth = bytes.Clone(trimZeros(r.Sized(maxBlob)))
+	s.bindAuth = bytes.Clone(tcg.TrimAuth(r.Sized(maxBlob)))
 	if !isBound {
 		s.bindName = nil
 	}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -42,17 +43,8 @@ func (d *Device) encodePermanent() (e permanentEncoding) {
 	w.Uint32(stateMagic)
 	w.Uint16(stateVersion)
 	w.Nested(d.profile.Marshal)
-	for _, s := range []*seedAndProof{&p.endorsement, &p.storage, &p.platform} {
-		s.encode(&w)
-	}
-	w.Uint16(p.derivation)
-	w.Sized(p.ownerAuth)
-	w.Sized(p.endorsementAuth)
-	w.Sized(p.lockoutAuth)
-	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
-		a.encode(&w)
-	}
-	w.Flags(p.disableClear, p.da.AuthEnabled, p.clock.Safe)
+	p.hierarchies.Encode(&w)
+	w.Flags(p.hierarchies.DisableClear, p.da.AuthEnabled, p.clock.Safe)
 	for _, v := range []uint32{p.da.FailedTries, p.da.MaxTries, p.da.RecoveryTime, p.da.LockoutRecovery} {
 		w.Uint32(v)
 	}
@@ -150,17 +142,8 @@ func decodeState(state []byte) (*permanent, *tcg.Profile, error) {
 		return nil, nil, err
 	}
 	var p permanent
-	for _, s := range []*seedAndProof{&p.endorsement, &p.storage, &p.platform} {
-		s.decode(&r)
-	}
-	p.derivation = r.Uint16()
-	p.ownerAuth = bytes.Clone(r.Sized(maxBlob))
-	p.endorsementAuth = bytes.Clone(r.Sized(maxBlob))
-	p.lockoutAuth = bytes.Clone(r.Sized(maxBlob))
-	for _, a := range []*authPolicy{&p.ownerPolicy, &p.endorsementPolicy, &p.lockoutPolicy} {
-		a.decode(&r)
-	}
-	r.Flags(&p.disableClear, &p.da.AuthEnabled, &p.clock.Safe)
+	p.hierarchies.Decode(&r)
+	r.Flags(&p.hierarchies.DisableClear, &p.da.AuthEnabled, &p.clock.Safe)
 	for _, v := range []*uint32{&p.da.FailedTries, &p.da.MaxTries, &p.da.RecoveryTime, &p.da.LockoutRecovery} {
 		*v = r.Uint32()
 	}
@@ -230,49 +213,29 @@ func readCommands(r *tcg.Reader) (codes []tcg.TPMCC) {
 	return codes
 }
 
-func (s *seedAndProof) encode(w *tcg.Writer) {
-	w.Sized(s.seed)
-	w.Sized(s.proof)
-}
-
-func (s *seedAndProof) decode(r *tcg.Reader) {
-	s.seed = bytes.Clone(r.Sized(maxBlob))
-	s.proof = bytes.Clone(r.Sized(maxBlob))
-}
-
-func (p *authPolicy) encode(w *tcg.Writer) {
-	w.Uint16(uint16(p.hash))
-	w.Sized(p.digest)
-}
-
-func (p *authPolicy) decode(r *tcg.Reader) {
-	p.hash = tcg.TPMAlgID(r.Uint16())
-	p.digest = bytes.Clone(r.Sized(tcg.MaxDigestSize))
-}
-
 func (s *stateClear) encode(w *tcg.Writer) {
-	w.Flags(s.started, s.ownerEnable, s.endorsementEnable, s.platformNVEnable, s.platformEnable, s.readOnly)
-	w.Sized(s.platformAuth)
-	s.platformPolicy.encode(w)
+	h := &s.hierarchies
+	w.Flags(s.started, h.OwnerEnable, h.EndorsementEnable, h.PlatformNVEnable, h.PlatformEnable, s.readOnly)
+	h.Encode(w)
 	w.Uint16(0) // authorization values of PCRs: no PCR has one
 	for i := range s.acts {
 		s.acts[i].Encode(w)
-		s.actPolicies[i].encode(w)
+		s.actPolicies[i].Encode(w)
 	}
 }
 
 func (s *stateClear) decode(r *tcg.Reader, version uint16) {
-	r.Flags(&s.started, &s.ownerEnable, &s.endorsementEnable, &s.platformNVEnable, &s.platformEnable, &s.readOnly)
-	s.platformAuth = bytes.Clone(r.Sized(maxBlob))
-	s.platformPolicy.decode(r)
+	h := &s.hierarchies
+	r.Flags(&s.started, &h.OwnerEnable, &h.EndorsementEnable, &h.PlatformNVEnable, &h.PlatformEnable, &s.readOnly)
+	h.Decode(r)
 	if count(r) != 0 {
 		r.Fail(tcg.TPMRCSize)
 	}
 	for i := range s.acts {
-		s.actPolicies[i] = noPolicy()
+		s.actPolicies[i] = hierarchy.NoPolicy()
 		if version >= 2 {
 			s.acts[i].Decode(r)
-			s.actPolicies[i].decode(r)
+			s.actPolicies[i].Decode(r)
 		}
 	}
 }
@@ -280,15 +243,15 @@ func (s *stateClear) decode(r *tcg.Reader, version uint16) {
 // clone returns a copy that shares no memory.
 func (s *stateClear) clone() stateClear {
 	c := *s
-	c.platformAuth = bytes.Clone(s.platformAuth)
+	c.hierarchies = s.hierarchies.Clone()
 	for i := range c.acts {
-		c.actPolicies[i] = c.actPolicies[i].clone()
+		c.actPolicies[i] = c.actPolicies[i].Clone()
 	}
 	return c
 }
 
 func (s *stateReset) encode(w *tcg.Writer) {
-	s.null.encode(w)
+	s.null.Encode(w)
 	w.Uint32(s.restartCount)
 	w.Uint64(s.objectContextID)
 	w.Uint64(s.contextCounter)
@@ -303,7 +266,7 @@ func (s *stateReset) encode(w *tcg.Writer) {
 }
 
 func (s *stateReset) decode(r *tcg.Reader) {
-	s.null.decode(r)
+	s.null.Decode(r)
 	s.restartCount = r.Uint32()
 	s.objectContextID = r.Uint64()
 	s.contextCounter = r.Uint64()

@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
 )
@@ -16,7 +17,7 @@ const (
 // does not refer to anything. TPMRCReferenceH0 stands for a transient entity
 // that is not loaded, at whatever position.
 func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
-	switch handleType(h) {
+	switch h.Type() {
 	case tcg.TPMHTPCR:
 		if !pcr.Exists(h) {
 			return nil, tcg.TPMRCValue
@@ -26,7 +27,7 @@ func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 		if x == nil {
 			return nil, tcg.TPMRCHandle
 		}
-		if !d.hierarchyEnabled(x.hierarchy()) {
+		if !d.hierarchies().Enabled(x.hierarchy()) {
 			return nil, tcg.TPMRCHandle
 		}
 		return x.name(), tcg.TPMRCSuccess
@@ -35,10 +36,10 @@ func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 			return nil, tcg.TPMRCReferenceH0
 		}
 	case tcg.TPMHTPermanent:
-		if _, ok := actOf(h); isACT(h) && !ok || !d.limitedExists(h) {
+		if _, ok := actOf(h); h.IsACT() && !ok || !d.hierarchies().Exists(h) {
 			return nil, tcg.TPMRCValue
 		}
-		if !d.hierarchyEnabled(h) {
+		if !d.hierarchies().Enabled(h) {
 			return nil, tcg.TPMRCHierarchy
 		}
 	case tcg.TPMHTTransient:
@@ -46,60 +47,26 @@ func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 		if o == nil {
 			return nil, tcg.TPMRCReferenceH0
 		}
-		if !d.hierarchyEnabled(o.hierarchy) {
+		if !d.hierarchies().Enabled(o.hierarchy) {
 			return nil, tcg.TPMRCReferenceH0
 		}
 		return o.name, tcg.TPMRCSuccess
 	case tcg.TPMHTPersistent:
 		o := d.objectOrNil(h)
-		if o == nil || !d.hierarchyEnabled(o.hierarchy) {
+		if o == nil || !d.hierarchies().Enabled(o.hierarchy) {
 			return nil, tcg.TPMRCHandle
 		}
 		return o.name, tcg.TPMRCSuccess
 	default:
 		return nil, tcg.TPMRCValue
 	}
-	return handleBytes(h), tcg.TPMRCSuccess
+	return h.Bytes(), tcg.TPMRCSuccess
 }
-
-func handleBytes(h tcg.TPMHandle) []byte {
-	return []byte{byte(h >> 24), byte(h >> 16), byte(h >> 8), byte(h)}
-}
-
-// hierarchyEnabled reports whether entities of the hierarchy h may be used.
-// Permanent handles that are no hierarchy are always usable.
-func (d *Device) hierarchyEnabled(h tcg.TPMHandle) bool {
-	if !d.limitedExists(h) {
-		return false
-	}
-	switch baseHierarchy(h) {
-	case tcg.TPMRHOwner:
-		return d.clear.ownerEnable
-	case tcg.TPMRHEndorsement:
-		return d.clear.endorsementEnable
-	case tcg.TPMRHPlatform:
-		return d.clear.platformEnable
-	case tcg.TPMRHPlatformNV:
-		return d.clear.platformNVEnable
-	}
-	return true
-}
-
-func isAuthHierarchy(h tcg.TPMHandle) bool {
-	switch baseHierarchy(h) {
-	case tcg.TPMRHOwner, tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHLockout, tcg.TPMRHNull:
-		return true
-	}
-	return false
-}
-
-// isACT reports whether h is of an authenticated countdown timer.
-func isACT(h tcg.TPMHandle) bool { return h >= tcg.TPMRHACT0 && h <= tcg.TPMRHACTF }
 
 // entityAuth returns the authorization value of what h refers to, without
 // trailing zeros. Entities that have none have the empty one.
 func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
-	switch handleType(h) {
+	switch h.Type() {
 	case tcg.TPMHTPCR:
 		return nil // no PCR has one
 	case tcg.TPMHTNVIndex:
@@ -107,22 +74,10 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 			return x.authValue()
 		}
 	case tcg.TPMHTPermanent:
-		if isACT(h) {
-			return d.clear.platformAuth // Part 1, 40.2
-		}
-		switch baseHierarchy(h) {
-		case tcg.TPMRHOwner:
-			return d.perm.ownerAuth
-		case tcg.TPMRHEndorsement:
-			return d.perm.endorsementAuth
-		case tcg.TPMRHLockout:
-			return d.perm.lockoutAuth
-		case tcg.TPMRHPlatform:
-			return d.clear.platformAuth
-		}
+		return d.hierarchies().Auth(h)
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		if o := d.objectOrNil(h); o != nil {
-			return trimZeros(o.authValue())
+			return tcg.TrimAuth(o.authValue())
 		}
 	}
 	return nil
@@ -130,30 +85,21 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 
 // entityPolicy returns the policy of what h refers to; its hash is
 // TPM_ALG_NULL if there is none.
-func (d *Device) entityPolicy(h tcg.TPMHandle) authPolicy {
-	switch handleType(h) {
+func (d *Device) entityPolicy(h tcg.TPMHandle) hierarchy.Policy {
+	switch h.Type() {
 	case tcg.TPMHTNVIndex:
 		if x := d.perm.nv[h]; x != nil {
-			return authPolicy{x.public.NameAlg, x.public.AuthPolicy}
+			return hierarchy.Policy{Hash: x.public.NameAlg, Digest: x.public.AuthPolicy}
 		}
 	case tcg.TPMHTPermanent:
 		if i, ok := actOf(h); ok {
 			return d.clear.actPolicies[i]
 		}
-		switch baseHierarchy(h) {
-		case tcg.TPMRHOwner:
-			return d.perm.ownerPolicy
-		case tcg.TPMRHEndorsement:
-			return d.perm.endorsementPolicy
-		case tcg.TPMRHLockout:
-			return d.perm.lockoutPolicy
-		case tcg.TPMRHPlatform:
-			return d.clear.platformPolicy
-		}
+		return d.hierarchies().Policy(h)
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		if o := d.objectOrNil(h); o != nil {
-			return authPolicy{o.public.NameAlg, o.public.AuthPolicy}
+			return hierarchy.Policy{Hash: o.public.NameAlg, Digest: o.public.AuthPolicy}
 		}
 	}
-	return noPolicy()
+	return hierarchy.NoPolicy()
 }

@@ -37,10 +37,10 @@ func fixedDevice(t *testing.T, s Store) *Device {
 // primaries are the Names of primary keys that the fixture's seeds make. They
 // never change: what guests sealed to such keys has to open for ever.
 var primaries = []struct {
-	name      string
-	hierarchy tpm2.TPMHandle
-	template  tpm2.TPMTPublic
-	want      string
+	name     string
+	root     tpm2.TPMHandle
+	template tpm2.TPMTPublic
+	want     string
 }{
 	{"owner, ECC P-256", tpm2.TPMRHOwner, tpm2.ECCSRKTemplate, "000b102a493741e7c2e80a00052d63dc5b9a27819331b9022f94f839aec5324dd3ca"},
 	{"owner, RSA-2048", tpm2.TPMRHOwner, tpm2.RSASRKTemplate,
@@ -135,7 +135,7 @@ func checkState(t *testing.T, file string, timer uint32) {
 		t.Fatal(err)
 	}
 	for _, p := range primaries {
-		got := primaryName(t, tpm, p.hierarchy, p.template)
+		got := primaryName(t, tpm, p.root, p.template)
 		if got != p.want {
 			t.Errorf("%s: %s, always was %s", p.name, got, p.want)
 		}

@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/tcg"
 )
@@ -34,7 +35,7 @@ func (d *Device) setEpoch(e Epoch) {
 		tcg.TPMANVAuthRead | tcg.TPMANVOwnerRead | tcg.TPMANVPPRead | tcg.TPMANVNoDA | tcg.TPMANVWritten
 	d.perm.nv[EpochIndex] = &nvIndex{
 		public: tcg.TPMSNVPublic{NVIndex: EpochIndex, NameAlg: tcg.TPMAlgSHA256, Attributes: attributes, DataSize: 8},
-		data:   be(be(nil, 4, e.Ledger), 4, e.Restores),
+		data:   binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, e.Ledger), e.Restores),
 	}
 }
 

@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"os"
 	"path/filepath"
 	"testing"
@@ -14,7 +15,7 @@ const streamCommands = 150
 func nextOf(stream []byte) (cmd, rest []byte) {
 	n := len(stream)
 	if n >= 6 {
-		if size := int(be32(stream[2:])); size >= 6 && size < n {
+		if size := int(binary.BigEndian.Uint32(stream[2:])); size >= 6 && size < n {
 			n = size
 		}
 	}

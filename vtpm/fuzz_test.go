@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -43,7 +44,7 @@ var (
 	startupState  = []byte{0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 1}
 )
 
-func ok(r []byte) bool { return len(r) >= 10 && be32(r[6:]) == 0 }
+func ok(r []byte) bool { return len(r) >= 10 && binary.BigEndian.Uint32(r[6:]) == 0 }
 
 // corpus is what a client that knows the protocol sends: commands of every
 // kind, in an order in which they succeed.
@@ -150,20 +151,20 @@ func checkCommand(t *testing.T, d *Device, locality uint8, cmd []byte) []byte {
 	t.Helper()
 	before, passed := durable(d), passing(t, d)
 	r := d.Execute(locality, cmd)
-	if len(r) < 10 || len(r) > MaxResponseSize || int(be32(r[2:])) != len(r) {
+	if len(r) < 10 || len(r) > MaxResponseSize || int(binary.BigEndian.Uint32(r[2:])) != len(r) {
 		t.Fatalf("command %x: response %x", cmd, r)
 	}
 	if d.vol.failed {
 		t.Fatalf("command %x: failure mode: %s", cmd, d.vol.failure.what)
 	}
-	if tag := be16(r); be32(r[6:]) != 0 && (len(r) != 10 || tag != uint16(tcg.TPMSTNoSessions) && tag != tag12Response) {
+	if tag := binary.BigEndian.Uint16(r); binary.BigEndian.Uint32(r[6:]) != 0 && (len(r) != 10 || tag != uint16(tcg.TPMSTNoSessions) && tag != tag12Response) {
 		t.Fatalf("command %x: an error of %d bytes with tag %#x", cmd, len(r), tag)
 	}
-	if be32(r[6:]) != 0 && !bytes.Equal(before, durable(d)) {
-		t.Fatalf("command %x: refused with %#x, and the state changed", cmd, be32(r[6:]))
+	if binary.BigEndian.Uint32(r[6:]) != 0 && !bytes.Equal(before, durable(d)) {
+		t.Fatalf("command %x: refused with %#x, and the state changed", cmd, binary.BigEndian.Uint32(r[6:]))
 	}
-	if be32(r[6:]) != 0 && !bytes.Equal(passed, passing(t, d)) {
-		t.Fatalf("command %x: refused with %#x, and PCRs, sessions, objects or counters changed", cmd, be32(r[6:]))
+	if binary.BigEndian.Uint32(r[6:]) != 0 && !bytes.Equal(passed, passing(t, d)) {
+		t.Fatalf("command %x: refused with %#x, and PCRs, sessions, objects or counters changed", cmd, binary.BigEndian.Uint32(r[6:]))
 	}
 	return r
 }
@@ -216,11 +217,11 @@ func TestMutatedCommands(t *testing.T) {
 				if len(c) < headerSize {
 					continue
 				}
-				copy(c[6:], be(nil, 4, uint32(firstCommand)+uint32(r.IntN(int(lastCommand-firstCommand)+1))))
+				copy(c[6:], binary.BigEndian.AppendUint32(nil, uint32(firstCommand)+uint32(r.IntN(int(lastCommand-firstCommand)+1))))
 			}
 		}
 		if len(c) >= 6 && r.IntN(10) != 0 {
-			copy(c[2:], be(nil, 4, uint32(len(c))))
+			copy(c[2:], binary.BigEndian.AppendUint32(nil, uint32(len(c))))
 		}
 		checkCommand(t, d, uint8(r.IntN(6)), c)
 		if d.loadedSessions() > 10 || d.slotFree() != tcg.TPMRCSuccess {
@@ -308,7 +309,7 @@ func TestPowerCuts(t *testing.T) {
 			before, answered := bytes.Clone(s.state), true
 			for _, c := range seeds {
 				before = bytes.Clone(s.state)
-				if r := d.Execute(0, c); be32(r[6:]) == uint32(tcg.TPMRCNVUnavailable) {
+				if r := d.Execute(0, c); binary.BigEndian.Uint32(r[6:]) == uint32(tcg.TPMRCNVUnavailable) {
 					answered = false
 					break
 				}

@@ -75,7 +75,7 @@ func eccPoint(p tpmcrypto.Point) tcg.TPMSECCPoint { return tcg.TPMSECCPoint{X: p
 // template and sensitive data, for ever (Part 1, "Primary Object Derivation").
 func (d *Device) primarySource(h tcg.TPMHandle, p *creationParams) keySource {
 	template := tcg.Marshal(&p.public)
-	return tpmcrypto.NewPrimaryDRBG(d.hierarchyData(h).seed, "Primary Object Creation",
+	return tpmcrypto.NewPrimaryDRBG(d.hierarchies().Secrets(h).Seed, "Primary Object Creation",
 		digest(p.public.NameAlg, template), p.sensitive.Data)
 }
 
@@ -147,7 +147,7 @@ func (d *Device) generate(o *object, data []byte, source keySource) tcg.TPMRC {
 // keyedHashSize is the size in bytes of an HMAC or XOR key that the TPM makes:
 // that of its hash's digest.
 func (d *Device) keyedHashSize(p *tcg.TPMTPublic) int {
-	if n := hashSizeOrZero(p.KeyedHash.Scheme.HashAlg); n != 0 && p.KeyedHash.Scheme.Scheme != tcg.TPMAlgNull {
+	if n := tpmcrypto.DigestSize(p.KeyedHash.Scheme.HashAlg); n != 0 && p.KeyedHash.Scheme.Scheme != tcg.TPMAlgNull {
 		return n
 	}
 	return hashSize(p.NameAlg)
@@ -196,7 +196,7 @@ func (d *Device) checkBinding(o *object) tcg.TPMRC {
 		if p.Type == tcg.TPMAlgSymCipher && len(s.Sensitive) != int(p.Sym.KeyBits)/8 {
 			return tcg.TPMRCKeySize
 		}
-		if p.NameAlg != tcg.TPMAlgNull && !equal(p.UniqueDigest, digest(p.NameAlg, s.SeedValue, s.Sensitive)) {
+		if p.NameAlg != tcg.TPMAlgNull && !tpmcrypto.Equal(p.UniqueDigest, digest(p.NameAlg, s.SeedValue, s.Sensitive)) {
 			return tcg.TPMRCBinding
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -82,7 +83,7 @@ func TestLimitedHierarchies(t *testing.T) {
 		tcg.TPMRHSVNOwnerBase, tcg.TPMRHSVNOwnerBase + 2, tcg.TPMRHSVNEndorsementBase + 1, tcg.TPMRHSVNPlatformBase + 2, tcg.TPMRHSVNNullBase + 2,
 	} {
 		a, b := old.primaryOf(h, key), next.primaryOf(h, key)
-		if same := a == b; same == h.IsFW() && baseHierarchy(h) != tcg.TPMRHNull {
+		if same := a == b; same == h.IsFW() && hierarchy.Base(h) != tcg.TPMRHNull {
 			t.Errorf("%#x: same with both firmwares: %v", uint32(h), same)
 		}
 		if was, there := seen[a]; there {
@@ -123,7 +124,7 @@ func TestLimitedAttributes(t *testing.T) {
 			continue
 		}
 		// Nothing of such a hierarchy is made persistent (Part 1, 41.5).
-		if isLimited(c.h) {
+		if hierarchy.IsLimited(c.h) {
 			x.want(tcg.TPMRCAttributes.H(2), tcg.TPMCCEvictControl, handles(tcg.TPMRHOwner, key), func(w *tcg.Writer) { w.Uint32(0x81000001) })
 		}
 		// A child has no limit that its parent has not.

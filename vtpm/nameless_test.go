@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"testing"
@@ -64,7 +65,7 @@ func TestNamelessNotPersistent(t *testing.T) {
 	if r := d.Execute(0, load); !ok(r) {
 		t.Fatalf("LoadExternal: %x", r)
 	}
-	if rc := tcg.TPMRC(be32(d.Execute(0, evict)[6:])); rc != tcg.TPMRCAttributes.H(2) {
+	if rc := tcg.TPMRC(binary.BigEndian.Uint32(d.Execute(0, evict)[6:])); rc != tcg.TPMRCAttributes.H(2) {
 		t.Errorf("EvictControl: %#x", uint32(rc))
 	}
 

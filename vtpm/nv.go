@@ -1,6 +1,10 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"encoding/binary"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // An nvIndex is a defined NV index (Part 1, "NV Memory").
 type nvIndex struct {
@@ -63,11 +67,11 @@ func (x *nvIndex) number() uint64 {
 	if len(x.data) != 8 {
 		return 0
 	}
-	return uint64(be32(x.data))<<32 | uint64(be32(x.data[4:]))
+	return uint64(binary.BigEndian.Uint32(x.data))<<32 | uint64(binary.BigEndian.Uint32(x.data[4:]))
 }
 
 func (x *nvIndex) setNumber(v uint64) {
-	x.data = be(be(x.data[:0], 4, uint32(v>>32)), 4, uint32(v))
+	x.data = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(x.data[:0], uint32(v>>32)), uint32(v))
 }
 
 func (x *nvIndex) authValue() []byte { return x.auth }
@@ -226,7 +230,7 @@ func (d *Device) nvStartup(resume, reset, orderly bool) {
 // blank gives an index the data of one that was not written, so that none of
 // what it had shows when a part of it is written.
 func (x *nvIndex) blank() {
-	wipe(x.data)
+	tpmcrypto.Zero(x.data)
 	if x.kind() == tcg.TPMNTOrdinary {
 		for i := range x.data {
 			x.data[i] = 0xFF

@@ -1,7 +1,9 @@
 package vtpm
 
 import (
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // An object is a loaded key, sealed data or sequence.
@@ -28,9 +30,9 @@ type object struct {
 }
 
 func (o *object) wipe() {
-	wipe(o.sensitive.AuthValue)
-	wipe(o.sensitive.SeedValue)
-	wipe(o.sensitive.Sensitive)
+	tpmcrypto.Zero(o.sensitive.AuthValue)
+	tpmcrypto.Zero(o.sensitive.SeedValue)
+	tpmcrypto.Zero(o.sensitive.Sensitive)
 	o.key = keyCache{}
 }
 
@@ -63,7 +65,7 @@ func (o *object) isDerivationParent() bool {
 
 // objectOrNil returns the loaded transient or the persistent object h.
 func (d *Device) objectOrNil(h tcg.TPMHandle) *object {
-	switch handleType(h) {
+	switch h.Type() {
 	case tcg.TPMHTTransient:
 		if i := int(h & 0x00FFFFFF); i < maxTransientObjects {
 			return d.vol.objects[i]
@@ -113,7 +115,7 @@ func (d *Device) flushObject(h tcg.TPMHandle) {
 // flushHierarchy flushes the transient objects of a hierarchy.
 func (d *Device) flushHierarchy(h tcg.TPMHandle) {
 	for i, o := range d.vol.objects {
-		if o != nil && baseHierarchy(o.hierarchy) == h {
+		if o != nil && hierarchy.Base(o.hierarchy) == h {
 			d.flushed = append(d.flushed, o)
 			d.vol.objects[i] = nil
 		}
@@ -141,10 +143,10 @@ func qualifiedName(nameAlg tcg.TPMAlgID, parent, name []byte) []byte {
 
 // finish fills the fields of a new object that follow from its public area
 // and parent. A primary object's parent is its hierarchy: then p is nil.
-func (o *object) finish(hierarchy tcg.TPMHandle, p *object) {
+func (o *object) finish(root tcg.TPMHandle, p *object) {
 	o.name = objectName(&o.public)
-	o.hierarchy = hierarchy
-	parentQN := handleBytes(hierarchy)
+	o.hierarchy = root
+	parentQN := root.Bytes()
 	o.stClear = o.has(tcg.TPMAObjectSTClear)
 	if p != nil {
 		parentQN = p.qualifiedName

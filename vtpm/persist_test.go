@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"stubtpm/vtpm/tcg"
@@ -18,7 +19,7 @@ func execute(d *Device, locality uint8, cmd []byte) ([]byte, error) {
 	}
 	resp := d.Execute(locality, cmd)
 	if !saved() && !d.vol.failed {
-		return resp, fmt.Errorf("%v leaves a change that was not saved", tcg.TPMCC(be32(cmd[6:])))
+		return resp, fmt.Errorf("%v leaves a change that was not saved", tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:])))
 	}
 	return resp, nil
 }

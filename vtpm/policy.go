@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // policyState is what the policy commands have gathered in a policy session
 // (Part 1, "Policy Session").
@@ -81,7 +84,7 @@ func (p *policyState) reset0() { clear(p.digest) }
 func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 	a := &c.sessions[i]
 	p := a.s.policy
-	if role := c.spec.Handles[i].Role; p.commandCode == 0 && role != tcg.RoleUser && handleType(a.handle) != tcg.TPMHTPermanent {
+	if role := c.spec.Handles[i].Role; p.commandCode == 0 && role != tcg.RoleUser && a.handle.Type() != tcg.TPMHTPermanent {
 		return tcg.TPMRCPolicyFail // ADMIN and DUP need a policy that names the command
 	}
 	if p.timeout != 0 && (p.epoch != d.vol.clock.Epoch || p.timeout < d.timeNow()) {
@@ -91,14 +94,14 @@ func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 		want []byte
 		have func(tcg.TPMAlgID) []byte
 	}{{p.cpHash, c.cpHash}, {p.nameHash, c.nameHash}, {p.parametersHash, c.parametersHash}} {
-		if h.want != nil && !equal(h.want, h.have(a.s.hash)) {
+		if h.want != nil && !tpmcrypto.Equal(h.want, h.have(a.s.hash)) {
 			return tcg.TPMRCPolicyFail
 		}
 	}
 	if p.commandCode != 0 && p.commandCode != c.spec.Code {
 		return tcg.TPMRCPolicyCC
 	}
-	if entity := d.entityPolicy(a.handle); entity.hash != a.s.hash || !equal(entity.digest, p.digest) {
+	if entity := d.entityPolicy(a.handle); entity.Hash != a.s.hash || !tpmcrypto.Equal(entity.Digest, p.digest) {
 		return tcg.TPMRCPolicyFail
 	}
 	if p.pcrChecked && p.pcrCounter != d.reset.pcrUpdateCounter {
@@ -107,7 +110,7 @@ func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 	if p.locality != 0 && !localityIn(p.locality, c.locality) {
 		return tcg.TPMRCLocality
 	}
-	if p.templateHash != nil && !equal(p.templateHash, c.templateHash(a.s.hash)) {
+	if p.templateHash != nil && !tpmcrypto.Equal(p.templateHash, c.templateHash(a.s.hash)) {
 		return tcg.TPMRCPolicyFail
 	}
 	// Without a place in that order.

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 
@@ -33,7 +34,7 @@ func command(cc tcg.TPMCC, auths int, auth []byte, params []byte, handles ...tcg
 		}
 	}
 	w.Bytes(params)
-	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
+	copy(w.B[2:], binary.BigEndian.AppendUint32(nil, uint32(len(w.B))))
 	return w.B
 }
 
@@ -89,7 +90,7 @@ func (c *cutter) next() []byte {
 		case tcg.TPMNTExtend:
 			return command(tcg.TPMCCNVExtend, 1, nil, parameters(func(w *tcg.Writer) { w.Sized([]byte{byte(c.IntN(256))}) }), tcg.TPMRHOwner, index)
 		case tcg.TPMNTBits:
-			return command(tcg.TPMCCNVSetBits, 1, nil, be(be(nil, 4, 0), 4, 1<<c.IntN(32)), tcg.TPMRHOwner, index)
+			return command(tcg.TPMCCNVSetBits, 1, nil, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 0), 1<<c.IntN(32)), tcg.TPMRHOwner, index)
 		}
 		return command(tcg.TPMCCNVWrite, 1, nil, parameters(func(w *tcg.Writer) {
 			w.Sized([]byte{byte(c.IntN(256))})
@@ -103,14 +104,14 @@ func (c *cutter) next() []byte {
 		if len(c.objects) == 0 || c.IntN(2) == 0 {
 			return command(tcg.TPMCCCreatePrimary, 1, nil, sealedPrimary(byte(c.IntN(256))), tcg.TPMRHOwner)
 		}
-		return command(tcg.TPMCCEvictControl, 1, nil, be(nil, 4, 0x81000000+uint32(c.IntN(3))),
+		return command(tcg.TPMCCEvictControl, 1, nil, binary.BigEndian.AppendUint32(nil, 0x81000000+uint32(c.IntN(3))),
 			tcg.TPMRHOwner, c.objects[c.IntN(len(c.objects))])
 	case 11:
 		h := 0x81000000 + uint32(c.IntN(3))
-		return command(tcg.TPMCCEvictControl, 1, nil, be(nil, 4, h), tcg.TPMRHOwner, tcg.TPMHandle(h))
+		return command(tcg.TPMCCEvictControl, 1, nil, binary.BigEndian.AppendUint32(nil, h), tcg.TPMRHOwner, tcg.TPMHandle(h))
 	case 12:
 		return command(tcg.TPMCCDictionaryAttackParameters, 1, nil,
-			be(be(be(nil, 4, uint32(1000+c.IntN(9))), 4, 1000), 4, 1000), tcg.TPMRHLockout)
+			binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, uint32(1000+c.IntN(9))), 1000), 1000), tcg.TPMRHLockout)
 	case 13:
 		return command(tcg.TPMCCSetPrimaryPolicy, 1, nil, parameters(func(w *tcg.Writer) {
 			w.Sized(bytes.Repeat([]byte{byte(c.IntN(256))}, 32))
@@ -124,7 +125,7 @@ func (c *cutter) next() []byte {
 	case 15: // what TPM2_Shutdown(STATE) saves, or must not
 		act := tcg.TPMRHACT0 + tcg.TPMHandle(c.IntN(timer.Count))
 		if c.IntN(2) == 0 {
-			return command(tcg.TPMCCACTSetTimeout, 1, nil, be(nil, 4, uint32(c.IntN(100))), act)
+			return command(tcg.TPMCCACTSetTimeout, 1, nil, binary.BigEndian.AppendUint32(nil, uint32(c.IntN(100))), act)
 		}
 		return command(tcg.TPMCCSetPrimaryPolicy, 1, nil, parameters(func(w *tcg.Writer) {
 			w.Sized(bytes.Repeat([]byte{byte(c.IntN(256))}, 32))
@@ -132,9 +133,9 @@ func (c *cutter) next() []byte {
 		}), act)
 	case 16:
 		if c.IntN(2) == 0 {
-			return command(tcg.TPMCCSetAlgorithmSet, 1, nil, be(nil, 4, uint32(c.IntN(3))), tcg.TPMRHPlatform)
+			return command(tcg.TPMCCSetAlgorithmSet, 1, nil, binary.BigEndian.AppendUint32(nil, uint32(c.IntN(3))), tcg.TPMRHPlatform)
 		}
-		return command(tcg.TPMCCPCRAllocate, 1, nil, be(nil, 4, 0), tcg.TPMRHPlatform)
+		return command(tcg.TPMCCPCRAllocate, 1, nil, binary.BigEndian.AppendUint32(nil, 0), tcg.TPMRHPlatform)
 	}
 	if c.IntN(4) != 0 {
 		return command(tcg.TPMCCDictionaryAttackLockReset, 1, nil, nil, tcg.TPMRHLockout)
@@ -162,8 +163,8 @@ func sealedPrimary(b byte) []byte {
 
 // learn keeps the handle of an object that was made.
 func (c *cutter) learn(cmd, resp []byte) {
-	if ok(resp) && tcg.TPMCC(be32(cmd[6:])) == tcg.TPMCCCreatePrimary {
-		c.objects = append(c.objects, tcg.TPMHandle(be32(resp[10:])))
+	if ok(resp) && tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:])) == tcg.TPMCCCreatePrimary {
+		c.objects = append(c.objects, tcg.TPMHandle(binary.BigEndian.Uint32(resp[10:])))
 	}
 }
 
@@ -223,7 +224,7 @@ func cutStream(t *testing.T, seed uint64, cuts map[tcg.TPMCC]int) {
 		}
 		c.learn(cmd, resp)
 		if s.at == 0 || s.n == 0 { // no cut
-			if cut := tcg.TPMRC(be32(resp[6:])); cut == tcg.TPMRCNVUnavailable || d.vol.failed {
+			if cut := tcg.TPMRC(binary.BigEndian.Uint32(resp[6:])); cut == tcg.TPMRCNVUnavailable || d.vol.failed {
 				t.Fatalf("stream %d, step %d: %x: %v without a cut", seed, step, cmd, cut)
 			}
 			started = started || ok(resp)
@@ -236,7 +237,7 @@ func cutStream(t *testing.T, seed uint64, cuts map[tcg.TPMCC]int) {
 			answered = bytes.Clone(s.state)
 			continue
 		}
-		cuts[tcg.TPMCC(be32(cmd[6:]))]++
+		cuts[tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:]))]++
 		if ok(resp) {
 			t.Fatalf("stream %d, step %d: %x was answered with success, and not saved", seed, step, cmd)
 		}
@@ -253,7 +254,7 @@ func cutStream(t *testing.T, seed uint64, cuts map[tcg.TPMCC]int) {
 		if c.IntN(2) == 0 && !s.late {
 			// The device goes on.
 			started = d.vol.started
-			if tcg.TPMCC(be32(cmd[6:])) == tcg.TPMCCStartup && started {
+			if tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:])) == tcg.TPMCCStartup && started {
 				t.Fatalf("stream %d, step %d: TPM2_Startup failed, and the device is started", seed, step)
 			}
 			continue

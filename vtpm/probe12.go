@@ -1,5 +1,7 @@
 package vtpm
 
+import "encoding/binary"
+
 // Linux' xen-tpmfront takes every device for a TPM 1.2 and asks it, before
 // anything else, for its timeouts and durations. A TPM 2.0 answers
 // TPM_RC_BAD_TAG to that, and the driver is left with timeouts of zero. The
@@ -24,12 +26,12 @@ var (
 
 // probe12 answers the two questions; for all else it returns nil.
 func probe12(b []byte) []byte {
-	if len(b) != 22 || be16(b) != tag12Command || be32(b[2:]) != 22 ||
-		be32(b[6:]) != ord12GetCapability || be32(b[10:]) != cap12Property || be32(b[14:]) != 4 {
+	if len(b) != 22 || binary.BigEndian.Uint16(b) != tag12Command || binary.BigEndian.Uint32(b[2:]) != 22 ||
+		binary.BigEndian.Uint32(b[6:]) != ord12GetCapability || binary.BigEndian.Uint32(b[10:]) != cap12Property || binary.BigEndian.Uint32(b[14:]) != 4 {
 		return nil
 	}
 	var values []uint32
-	switch be32(b[18:]) {
+	switch binary.BigEndian.Uint32(b[18:]) {
 	case prop12Timeouts:
 		values = timeouts12[:]
 	case prop12Durations:
@@ -38,22 +40,11 @@ func probe12(b []byte) []byte {
 		return nil
 	}
 	n := 4 * len(values)
-	resp := append(be(nil, 2, tag12Response), be(nil, 4, uint32(14+n))...)
-	resp = be(resp, 4, 0) // TPM_SUCCESS
-	resp = be(resp, 4, uint32(n))
+	resp := append(binary.BigEndian.AppendUint16(nil, tag12Response), binary.BigEndian.AppendUint32(nil, uint32(14+n))...)
+	resp = binary.BigEndian.AppendUint32(resp, 0) // TPM_SUCCESS
+	resp = binary.BigEndian.AppendUint32(resp, uint32(n))
 	for _, v := range values {
-		resp = be(resp, 4, v)
+		resp = binary.BigEndian.AppendUint32(resp, v)
 	}
 	return resp
-}
-
-func be16(b []byte) uint16 { return uint16(b[0])<<8 | uint16(b[1]) }
-func be32(b []byte) uint32 { return uint32(be16(b))<<16 | uint32(be16(b[2:])) }
-
-// be appends the low n bytes of v, big-endian.
-func be(b []byte, n int, v uint32) []byte {
-	for i := n - 1; i >= 0; i-- {
-		b = append(b, byte(v>>(8*i)))
-	}
-	return b
 }

@@ -125,10 +125,10 @@ func (d *Device) variableProperties() []property {
 		}
 	}
 	da := &d.perm.da
-	set(len(d.perm.ownerAuth) != 0, tcg.TPMAPermanentOwnerAuthSet)
-	set(len(d.perm.endorsementAuth) != 0, tcg.TPMAPermanentEndorsementAuthSet)
-	set(len(d.perm.lockoutAuth) != 0, tcg.TPMAPermanentLockoutAuthSet)
-	set(d.perm.disableClear, tcg.TPMAPermanentDisableClear)
+	set(len(d.hierarchies().Auth(tcg.TPMRHOwner)) != 0, tcg.TPMAPermanentOwnerAuthSet)
+	set(len(d.hierarchies().Auth(tcg.TPMRHEndorsement)) != 0, tcg.TPMAPermanentEndorsementAuthSet)
+	set(len(d.hierarchies().Auth(tcg.TPMRHLockout)) != 0, tcg.TPMAPermanentLockoutAuthSet)
+	set(d.perm.hierarchies.DisableClear, tcg.TPMAPermanentDisableClear)
 	set(da.Locked(), tcg.TPMAPermanentInLockout)
 	set(true, tcg.TPMAPermanentTPMGeneratedEPS)
 
@@ -137,10 +137,10 @@ func (d *Device) variableProperties() []property {
 		on  bool
 		bit tcg.TPMAStartupClear
 	}{
-		{d.clear.platformEnable, tcg.TPMAStartupClearPHEnable},
-		{d.clear.ownerEnable, tcg.TPMAStartupClearSHEnable},
-		{d.clear.endorsementEnable, tcg.TPMAStartupClearEHEnable},
-		{d.clear.platformNVEnable, tcg.TPMAStartupClearPHEnableNV},
+		{d.clear.hierarchies.PlatformEnable, tcg.TPMAStartupClearPHEnable},
+		{d.clear.hierarchies.OwnerEnable, tcg.TPMAStartupClearSHEnable},
+		{d.clear.hierarchies.EndorsementEnable, tcg.TPMAStartupClearEHEnable},
+		{d.clear.hierarchies.PlatformNVEnable, tcg.TPMAStartupClearPHEnableNV},
 		{d.clear.readOnly, tcg.TPMAStartupClearReadOnly},
 		{d.vol.orderly, tcg.TPMAStartupClearOrderly},
 	} {

@@ -1,6 +1,9 @@
 package vtpm
 
-import "stubtpm/vtpm/tcg"
+import (
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
 
 // Protection of a sensitive area that leaves the TPM: symmetric encryption
 // and an HMAC, with keys derived from a seed (Part 1, "Protected Storage").
@@ -34,8 +37,8 @@ func (o *object) symmetric() tcg.TPMTSymDefObject {
 }
 
 func (w *wrapper) keys() (symKey, hmacKey []byte) {
-	symKey = kdfa(w.hash, w.seed, "STORAGE", w.name, nil, int(w.sym.KeyBits))
-	hmacKey = kdfa(w.hash, w.seed, "INTEGRITY", nil, nil, 8*hashSize(w.hash))
+	symKey = tpmcrypto.KDFa(w.hash, w.seed, "STORAGE", w.name, nil, int(w.sym.KeyBits))
+	hmacKey = tpmcrypto.KDFa(w.hash, w.seed, "INTEGRITY", nil, nil, 8*hashSize(w.hash))
 	return symKey, hmacKey
 }
 
@@ -55,8 +58,8 @@ func (w *wrapper) wrap(iv, plain []byte) []byte {
 	out.Sized(mac)
 	out.Bytes(front.B)
 	out.Bytes(body)
-	wipe(symKey)
-	wipe(hmacKey)
+	tpmcrypto.Zero(symKey)
+	tpmcrypto.Zero(hmacKey)
 	return out.B
 }
 
@@ -72,9 +75,9 @@ func (w *wrapper) unwrap(blob []byte, hasIV bool) ([]byte, tcg.TPMRC) {
 	}
 	rest := r.Rest()
 	symKey, hmacKey := w.keys()
-	defer wipe(symKey)
-	defer wipe(hmacKey)
-	if !equal(mac, hmacSum(w.hash, hmacKey, rest, w.name)) {
+	defer tpmcrypto.Zero(symKey)
+	defer tpmcrypto.Zero(hmacKey)
+	if !tpmcrypto.Equal(mac, hmacSum(w.hash, hmacKey, rest, w.name)) {
 		return nil, tcg.TPMRCIntegrity
 	}
 	var iv []byte
@@ -107,8 +110,8 @@ func padAuth(auth []byte, size int) []byte {
 // readSensitive takes.
 func (o *object) sensitive2B() []byte {
 	s := o.sensitive
-	s.AuthValue = padAuth(s.AuthValue, hashSizeOrZero(o.public.NameAlg))
-	defer wipe(s.AuthValue)
+	s.AuthValue = padAuth(s.AuthValue, tpmcrypto.DigestSize(o.public.NameAlg))
+	defer tpmcrypto.Zero(s.AuthValue)
 	w := tcg.Writer{B: make([]byte, 0, 2+2+3*(2+tcg.MaxDigestSize)+tcg.MaxRSAKeyBytes/2)}
 	s.Marshal2B(&w)
 	return w.B
@@ -118,7 +121,7 @@ func (o *object) sensitive2B() []byte {
 func (d *Device) sensitiveToPrivate(parent *object, o *object) []byte {
 	w := d.storageWrapper(parent, o.name)
 	plain := o.sensitive2B()
-	defer wipe(plain)
+	defer tpmcrypto.Zero(plain)
 	return w.wrap(d.random(blockSize(w.sym.Algorithm)), plain)
 }
 
@@ -143,6 +146,6 @@ func readSensitive(b []byte, p *tcg.Profile) (s tcg.TPMTSensitive, rc tcg.TPMRC)
 	if r.Len() != 0 {
 		return s, tcg.TPMRCSize
 	}
-	s.AuthValue = trimZeros(s.AuthValue)
+	s.AuthValue = tcg.TrimAuth(s.AuthValue)
 	return s.Clone(), tcg.TPMRCSuccess
 }

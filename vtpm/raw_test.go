@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"stubtpm/vtpm/tcg"
@@ -44,7 +45,7 @@ func (x rawTPM) send(cc tcg.TPMCC, handles []tcg.TPMHandle, params func(w *tcg.W
 	if params != nil {
 		params(&w)
 	}
-	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
+	copy(w.B[2:], binary.BigEndian.AppendUint32(nil, uint32(len(w.B))))
 	resp, err := execute(x.d, 0, w.B)
 	if err != nil {
 		x.t.Fatal(err)

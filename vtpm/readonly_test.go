@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"slices"
 	"testing"
 
@@ -48,7 +49,7 @@ func TestReadOnlyEveryCommand(t *testing.T) {
 		w.Uint16(uint16(tcg.TPMSTNoSessions))
 		w.Uint32(headerSize)
 		w.Uint32(uint32(code))
-		rc := tcg.TPMRC(be32(d.Execute(0, w.B)[6:]))
+		rc := tcg.TPMRC(binary.BigEndian.Uint32(d.Execute(0, w.B)[6:]))
 		if refused := slices.Contains(readOnlyTable.refused, code); refused != (rc == tcg.TPMRCReadOnly) {
 			t.Errorf("%s: %#x, to be refused: %v", spec.Name, uint32(rc), refused)
 		}

@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
@@ -44,17 +45,17 @@ const tpm2AlgECC = 0x23
 // testResult runs TPM2_GetTestResult, which go-tpm lacks.
 func testResult(d *Device) (what string, rc uint32) {
 	r := d.Execute(0, []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x7C})
-	if be32(r[6:]) != 0 || len(r) < 16 {
-		return "no answer", be32(r[6:])
+	if binary.BigEndian.Uint32(r[6:]) != 0 || len(r) < 16 {
+		return "no answer", binary.BigEndian.Uint32(r[6:])
 	}
-	return string(r[12 : len(r)-4]), be32(r[len(r)-4:])
+	return string(r[12 : len(r)-4]), binary.BigEndian.Uint32(r[len(r)-4:])
 }
 
 func TestSelfTestPasses(t *testing.T) {
 	t.Parallel()
 	d, _, _ := newTestDevice(t)
-	if r := d.Execute(0, []byte{0x80, 0x01, 0, 0, 0, 11, 0, 0, 0x01, 0x43, 1}); be32(r[6:]) != 0 {
-		t.Fatalf("SelfTest: %#x", be32(r[6:]))
+	if r := d.Execute(0, []byte{0x80, 0x01, 0, 0, 0, 11, 0, 0, 0x01, 0x43, 1}); binary.BigEndian.Uint32(r[6:]) != 0 {
+		t.Fatalf("SelfTest: %#x", binary.BigEndian.Uint32(r[6:]))
 	}
 	if what, rc := testResult(d); what != "" || rc != 0 {
 		t.Fatalf("GetTestResult: %q, %#x", what, rc)

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
@@ -37,7 +38,7 @@ type hasher interface {
 
 func (s *sequence) write(b []byte) {
 	if s.first == nil {
-		s.first = be(nil, 4, uint32(tcg.TPMGeneratedValue)) // as unsafe as too few bytes
+		s.first = binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMGeneratedValue)) // as unsafe as too few bytes
 		if len(b) >= 4 {
 			s.first = bytes.Clone(b[:4])
 		}
@@ -53,7 +54,7 @@ func (s *sequence) write(b []byte) {
 // looksGenerated reports whether b begins with TPM_GENERATED_VALUE: such data
 // only the TPM itself may sign with a restricted key.
 func looksGenerated(b []byte) bool {
-	return len(b) >= 4 && tcg.TPMGenerated(be32(b)) == tcg.TPMGeneratedValue
+	return len(b) >= 4 && tcg.TPMGenerated(binary.BigEndian.Uint32(b)) == tcg.TPMGeneratedValue
 }
 
 // safe reports whether the data seen allows a ticket: known to be no TPM
@@ -99,7 +100,7 @@ func (s *sequence) encode(w *tcg.Writer) {
 
 func decodeSequence(r *tcg.Reader) *sequence {
 	s := new(sequence)
-	s.auth = bytes.Clone(trimZeros(r.Sized(maxBlob)))
+	s.auth = bytes.Clone(tcg.TrimAuth(r.Sized(maxBlob)))
 	s.alg = tcg.TPMAlgID(r.Uint16())
 	var hasHash, isCMAC bool
 	r.Flags(&hasHash, &s.mac, &isCMAC)

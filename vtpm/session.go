@@ -1,9 +1,8 @@
 package vtpm
 
 import (
-	"crypto/subtle"
-
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Limits on sessions (TPM_PT_ACTIVE_SESSIONS_MAX, TPM_PT_HR_LOADED_MIN).
@@ -39,8 +38,8 @@ type session struct {
 }
 
 func (s *session) wipe() {
-	wipe(s.key)
-	wipe(s.bindAuth)
+	tpmcrypto.Zero(s.key)
+	tpmcrypto.Zero(s.bindAuth)
 }
 
 // An authorization is one entry of a command's session area.
@@ -148,7 +147,7 @@ func (d *Device) readSession(c *call, r *tcg.Reader) (a authorization, rc tcg.TP
 		}
 		return a, tcg.TPMRCSuccess
 	}
-	if !isSessionHandle(h) {
+	if !h.IsSession() {
 		return a, tcg.TPMRCValue
 	}
 	if a.s = d.session(h); a.s == nil {
@@ -183,11 +182,6 @@ func (d *Device) readSession(c *call, r *tcg.Reader) (a authorization, rc tcg.TP
 		}
 	}
 	return a, tcg.TPMRCSuccess
-}
-
-func isSessionHandle(h tcg.TPMHandle) bool {
-	t := uint8(h >> 24)
-	return t == uint8(tcg.TPMHTHMACSession) || t == uint8(tcg.TPMHTPolicySession)
 }
 
 // decryptSession and encryptSession return the session that de- or encrypts
@@ -366,9 +360,3 @@ func (d *Device) responseHMAC(c *call, a *authorization, attrs tcg.TPMASession) 
 	}
 	return hmacSum(a.s.hash, key, c.rpHash(a.s.hash), a.s.nonceTPM, a.nonceCaller, []byte{byte(attrs)})
 }
-
-// equal compares secrets in a time that depends on their lengths only.
-func equal(a, b []byte) bool { return subtle.ConstantTimeCompare(a, b) == 1 }
-
-// wipe overwrites b with zeros. Copies made elsewhere are not reached.
-func wipe(b []byte) { clear(b) }

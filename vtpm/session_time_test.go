@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"testing"
 	"time"
 
@@ -173,7 +174,7 @@ func TestVolatileVersion2(t *testing.T) {
 	if i < 0 {
 		t.Fatal("no session in the volatile state")
 	}
-	old = append(bytes.Clone(old[:i+len(tail)]), append(be(nil, 8, 0), old[i+len(tail):]...)...)
+	old = append(bytes.Clone(old[:i+len(tail)]), append(binary.BigEndian.AppendUint64(nil, 0), old[i+len(tail):]...)...)
 	now = time.Hour
 	r, err := Resume(cfg, s.state, old)
 	if err != nil {

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"testing"
 	"time"
@@ -77,7 +78,7 @@ func TestAuditAfterShutdown(t *testing.T) {
 	d.Execute(0, shutdownState)
 	getRandom()
 	d.Init()
-	if r := d.Execute(0, startupState); tcg.TPMRC(be32(r[6:])) != tcg.TPMRCValue.P(1) {
+	if r := d.Execute(0, startupState); tcg.TPMRC(binary.BigEndian.Uint32(r[6:])) != tcg.TPMRCValue.P(1) {
 		t.Fatalf("Startup(STATE) after an audited command: %x", r)
 	}
 	if r := d.Execute(0, startupClear); !ok(r) {
@@ -139,9 +140,9 @@ func TestFailedSaveWithAudit(t *testing.T) {
 		if err := f.d.save(); err != nil {
 			t.Fatal(err)
 		}
-		b := be(be(be([]byte{0x80, 2}, 4, 0), 4, uint32(c.cc)), 4, uint32(c.h))
+		b := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte{0x80, 2}, 0), uint32(c.cc)), uint32(c.h))
 		b = append(append(b, password...), c.params...)
-		copy(b[2:], be(nil, 4, uint32(len(b))))
+		copy(b[2:], binary.BigEndian.AppendUint32(nil, uint32(len(b))))
 		f.raw(b)
 		if f.failed[c.cc] != 1 {
 			t.Errorf("%d saves of %s failed", f.failed[c.cc], tcg.CommandByCode(c.cc).Name)

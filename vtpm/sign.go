@@ -107,7 +107,7 @@ func (d *Device) verify(o *object, v []byte, sig *tcg.TPMTSignature) tcg.TPMRC {
 			return tcg.TPMRCScheme
 		}
 	}
-	if hashSizeOrZero(sig.Hash) == 0 {
+	if tpmcrypto.DigestSize(sig.Hash) == 0 {
 		return tcg.TPMRCScheme
 	}
 	d.need(o.public.Type, sig.SigAlg, sig.Hash)
@@ -152,7 +152,7 @@ func (d *Device) verify(o *object, v []byte, sig *tcg.TPMTSignature) tcg.TPMRC {
 		if o.publicOnly {
 			return tcg.TPMRCHandle
 		}
-		if !equal(sig.HMAC, hmacSum(sig.Hash, o.sensitive.Sensitive, v)) {
+		if !tpmcrypto.Equal(sig.HMAC, hmacSum(sig.Hash, o.sensitive.Sensitive, v)) {
 			return tcg.TPMRCSignature
 		}
 	default:

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"stubtpm/vtpm/internal/clock"
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/internal/timer"
@@ -13,17 +14,7 @@ import (
 // permanent is what survives loss of power at any moment (Part 1,
 // "Persistent data").
 type permanent struct {
-	// Seeds and proofs by hierarchy. The null hierarchy's are in stateReset.
-	endorsement, storage, platform seedAndProof
-
-	// derivation is the version of the method that derives primary keys from
-	// a seed; it stays what it was when the seeds were made.
-	derivation uint16
-
-	ownerAuth, endorsementAuth, lockoutAuth       []byte
-	ownerPolicy, endorsementPolicy, lockoutPolicy authPolicy
-
-	disableClear bool
+	hierarchies hierarchy.Permanent
 
 	da lockout.Lockout
 
@@ -67,24 +58,9 @@ const suNone = 0xFFFF
 // 3, or after an H-CRTM event, or neither (Part 3, 9.3).
 type startMethod struct{ locality3, hcrtm bool }
 
-type seedAndProof struct {
-	seed  []byte // 64 bytes
-	proof []byte // 64 bytes
-}
-
-// An authPolicy is a hierarchy's policy: the algorithm of its digest, and the
-// digest; TPM_ALG_NULL and empty if none is set.
-type authPolicy struct {
-	hash   tcg.TPMAlgID
-	digest []byte
-}
-
-// noPolicy is what is in force where nobody set a policy.
-func noPolicy() authPolicy { return authPolicy{hash: tcg.TPMAlgNull} }
-
-func noACTPolicies() (p [timer.Count]authPolicy) {
+func noACTPolicies() (p [timer.Count]hierarchy.Policy) {
 	for i := range p {
-		p[i] = noPolicy()
+		p[i] = hierarchy.NoPolicy()
 	}
 	return p
 }
@@ -94,20 +70,17 @@ func noACTPolicies() (p [timer.Count]authPolicy) {
 type stateClear struct {
 	started bool // by a Startup; false in the zero value
 
-	ownerEnable, endorsementEnable, platformNVEnable, platformEnable bool
-
-	platformAuth   []byte
-	platformPolicy authPolicy
+	hierarchies hierarchy.Clear
 
 	readOnly bool // TPM2_ReadOnlyControl
 
 	acts        timer.Timers
-	actPolicies [timer.Count]authPolicy
+	actPolicies [timer.Count]hierarchy.Policy
 }
 
 // stateReset is the data that only a TPM Reset sets anew.
 type stateReset struct {
-	null seedAndProof
+	null hierarchy.Secrets
 
 	restartCount uint32
 

@@ -2,6 +2,7 @@ package vtpm
 
 import (
 	"bytes"
+	"encoding/binary"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -67,7 +68,7 @@ func (g *tableGenerator) refill(t *testing.T) {
 		if !ok(r) {
 			t.Fatalf("TPM2_StartAuthSession: %x", r)
 		}
-		g.sessions = append(g.sessions, tcg.TPMHandle(be32(r[10:])))
+		g.sessions = append(g.sessions, tcg.TPMHandle(binary.BigEndian.Uint32(r[10:])))
 	}
 }
 
@@ -176,7 +177,7 @@ func (g *tableGenerator) next() []byte {
 		case 2:
 			cmd = append(cmd, byte(g.Uint32()))
 		}
-		copy(cmd[2:], be(nil, 4, uint32(len(cmd))))
+		copy(cmd[2:], binary.BigEndian.AppendUint32(nil, uint32(len(cmd))))
 	}
 	return cmd[:min(len(cmd), MaxCommandSize)]
 }
@@ -209,7 +210,7 @@ func TestTableCommands(t *testing.T) {
 	succeeded := map[tcg.TPMCC]int{}
 	for i := range rounds {
 		cmd := g.next()
-		cc := tcg.TPMCC(be32(cmd[6:]))
+		cc := tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:]))
 		if slices.Contains(slowCommands, cc) && i%50 != 0 {
 			continue
 		}
@@ -218,7 +219,7 @@ func TestTableCommands(t *testing.T) {
 		if ok(r) {
 			succeeded[cc]++
 		} else if !bytes.Equal(volatile, volatileOf(t, g.d)) {
-			t.Fatalf("%v %x: refused with %v, and the volatile state changed", cc, cmd, tcg.TPMRC(be32(r[6:])))
+			t.Fatalf("%v %x: refused with %v, and the volatile state changed", cc, cmd, tcg.TPMRC(binary.BigEndian.Uint32(r[6:])))
 		}
 		if i%200 == 199 || !g.d.vol.started {
 			if i%2000 == 1999 {
@@ -227,7 +228,7 @@ func TestTableCommands(t *testing.T) {
 			}
 			g.d.Init()
 			g.d.Execute(0, startupClear)
-			if g.d.clear.readOnly || len(g.d.perm.ownerAuth) > 0 {
+			if g.d.clear.readOnly || len(g.d.hierarchies().Auth(tcg.TPMRHOwner)) > 0 {
 				g.restart(t)
 				continue
 			}
@@ -262,7 +263,7 @@ func TestAllocationBound(t *testing.T) {
 		g.d.Execute(0, cmd)
 		runtime.ReadMemStats(&after)
 		if n := after.TotalAlloc - before.TotalAlloc; n > most {
-			most, by = n, tcg.TPMCC(be32(cmd[6:]))
+			most, by = n, tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:]))
 		}
 		if i%200 == 199 {
 			g.restart(t)

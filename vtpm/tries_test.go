@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"testing"
@@ -79,12 +80,12 @@ func (g guess) session(cc tcg.TPMCC, hs []tcg.TPMHandle, s tcg.TPMHandle, attrs 
 	if params != nil {
 		params(&w)
 	}
-	copy(w.B[2:], be(nil, 4, uint32(len(w.B))))
+	copy(w.B[2:], binary.BigEndian.AppendUint32(nil, uint32(len(w.B))))
 	resp, err := execute(g.d, 0, w.B)
 	if err != nil {
 		g.t.Error(err)
 	}
-	return tcg.TPMRC(be32(resp[6:]))
+	return tcg.TPMRC(binary.BigEndian.Uint32(resp[6:]))
 }
 
 // policy starts a policy session, bound to an entity if bind is not
@@ -140,7 +141,7 @@ func (g guess) define(h tcg.TPMHandle, attrs tcg.TPMANV, policy []byte, limit ui
 func (g guess) write(h tcg.TPMHandle, limit uint32) {
 	g.t.Helper()
 	rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, h), func(w *tcg.Writer) {
-		w.Sized(be(be(nil, 4, 0), 4, limit))
+		w.Sized(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 0), limit))
 		w.Uint16(0)
 	})
 }
@@ -165,7 +166,7 @@ func (g guess) restart(state bool) tcg.TPMRC {
 	if state {
 		cmd = startupState
 	}
-	return tcg.TPMRC(be32(g.d.Execute(0, cmd)[6:]))
+	return tcg.TPMRC(binary.BigEndian.Uint32(g.d.Execute(0, cmd)[6:]))
 }
 
 func (g guess) lockoutAuth(value string) tcg.TPMRC {
@@ -421,7 +422,7 @@ func (g guess) policyHMAC(s tcg.TPMHandle, cc tcg.TPMCC, hs []tcg.TPMHandle, par
 		n, _ := g.d.entityName(h)
 		names = append(names, n)
 	}
-	cp := digest(tcg.TPMAlgSHA256, append(append([][]byte{be(nil, 4, uint32(cc))}, names...), w.B)...)
+	cp := digest(tcg.TPMAlgSHA256, append(append([][]byte{binary.BigEndian.AppendUint32(nil, uint32(cc))}, names...), w.B)...)
 	return string(hmacSum(tcg.TPMAlgSHA256, []byte(lockSecret), cp, nil, g.d.session(s).nonceTPM, []byte{byte(tcg.TPMASessionContinueSession)}))
 }
 

@@ -32,7 +32,7 @@ func (f *flaky) Send(cmd []byte) ([]byte, error) {
 	f.s.fail = errDisk
 	r := f.d.Execute(0, cmd)
 	f.s.fail = nil
-	if len(r) < 10 || tcg.TPMRC(be32(r[6:])) != tcg.TPMRCNVUnavailable {
+	if len(r) < 10 || tcg.TPMRC(binary.BigEndian.Uint32(r[6:])) != tcg.TPMRCNVUnavailable {
 		return r, nil
 	}
 	counts.takeBack(f.d) // TestTriesCountWithoutStore looks at them
@@ -40,7 +40,7 @@ func (f *flaky) Send(cmd []byte) ([]byte, error) {
 		f.t.Fatalf("command %x: not saved, and something changed:\n%x\n%x", cmd, before, f.all())
 	}
 	if len(cmd) >= 10 {
-		f.failed[tcg.TPMCC(be32(cmd[6:]))]++
+		f.failed[tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:]))]++
 	}
 	return f.d.Execute(0, cmd), nil
 }

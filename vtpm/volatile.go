@@ -11,6 +11,7 @@ import (
 	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
 )
 
 // What _TPM_Init would lose, as bytes: so that a machine which was stopped
@@ -160,7 +161,7 @@ func (d *Device) resume(state, b []byte) error {
 			s.policy.start = v.clock.Time(now) - min(age/uint64(time.Millisecond), v.clock.Time(now))
 			s.policy.startEpoch = v.clock.Epoch
 		}
-		if hashSizeOrZero(s.hash) == 0 || int(s.handle&0x00FFFFFF) != i {
+		if tpmcrypto.DigestSize(s.hash) == 0 || int(s.handle&0x00FFFFFF) != i {
 			return errVolatile
 		}
 		v.sessions[i] = s

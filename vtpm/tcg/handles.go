@@ -110,3 +110,15 @@ func (h TPMHandle) IsFW() bool { return h >= TPMRHFWOwner && h <= TPMRHFWNull }
 
 // Marshal appends h.
 func (h TPMHandle) Marshal(w *Writer) { w.Uint32(uint32(h)) }
+
+// IsSession reports whether h is of an HMAC or policy session.
+func (h TPMHandle) IsSession() bool {
+	return h.Type() == TPMHTHMACSession || h.Type() == TPMHTPolicySession
+}
+
+// IsACT reports whether h is of an authenticated countdown timer.
+func (h TPMHandle) IsACT() bool { return h >= TPMRHACT0 && h <= TPMRHACTF }
+
+// Bytes returns the four bytes of h, which are the Name of an entity that has no
+// other (Part 1, "Names").
+func (h TPMHandle) Bytes() []byte { return []byte{byte(h >> 24), byte(h >> 16), byte(h >> 8), byte(h)} }
