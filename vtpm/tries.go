@@ -25,7 +25,7 @@ type unsavedTries struct {
 // triesCounted makes undo keep what dictionary attack logic counted just now.
 func (d *Device) triesCounted() {
 	d.before.da, d.before.vol.daTime = d.perm.da, d.vol.daTime
-	d.dirty = true
+	d.before.count, d.dirty = true, true
 }
 
 // pinCounted makes undo keep the pinCount that index x has now.
@@ -51,7 +51,7 @@ func (d *Device) pinChanged(x *nvIndex) {
 // markTries forgets the pinCounts of earlier commands, which need no save any
 // more.
 func (d *Device) markTries() {
-	d.before.da = d.perm.da
+	d.before.da, d.before.count = d.perm.da, false
 	if !d.tries.owed {
 		d.tries.pins = nil
 	}
@@ -61,9 +61,9 @@ func (d *Device) markTries() {
 // are. Preconditions: the permanent state is the saved one.
 func (d *Device) keepTries() {
 	t := &d.tries
-	if d.perm.da != d.before.da {
-		d.perm.da, t.owed = d.before.da, true
-	}
+	// Also where the counts are equal: then the failure took the place of one that
+	// time had forgiven, which the saved state does not know.
+	d.perm.da, t.owed = d.before.da, t.owed || d.before.count
 	for h, n := range t.pins {
 		x := d.perm.nv[h]
 		if x == nil || !x.isPIN() || !x.written() {

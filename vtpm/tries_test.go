@@ -300,6 +300,33 @@ func TestForgivenBeforeCounted(t *testing.T) {
 	}
 }
 
+// TestCountOfForgivenTry: a failure that takes the place of a forgiven one leaves
+// the count that is saved, and locks all the same while it cannot be saved.
+func TestCountOfForgivenTry(t *testing.T) {
+	t.Parallel()
+	d, s, _ := newTestDevice(t)
+	now := time.Hour
+	d.cfg.Now = func() time.Duration { return now }
+	d.Init()
+	d.Execute(0, startupClear)
+	g := guess{t, d}
+	g.define(victimNV, tcg.TPMANVAuthRead, nil, 0)
+	if rc := g.read(victimNV, "wrong"); rc != tcg.TPMRCAuthFail.S(1) {
+		t.Fatalf("a wrong guess: %#x", uint32(rc))
+	}
+	s.fail = errors.New("no space")
+	now += time.Duration(lockout.New().RecoveryTime) * time.Second
+	for _, value := range []string{"wrong", lockSecret} {
+		if rc := g.read(victimNV, value); rc != tcg.TPMRCNVUnavailable.S(1) && rc != tcg.TPMRCNVUnavailable {
+			t.Errorf("%q: %#x", value, uint32(rc))
+		}
+	}
+	s.fail = nil
+	if rc := g.read(victimNV, lockSecret); rc != tcg.TPMRCSuccess {
+		t.Errorf("the right value after a save: %#x", uint32(rc))
+	}
+}
+
 // TestPinPassCountWithoutStore: a use that could not be saved stays counted.
 func TestPinPassCountWithoutStore(t *testing.T) {
 	t.Parallel()

@@ -14,6 +14,7 @@ type checkpoint struct {
 	reset stateReset
 	vol   volatile
 	da    lockout.Lockout // with what was counted since
+	count bool            // something was counted since
 
 	// Policies of sessions that the command names.
 	policies [maxSessions]struct {
