@@ -11,7 +11,7 @@ import (
 // checkCreation checks a template for TPM2_Create and its relatives. dataSize
 // is that of the sensitive data which the caller gives. parent is nil for a
 // primary object, whose parent is its hierarchy.
-func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, root tcg.TPMHandle, dataSize int) tcg.TPMRC {
+func checkCreation(p *tcg.TPMTPublic, parent *object, root tcg.TPMHandle, dataSize int) tcg.TPMRC {
 	attrs := p.ObjectAttributes
 	origin := attrs&tcg.TPMAObjectSensitiveDataOrigin != 0
 	if !origin && dataSize == 0 {
@@ -36,15 +36,15 @@ func (d *Device) checkCreation(p *tcg.TPMTPublic, parent *object, root tcg.TPMHa
 		}
 	}
 	if parent == nil {
-		return d.checkAttributes(p, nil, tcg.TPMAObjectFixedTPM|hierarchy.Limits(root))
+		return checkAttributes(p, nil, tcg.TPMAObjectFixedTPM|hierarchy.Limits(root))
 	}
-	return d.checkAttributes(p, parent, parent.public.ObjectAttributes)
+	return checkAttributes(p, parent, parent.public.ObjectAttributes)
 }
 
 // checkAttributes checks the attributes against each other and the parent's,
 // and the algorithms against the attributes. A storage parent is compared with
 // besides its attributes; parent is nil where there is none.
-func (d *Device) checkAttributes(p *tcg.TPMTPublic, parent *object, of tcg.TPMAObject) tcg.TPMRC {
+func checkAttributes(p *tcg.TPMTPublic, parent *object, of tcg.TPMAObject) tcg.TPMRC {
 	parentFixed, parentEncDup := of&tcg.TPMAObjectFixedTPM != 0, of&tcg.TPMAObjectEncryptedDuplication != 0
 	attrs := p.ObjectAttributes
 	has := func(a tcg.TPMAObject) bool { return attrs&a != 0 }
@@ -71,7 +71,7 @@ func (d *Device) checkAttributes(p *tcg.TPMTPublic, parent *object, of tcg.TPMAO
 	if rc := checkUse(p); rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	if rc := d.checkScheme(p); rc != tcg.TPMRCSuccess {
+	if rc := checkScheme(p); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	// A storage key that cannot leave its parent protects its children as its
@@ -120,7 +120,7 @@ func checkUse(p *tcg.TPMTPublic) tcg.TPMRC {
 }
 
 // checkScheme checks the algorithms of a public area against its attributes.
-func (d *Device) checkScheme(p *tcg.TPMTPublic) tcg.TPMRC {
+func checkScheme(p *tcg.TPMTPublic) tcg.TPMRC {
 	attrs := p.ObjectAttributes
 	sign := attrs&tcg.TPMAObjectSignEncrypt != 0
 	decrypt := attrs&tcg.TPMAObjectDecrypt != 0

@@ -79,7 +79,7 @@ func (d *Device) authorizeHandle(c *call, i int) tcg.TPMRC {
 		if !d.policyAvailable(c, h, role) {
 			return tcg.TPMRCAuthUnavailable
 		}
-		if x := d.perm.nv[h]; x != nil && x.isPIN() && usesAuth && !x.pinLeft() {
+		if x := d.perm.nv.indices[h]; x != nil && x.isPIN() && usesAuth && !x.pinLeft() {
 			return tcg.TPMRCAuthUnavailable
 		}
 		if rc := d.checkPolicy(c, i); rc != tcg.TPMRCSuccess {
@@ -209,7 +209,7 @@ func (d *Device) authValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) boo
 		return attrs&tcg.TPMAObjectUserWithAuth != 0 && role == tcg.RoleUser ||
 			role == tcg.RoleAdmin && attrs&tcg.TPMAObjectAdminWithPolicy == 0
 	case tcg.TPMHTNVIndex:
-		return d.nvAuthValueAvailable(c, h, role)
+		return d.perm.nv.indices[h].authAvailable(c.spec, role)
 	}
 	return false
 }
@@ -217,7 +217,7 @@ func (d *Device) authValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) boo
 // policyAvailable reports whether h has a policy that may authorize this
 // command.
 func (d *Device) policyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
-	if h.Type() == tcg.TPMHTNVIndex && !d.nvPolicyAvailable(c, h, role) {
+	if h.Type() == tcg.TPMHTNVIndex && !d.perm.nv.indices[h].policyAvailable(c.spec, role) {
 		return false
 	}
 	if o := d.objectOrNil(h); o != nil && (o.publicOnly || o.seq != nil) {

@@ -143,8 +143,8 @@ func (d *Device) nvCertify(c *call) error {
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	x := d.perm.nv[c.handles[2]]
-	if rc := d.nvReadable(c.handles[1], x); rc != tcg.TPMRCSuccess {
+	x := d.perm.nv.indices[c.handles[2]]
+	if rc := x.readable(c.handles[1]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	if int(offset) > len(x.data) {

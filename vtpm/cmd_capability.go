@@ -184,7 +184,7 @@ func (d *Device) listHandles(l *capList) tcg.TPMRC {
 			hs = append(hs, tcg.TPMHandle(n))
 		}
 	case tcg.TPMHTNVIndex:
-		for h := range d.perm.nv {
+		for h := range d.perm.nv.indices {
 			hs = append(hs, h)
 		}
 	case tcg.TPMHTHMACSession, tcg.TPMHTPolicySession:
@@ -227,11 +227,11 @@ func (d *Device) listHandles(l *capList) tcg.TPMRC {
 // are saved (Part 2, "TPM_HT": the type of HMAC sessions stands for the first,
 // that of policy sessions for the second).
 func (d *Device) sessionHandles(loaded bool) (hs []tcg.TPMHandle) {
-	for i, n := range d.reset.contexts {
-		switch {
-		case loaded && n == contextLoaded:
-			hs = append(hs, d.vol.sessions[i].handle)
-		case !loaded && n > contextLoaded:
+	for i := range maxActiveSessions {
+		switch s := d.vol.sessions[i]; {
+		case loaded && s != nil:
+			hs = append(hs, s.handle)
+		case !loaded && d.reset.contexts.saved(i) != 0:
 			hs = append(hs, tcg.TPMHandle(tcg.TPMHTHMACSession)<<24|tcg.TPMHandle(i))
 		}
 	}

@@ -16,14 +16,6 @@ var contextCommands = commandTable{
 	tcg.TPMCCEvictControl: (*Device).evictControl,
 }
 
-// contextLoaded marks, in the context array, a session that is loaded; a
-// larger number is the counter with which it was saved, and 0 a free slot.
-const contextLoaded = 1
-
-// contextGap is how far the counter of the oldest saved session may lie
-// behind the newest (TPM_PT_CONTEXT_GAP_MAX: 2^16-1, as libtpms).
-const contextGap = 0xFFFF
-
 // savedHandle is the handle field of a saved object context (Part 2,
 // "TPMS_CONTEXT"): an ordinary object, a sequence, or one with stClear.
 const (
@@ -44,13 +36,11 @@ func (d *Device) contextSave(c *call) error {
 	var ctx tcg.TPMSContext
 	var plain tcg.Writer
 	if s := d.session(h); s != nil {
-		if rc := d.checkContextGap(); rc != tcg.TPMRCSuccess {
+		slot := slotOf(h)
+		var rc tcg.TPMRC
+		if ctx.Sequence, rc = d.reset.contexts.save(slot); rc != tcg.TPMRCSuccess {
 			return rc
 		}
-		d.reset.contextCounter++
-		slot := int(h & 0x00FFFFFF)
-		d.reset.contexts[slot] = d.reset.contextCounter + contextLoaded
-		ctx.Sequence = d.reset.contexts[slot]
 		ctx.SavedHandle, ctx.Hierarchy = h, tcg.TPMRHNull
 		s.encode(&plain)
 		d.flushed = append(d.flushed, s)
@@ -76,19 +66,6 @@ func (d *Device) contextSave(c *call) error {
 	}
 	ctx.Marshal(&c.out)
 	return nil
-}
-
-func (d *Device) checkContextGap() tcg.TPMRC {
-	oldest := uint64(0)
-	for _, n := range d.reset.contexts {
-		if n > contextLoaded && (oldest == 0 || n < oldest) {
-			oldest = n
-		}
-	}
-	if oldest != 0 && d.reset.contextCounter+contextLoaded-oldest >= contextGap {
-		return tcg.TPMRCContextGap
-	}
-	return tcg.TPMRCSuccess
 }
 
 // contextKeys derives the keys that protect a context from the hierarchy's
@@ -169,8 +146,7 @@ func (d *Device) contextLoad(c *call) error {
 		if ctx.Hierarchy != tcg.TPMRHNull {
 			return tcg.TPMRCIntegrity.P(1)
 		}
-		slot := int(ctx.SavedHandle & 0x00FFFFFF)
-		if slot >= maxActiveSessions || d.reset.contexts[slot] <= contextLoaded {
+		if d.reset.contexts.saved(slotOf(ctx.SavedHandle)) == 0 {
 			return tcg.TPMRCHandle.P(1)
 		}
 	}
@@ -184,11 +160,11 @@ func (d *Device) contextLoad(c *call) error {
 	defer tpmcrypto.Zero(plain)
 	in := tcg.NewReader(plain, d.profile)
 	if isSession {
-		slot := int(ctx.SavedHandle & 0x00FFFFFF)
-		if d.reset.contexts[slot] != ctx.Sequence {
+		slot := slotOf(ctx.SavedHandle)
+		if d.reset.contexts.saved(slot) != ctx.Sequence {
 			return tcg.TPMRCHandle.P(1)
 		}
-		if d.loadedSessions() >= maxLoadedSessions {
+		if d.vol.sessions.count() >= maxLoadedSessions {
 			return tcg.TPMRCSessionMemory
 		}
 		s := decodeSession(&in, volatileVersion)
@@ -196,7 +172,7 @@ func (d *Device) contextLoad(c *call) error {
 			return tcg.TPMRCIntegrity.P(1)
 		}
 		d.vol.sessions[slot] = s
-		d.reset.contexts[slot] = contextLoaded
+		d.reset.contexts.load(slot)
 		c.outHandle = s.handle
 		return nil
 	}
@@ -204,7 +180,7 @@ func (d *Device) contextLoad(c *call) error {
 	if in.Err() != tcg.TPMRCSuccess || o.hierarchy != ctx.Hierarchy {
 		return tcg.TPMRCIntegrity.P(1)
 	}
-	if c.outHandle, rc = d.addObject(o); rc != tcg.TPMRCSuccess {
+	if c.outHandle, rc = d.vol.objects.add(o); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	return nil
@@ -222,14 +198,14 @@ func (d *Device) flushContext(c *call) error {
 	}
 	handle := tcg.TPMHandle(h)
 	if handle.IsSession() {
-		slot := int(handle & 0x00FFFFFF)
-		if slot >= maxActiveSessions || d.reset.contexts[slot] == 0 {
+		slot := slotOf(handle)
+		if !d.reset.contexts.used(slot) {
 			return tcg.TPMRCHandle.P(1)
 		}
 		if s := d.vol.sessions[slot]; s != nil {
 			d.flushSession(s)
 		} else {
-			d.reset.contexts[slot] = 0
+			d.reset.contexts.release(slot)
 			if d.vol.exclusive == handle {
 				d.vol.exclusive = 0
 			}

@@ -35,7 +35,7 @@ func (d *Device) createLoaded(c *call) error {
 	if t.Len() != 0 {
 		return tcg.TPMRCSize.P(2)
 	}
-	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
+	if rc := d.vol.objects.room(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	root := h
@@ -49,11 +49,11 @@ func (d *Device) createLoaded(c *call) error {
 		}
 	case parent != nil:
 		root = parent.hierarchy
-		if rc := d.checkCreation(&p.public, parent, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		if rc := checkCreation(&p.public, parent, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 			return rc.P(2)
 		}
 	default:
-		if rc := d.checkCreation(&p.public, nil, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+		if rc := checkCreation(&p.public, nil, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 			return rc.P(2)
 		}
 		source = d.primarySource(h, &p)
@@ -64,9 +64,9 @@ func (d *Device) createLoaded(c *call) error {
 	}
 	o.primary = parent == nil
 	o.finish(root, parent)
-	c.outHandle, _ = d.addObject(o)
+	c.outHandle, _ = d.vol.objects.add(o)
 	if parent != nil && !derive {
-		c.out.Sized(d.sensitiveToPrivate(parent, o))
+		c.out.Sized(d.protect(parent, o))
 	} else {
 		c.out.Sized(nil) // it can be made again, and only that
 	}
@@ -85,7 +85,7 @@ func (d *Device) derivedSource(parent *object, p *creationParams, label tcg.TPMS
 	if p.public.ObjectAttributes&tcg.TPMAObjectSensitiveDataOrigin != 0 {
 		return nil, tcg.TPMRCAttributes.P(2)
 	}
-	if rc := d.checkAttributes(&p.public, nil, parent.public.ObjectAttributes); rc != tcg.TPMRCSuccess {
+	if rc := checkAttributes(&p.public, nil, parent.public.ObjectAttributes); rc != tcg.TPMRCSuccess {
 		return nil, rc.P(2)
 	}
 	if len(p.sensitive.Data) != 0 {

@@ -230,12 +230,12 @@ func (d *Device) importObject(c *call) error {
 	if len(o.sensitive.AuthValue) > hashSize(o.public.NameAlg) {
 		return tcg.TPMRCSize.P(3)
 	}
-	if rc := d.checkAttributes(&o.public, parent, parent.public.ObjectAttributes&^limited); rc != tcg.TPMRCSuccess {
+	if rc := checkAttributes(&o.public, parent, parent.public.ObjectAttributes&^limited); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
-	if rc := d.checkBinding(o); rc != tcg.TPMRCSuccess {
+	if rc := o.checkBinding(); rc != tcg.TPMRCSuccess {
 		return rc.P(3)
 	}
-	c.out.Sized(d.sensitiveToPrivate(parent, o))
+	c.out.Sized(d.protect(parent, o))
 	return nil
 }

@@ -59,7 +59,7 @@ func (d *Device) addSequence(c *call, s *sequence) error {
 	o.public.NameAlg = tcg.TPMAlgNull
 	o.public.Type = tcg.TPMAlgNull
 	var rc tcg.TPMRC
-	if c.outHandle, rc = d.addObject(o); rc != tcg.TPMRCSuccess {
+	if c.outHandle, rc = d.vol.objects.add(o); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	return nil
@@ -87,7 +87,7 @@ func (d *Device) hashSequenceStart(c *call) error {
 //	TPM_RC_TYPE        the key is neither an HMAC nor a symmetric key
 //	TPM_RC_ATTRIBUTES  the key is restricted, or not for signing
 //	TPM_RC_VALUE       the scheme is not the key's, or there is none
-func (d *Device) newMAC(o *object, scheme tcg.TPMAlgID) (*sequence, tcg.TPMRC) {
+func newMAC(o *object, scheme tcg.TPMAlgID) (*sequence, tcg.TPMRC) {
 	if o.seq != nil {
 		return nil, tcg.TPMRCType.H(1)
 	}
@@ -145,7 +145,7 @@ func (d *Device) macStart(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	s, rc := d.newMAC(d.object(c.handles[0]), scheme)
+	s, rc := newMAC(d.object(c.handles[0]), scheme)
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}
@@ -161,7 +161,7 @@ func (d *Device) mac(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	s, rc := d.newMAC(d.object(c.handles[0]), scheme)
+	s, rc := newMAC(d.object(c.handles[0]), scheme)
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}

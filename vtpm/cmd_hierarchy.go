@@ -111,11 +111,7 @@ func (d *Device) clearCommand(c *call) error {
 	}
 	d.flushAll(tcg.TPMRHOwner)
 	d.flushAll(tcg.TPMRHEndorsement)
-	for h, x := range d.perm.nv {
-		if !x.has(tcg.TPMANVPlatformCreate) {
-			d.nvDelete(h)
-		}
-	}
+	d.perm.nv.clearOwner()
 	if err := d.hierarchies().ClearOwner(d.cfg.Rand); err != nil {
 		return err
 	}

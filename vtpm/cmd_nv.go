@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"stubtpm/vtpm/tcg"
-	"stubtpm/vtpm/tpmcrypto"
 )
 
 // Part 3, section 31 - Non-volatile Storage.
@@ -57,19 +56,12 @@ func (d *Device) nvDefine(by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPublic) err
 	if by == tcg.TPMRHPlatform && !d.clear.hierarchies.PlatformNVEnable {
 		return tcg.TPMRCHierarchy.H(1)
 	}
-	if d.perm.nv[p.NVIndex] != nil {
-		return tcg.TPMRCNVDefined
-	}
-	if p.NVIndex == EpochIndex {
+	if p.NVIndex == EpochIndex && d.perm.nv.indices[EpochIndex] == nil {
 		return tcg.TPMRCValue.P(2)
 	}
-	if len(d.perm.nv) >= maxNVIndices || d.nvUsed()+nvOverhead+int(p.DataSize)+len(p.AuthPolicy)+len(auth) > maxNVBytes {
-		return tcg.TPMRCNVSpace
+	if rc := d.perm.nv.define(p, bytes.Clone(auth), len(d.perm.objects)); rc != tcg.TPMRCSuccess {
+		return rc
 	}
-	p.AuthPolicy = bytes.Clone(p.AuthPolicy)
-	x := &nvIndex{public: p, auth: bytes.Clone(auth), data: make([]byte, p.DataSize)}
-	x.blank()
-	d.perm.nv[p.NVIndex] = x
 	return nil
 }
 
@@ -134,27 +126,15 @@ func (d *Device) nvUndefineSpace(c *call) error {
 		return err
 	}
 	h := c.handles[1]
-	x := d.perm.nv[h]
+	x := d.perm.nv.indices[h]
 	if x.has(tcg.TPMANVPolicyDelete) {
 		return tcg.TPMRCAttributes.H(2)
 	}
 	if x.has(tcg.TPMANVPlatformCreate) && c.handles[0] != tcg.TPMRHPlatform {
 		return tcg.TPMRCNVAuthorization
 	}
-	d.nvDelete(h)
+	d.perm.nv.remove(h)
 	return nil
-}
-
-// nvDelete deletes an index. A deleted counter leaves its value behind as the
-// least at which a new one may start, so that no counter ever goes back.
-func (d *Device) nvDelete(h tcg.TPMHandle) {
-	x := d.perm.nv[h]
-	if x.kind() == tcg.TPMNTCounter && x.written() {
-		d.perm.maxNVCounter = max(d.perm.maxNVCounter, x.number())
-	}
-	tpmcrypto.Zero(x.auth)
-	tpmcrypto.Zero(x.data)
-	delete(d.perm.nv, h)
 }
 
 // nvUndefineSpaceSpecial is TPM2_NV_UndefineSpaceSpecial.
@@ -165,10 +145,10 @@ func (d *Device) nvUndefineSpaceSpecial(c *call) error {
 		return err
 	}
 	h := c.handles[0]
-	if !d.perm.nv[h].has(tcg.TPMANVPolicyDelete) {
+	if !d.perm.nv.indices[h].has(tcg.TPMANVPolicyDelete) {
 		return tcg.TPMRCAttributes.H(1)
 	}
-	d.nvDelete(h)
+	d.perm.nv.remove(h)
 	// The index's authorization value went with it (Part 3, 31.5).
 	c.sessions[0].includeAuth = false
 	return nil
@@ -179,7 +159,7 @@ func (d *Device) nvReadPublic(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[0]]
+	x := d.perm.nv.indices[c.handles[0]]
 	c.out.Nested(x.public.Marshal)
 	c.out.Sized(x.name())
 	return nil
@@ -200,8 +180,8 @@ func (d *Device) nvWrite(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[1]]
-	if rc := d.nvWritable(c.handles[0], x); rc != tcg.TPMRCSuccess {
+	x := d.perm.nv.indices[c.handles[1]]
+	if rc := x.writable(c.handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	switch x.kind() {
@@ -235,8 +215,8 @@ func (d *Device) nvIncrement(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[1]]
-	if rc := d.nvWritable(c.handles[0], x); rc != tcg.TPMRCSuccess {
+	x := d.perm.nv.indices[c.handles[1]]
+	if rc := x.writable(c.handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	if x.kind() != tcg.TPMNTCounter {
@@ -245,7 +225,7 @@ func (d *Device) nvIncrement(c *call) error {
 	v := x.number()
 	first := !x.written()
 	if first {
-		v = d.perm.maxNVCounter // of those that were deleted (Part 3, 31.2)
+		v = d.perm.nv.maxCounter // of those that were deleted (Part 3, 31.2)
 	}
 	v++
 	x.setNumber(v)
@@ -263,8 +243,8 @@ func (d *Device) nvExtend(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[1]]
-	if rc := d.nvWritable(c.handles[0], x); rc != tcg.TPMRCSuccess {
+	x := d.perm.nv.indices[c.handles[1]]
+	if rc := x.writable(c.handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	if x.kind() != tcg.TPMNTExtend {
@@ -286,8 +266,8 @@ func (d *Device) nvSetBits(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[1]]
-	if rc := d.nvWritable(c.handles[0], x); rc != tcg.TPMRCSuccess {
+	x := d.perm.nv.indices[c.handles[1]]
+	if rc := x.writable(c.handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	if x.kind() != tcg.TPMNTBits {
@@ -310,8 +290,8 @@ func (d *Device) nvWriteLock(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[1]]
-	switch rc := d.nvWritable(c.handles[0], x); rc {
+	x := d.perm.nv.indices[c.handles[1]]
+	switch rc := x.writable(c.handles[0]); rc {
 	case tcg.TPMRCSuccess:
 	case tcg.TPMRCNVLocked:
 		return nil // locked already
@@ -330,7 +310,7 @@ func (d *Device) nvGlobalWriteLock(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	for _, x := range d.perm.nv {
+	for _, x := range d.perm.nv.indices {
 		if x.has(tcg.TPMANVGlobalLock) {
 			x.setAttributes(x.public.Attributes | tcg.TPMANVWriteLocked)
 		}
@@ -352,8 +332,8 @@ func (d *Device) nvRead(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[1]]
-	if rc := d.nvReadable(c.handles[0], x); rc != tcg.TPMRCSuccess {
+	x := d.perm.nv.indices[c.handles[1]]
+	if rc := x.readable(c.handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	if size > maxNVBuffer {
@@ -377,8 +357,8 @@ func (d *Device) nvReadLock(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[1]]
-	switch rc := d.nvReadable(c.handles[0], x); rc {
+	x := d.perm.nv.indices[c.handles[1]]
+	switch rc := x.readable(c.handles[0]); rc {
 	case tcg.TPMRCSuccess, tcg.TPMRCNVUninitialized:
 	case tcg.TPMRCNVLocked:
 		return nil // locked already
@@ -401,7 +381,7 @@ func (d *Device) nvChangeAuth(c *call) error {
 	if err := r.end(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[0]]
+	x := d.perm.nv.indices[c.handles[0]]
 	v := tcg.TrimAuth(auth)
 	if len(v) > hashSize(x.public.NameAlg) {
 		return tcg.TPMRCSize.P(1)

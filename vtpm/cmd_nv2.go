@@ -32,7 +32,7 @@ func (d *Device) nvReadPublic2(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	x := d.perm.nv[c.handles[0]]
+	x := d.perm.nv.indices[c.handles[0]]
 	public := x.public.Public2()
 	public.Marshal2B(&c.out)
 	c.out.Sized(x.name())

@@ -62,13 +62,13 @@ func TestNVAdministration(t *testing.T) {
 			_, err := tpm2.PolicyCommandCode{PolicySession: s, Code: tpm2.TPMCC(c.code)}.Execute(tpm)
 			return err
 		})
-		name := d.perm.nv[index].name()
+		name := d.perm.nv.indices[index].name()
 		err := c.run(tpm, tpm2.AuthHandle{Handle: tpm2.TPMHandle(index), Name: tpm2.TPM2BName{Buffer: name}, Auth: auth})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if x := reload(t, s.state).perm.nv[index]; !c.want(x) {
+		if x := reload(t, s.state).perm.nv.indices[index]; !c.want(x) {
 			t.Errorf("%s: after a loss of power the index is %+v", c.name, x)
 		}
 	}

@@ -55,7 +55,7 @@ func (d *Device) create(c *call) error {
 	if !parent.isStorageParent() {
 		return tcg.TPMRCType.H(1)
 	}
-	if rc := d.checkCreation(&p.public, parent, parent.hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+	if rc := checkCreation(&p.public, parent, parent.hierarchy, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
 	o, rc := d.createObject(p, nil)
@@ -63,7 +63,7 @@ func (d *Device) create(c *call) error {
 		return rc
 	}
 	o.finish(parent.hierarchy, parent)
-	private := d.sensitiveToPrivate(parent, o)
+	private := d.protect(parent, o)
 	c.out.Sized(private)
 	d.writeCreation(c, o, p, parent, parent.hierarchy)
 	o.wipe()
@@ -77,10 +77,10 @@ func (d *Device) createPrimary(c *call) error {
 		return err
 	}
 	root := c.handles[0]
-	if rc := d.checkCreation(&p.public, nil, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
+	if rc := checkCreation(&p.public, nil, root, len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
-	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
+	if rc := d.vol.objects.room(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	o, rc := d.createObject(p, d.primarySource(root, p))
@@ -89,7 +89,7 @@ func (d *Device) createPrimary(c *call) error {
 	}
 	o.primary = true
 	o.finish(root, nil)
-	c.outHandle, _ = d.addObject(o)
+	c.outHandle, _ = d.vol.objects.add(o)
 	d.writeCreation(c, o, p, nil, root)
 	c.out.Sized(o.name)
 	return nil
@@ -163,7 +163,7 @@ func (d *Device) load(c *call) error {
 	if len(private) == 0 {
 		return tcg.TPMRCSize.P(1)
 	}
-	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
+	if rc := d.vol.objects.room(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	o := &object{public: public.Clone()}
@@ -172,16 +172,16 @@ func (d *Device) load(c *call) error {
 	}
 	o.finish(parent.hierarchy, parent)
 	var rc tcg.TPMRC
-	if o.sensitive, rc = d.privateToSensitive(parent, o.name, private); rc != tcg.TPMRCSuccess {
+	if o.sensitive, rc = parent.unprotect(o.name, private, d.profile); rc != tcg.TPMRCSuccess {
 		return rc.P(1)
 	}
-	if rc := d.checkAttributes(&o.public, parent, parent.public.ObjectAttributes); rc != tcg.TPMRCSuccess {
+	if rc := checkAttributes(&o.public, parent, parent.public.ObjectAttributes); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
-	if rc := d.checkBinding(o); rc != tcg.TPMRCSuccess {
+	if rc := o.checkBinding(); rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
-	c.outHandle, _ = d.addObject(o)
+	c.outHandle, _ = d.vol.objects.add(o)
 	c.out.Sized(o.name)
 	return nil
 }
@@ -208,7 +208,7 @@ func (d *Device) loadExternal(c *call) error {
 	if !d.hierarchies().Enabled(h) {
 		return tcg.TPMRCHierarchy.P(3)
 	}
-	if rc := d.slotFree(); rc != tcg.TPMRCSuccess {
+	if rc := d.vol.objects.room(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	o := &object{public: public.Clone(), external: true, publicOnly: !present}
@@ -230,14 +230,14 @@ func (d *Device) loadExternal(c *call) error {
 			return tcg.TPMRCSize.P(1)
 		}
 	}
-	if rc := d.checkBinding(o); rc != tcg.TPMRCSuccess {
+	if rc := o.checkBinding(); rc != tcg.TPMRCSuccess {
 		return rc.P(1)
 	}
 	o.finish(h, nil)
 	// An external object's place in a hierarchy is claimed, not proven: its
 	// qualified name says so by having no parent but its own name.
 	o.qualifiedName = o.name
-	c.outHandle, _ = d.addObject(o)
+	c.outHandle, _ = d.vol.objects.add(o)
 	c.out.Sized(o.name)
 	return nil
 }
@@ -255,7 +255,7 @@ func (d *Device) checkExternal(o *object) tcg.TPMRC {
 	if rc := checkUse(p); rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	return d.checkScheme(p)
+	return checkScheme(p)
 }
 
 // readPublic is TPM2_ReadPublic.
@@ -319,6 +319,11 @@ func (d *Device) objectChangeAuth(c *call) error {
 	}
 	changed := object{public: o.public, name: o.name, sensitive: o.sensitive}
 	changed.sensitive.AuthValue = v
-	c.out.Sized(d.sensitiveToPrivate(parent, &changed))
+	c.out.Sized(d.protect(parent, &changed))
 	return nil
+}
+
+// protect returns the sensitive area of o encrypted by its parent.
+func (d *Device) protect(parent, o *object) []byte {
+	return parent.protect(o, d.random(blockSize(parent.symmetric().Algorithm)))
 }

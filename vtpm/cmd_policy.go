@@ -389,9 +389,9 @@ func (d *Device) policyNV(c *call) error {
 		return err
 	}
 	s := d.session(c.handles[2])
-	x := d.perm.nv[c.handles[1]]
+	x := d.perm.nv.indices[c.handles[1]]
 	if !s.trial {
-		if rc := d.nvReadable(c.handles[0], x); rc != tcg.TPMRCSuccess {
+		if rc := x.readable(c.handles[0]); rc != tcg.TPMRCSuccess {
 			return rc
 		}
 		if int(o.offset) > len(x.data) {

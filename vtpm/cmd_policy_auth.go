@@ -175,7 +175,7 @@ func (d *Device) policySecret(c *call) error {
 	d.applyAuthorization(s, tcg.TPMCCPolicySecret, name, p.policyRef, p.cpHashA, timeout)
 	// A ticket would be a use that a PIN Pass index does not count (Part 1,
 	// 34.2.8.3).
-	x := d.perm.nv[c.handles[0]]
+	x := d.perm.nv.indices[c.handles[0]]
 	none := s.trial || x != nil && x.kind() == tcg.TPMNTPinPass
 	d.writeAuthTicket(c, tcg.TPMSTAuthSecret, d.entityHierarchy(c.handles[0]), &p, timeout, name, none)
 	return nil
@@ -187,7 +187,7 @@ func (d *Device) entityHierarchy(h tcg.TPMHandle) tcg.TPMHandle {
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		return d.object(h).hierarchy
 	case tcg.TPMHTNVIndex:
-		if d.perm.nv[h].has(tcg.TPMANVPlatformCreate) {
+		if d.perm.nv.indices[h].has(tcg.TPMANVPlatformCreate) {
 			return tcg.TPMRHPlatform
 		}
 		return tcg.TPMRHOwner
@@ -304,9 +304,9 @@ func (d *Device) policyAuthorizeNV(c *call) error {
 	if err := c.noParams(); err != nil {
 		return err
 	}
-	x, s := d.perm.nv[c.handles[1]], d.session(c.handles[2])
+	x, s := d.perm.nv.indices[c.handles[1]], d.session(c.handles[2])
 	if !s.trial {
-		if rc := d.nvReadable(c.handles[0], x); rc != tcg.TPMRCSuccess {
+		if rc := x.readable(c.handles[0]); rc != tcg.TPMRCSuccess {
 			return rc
 		}
 		// The index holds a TPMT_HA: algorithm and digest.

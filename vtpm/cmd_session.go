@@ -42,7 +42,7 @@ func (d *Device) startAuthSession(c *call) error {
 	}
 	alg := tcg.TPMAlgID(hash)
 	key, bind := c.handles[0], c.handles[1]
-	if x := d.perm.nv[bind]; x != nil && x.isPIN() {
+	if x := d.perm.nv.indices[bind]; x != nil && x.isPIN() {
 		return tcg.TPMRCHandle.H(2) // a session would outlive the limit of tries
 	}
 	if o := d.objectOrNil(bind); o != nil && o.publicOnly {
@@ -84,17 +84,11 @@ func (d *Device) startAuthSession(c *call) error {
 		}
 		defer tpmcrypto.Zero(secret)
 	}
-	if d.loadedSessions() >= maxLoadedSessions {
+	if d.vol.sessions.count() >= maxLoadedSessions {
 		return tcg.TPMRCSessionMemory
 	}
-	slot := -1
-	for i, n := range d.reset.contexts {
-		if n == 0 {
-			slot = i
-			break
-		}
-	}
-	if slot < 0 {
+	slot, ok := d.reset.contexts.free()
+	if !ok {
 		return tcg.TPMRCSessionHandles
 	}
 
@@ -126,7 +120,7 @@ func (d *Device) startAuthSession(c *call) error {
 		s.key = tpmcrypto.KDFa(alg, append(bytes.Clone(auth), secret...), "ATH", s.nonceTPM, nonce, 8*hashSize(alg))
 	}
 	d.vol.sessions[slot] = s
-	d.reset.contexts[slot] = contextLoaded
+	d.reset.contexts.load(slot)
 	c.outHandle = s.handle
 	c.out.Sized(s.nonceTPM)
 	return nil

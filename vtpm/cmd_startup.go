@@ -70,9 +70,9 @@ func (d *Device) startup(c *call) error {
 		d.vol.pcrs.Allocate(d.perm.pcrBanks)
 	}
 	d.vol.pcrs.Startup(d.perm.savedPCR, resume, d.vol.hcrtm, c.locality)
-	d.nvStartup(resume, !resume && !restart, orderly)
+	d.perm.nv.startup(resume, !resume && !restart, orderly)
 	d.objectStartup(resume)
-	d.sessionStartup()
+	d.reset.contexts.startup()
 
 	// From here on, until a TPM2_Shutdown, losing power is disorderly.
 	d.perm.shutdown = suNone
@@ -104,16 +104,6 @@ func (d *Device) objectStartup(resume bool) {
 	}
 }
 
-// sessionStartup gives up the sessions that were loaded when power went: only
-// saved ones outlive it, and only where stateReset was kept.
-func (d *Device) sessionStartup() {
-	for i, n := range d.reset.contexts {
-		if n == contextLoaded {
-			d.reset.contexts[i] = 0
-		}
-	}
-}
-
 // shutdown is TPM2_Shutdown.
 //
 //	TPM_RC_TYPE  STATE after a TPM2_PCR_Allocate (Part 3, 22.5), or in the
@@ -127,7 +117,7 @@ func (d *Device) shutdown(c *call) error {
 	if shutdownType == tcg.TPMSUState && (d.vol.drtm != nil || d.perm.pcrsAllocated) {
 		return tcg.TPMRCType.P(1)
 	}
-	d.nvShutdown()
+	d.perm.nv.shutdown()
 	d.perm.clock.Safe = d.vol.clock.Safe
 	d.perm.shutdown = uint16(shutdownType)
 	d.perm.savedClear, d.perm.savedReset, d.perm.savedPCR = stateClear{}, stateReset{}, nil

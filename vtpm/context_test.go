@@ -72,7 +72,7 @@ func TestContextSizes(t *testing.T) {
 	objects := []*object{k, {seq: event}, {seq: &sequence{auth: auth, alg: tcg.TPMAlgSHA512, hash: newHash(tcg.TPMAlgSHA512)}}}
 	for i, o := range objects {
 		o.hierarchy = tcg.TPMRHNull
-		h, rc := d.addObject(o)
+		h, rc := d.vol.objects.add(o)
 		if rc != tcg.TPMRCSuccess {
 			t.Fatal(rc)
 		}
@@ -84,7 +84,8 @@ func TestContextSizes(t *testing.T) {
 	s.symmetric = tcg.TPMTSymDef{Algorithm: tcg.TPMAlgAES, KeyBits: 256, Mode: tcg.TPMAlgCFB}
 	s.policy = newPolicyState(tcg.TPMAlgSHA512, 0, 0)
 	s.policy.cpHash, s.policy.nameHash, s.policy.templateHash, s.policy.parametersHash = digest, digest, digest, digest
-	d.vol.sessions[0], d.reset.contexts[0] = s, contextLoaded
+	d.vol.sessions[0] = s
+	d.reset.contexts.load(0)
 	if b := x.save(s.handle); len(b) > maxSessionContext {
 		t.Errorf("session: %d bytes", len(b))
 	}
@@ -166,7 +167,7 @@ func TestAuthSizes(t *testing.T) {
 		size("ContextSave", x.save(h))
 
 		// As earlier versions made it.
-		w := d.storageWrapper(d.object(srk), o.name)
+		w := storageWrapper(d.object(srk), o.name)
 		var plain tcg.Writer
 		o.sensitive.Marshal2B(&plain)
 		old := x.load(srk, w.wrap(d.random(16), plain.B), public)

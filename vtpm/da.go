@@ -13,7 +13,7 @@ func (d *Device) daExempt(h tcg.TPMHandle) bool {
 		o := d.objectOrNil(h)
 		return o == nil || o.seq != nil || o.public.ObjectAttributes&tcg.TPMAObjectNoDA != 0
 	case tcg.TPMHTNVIndex:
-		x := d.perm.nv[h]
+		x := d.perm.nv.indices[h]
 		return x == nil || x.public.Attributes&tcg.TPMANVNoDA != 0
 	}
 	return true
@@ -22,7 +22,7 @@ func (d *Device) daExempt(h tcg.TPMHandle) bool {
 // isCounted reports whether failures to authorize h are counted, by dictionary
 // attack logic or in a PIN index.
 func (d *Device) isCounted(h tcg.TPMHandle) bool {
-	x := d.perm.nv[h]
+	x := d.perm.nv.indices[h]
 	return !d.daExempt(h) || x != nil && x.isPIN()
 }
 
@@ -90,5 +90,26 @@ func (d *Device) countFailure() {
 func (d *Device) selfHeal() {
 	if d.perm.da.Heal(&d.vol.daTime, d.cfg.Now()) {
 		d.dirty = true
+	}
+}
+
+// nvPinFailed counts a failed authorization with a PIN Fail index.
+func (d *Device) nvPinFailed(h tcg.TPMHandle) {
+	if x := d.perm.nv.indices[h]; x != nil && x.pinFailed() {
+		d.pinCounted(x)
+	}
+}
+
+// nvPinUsed counts a successful authorization with a PIN index.
+func (d *Device) nvPinUsed(h tcg.TPMHandle) {
+	x := d.perm.nv.indices[h]
+	if x == nil {
+		return
+	}
+	counted, changed := x.pinUsed()
+	if counted {
+		d.pinCounted(x)
+	} else if changed {
+		d.pinChanged(x)
 	}
 }

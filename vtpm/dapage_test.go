@@ -26,7 +26,7 @@ type victim struct {
 }
 
 func failedTries(d *Device) uint32 { return d.perm.da.FailedTries }
-func pinCount(d *Device) uint32    { n, _ := d.perm.nv[victimPIN].pin(); return n }
+func pinCount(d *Device) uint32    { n, _ := d.perm.nv.indices[victimPIN].pin(); return n }
 func lockoutLocked(d *Device) uint32 {
 	if d.perm.da.AuthEnabled {
 		return 0
@@ -248,7 +248,7 @@ func (v *victim) after(g guess, state bool) string {
 	if rc := g.restart(state); rc != tcg.TPMRCSuccess {
 		g.t.Fatalf("restart: %#x", uint32(rc))
 	}
-	if x := g.d.perm.nv[victimPIN]; x != nil && !x.written() {
+	if x := g.d.perm.nv.indices[victimPIN]; x != nil && !x.written() {
 		return "unusable"
 	}
 	return fmt.Sprint(v.count(g.d))

@@ -135,7 +135,7 @@ func TestFailedSaveKeepsOrderly(t *testing.T) {
 		_, err := tpm2.NVIncrement{AuthHandle: tpm2.TPMRHOwner, NVIndex: named()}.Execute(tpm)
 		return err
 	}
-	value := func() uint64 { return d.perm.nv[tcg.TPMHandle(index)].number() }
+	value := func() uint64 { return d.perm.nv.indices[tcg.TPMHandle(index)].number() }
 	if err := define(index, true); err != nil {
 		t.Fatal(err)
 	}
@@ -155,8 +155,8 @@ func TestFailedSaveKeepsOrderly(t *testing.T) {
 	if err := define(index+1, false); !errors.Is(err, tpm2.TPMRCNVUnavailable) {
 		t.Fatalf("and again: %v", err)
 	}
-	if value() != was+1 || !d.perm.nv[tcg.TPMHandle(index)].written() {
-		t.Fatalf("counter %d, written %v; %d was answered", value(), d.perm.nv[tcg.TPMHandle(index)].written(), was+1)
+	if value() != was+1 || !d.perm.nv.indices[tcg.TPMHandle(index)].written() {
+		t.Fatalf("counter %d, written %v; %d was answered", value(), d.perm.nv.indices[tcg.TPMHandle(index)].written(), was+1)
 	}
 	// The increment that has to be saved itself is undone alone.
 	for value()&orderlyCount != orderlyCount {

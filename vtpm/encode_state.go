@@ -53,7 +53,7 @@ func (d *Device) encodePermanent() (e permanentEncoding) {
 	w.Uint32(p.clearCount)
 	e.clock = len(w.B)
 	w.Uint64(p.clock.Clock)
-	w.Uint64(p.maxNVCounter)
+	w.Uint64(p.nv.maxCounter)
 	w.Uint16(p.shutdown)
 	if p.shutdown == uint16(tcg.TPMSUState) {
 		p.savedClear.encode(&w)
@@ -73,9 +73,9 @@ func (d *Device) encodePermanent() (e permanentEncoding) {
 	w.Uint64(p.auditCounter)
 	w.Uint32(p.algorithmSet)
 	w.Flags(p.pcrsAllocated, p.algorithmsSet, p.startedBy.locality3, p.startedBy.hcrtm) // zero in versions before this one
-	w.Uint16(uint16(len(p.nv)))
-	for _, h := range slices.Sorted(maps.Keys(p.nv)) {
-		p.nv[h].encode(&w)
+	w.Uint16(uint16(len(p.nv.indices)))
+	for _, h := range slices.Sorted(maps.Keys(p.nv.indices)) {
+		p.nv.indices[h].encode(&w)
 	}
 	w.Uint16(uint16(len(p.objects)))
 	for _, h := range slices.Sorted(maps.Keys(p.objects)) {
@@ -151,7 +151,7 @@ func decodeState(state []byte) (*permanent, *tcg.Profile, error) {
 	p.resetCount = r.Uint32()
 	p.clearCount = r.Uint32()
 	p.clock.Clock = r.Uint64()
-	p.maxNVCounter = r.Uint64()
+	p.nv.maxCounter = r.Uint64()
 	p.shutdown = r.Uint16()
 	if p.shutdown == uint16(tcg.TPMSUState) {
 		p.savedClear.decode(&r, version)
@@ -171,10 +171,10 @@ func decodeState(state []byte) (*permanent, *tcg.Profile, error) {
 	p.auditCounter = r.Uint64()
 	p.algorithmSet = r.Uint32()
 	r.Flags(&p.pcrsAllocated, &p.algorithmsSet, &p.startedBy.locality3, &p.startedBy.hcrtm)
-	p.nv = map[tcg.TPMHandle]*nvIndex{}
+	p.nv.indices = map[tcg.TPMHandle]*nvIndex{}
 	for range count(&r) {
 		x := decodeNVIndex(&r)
-		p.nv[x.public.NVIndex] = x
+		p.nv.indices[x.public.NVIndex] = x
 	}
 	p.objects = map[tcg.TPMHandle]*object{}
 	for range count(&r) {
@@ -254,10 +254,7 @@ func (s *stateReset) encode(w *tcg.Writer) {
 	s.null.Encode(w)
 	w.Uint32(s.restartCount)
 	w.Uint64(s.objectContextID)
-	w.Uint64(s.contextCounter)
-	for _, n := range s.contexts {
-		w.Uint64(n)
-	}
+	s.contexts.encode(w)
 	w.Sized(s.auditDigest)
 	w.Uint32(s.pcrUpdateCounter)
 	w.Uint64(s.commitCounter)
@@ -269,10 +266,7 @@ func (s *stateReset) decode(r *tcg.Reader) {
 	s.null.Decode(r)
 	s.restartCount = r.Uint32()
 	s.objectContextID = r.Uint64()
-	s.contextCounter = r.Uint64()
-	for i := range s.contexts {
-		s.contexts[i] = r.Uint64()
-	}
+	s.contexts.decode(r)
 	s.auditDigest = bytes.Clone(r.Sized(tcg.MaxDigestSize))
 	s.pcrUpdateCounter = r.Uint32()
 	s.commitCounter = r.Uint64()

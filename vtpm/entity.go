@@ -6,13 +6,6 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// Limits on handles.
-const (
-	maxTransientObjects  = 16
-	maxPersistentObjects = 64
-	maxNVIndices         = 256
-)
-
 // entityName returns the Name of what h refers to (Part 1, "Names"), or why h
 // does not refer to anything. TPMRCReferenceH0 stands for a transient entity
 // that is not loaded, at whatever position.
@@ -23,7 +16,7 @@ func (d *Device) entityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 			return nil, tcg.TPMRCValue
 		}
 	case tcg.TPMHTNVIndex:
-		x := d.perm.nv[h]
+		x := d.perm.nv.indices[h]
 		if x == nil {
 			return nil, tcg.TPMRCHandle
 		}
@@ -70,7 +63,7 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 	case tcg.TPMHTPCR:
 		return nil // no PCR has one
 	case tcg.TPMHTNVIndex:
-		if x := d.perm.nv[h]; x != nil {
+		if x := d.perm.nv.indices[h]; x != nil {
 			return x.authValue()
 		}
 	case tcg.TPMHTPermanent:
@@ -88,7 +81,7 @@ func (d *Device) entityAuth(h tcg.TPMHandle) []byte {
 func (d *Device) entityPolicy(h tcg.TPMHandle) hierarchy.Policy {
 	switch h.Type() {
 	case tcg.TPMHTNVIndex:
-		if x := d.perm.nv[h]; x != nil {
+		if x := d.perm.nv.indices[h]; x != nil {
 			return hierarchy.Policy{Hash: x.public.NameAlg, Digest: x.public.AuthPolicy}
 		}
 	case tcg.TPMHTPermanent:
@@ -102,4 +95,40 @@ func (d *Device) entityPolicy(h tcg.TPMHandle) hierarchy.Policy {
 		}
 	}
 	return hierarchy.NoPolicy()
+}
+
+// objectOrNil returns the loaded transient or the persistent object h.
+func (d *Device) objectOrNil(h tcg.TPMHandle) *object {
+	switch h.Type() {
+	case tcg.TPMHTTransient:
+		return d.vol.objects.get(h)
+	case tcg.TPMHTPersistent:
+		return d.perm.objects[h]
+	}
+	return nil
+}
+
+// object is objectOrNil for handles that the dispatcher found to be there.
+func (d *Device) object(h tcg.TPMHandle) *object {
+	o := d.objectOrNil(h)
+	if o == nil {
+		panic("vtpm: internal error: no object at a checked handle")
+	}
+	return o
+}
+
+func (d *Device) flushObject(h tcg.TPMHandle) {
+	i := int(h & 0x00FFFFFF)
+	d.flushed = append(d.flushed, d.vol.objects[i])
+	d.vol.objects[i] = nil
+}
+
+// flushHierarchy flushes the transient objects of a hierarchy.
+func (d *Device) flushHierarchy(h tcg.TPMHandle) {
+	for i, o := range d.vol.objects {
+		if o != nil && hierarchy.Base(o.hierarchy) == h {
+			d.flushed = append(d.flushed, o)
+			d.vol.objects[i] = nil
+		}
+	}
 }

@@ -182,7 +182,7 @@ func TestNoEpoch(t *testing.T) {
 	for _, by := range handles(tcg.TPMRHPlatform, tcg.TPMRHOwner) {
 		define(rawTPM{t, d}, by, tcg.TPMRCValue.P(2))
 	}
-	if d.perm.nv[EpochIndex] != nil {
+	if d.perm.nv.indices[EpochIndex] != nil {
 		t.Error("the index is there")
 	}
 
@@ -191,7 +191,7 @@ func TestNoEpoch(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Execute(0, startupClear)
-	d.perm.nv[EpochIndex].setAttributes(d.perm.nv[EpochIndex].public.Attributes | tcg.TPMANVOrderly) // of an earlier version, by a guest
+	d.perm.nv.indices[EpochIndex].setAttributes(d.perm.nv.indices[EpochIndex].public.Attributes | tcg.TPMANVOrderly) // of an earlier version, by a guest
 	if v, err = d.Volatile(); err != nil {
 		t.Fatal(err)
 	}

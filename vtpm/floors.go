@@ -33,7 +33,7 @@ func (d *Device) setEpoch(e Epoch) {
 	// it, and nobody deletes it.
 	const attributes = tcg.TPMANVPlatformCreate | tcg.TPMANVPolicyDelete | tcg.TPMANVPolicyWrite | tcg.TPMANVWriteDefine | tcg.TPMANVWriteLocked |
 		tcg.TPMANVAuthRead | tcg.TPMANVOwnerRead | tcg.TPMANVPPRead | tcg.TPMANVNoDA | tcg.TPMANVWritten
-	d.perm.nv[EpochIndex] = &nvIndex{
+	d.perm.nv.indices[EpochIndex] = &nvIndex{
 		public: tcg.TPMSNVPublic{NVIndex: EpochIndex, NameAlg: tcg.TPMAlgSHA256, Attributes: attributes, DataSize: 8},
 		data:   binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, e.Ledger), e.Restores),
 	}
@@ -42,9 +42,9 @@ func (d *Device) setEpoch(e Epoch) {
 // noEpoch removes the index, which speaks of nothing that is true here: it came
 // with a state from where there is an Epoch.
 func (d *Device) noEpoch() {
-	if d.perm.nv[EpochIndex] != nil {
+	if d.perm.nv.indices[EpochIndex] != nil {
 		d.cfg.Log("vtpm: NV index %#08x is removed: there is no epoch here", EpochIndex)
-		delete(d.perm.nv, EpochIndex)
+		delete(d.perm.nv.indices, EpochIndex)
 	}
 }
 

@@ -224,7 +224,7 @@ func TestMutatedCommands(t *testing.T) {
 			copy(c[2:], binary.BigEndian.AppendUint32(nil, uint32(len(c))))
 		}
 		checkCommand(t, d, uint8(r.IntN(6)), c)
-		if d.loadedSessions() > 10 || d.slotFree() != tcg.TPMRCSuccess {
+		if d.vol.sessions.count() > 10 || d.vol.objects.room() != tcg.TPMRCSuccess {
 			d.Init()
 			d.Execute(0, startupClear)
 		}

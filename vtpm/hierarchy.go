@@ -26,7 +26,7 @@ func (d *Device) manufacture() error {
 		pcrBanks:    d.defaultBanks(),
 		auditHash:   tcg.TPMAlgSHA256,
 		audited:     []tcg.TPMCC{tcg.TPMCCSetCommandCodeAuditStatus},
-		nv:          map[tcg.TPMHandle]*nvIndex{},
+		nv:          newNVSpace(),
 		objects:     map[tcg.TPMHandle]*object{},
 	}
 	return nil

@@ -130,7 +130,7 @@ func (d *Device) generate(o *object, data []byte, source keySource) tcg.TPMRC {
 		}
 	case tcg.TPMAlgKeyedHash:
 		if s.Sensitive = bytes.Clone(data); len(data) == 0 {
-			s.Sensitive = read(d.keyedHashSize(p))
+			s.Sensitive = read(keyedHashSize(p))
 		}
 	default:
 		return tcg.TPMRCType.P(2)
@@ -146,7 +146,7 @@ func (d *Device) generate(o *object, data []byte, source keySource) tcg.TPMRC {
 
 // keyedHashSize is the size in bytes of an HMAC or XOR key that the TPM makes:
 // that of its hash's digest.
-func (d *Device) keyedHashSize(p *tcg.TPMTPublic) int {
+func keyedHashSize(p *tcg.TPMTPublic) int {
 	if n := tpmcrypto.DigestSize(p.KeyedHash.Scheme.HashAlg); n != 0 && p.KeyedHash.Scheme.Scheme != tcg.TPMAlgNull {
 		return n
 	}
@@ -155,7 +155,7 @@ func (d *Device) keyedHashSize(p *tcg.TPMTPublic) int {
 
 // checkBinding checks that an object's public area is well formed and belongs
 // to its sensitive area, if that is loaded.
-func (d *Device) checkBinding(o *object) tcg.TPMRC {
+func (o *object) checkBinding() tcg.TPMRC {
 	p, s := &o.public, &o.sensitive
 	if !o.publicOnly && s.SensitiveType != p.Type {
 		return tcg.TPMRCType

@@ -198,7 +198,7 @@ func TestUnreadableState(t *testing.T) {
 	d.Execute(0, startupClear)
 	saved, was := s.saves, d.encodePermanent().b
 	d.mark()
-	d.perm.nv[0x01800001] = &nvIndex{public: tcg.TPMSNVPublic{NVIndex: 0x01800001, DataSize: 8}} // without a nameAlg, without its data
+	d.perm.nv.indices[0x01800001] = &nvIndex{public: tcg.TPMSNVPublic{NVIndex: 0x01800001, DataSize: 8}} // without a nameAlg, without its data
 	d.dirty = true
 	if err := d.save(); !errors.Is(err, errStateShort) {
 		t.Errorf("save: %v", err)

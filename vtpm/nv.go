@@ -1,6 +1,7 @@
 package vtpm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
@@ -50,8 +51,9 @@ func (x *nvIndex) setAttributes(a tcg.TPMANV) {
 // (TPM_PT_NV_BUFFER_MAX), maxNVBytes all indices and persistent objects together:
 // what guests find in other virtual TPMs. The profile has the largest index.
 const (
-	maxNVBuffer = 1024
-	maxNVBytes  = 128 << 10
+	maxNVBuffer  = 1024
+	maxNVBytes   = 128 << 10
+	maxNVIndices = 256
 )
 
 // orderlyCount is how often an orderly counter may be incremented before its
@@ -93,15 +95,16 @@ func (x *nvIndex) setPinCount(count uint32) {
 	x.setNumber(uint64(count)<<32 | uint64(limit))
 }
 
-func (d *Device) nvAuthValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
-	x := d.perm.nv[h]
+// authAvailable reports whether the authorization value of x may authorize a command
+// in a role (Part 1, "Authorization Selection Logic").
+func (x *nvIndex) authAvailable(c *tcg.CommandSpec, role tcg.Role) bool {
 	if role != tcg.RoleUser {
 		return false // administration of an index is by policy only
 	}
-	if c.spec.Has(tcg.AttrNVWrite) {
+	if c.Has(tcg.AttrNVWrite) {
 		return x.has(tcg.TPMANVAuthWrite)
 	}
-	if !c.spec.Has(tcg.AttrNVRead) {
+	if !c.Has(tcg.AttrNVRead) {
 		return false
 	}
 	if x.isPIN() {
@@ -110,51 +113,27 @@ func (d *Device) nvAuthValueAvailable(c *call, h tcg.TPMHandle, role tcg.Role) b
 	return x.has(tcg.TPMANVAuthRead)
 }
 
-func (d *Device) nvPolicyAvailable(c *call, h tcg.TPMHandle, role tcg.Role) bool {
-	x := d.perm.nv[h]
+// policyAvailable reports whether the policy of x may authorize a command in a role.
+func (x *nvIndex) policyAvailable(c *tcg.CommandSpec, role tcg.Role) bool {
 	if role != tcg.RoleUser {
 		return true
 	}
-	if c.spec.Has(tcg.AttrNVWrite) {
+	if c.Has(tcg.AttrNVWrite) {
 		return x.has(tcg.TPMANVPolicyWrite)
 	}
-	return c.spec.Has(tcg.AttrNVRead) && x.has(tcg.TPMANVPolicyRead)
+	return c.Has(tcg.AttrNVRead) && x.has(tcg.TPMANVPolicyRead)
 }
 
-// nvPinFailed counts a failed authorization with a PIN Fail index.
-func (d *Device) nvPinFailed(h tcg.TPMHandle) {
-	x := d.perm.nv[h]
-	if x == nil || x.kind() != tcg.TPMNTPinFail || !x.written() {
-		return
-	}
-	count, _ := x.pin()
-	x.setPinCount(count + 1)
-	d.pinCounted(x)
-}
-
-// nvPinUsed counts a successful one: a PIN Pass index counts uses, a PIN Fail
-// index forgets failures.
-func (d *Device) nvPinUsed(h tcg.TPMHandle) {
-	x := d.perm.nv[h]
-	if x == nil || !x.isPIN() || !x.written() {
-		return
-	}
-	count, _ := x.pin()
-	if x.kind() == tcg.TPMNTPinPass {
-		x.setPinCount(count + 1)
-		d.pinCounted(x)
-	} else if count != 0 {
-		x.setPinCount(0)
-		d.pinChanged(x)
-	}
-}
-
-// nvReadable checks that auth may read x now (Part 3, 31.13 "TPM2_NV_Read").
-func (d *Device) nvReadable(auth tcg.TPMHandle, x *nvIndex) tcg.TPMRC {
+// readable checks that auth may read x now (Part 3, 31.13 "TPM2_NV_Read").
+//
+//	TPM_RC_NV_LOCKED         locked for reading
+//	TPM_RC_NV_AUTHORIZATION  not by this authorization
+//	TPM_RC_NV_UNINITIALIZED  never written
+func (x *nvIndex) readable(auth tcg.TPMHandle) tcg.TPMRC {
 	if x.has(tcg.TPMANVReadLocked) {
 		return tcg.TPMRCNVLocked
 	}
-	if !nvAllows(auth, x, tcg.TPMANVOwnerRead, tcg.TPMANVPPRead) {
+	if !x.allows(auth, tcg.TPMANVOwnerRead, tcg.TPMANVPPRead) {
 		return tcg.TPMRCNVAuthorization
 	}
 	if !x.written() {
@@ -163,18 +142,21 @@ func (d *Device) nvReadable(auth tcg.TPMHandle, x *nvIndex) tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-// nvWritable checks that auth may write x now.
-func (d *Device) nvWritable(auth tcg.TPMHandle, x *nvIndex) tcg.TPMRC {
+// writable checks that auth may write x now.
+//
+//	TPM_RC_NV_LOCKED         locked for writing
+//	TPM_RC_NV_AUTHORIZATION  not by this authorization
+func (x *nvIndex) writable(auth tcg.TPMHandle) tcg.TPMRC {
 	if x.has(tcg.TPMANVWriteLocked) {
 		return tcg.TPMRCNVLocked
 	}
-	if !nvAllows(auth, x, tcg.TPMANVOwnerWrite, tcg.TPMANVPPWrite) {
+	if !x.allows(auth, tcg.TPMANVOwnerWrite, tcg.TPMANVPPWrite) {
 		return tcg.TPMRCNVAuthorization
 	}
 	return tcg.TPMRCSuccess
 }
 
-func nvAllows(auth tcg.TPMHandle, x *nvIndex, owner, platform tcg.TPMANV) bool {
+func (x *nvIndex) allows(auth tcg.TPMHandle, owner, platform tcg.TPMANV) bool {
 	switch auth {
 	case tcg.TPMRHOwner:
 		return x.has(owner)
@@ -184,14 +166,53 @@ func nvAllows(auth tcg.TPMHandle, x *nvIndex, owner, platform tcg.TPMANV) bool {
 	return auth == x.public.NVIndex
 }
 
-// nvUsed is how many bytes of NV memory the indices and persistent objects
-// take, by a rule that does not depend on the encoding of the state.
-func (d *Device) nvUsed() int {
+// pinFailed counts a failed authorization in a PIN Fail index, and reports whether
+// it did.
+func (x *nvIndex) pinFailed() bool {
+	if x.kind() != tcg.TPMNTPinFail || !x.written() {
+		return false
+	}
+	count, _ := x.pin()
+	x.setPinCount(count + 1)
+	return true
+}
+
+// pinUsed records a successful authorization: a PIN Pass index counts uses, a PIN
+// Fail index forgets failures. counted reports the first, changed either.
+func (x *nvIndex) pinUsed() (counted, changed bool) {
+	if !x.isPIN() || !x.written() {
+		return false, false
+	}
+	count, _ := x.pin()
+	if x.kind() == tcg.TPMNTPinPass {
+		x.setPinCount(count + 1)
+		return true, true
+	}
+	if count != 0 {
+		x.setPinCount(0)
+	}
+	return false, count != 0
+}
+
+// An nvSpace is all NV indices.
+type nvSpace struct {
+	indices map[tcg.TPMHandle]*nvIndex
+
+	// maxCounter is the largest value that a deleted counter had, at which a new one
+	// starts, so that no counter goes back.
+	maxCounter uint64
+}
+
+func newNVSpace() nvSpace { return nvSpace{indices: map[tcg.TPMHandle]*nvIndex{}} }
+
+// used returns how many bytes of NV memory the indices and a number of persistent
+// objects take, by a rule that does not depend on the encoding of the state.
+func (s *nvSpace) used(objects int) int {
 	n := 0
-	for _, x := range d.perm.nv {
+	for _, x := range s.indices {
 		n += nvOverhead + int(x.public.DataSize) + len(x.public.AuthPolicy) + len(x.auth)
 	}
-	return n + len(d.perm.objects)*persistentSize
+	return n + objects*persistentSize
 }
 
 const (
@@ -199,9 +220,48 @@ const (
 	persistentSize = 1500 // bytes a persistent object takes at most
 )
 
-// nvStartup sets the indices at TPM2_Startup (Part 3, 9.3).
-func (d *Device) nvStartup(resume, reset, orderly bool) {
-	for _, x := range d.perm.nv {
+// define adds an index, beside a number of persistent objects. It keeps auth.
+//
+//	TPM_RC_NV_DEFINED  the index exists
+//	TPM_RC_NV_SPACE    no room
+func (s *nvSpace) define(p tcg.TPMSNVPublic, auth []byte, objects int) tcg.TPMRC {
+	if s.indices[p.NVIndex] != nil {
+		return tcg.TPMRCNVDefined
+	}
+	size := nvOverhead + int(p.DataSize) + len(p.AuthPolicy) + len(auth)
+	if len(s.indices) >= maxNVIndices || s.used(objects)+size > maxNVBytes {
+		return tcg.TPMRCNVSpace
+	}
+	p.AuthPolicy = bytes.Clone(p.AuthPolicy)
+	x := &nvIndex{public: p, auth: auth, data: make([]byte, p.DataSize)}
+	x.blank()
+	s.indices[p.NVIndex] = x
+	return tcg.TPMRCSuccess
+}
+
+// remove deletes an index. A deleted counter leaves its value in maxCounter.
+func (s *nvSpace) remove(h tcg.TPMHandle) {
+	x := s.indices[h]
+	if x.kind() == tcg.TPMNTCounter && x.written() {
+		s.maxCounter = max(s.maxCounter, x.number())
+	}
+	tpmcrypto.Zero(x.auth)
+	tpmcrypto.Zero(x.data)
+	delete(s.indices, h)
+}
+
+// clearOwner is the part of TPM2_Clear: indices that the platform did not make go.
+func (s *nvSpace) clearOwner() {
+	for h, x := range s.indices {
+		if !x.has(tcg.TPMANVPlatformCreate) {
+			s.remove(h)
+		}
+	}
+}
+
+// startup sets the indices at TPM2_Startup (Part 3, 9.3).
+func (s *nvSpace) startup(resume, reset, orderly bool) {
+	for _, x := range s.indices {
 		a := x.public.Attributes
 		counter := a.NT() == tcg.TPMNTCounter
 		if a&tcg.TPMANVOrderly != 0 {
@@ -241,9 +301,9 @@ func (x *nvIndex) blank() {
 	}
 }
 
-// nvShutdown keeps the data of orderly indices.
-func (d *Device) nvShutdown() {
-	for _, x := range d.perm.nv {
+// shutdown keeps the data of orderly indices.
+func (s *nvSpace) shutdown() {
+	for _, x := range s.indices {
 		if x.has(tcg.TPMANVOrderly) {
 			x.saved = append(x.saved[:0], x.data...)
 		}

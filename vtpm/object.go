@@ -1,7 +1,6 @@
 package vtpm
 
 import (
-	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
 )
@@ -61,65 +60,6 @@ func (o *object) isStorageParent() bool {
 func (o *object) isDerivationParent() bool {
 	return o.hasName() && !o.publicOnly && o.public.Type == tcg.TPMAlgKeyedHash &&
 		o.has(tcg.TPMAObjectRestricted|tcg.TPMAObjectDecrypt)
-}
-
-// objectOrNil returns the loaded transient or the persistent object h.
-func (d *Device) objectOrNil(h tcg.TPMHandle) *object {
-	switch h.Type() {
-	case tcg.TPMHTTransient:
-		if i := int(h & 0x00FFFFFF); i < maxTransientObjects {
-			return d.vol.objects[i]
-		}
-	case tcg.TPMHTPersistent:
-		return d.perm.objects[h]
-	}
-	return nil
-}
-
-// object is objectOrNil for handles that the dispatcher found to be there.
-func (d *Device) object(h tcg.TPMHandle) *object {
-	o := d.objectOrNil(h)
-	if o == nil {
-		panic("vtpm: internal error: no object at a checked handle")
-	}
-	return o
-}
-
-// addObject puts o in a free slot and returns its handle.
-func (d *Device) addObject(o *object) (tcg.TPMHandle, tcg.TPMRC) {
-	for i := range d.vol.objects {
-		if d.vol.objects[i] == nil {
-			d.vol.objects[i] = o
-			return tcg.TPMHandle(tcg.TPMHTTransient)<<24 | tcg.TPMHandle(i), tcg.TPMRCSuccess
-		}
-	}
-	return 0, tcg.TPMRCObjectMemory
-}
-
-// slotFree tells, before any work is done, whether addObject will find a slot.
-func (d *Device) slotFree() tcg.TPMRC {
-	for _, o := range d.vol.objects {
-		if o == nil {
-			return tcg.TPMRCSuccess
-		}
-	}
-	return tcg.TPMRCObjectMemory
-}
-
-func (d *Device) flushObject(h tcg.TPMHandle) {
-	i := int(h & 0x00FFFFFF)
-	d.flushed = append(d.flushed, d.vol.objects[i])
-	d.vol.objects[i] = nil
-}
-
-// flushHierarchy flushes the transient objects of a hierarchy.
-func (d *Device) flushHierarchy(h tcg.TPMHandle) {
-	for i, o := range d.vol.objects {
-		if o != nil && hierarchy.Base(o.hierarchy) == h {
-			d.flushed = append(d.flushed, o)
-			d.vol.objects[i] = nil
-		}
-	}
 }
 
 // objectName is the Name of a public area: algorithm and digest (Part 1,

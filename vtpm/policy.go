@@ -120,7 +120,7 @@ func (d *Device) checkPolicy(c *call, i int) tcg.TPMRC {
 	if p.presenceNeeded && !d.vol.physicalPresence {
 		return tcg.TPMRCPP
 	}
-	if x := d.perm.nv[a.handle]; p.nvWrittenChecked && (x == nil || x.written() != p.nvWritten) {
+	if x := d.perm.nv.indices[a.handle]; p.nvWrittenChecked && (x == nil || x.written() != p.nvWritten) {
 		return tcg.TPMRCPolicyFail
 	}
 	if c.spec.Code == tcg.TPMCCPolicySecret && !p.authNeeded && !p.passwordNeeded {

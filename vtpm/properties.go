@@ -149,28 +149,19 @@ func (d *Device) variableProperties() []property {
 		}
 	}
 
-	counters, active, transient := uint32(0), uint32(0), uint32(0)
-	for _, x := range d.perm.nv {
+	counters := uint32(0)
+	for _, x := range d.perm.nv.indices {
 		if x.kind() == tcg.TPMNTCounter {
 			counters++
 		}
 	}
-	for _, n := range d.reset.contexts {
-		if n != 0 {
-			active++
-		}
-	}
-	for _, o := range d.vol.objects {
-		if o != nil {
-			transient++
-		}
-	}
-	loaded := uint32(d.loadedSessions())
-	room := uint32(max(maxNVBytes-d.nvUsed(), 0))
+	active, transient := d.reset.contexts.active(), d.vol.objects.count()
+	loaded := uint32(d.vol.sessions.count())
+	room := uint32(max(maxNVBytes-d.perm.nv.used(len(d.perm.objects)), 0))
 	return []property{
 		{tcg.TPMPTPermanent, uint32(permanent)},
 		{tcg.TPMPTStartupClear, uint32(startup)},
-		{tcg.TPMPTHRNVIndex, uint32(len(d.perm.nv))},
+		{tcg.TPMPTHRNVIndex, uint32(len(d.perm.nv.indices))},
 		{tcg.TPMPTHRLoaded, loaded},
 		{tcg.TPMPTHRLoadedAvail, maxLoadedSessions - loaded},
 		{tcg.TPMPTHRActive, active},
@@ -179,7 +170,7 @@ func (d *Device) variableProperties() []property {
 		{tcg.TPMPTHRPersistent, uint32(len(d.perm.objects))},
 		{tcg.TPMPTHRPersistentAvail, min(room/persistentSize, uint32(maxPersistentObjects-len(d.perm.objects)))},
 		{tcg.TPMPTNVCounters, counters},
-		{tcg.TPMPTNVCountersAvail, min(room/(nvOverhead+8), uint32(maxNVIndices-len(d.perm.nv)))},
+		{tcg.TPMPTNVCountersAvail, min(room/(nvOverhead+8), uint32(maxNVIndices-len(d.perm.nv.indices)))},
 		{tcg.TPMPTAlgorithmSet, d.perm.algorithmSet},
 		{tcg.TPMPTLoadedCurves, d.curveCount()},
 		{tcg.TPMPTLockoutCounter, da.FailedTries},

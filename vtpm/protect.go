@@ -16,7 +16,7 @@ type wrapper struct {
 	name []byte // of the protected object
 }
 
-func (d *Device) storageWrapper(parent *object, name []byte) wrapper {
+func storageWrapper(parent *object, name []byte) wrapper {
 	return wrapper{
 		hash: parent.public.NameAlg,
 		sym:  parent.symmetric(),
@@ -117,22 +117,23 @@ func (o *object) sensitive2B() []byte {
 	return w.B
 }
 
-// sensitiveToPrivate protects o's sensitive area with its parent.
-func (d *Device) sensitiveToPrivate(parent *object, o *object) []byte {
-	w := d.storageWrapper(parent, o.name)
-	plain := o.sensitive2B()
+// protect returns the sensitive area of child encrypted by o, its parent. iv has a
+// block of the parent's cipher and is random.
+func (o *object) protect(child *object, iv []byte) []byte {
+	w := storageWrapper(o, child.name)
+	plain := child.sensitive2B()
 	defer tpmcrypto.Zero(plain)
-	return w.wrap(d.random(blockSize(w.sym.Algorithm)), plain)
+	return w.wrap(iv, plain)
 }
 
-// privateToSensitive opens a blob that sensitiveToPrivate made.
-func (d *Device) privateToSensitive(parent *object, name, blob []byte) (s tcg.TPMTSensitive, rc tcg.TPMRC) {
-	w := d.storageWrapper(parent, name)
+// unprotect opens a blob that protect made of the child with a Name.
+func (o *object) unprotect(name, blob []byte, profile *tcg.Profile) (s tcg.TPMTSensitive, rc tcg.TPMRC) {
+	w := storageWrapper(o, name)
 	plain, rc := w.unwrap(blob, true)
 	if rc != tcg.TPMRCSuccess {
 		return s, rc
 	}
-	return readSensitive(plain, d.profile)
+	return readSensitive(plain, profile)
 }
 
 // readSensitive takes a TPM2B_SENSITIVE that fills b. Whether authValue is padded

@@ -31,10 +31,10 @@ func (d *Device) readOnlyRefusesIndex(c *call) bool {
 	switch c.spec.Code {
 	case tcg.TPMCCNVWrite, tcg.TPMCCNVExtend, tcg.TPMCCNVSetBits, tcg.TPMCCNVWriteLock, tcg.TPMCCNVReadLock:
 		const volatile = tcg.TPMANVOrderly | tcg.TPMANVClearSTClear
-		x := d.perm.nv[c.handles[1]]
+		x := d.perm.nv.indices[c.handles[1]]
 		return x == nil || x.public.Attributes&volatile != volatile
 	case tcg.TPMCCPolicySecret:
-		x := d.perm.nv[c.handles[0]]
+		x := d.perm.nv.indices[c.handles[0]]
 		return x != nil && x.isPIN()
 	}
 	return true

@@ -55,33 +55,14 @@ type authorization struct {
 }
 
 // session returns the loaded session with handle h, or nil.
-func (d *Device) session(h tcg.TPMHandle) *session {
-	i := int(h & 0x00FFFFFF)
-	if i >= maxActiveSessions {
-		return nil
-	}
-	if s := d.vol.sessions[i]; s != nil && s.handle == h {
-		return s
-	}
-	return nil
-}
-
-func (d *Device) loadedSessions() int {
-	n := 0
-	for _, s := range d.vol.sessions {
-		if s != nil {
-			n++
-		}
-	}
-	return n
-}
+func (d *Device) session(h tcg.TPMHandle) *session { return d.vol.sessions.get(h) }
 
 // flushSession forgets a loaded session and frees its slot.
 func (d *Device) flushSession(s *session) {
-	i := int(s.handle & 0x00FFFFFF)
+	i := slotOf(s.handle)
 	d.flushed = append(d.flushed, s)
 	d.vol.sessions[i] = nil
-	d.reset.contexts[i] = 0
+	d.reset.contexts.release(i)
 	if d.vol.exclusive == s.handle {
 		d.vol.exclusive = 0
 	}

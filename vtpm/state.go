@@ -22,8 +22,7 @@ type permanent struct {
 	resetCount      uint32
 	clearCount      uint32
 
-	clock        clock.Saved
-	maxNVCounter uint64
+	clock clock.Saved
 
 	// shutdown tells how the last power cycle ended: tcg.TPMSUClear or
 	// TPMSUState if in an orderly way, suNone if not.
@@ -47,7 +46,7 @@ type permanent struct {
 	auditCounter     uint64
 	algorithmSet     uint32
 
-	nv      map[tcg.TPMHandle]*nvIndex
+	nv      nvSpace
 	objects map[tcg.TPMHandle]*object // persistent objects
 }
 
@@ -85,8 +84,7 @@ type stateReset struct {
 	restartCount uint32
 
 	objectContextID  uint64
-	contextCounter   uint64
-	contexts         [maxActiveSessions]uint64 // counter of a saved session; 0 free; 1 loaded
+	contexts         contextArray
 	auditDigest      []byte
 	pcrUpdateCounter uint32
 
@@ -109,8 +107,8 @@ type volatile struct {
 
 	pcrs pcr.State
 
-	objects  [maxTransientObjects]*object
-	sessions [maxActiveSessions]*session // loaded ones, by slot
+	objects  transientObjects
+	sessions loadedSessions
 
 	exclusive tcg.TPMHandle // exclusive audit session; 0 if none
 

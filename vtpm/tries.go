@@ -65,7 +65,7 @@ func (d *Device) keepTries() {
 	// time had forgiven, which the saved state does not know.
 	d.perm.da, t.owed = d.before.da, t.owed || d.before.count
 	for h, n := range t.pins {
-		x := d.perm.nv[h]
+		x := d.perm.nv.indices[h]
 		if x == nil || !x.isPIN() || !x.written() {
 			delete(t.pins, h)
 			continue
@@ -115,7 +115,7 @@ func (d *Device) decodeTries(r *tcg.Reader) {
 	d.perm.da.FailedTries = r.Uint32()
 	for range count(r) {
 		h, n := tcg.TPMHandle(r.Uint32()), r.Uint32()
-		x := d.perm.nv[h]
+		x := d.perm.nv.indices[h]
 		if x == nil || !x.isPIN() {
 			r.Fail(tcg.TPMRCValue)
 			return

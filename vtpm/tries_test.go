@@ -20,7 +20,7 @@ type countsOf struct {
 
 func countsBefore(d *Device) countsOf {
 	c := countsOf{d.perm.da, d.vol.daTime, map[tcg.TPMHandle]uint32{}}
-	for h, x := range d.perm.nv {
+	for h, x := range d.perm.nv.indices {
 		if x.isPIN() {
 			c.pins[h], _ = x.pin()
 		}
@@ -36,7 +36,7 @@ func (c countsOf) takeBack(d *Device) {
 	}
 	d.perm.da, d.vol.daTime = c.da, c.time
 	for h, n := range c.pins {
-		if x := d.perm.nv[h]; x != nil && x.isPIN() {
+		if x := d.perm.nv.indices[h]; x != nil && x.isPIN() {
 			x.setPinCount(n)
 		}
 	}
@@ -202,12 +202,12 @@ func TestTriesCountWithoutStore(t *testing.T) {
 			}},
 		{"PIN Fail", func(g guess) { g.define(victimPIN, pinAttrs(tcg.TPMNTPinFail), nil, 5) },
 			func(g guess, v string) tcg.TPMRC { return g.read(victimPIN, v) },
-			func(d *Device) uint32 { n, _ := d.perm.nv[victimPIN].pin(); return n }},
+			func(d *Device) uint32 { n, _ := d.perm.nv.indices[victimPIN].pin(); return n }},
 		{"orderly PIN Fail after Shutdown", func(g guess) {
 			g.define(victimPIN, pinAttrs(tcg.TPMNTPinFail)|tcg.TPMANVOrderly, nil, 5)
 			g.d.Execute(0, shutdownState)
 		}, func(g guess, v string) tcg.TPMRC { return g.read(victimPIN, v) },
-			func(d *Device) uint32 { n, _ := d.perm.nv[victimPIN].pin(); return n }},
+			func(d *Device) uint32 { n, _ := d.perm.nv.indices[victimPIN].pin(); return n }},
 	}
 	for _, v := range victims {
 		t.Run(v.name, func(t *testing.T) {
@@ -339,7 +339,7 @@ func TestPinPassCountWithoutStore(t *testing.T) {
 			t.Errorf("a use that cannot be saved: %#x", uint32(rc))
 		}
 	}
-	if n, _ := d.perm.nv[victimPIN].pin(); n != 1 {
+	if n, _ := d.perm.nv.indices[victimPIN].pin(); n != 1 {
 		t.Errorf("%d uses counted", n)
 	}
 }
@@ -421,13 +421,13 @@ func TestPINByPolicy(t *testing.T) {
 					for range 3 {
 						try(value)
 					}
-					if n, _ := d.perm.nv[victimPIN].pin(); n != 3 {
+					if n, _ := d.perm.nv.indices[victimPIN].pin(); n != 3 {
 						t.Fatalf("%d counted, not 3", n)
 					}
 					if rc := try(lockSecret); rc != tcg.TPMRCAuthUnavailable.S(1) {
 						t.Errorf("after pinLimit: %#x", uint32(rc))
 					}
-					x := d.perm.nv[victimPIN]
+					x := d.perm.nv.indices[victimPIN]
 					x.setPinCount(0)
 					x.setAttributes(x.public.Attributes &^ tcg.TPMANVWritten)
 					if rc := try(lockSecret); rc != tcg.TPMRCAuthUnavailable.S(1) {

@@ -52,7 +52,7 @@ func (d *Device) mark() {
 	}
 	b.orderlyKnown = true
 	b.orderly = map[tcg.TPMHandle]orderlyData{}
-	for h, x := range d.perm.nv {
+	for h, x := range d.perm.nv.indices {
 		if x.has(tcg.TPMANVOrderly) {
 			b.orderly[h] = orderlyData{x.public.Attributes, bytes.Clone(x.data)}
 		}
@@ -108,7 +108,7 @@ func (d *Device) undo() {
 	}
 	// Of orderly indices the saved state has what was there at its time.
 	for h, o := range b.orderly {
-		if x := d.perm.nv[h]; x != nil && x.has(tcg.TPMANVOrderly) && len(x.data) == len(o.data) {
+		if x := d.perm.nv.indices[h]; x != nil && x.has(tcg.TPMANVOrderly) && len(x.data) == len(o.data) {
 			x.setAttributes(o.attributes)
 			copy(x.data, o.data)
 		}

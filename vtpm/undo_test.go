@@ -148,7 +148,7 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 				t.Errorf("%d saves of %s failed, not %d", f.failed[c.cc], tcg.CommandByCode(c.cc).Name, c.failed)
 			}
 		}
-		if f.d.vol.objects != [maxTransientObjects]*object{} {
+		if f.d.vol.objects != (transientObjects{}) {
 			t.Error("TPM2_Clear leaves objects")
 		}
 
@@ -198,7 +198,7 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 		}).Execute(f); err != nil {
 			t.Fatal(err)
 		}
-		if count, _ := f.d.perm.nv[tcg.TPMHandle(index)].pin(); count != 1 || f.failed[tcg.TPMCCPolicySecret] != 1 {
+		if count, _ := f.d.perm.nv.indices[tcg.TPMHandle(index)].pin(); count != 1 || f.failed[tcg.TPMCCPolicySecret] != 1 {
 			t.Errorf("%d uses counted, %d saves failed", count, f.failed[tcg.TPMCCPolicySecret])
 		}
 		if err := done(); err != nil {

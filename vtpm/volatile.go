@@ -87,8 +87,8 @@ func (d *Device) encodeVolatile() []byte {
 		v.drtm.encode(&w)
 	}
 	var orderly []*nvIndex
-	for _, h := range slices.Sorted(maps.Keys(d.perm.nv)) {
-		if x := d.perm.nv[h]; x.has(tcg.TPMANVOrderly) {
+	for _, h := range slices.Sorted(maps.Keys(d.perm.nv.indices)) {
+		if x := d.perm.nv.indices[h]; x.has(tcg.TPMANVOrderly) {
 			orderly = append(orderly, x)
 		}
 	}
@@ -176,7 +176,7 @@ func (d *Device) resume(state, b []byte) error {
 		if p.NVIndex == EpochIndex {
 			continue // it is what Config says, not what a state had
 		}
-		x := d.perm.nv[p.NVIndex]
+		x := d.perm.nv.indices[p.NVIndex]
 		if x == nil || len(data) != len(x.data) {
 			return errVolatile
 		}
