@@ -99,7 +99,7 @@ func (d *Device) setCommandCodeAuditStatus(c *call) error {
 	list := slices.Clone(d.perm.audited)
 	for _, cc := range set {
 		// TPM2_Shutdown cannot be audited: its digest would be lost.
-		if d.handlerOf(cc) != nil && cc != tcg.TPMCCShutdown && !slices.Contains(list, cc) {
+		if d.Implements(cc) && cc != tcg.TPMCCShutdown && !slices.Contains(list, cc) {
 			list = append(list, cc)
 		}
 	}

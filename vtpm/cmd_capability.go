@@ -165,7 +165,7 @@ func (d *Device) listAlgs(l *capList) {
 func (d *Device) listCommands(l *capList) {
 	l.begin(4)
 	for code := firstCommand; code <= lastCommand; code++ {
-		if d.handlerOf(code) == nil {
+		if !d.Implements(code) {
 			continue
 		}
 		if l.want(uint32(code)) {

@@ -47,7 +47,7 @@ func (d *Device) ppCommands(c *call) error {
 	list := slices.Clone(d.perm.physicalPresence)
 	for _, cc := range set {
 		spec := tcg.CommandByCode(cc)
-		if d.handlerOf(cc) != nil && spec.Has(tcg.AttrPP) && !slices.Contains(list, cc) {
+		if d.Implements(cc) && spec.Has(tcg.AttrPP) && !slices.Contains(list, cc) {
 			list = append(list, cc)
 		}
 	}

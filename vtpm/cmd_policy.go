@@ -133,7 +133,7 @@ func (d *Device) policyCommandCode(c *call) error {
 	if s.policy.commandCode != 0 && s.policy.commandCode != code {
 		return tcg.TPMRCValue.P(1)
 	}
-	if d.handlerOf(code) == nil {
+	if !d.Implements(code) {
 		return tcg.TPMRCPolicyCC.P(1)
 	}
 	s.policy.update(s.hash, tcg.TPMCCPolicyCommandCode, binary.BigEndian.AppendUint32(nil, uint32(code)))

@@ -12,7 +12,6 @@ import (
 // algorithms were checked when they were unmarshalled, so that a failure here
 // is a fault of the device.
 
-const derivationVersion = tpmcrypto.DerivationVersion
 
 func must(err error) {
 	if err != nil {

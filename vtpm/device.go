@@ -79,9 +79,22 @@ type Config struct {
 	// Firmware, if set, gives the device its limited hierarchies.
 	Firmware *Firmware
 
+	// Dispatcher runs the commands.
+	Dispatcher Dispatcher
+
 	// Log, if set, is told of events worth a line: never secrets, never
 	// bodies of commands.
 	Log func(format string, args ...any)
+}
+
+// A Dispatcher runs commands on a device.
+type Dispatcher interface {
+	// Implements reports whether it has the command.
+	Implements(code tcg.TPMCC) bool
+
+	// Execute runs one command and returns its response. The device is locked by
+	// its caller.
+	Execute(d *Device, locality uint8, command []byte) []byte
 }
 
 // A Device is one TPM. Its methods may be called by several goroutines; each
@@ -91,8 +104,7 @@ type Device struct {
 	cancelled  atomic.Bool
 	bufferSize atomic.Uint32 // see SetBufferSize
 
-	handlers *handlerTable
-	tests    tpmcrypto.SelfTest // known answers met so far
+	tests tpmcrypto.SelfTest // known answers met so far
 
 	mu      sync.Mutex
 	profile *tcg.Profile
@@ -117,6 +129,9 @@ type Device struct {
 var ErrState = errors.New("vtpm: state is not usable")
 
 func newDevice(cfg Config) (*Device, error) {
+	if cfg.Dispatcher == nil {
+		cfg.Dispatcher = newHandlerTable()
+	}
 	if cfg.Store == nil {
 		return nil, errors.New("vtpm: no store")
 	}
@@ -134,7 +149,7 @@ func newDevice(cfg Config) (*Device, error) {
 		cfg.Log = func(string, ...any) {}
 	}
 	profile := *cfg.Profile
-	d := &Device{cfg: cfg, profile: &profile, handlers: newHandlerTable()}
+	d := &Device{cfg: cfg, profile: &profile}
 	d.SetBufferSize(MaxCommandSize)
 	return d, nil
 }
@@ -186,6 +201,22 @@ func Load(cfg Config, state []byte) (*Device, error) {
 	}
 	d.powerOn()
 	return d, nil
+}
+
+// Execute runs one command and returns its response, at any locality and for
+// any bytes. It never returns an empty response.
+func (d *Device) Execute(locality uint8, command []byte) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.cancelled.Store(false)
+	resp := d.cfg.Dispatcher.Execute(d, locality, command)
+	d.forget()
+	return resp
+}
+
+// Implements reports whether a command is implemented and in the profile.
+func (d *Device) Implements(code tcg.TPMCC) bool {
+	return d.profile.HasCommand(code) && d.cfg.Dispatcher.Implements(code)
 }
 
 // Init is the signal _TPM_Init: everything volatile is lost, and the device
@@ -256,4 +287,24 @@ func (d *Device) random(n int) []byte {
 		panic(fmt.Errorf("vtpm: random source: %w", err))
 	}
 	return b
+}
+
+// fail puts the device in failure mode.
+func (d *Device) fail(what string, code uint32) {
+	d.cfg.Log("vtpm: failure mode: %s", what)
+	if !d.vol.failed {
+		d.vol.failed = true
+		d.vol.failure = failure{what, code}
+	}
+}
+
+// commandCount returns the number of commands that the device implements.
+func (d *Device) commandCount() uint32 {
+	n := uint32(0)
+	for code := firstCommand; code <= lastCommand; code++ {
+		if d.Implements(code) {
+			n++
+		}
+	}
+	return n
 }

@@ -17,7 +17,7 @@ type handler func(d *Device, c *call) error
 type call struct {
 	spec     *tcg.CommandSpec
 	locality uint8
-	handles  [3]tcg.TPMHandle
+	handles  [maxHandles]tcg.TPMHandle
 	sent     []byte // parameters as they came, which cpHash is over
 	params   []byte // decrypted
 	profile  *tcg.Profile
@@ -79,14 +79,9 @@ func (p *params) end() error {
 // noParams checks that a command without parameters has none.
 func (c *call) noParams() error { return c.reader().end() }
 
-// Execute runs one command and returns its response, at any locality and for
-// any bytes. It never returns an empty response.
-func (d *Device) Execute(locality uint8, command []byte) []byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.cancelled.Store(false)
-	resp, err := d.execute(locality, command)
-	d.forget()
+// Execute is the Dispatcher's.
+func (t *handlerTable) Execute(d *Device, locality uint8, command []byte) []byte {
+	resp, err := t.execute(d, locality, command)
 	if err != nil {
 		return d.errorResponse(err)
 	}
@@ -111,16 +106,7 @@ func (d *Device) errorResponse(err error) []byte {
 	return w.B
 }
 
-// fail puts the device in failure mode.
-func (d *Device) fail(what string, code uint32) {
-	d.cfg.Log("vtpm: failure mode: %s", what)
-	if !d.vol.failed {
-		d.vol.failed = true
-		d.vol.failure = failure{what, code}
-	}
-}
-
-func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error) {
+func (t *handlerTable) execute(d *Device, locality uint8, command []byte) (resp []byte, err error) {
 	defer func() {
 		// A fault of ours must not take the device down with it, and must not
 		// go on as if nothing had happened: failure mode is what the
@@ -158,7 +144,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 	if d.clear.readOnly && d.readOnlyRefusesIndex(c) {
 		return nil, tcg.TPMRCReadOnly
 	}
-	d.markNamed(c)
+	d.markNamed(c.handles)
 	if hasSessions {
 		if rc := d.readSessions(c, &r); rc != tcg.TPMRCSuccess {
 			return nil, rc
@@ -178,7 +164,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 		return nil, err
 	}
 	c.out.B = make([]byte, 0, 512)
-	if err := d.handlerOf(c.spec.Code)(d, c); err != nil {
+	if err := t[c.spec.Code-firstCommand](d, c); err != nil {
 		d.returnToShutdown(wasShutdown)
 		return nil, d.keepAfterError(err)
 	}
@@ -186,7 +172,7 @@ func (d *Device) execute(locality uint8, command []byte) (resp []byte, err error
 		d.vol.exclusive = 0
 	}
 	d.beginAudit(c)
-	d.findChanges(c)
+	d.findChanges(c.spec)
 	// Sessions, audit digests and what is flushed after the response are
 	// changed behind the save: a command that it fails leaves them as they were.
 	if err := d.save(); err != nil {
@@ -235,7 +221,7 @@ func (d *Device) header(locality uint8, command []byte) (*call, tcg.Reader, tcg.
 		return nil, r, tcg.TPMRCCommandSize
 	}
 	spec := tcg.CommandByCode(code)
-	if spec == nil || d.handlerOf(code) == nil {
+	if spec == nil || !d.Implements(code) {
 		return nil, r, tcg.TPMRCCommandCode
 	}
 	return &call{spec: spec, locality: locality, profile: d.profile}, r, tcg.TPMRCSuccess

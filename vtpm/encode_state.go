@@ -87,8 +87,8 @@ func (d *Device) encodePermanent() (e permanentEncoding) {
 
 // findChanges has the permanent state saved if a command changed it. Only a command
 // that the table says leaves it alone is not looked at.
-func (d *Device) findChanges(c *call) {
-	if c.spec.Has(tcg.AttrReads) || c.spec.Has(tcg.AttrVolatile) {
+func (d *Device) findChanges(c *tcg.CommandSpec) {
+	if c.Has(tcg.AttrReads) || c.Has(tcg.AttrVolatile) {
 		return
 	}
 	d.before.orderlyKnown = false

@@ -28,22 +28,7 @@ func newHandlerTable() *handlerTable {
 	return t
 }
 
-// handlerOf returns the handler of a command that is implemented and that the
-// profile has, else nil.
-func (d *Device) handlerOf(code tcg.TPMCC) handler {
-	if code < firstCommand || code > lastCommand || !d.profile.HasCommand(code) {
-		return nil
-	}
-	return d.handlers[code-firstCommand]
-}
-
-// commandCount returns the number of commands that handlerOf has.
-func (d *Device) commandCount() uint32 {
-	n := uint32(0)
-	for code, run := range d.handlers {
-		if run != nil && d.profile.HasCommand(firstCommand+tcg.TPMCC(code)) {
-			n++
-		}
-	}
-	return n
+// Implements reports whether t has a command.
+func (t *handlerTable) Implements(code tcg.TPMCC) bool {
+	return code >= firstCommand && code <= lastCommand && t[code-firstCommand] != nil
 }

@@ -40,7 +40,7 @@ func TestReadOnlyEveryCommand(t *testing.T) {
 			t.Errorf("%s has no rule for read-only mode", spec.Name)
 		}
 		d, s, _ := newTestDevice(t)
-		if d.handlerOf(code) == nil {
+		if !d.Implements(code) {
 			continue
 		}
 		d.clear.readOnly = true

@@ -7,6 +7,9 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
+// maxHandles is how many handles a command has at most.
+const maxHandles = 3
+
 // A checkpoint is what undo needs besides the permanent state as last saved:
 // all that a command changes before its save.
 type checkpoint struct {
@@ -17,13 +20,13 @@ type checkpoint struct {
 	count bool            // something was counted since
 
 	// Policies of sessions that the command names.
-	policies [maxSessions]struct {
+	policies [maxHandles]struct {
 		of  *policyState
 		was policyState
 	}
 
 	// Sequences that the command names, encoded: they are updated in place.
-	sequences [maxSessions]struct {
+	sequences [maxHandles]struct {
 		of  *sequence
 		was []byte
 	}
@@ -59,10 +62,10 @@ func (d *Device) mark() {
 	}
 }
 
-// markNamed adds the policies and sequences that c's handles name: its command,
-// not its session area, which changes policies after the save only.
-func (d *Device) markNamed(c *call) {
-	for i, h := range c.handles {
+// markNamed adds the policies and sequences that the handles of a command name; its
+// session area changes policies after the save only.
+func (d *Device) markNamed(handles [maxHandles]tcg.TPMHandle) {
+	for i, h := range handles {
 		if s := d.session(h); s != nil && s.policy != nil {
 			m := &d.before.policies[i]
 			m.of, m.was = s.policy, *s.policy
