@@ -1,0 +1,330 @@
+package command
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"stubtpm/vtpm/internal/engine"
+	"stubtpm/vtpm/internal/pcr"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
+
+// TestAbsentCommands: a command that the device has not, or its profile has
+// not, is unknown, and not in the list of commands.
+func TestAbsentCommands(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	for code := engine.FirstCommand; code <= engine.LastCommand; code++ {
+		spec := tcg.CommandByCode(code)
+		if spec == nil || d.Implements(code) {
+			continue
+		}
+		x.want(tcg.TPMRCCommandCode, code, make([]tcg.TPMHandle, len(spec.Handles)), nil)
+	}
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCGetCapability, nil, func(w *tcg.Writer) {
+		w.Uint32(uint32(tcg.TPMCapCommands))
+		w.Uint32(0)
+		w.Uint32(254)
+	})
+	r.Bytes(5)
+	listed := 0
+	for n := r.Uint32(); n > 0; n-- {
+		const index = 0xFFFF
+		if code := tcg.TPMCC(r.Uint32() & index); !d.Implements(code) {
+			t.Errorf("%#x is listed", code)
+		}
+		listed++
+	}
+	for code := engine.FirstCommand; code <= engine.LastCommand; code++ {
+		if d.Implements(code) {
+			listed--
+		}
+	}
+	if r.Err() != tcg.TPMRCSuccess || listed != 0 {
+		t.Fatalf("%d commands too many are listed, %#x", listed, uint32(r.Err()))
+	}
+}
+
+// TestNotLimited: a device that was given no secret of its firmware has no
+// limited hierarchies, and must not take them for another.
+func TestNotLimited(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	for _, h := range []tcg.TPMHandle{
+		tcg.TPMRHFWOwner, tcg.TPMRHFWEndorsement, tcg.TPMRHFWPlatform, tcg.TPMRHFWNull,
+		tcg.TPMRHSVNOwnerBase, tcg.TPMRHSVNEndorsementBase + 1, tcg.TPMRHSVNPlatformBase, tcg.TPMRHSVNNullBase,
+	} {
+		for _, c := range []struct {
+			cc     tcg.TPMCC
+			params func(w *tcg.Writer)
+			at     int // 0: the handle, else the parameter
+		}{
+			{tcg.TPMCCCreatePrimary, nil, 0},
+			{tcg.TPMCCCreateLoaded, nil, 0},
+			{tcg.TPMCCLoadExternal, func(w *tcg.Writer) {
+				w.Sized(nil)
+				p := tcg.TPMTPublic{Type: tcg.TPMAlgKeyedHash, NameAlg: tcg.TPMAlgSHA256, ObjectAttributes: tcg.TPMAObjectUserWithAuth}
+				p.KeyedHash.Scheme.Scheme = tcg.TPMAlgNull
+				p.Marshal2B(w)
+				w.Uint32(uint32(h))
+			}, 3},
+			{tcg.TPMCCHash, func(w *tcg.Writer) {
+				w.Sized([]byte("data"))
+				w.Uint16(uint16(tcg.TPMAlgSHA256))
+				w.Uint32(uint32(h))
+			}, 3},
+		} {
+			var hs []tcg.TPMHandle
+			if len(tcg.CommandByCode(c.cc).Handles) == 1 {
+				hs = handles(h)
+			}
+			rc, _, _ := x.send(c.cc, hs, c.params)
+			place := func(rc tcg.TPMRC) tcg.TPMRC {
+				if c.at == 0 {
+					return rc.H(1)
+				}
+				return rc.P(c.at)
+			}
+			if rc != place(tcg.TPMRCValue) && rc != place(tcg.TPMRCHierarchy) {
+				t.Errorf("%s with hierarchy %#x: %#x", tcg.CommandByCode(c.cc).Name, uint32(h), uint32(rc))
+			}
+		}
+	}
+}
+
+func TestReadOnlyMode(t *testing.T) {
+	t.Parallel()
+	d, s, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	const persists, volatile = 0x01800001, 0x01800002
+	for h, attrs := range map[tcg.TPMHandle]tcg.TPMANV{
+		persists: 0, volatile: tcg.TPMANVOrderly | tcg.TPMANVClearSTClear,
+	} {
+		x.want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace, handles(tcg.TPMRHOwner), func(w *tcg.Writer) {
+			w.Sized(nil)
+			p := tcg.TPMSNVPublic{
+				NVIndex: h, NameAlg: tcg.TPMAlgSHA256, DataSize: 1,
+				Attributes: attrs | tcg.TPMANVOwnerWrite | tcg.TPMANVOwnerRead | tcg.TPMANVNoDA,
+			}
+			p.Marshal2B(w)
+		})
+	}
+	write := func(w *tcg.Writer) { w.Sized([]byte{1}); w.Uint16(0) }
+	mode := func(v uint8) func(w *tcg.Writer) { return func(w *tcg.Writer) { w.Uint8(v) } }
+	platform := handles(tcg.TPMRHPlatform)
+	x.want(tcg.TPMRCValue.P(1), tcg.TPMCCReadOnlyControl, platform, mode(2))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, platform, mode(1))
+	before := s.saves
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCClear, platform, nil)
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCChangeEPS, platform, nil)
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCCreatePrimary, platform, nil)
+	x.want(tcg.TPMRCReadOnly, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, persists), write)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadClock, nil, nil)
+	if s.saves != before {
+		t.Fatal("the state was changed in read-only mode")
+	}
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, volatile), write)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, platform, mode(0))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, persists), write)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, platform, nil)
+}
+
+// TestPCRAllocate: the banks change at the next reset, and not before.
+func TestPCRAllocate(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	allocate := func(alg tcg.TPMAlgID, bits ...byte) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			w.Uint32(1)
+			w.Uint16(uint16(alg))
+			w.Uint8(uint8(len(bits)))
+			w.Bytes(bits)
+		}
+	}
+	read := func() int {
+		r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPCRRead, nil, allocate(tcg.TPMAlgSHA256, 1, 0, 0))
+		r.Uint32()
+		var sel tcg.TPMLPCRSelection
+		sel.Unmarshal(&r)
+		return int(r.Uint32())
+	}
+	if read() != 1 {
+		t.Fatal("no PCR 0 of SHA-256 to begin with")
+	}
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPCRAllocate, handles(tcg.TPMRHPlatform), allocate(tcg.TPMAlgSHA256, 0, 0, 0))
+	if !r.YesNo() || r.Uint32() != pcr.Count {
+		t.Fatal("the allocation was not made")
+	}
+	if read() != 1 {
+		t.Fatal("the bank changed at once")
+	}
+	// TPM2_GetCapability tells what is, not what will be (Part 3, 30.2.1).
+	banks := func() (all int) {
+		_, n, r := x.capability(tcg.TPMRCSuccess, tcg.TPMCapPCRs, 0, 1)
+		for range n {
+			var s tcg.TPMSPCRSelection
+			s.Unmarshal(&r)
+			for p := range pcr.Count {
+				if s.Hash == tcg.TPMAlgSHA256 && s.Has(p) {
+					all++
+				}
+			}
+		}
+		return all
+	}
+	if n := banks(); n != pcr.Count {
+		t.Fatalf("%d PCRs of SHA-256 are told before the reset", n)
+	}
+	d.Init()
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCStartup, nil, func(w *tcg.Writer) { w.Uint16(uint16(tcg.TPMSUClear)) })
+	if read() != 0 {
+		t.Fatal("the bank is still there after a reset")
+	}
+	if n := banks(); n != 0 {
+		t.Fatalf("%d PCRs of SHA-256 are told after it", n)
+	}
+}
+
+func TestPhysicalPresenceList(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	list := func(set, clear []tcg.TPMCC) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			for _, l := range [][]tcg.TPMCC{set, clear} {
+				w.Uint32(uint32(len(l)))
+				for _, cc := range l {
+					w.Uint32(uint32(cc))
+				}
+			}
+		}
+	}
+	pp := handles(tcg.TPMRHPlatform)
+	x.want(tcg.TPMRCPP.S(1), tcg.TPMCCPPCommands, pp, list([]tcg.TPMCC{tcg.TPMCCClear}, nil))
+	d.SetPhysicalPresence(true)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPPCommands, pp, list([]tcg.TPMCC{tcg.TPMCCClear, tcg.TPMCCGetRandom}, nil))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, pp, nil)
+	d.SetPhysicalPresence(false)
+	x.want(tcg.TPMRCPP.S(1), tcg.TPMCCClear, pp, nil)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCChangeEPS, pp, nil)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCGetRandom, nil, func(w *tcg.Writer) { w.Uint16(1) })
+	d.SetPhysicalPresence(true)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPPCommands, pp, list(nil, []tcg.TPMCC{tcg.TPMCCClear}))
+	d.SetPhysicalPresence(false)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, pp, nil)
+}
+
+// TestNV2: an index that either command defines, both read, with one Name.
+func TestNV2(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	public := tcg.TPMSNVPublic{
+		NVIndex: 0x01800100, NameAlg: tcg.TPMAlgSHA256, DataSize: 8,
+		Attributes: tcg.TPMANVOwnerWrite | tcg.TPMANVOwnerRead | tcg.TPMANVNoDA,
+	}
+	public2 := public.Public2()
+	define := func(w *tcg.Writer) { w.Sized(nil); public2.Marshal2B(w) }
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace2, handles(tcg.TPMRHOwner), define)
+	x.want(tcg.TPMRCNVDefined, tcg.TPMCCNVDefineSpace2, handles(tcg.TPMRHOwner), define)
+
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCNVReadPublic, handles(public.NVIndex), nil)
+	var got tcg.TPMSNVPublic
+	got.Unmarshal2B(&r)
+	name := bytes.Clone(r.Sized(66))
+	if got.Attributes != public.Attributes || got.DataSize != 8 {
+		t.Fatalf("ReadPublic: %+v", got)
+	}
+	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCNVReadPublic2, handles(public.NVIndex), nil)
+	var got2 tcg.TPMTNVPublic2
+	got2.Unmarshal2B(&r)
+	if got2.Public().NVIndex != public.NVIndex || !bytes.Equal(r.Sized(66), name) {
+		t.Fatalf("ReadPublic2: %+v", got2)
+	}
+}
+
+// TestPolicyCapability compares with the manufacturer of the fixed properties.
+func TestPolicyCapability(t *testing.T) {
+	t.Parallel()
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	h, before := x.policyFor(tcg.TPMCCGetRandom, false)
+	const manufacturer = 0x105
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCGetCapability, nil, func(w *tcg.Writer) {
+		w.Uint32(uint32(tcg.TPMCapTPMProperties))
+		w.Uint32(manufacturer)
+		w.Uint32(1)
+	})
+	r.Bytes(1 + 4 + 4 + 4)
+	value := bytes.Clone(r.Bytes(4))
+	policy := func(b []byte, offset uint16, op tcg.TPMEO, property uint32) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) {
+			w.Sized(b)
+			w.Uint16(offset)
+			w.Uint16(uint16(op))
+			w.Uint32(uint32(tcg.TPMCapTPMProperties))
+			w.Uint32(property)
+		}
+	}
+	x.want(tcg.TPMRCPolicy, tcg.TPMCCPolicyCapability, handles(h), policy(value, 4, tcg.TPMEONeq, manufacturer))
+	if rc, _, _ := x.send(tcg.TPMCCPolicyCapability, handles(h), policy(value, 0xFFFF, tcg.TPMEOEq, manufacturer)); rc == tcg.TPMRCSuccess {
+		t.Fatal("an offset beyond the property passes")
+	}
+	// No such property, although the list goes on after it.
+	x.want(tcg.TPMRCPolicy, tcg.TPMCCPolicyCapability, handles(h), policy(nil, 0, tcg.TPMEOEq, 0x1FF))
+	pcrs := func(w *tcg.Writer) {
+		w.Sized(nil)
+		w.Uint32(uint32(tcg.TPMEONeq)) // offset 0, operation
+		w.Uint32(uint32(tcg.TPMCapPCRs))
+		w.Uint32(0)
+	}
+	x.want(tcg.TPMRCValue.P(4), tcg.TPMCCPolicyCapability, handles(h), pcrs)
+	other, start := x.policyFor(tcg.TPMCCGetRandom, false)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCapability, handles(other), policy(nil, 0, tcg.TPMEONeq, 0x1FF))
+	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(other), nil)
+	if bytes.Equal(r.Sized(64), start) {
+		t.Fatal("the policy is as before")
+	}
+
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCapability, handles(h), policy(value, 4, tcg.TPMEOEq, manufacturer))
+	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
+	var w tcg.Writer
+	w.Bytes(value)
+	w.Uint16(4)
+	w.Uint16(uint16(tcg.TPMEOEq))
+	w.Uint32(uint32(tcg.TPMCapTPMProperties))
+	w.Uint32(manufacturer)
+	args := tpmcrypto.Digest(tcg.TPMAlgSHA256, w.B)
+	want := tpmcrypto.Digest(tcg.TPMAlgSHA256, before, binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCPolicyCapability)), args)
+	if got := r.Sized(64); !bytes.Equal(got, want) {
+		t.Fatalf("policy %x, not %x", got, want)
+	}
+}
+
+// TestPolicyTransport: the policy can be computed, and this device cannot meet
+// it.
+func TestPolicyTransport(t *testing.T) {
+	t.Parallel()
+	name := append([]byte{0, byte(tcg.TPMAlgSHA256)}, make([]byte, 32)...)
+	keys := func(a, b []byte) func(w *tcg.Writer) {
+		return func(w *tcg.Writer) { w.Sized(a); w.Sized(b) }
+	}
+	d, _, _ := newTestDevice(t)
+	x := rawTPM{t, d}
+	h, before := x.policyFor(tcg.TPMCCGetRandom, false)
+	x.want(tcg.TPMRCHash.P(1), tcg.TPMCCPolicyTransportSPDM, handles(h), keys(make([]byte, 34), nil))
+	x.want(tcg.TPMRCSize.P(2), tcg.TPMCCPolicyTransportSPDM, handles(h), keys(nil, name[:33]))
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyTransportSPDM, handles(h), keys(nil, name))
+	x.want(tcg.TPMRCValue, tcg.TPMCCPolicyTransportSPDM, handles(h), keys(nil, name))
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
+	both := tpmcrypto.Digest(tcg.TPMAlgSHA256, []byte{0, 0, 0, 34}, name)
+	want := tpmcrypto.Digest(tcg.TPMAlgSHA256, before, binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCPolicyTransportSPDM)), both)
+	if got := r.Sized(64); !bytes.Equal(got, want) {
+		t.Fatalf("policy %x, not %x", got, want)
+	}
+}

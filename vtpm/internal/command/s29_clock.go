@@ -1,0 +1,46 @@
+package command
+
+import (
+	"stubtpm/vtpm/internal/dispatch"
+	"stubtpm/vtpm/internal/engine"
+	"stubtpm/vtpm/tcg"
+)
+
+// readClock is TPM2_ReadClock.
+func readClock(d *engine.Device, c *dispatch.Call) error {
+	if err := c.NoParams(); err != nil {
+		return err
+	}
+	info := d.TimeInfo()
+	info.Marshal(&c.Out)
+	return nil
+}
+
+// maxClock is the highest value that TPM2_ClockSet takes (Part 3, 29.2).
+const maxClock = 0xFFFF000000000000
+
+// clockSet is TPM2_ClockSet.
+//
+//	TPM_RC_VALUE  less than Clock is, or too much
+func clockSet(d *engine.Device, c *dispatch.Call) error {
+	r := c.Reader()
+	v := r.Next().Uint64()
+	if err := r.End(); err != nil {
+		return err
+	}
+	if v > maxClock || v < d.ClockNow() {
+		return tcg.TPMRCValue.P(1)
+	}
+	d.Vol.Clock.Set(v, d.Cfg.Now())
+	d.Perm.Clock.Clock = v
+	return nil
+}
+
+// clockRateAdjust is TPM2_ClockRateAdjust. The host's clock is disciplined
+// already: the request is checked and has no effect, as Part 3 allows where
+// the rate is at its limit.
+func clockRateAdjust(_ *engine.Device, c *dispatch.Call) error {
+	r := c.Reader()
+	r.Next().ClockAdjust()
+	return r.End()
+}

@@ -1,0 +1,56 @@
+package dispatch
+
+import (
+	"slices"
+
+	"stubtpm/vtpm/internal/engine"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
+
+// beginAudit begins the command audit digest if the command, which succeeded, is
+// the first of it (Part 1, "Command Audit").
+func beginAudit(d *engine.Device, c *Call) {
+	if audits(d, c) && len(d.Reset.AuditDigest) == 0 {
+		d.Reset.AuditDigest = make([]byte, tpmcrypto.MustSize(d.Perm.AuditHash))
+		d.Perm.AuditCounter++
+		d.Dirty = true
+	}
+}
+
+func audits(d *engine.Device, c *Call) bool {
+	return !c.NotAudited && slices.Contains(d.Perm.Audited, c.Spec.Code)
+}
+
+// auditCommand extends the command audit digest, if the command is one that is
+// audited.
+func auditCommand(d *engine.Device, c *Call) {
+	if !audits(d, c) {
+		return
+	}
+	alg := d.Perm.AuditHash
+	d.Reset.AuditDigest = tpmcrypto.Digest(alg, d.Reset.AuditDigest, c.cpHash(alg), c.rpHash(alg))
+}
+
+// audit extends the audit session's digest and sets which session is exclusive
+// (Part 1, "Audit"); auditCommand extends the digest of command audit. It runs after parameter encryption: rpHash is over what is sent.
+func audit(d *engine.Device, c *Call) {
+	a := c.auditSession()
+	if a == nil {
+		if !c.Spec.Has(tcg.AttrNoSessions) {
+			d.Vol.Exclusive = 0
+		}
+		return
+	}
+	s := a.s
+	if !s.Audited || a.attrs&tcg.TPMASessionAuditReset != 0 {
+		s.Audited = true
+		s.BindName, s.BindAuth = nil, nil // the bind value is lost (Part 1, 17.1)
+		s.AuditDigest = make([]byte, tpmcrypto.MustSize(s.Hash))
+		d.Vol.Exclusive = s.Handle
+	}
+	if d.Vol.Exclusive != s.Handle {
+		d.Vol.Exclusive = 0
+	}
+	s.AuditDigest = tpmcrypto.Digest(s.Hash, s.AuditDigest, c.cpHash(s.Hash), c.rpHash(s.Hash))
+}

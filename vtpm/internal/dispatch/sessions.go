@@ -1,0 +1,197 @@
+package dispatch
+
+import (
+	"stubtpm/vtpm/internal/engine"
+	"stubtpm/vtpm/internal/session"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
+
+// maxSessions is how many sessions one command has at most.
+const maxSessions = 3
+
+// An authorization is one entry of a command's session area.
+type authorization struct {
+	s           *session.Session // nil for a password
+	nonceCaller []byte
+	attrs       tcg.TPMASession
+	value       []byte // HMAC or password
+
+	IncludeAuth bool          // the entity's authorization value is part of the HMAC key
+	handle      tcg.TPMHandle // of the entity authorized, valid if forHandle
+	forHandle   bool
+}
+
+// readSessions takes the session area (Part 3, 5.5). A fault of the n-th
+// session is reported as of session n.
+func readSessions(d *engine.Device, c *Call, r *tcg.Reader) tcg.TPMRC {
+	if c.Spec.Has(tcg.AttrNoSessions) {
+		return tcg.TPMRCAuthContext
+	}
+	n := int64(r.Uint32())
+	if r.Err() != tcg.TPMRCSuccess {
+		return tcg.TPMRCAuthSize
+	}
+	// The smallest session is 9 bytes: handle, two empty buffers, attributes.
+	if n < 9 || n > int64(r.Len()) {
+		return tcg.TPMRCAuthSize
+	}
+	area := tcg.NewReader(r.Bytes(int(n)), d.Profile)
+	var audit, decrypt, encrypt bool
+	for area.Len() > 0 {
+		i := c.nSessions
+		if i == maxSessions {
+			return tcg.TPMRCAuthSize
+		}
+		a, rc := readSession(d, c, &area)
+		if rc != tcg.TPMRCSuccess {
+			if rc == tcg.TPMRCReferenceS0 {
+				return rc + tcg.TPMRC(i)
+			}
+			return rc.S(i + 1)
+		}
+		twice := a.attrs&tcg.TPMASessionAudit != 0 && audit ||
+			a.attrs&tcg.TPMASessionDecrypt != 0 && decrypt ||
+			a.attrs&tcg.TPMASessionEncrypt != 0 && encrypt
+		if twice {
+			return tcg.TPMRCAttributes.S(i + 1)
+		}
+		audit = audit || a.attrs&tcg.TPMASessionAudit != 0
+		decrypt = decrypt || a.attrs&tcg.TPMASessionDecrypt != 0
+		encrypt = encrypt || a.attrs&tcg.TPMASessionEncrypt != 0
+		c.Sessions[i] = a
+		c.nSessions++
+	}
+	return tcg.TPMRCSuccess
+}
+
+func readSession(d *engine.Device, c *Call, r *tcg.Reader) (a authorization, rc tcg.TPMRC) {
+	h := tcg.TPMHandle(r.Uint32())
+	a.nonceCaller = r.Sized(tcg.MaxDigestSize)
+	a.attrs.Unmarshal(r)
+	a.value = r.Sized(tcg.MaxDigestSize)
+	if rc := r.Err(); rc != tcg.TPMRCSuccess {
+		return a, rc
+	}
+	if h == tcg.TPMRSPW {
+		if a.attrs&^tcg.TPMASessionContinueSession != 0 {
+			return a, tcg.TPMRCAttributes
+		}
+		if len(a.nonceCaller) != 0 {
+			return a, tcg.TPMRCNonce
+		}
+		return a, tcg.TPMRCSuccess
+	}
+	if !h.IsSession() {
+		return a, tcg.TPMRCValue
+	}
+	if a.s = d.Session(h); a.s == nil {
+		return a, tcg.TPMRCReferenceS0
+	}
+	for i := range c.nSessions {
+		if c.Sessions[i].s == a.s {
+			return a, tcg.TPMRCHandle
+		}
+	}
+	if a.attrs&tcg.TPMASessionAudit != 0 {
+		if a.s.Policy != nil {
+			return a, tcg.TPMRCAttributes
+		}
+	} else if a.attrs&(tcg.TPMASessionAuditExclusive|tcg.TPMASessionAuditReset) != 0 {
+		return a, tcg.TPMRCAttributes
+	}
+	if a.attrs&tcg.TPMASessionDecrypt != 0 {
+		if c.Spec.DecryptSize() == 0 {
+			return a, tcg.TPMRCAttributes
+		}
+		if a.s.Symmetric.Algorithm == tcg.TPMAlgNull {
+			return a, tcg.TPMRCSymmetric
+		}
+	}
+	if a.attrs&tcg.TPMASessionEncrypt != 0 {
+		if c.Spec.EncryptSize() == 0 {
+			return a, tcg.TPMRCAttributes
+		}
+		if a.s.Symmetric.Algorithm == tcg.TPMAlgNull {
+			return a, tcg.TPMRCSymmetric
+		}
+	}
+	return a, tcg.TPMRCSuccess
+}
+
+// decryptSession and encryptSession return the session that de- or encrypts
+// the first parameter, or nil.
+func (c *Call) decryptSession() *authorization { return c.sessionWith(tcg.TPMASessionDecrypt) }
+
+func (c *Call) encryptSession() *authorization { return c.sessionWith(tcg.TPMASessionEncrypt) }
+
+func (c *Call) auditSession() *authorization { return c.sessionWith(tcg.TPMASessionAudit) }
+
+func (c *Call) sessionWith(attr tcg.TPMASession) *authorization {
+	for i := range c.nSessions {
+		if c.Sessions[i].attrs&attr != 0 {
+			return &c.Sessions[i]
+		}
+	}
+	return nil
+}
+
+// responseSessions renews the nonces, encrypts the first response parameter
+// in place where asked for, and returns the response's session area.
+func responseSessions(d *engine.Device, c *Call) []byte {
+	for i := range c.nSessions {
+		if s := c.Sessions[i].s; s != nil {
+			s.NonceTPM = d.Random(len(s.NonceTPM))
+		}
+	}
+	if a := c.encryptSession(); a != nil && len(c.Out.B) >= 2 {
+		n := int(c.Out.B[0])<<8 | int(c.Out.B[1])
+		cryptParameter(a.s, parameterKey(d, a), a.s.NonceTPM, a.nonceCaller, c.Out.B[2:2+n], true)
+	}
+	audit(d, c)
+	var w tcg.Writer
+	for i := range c.nSessions {
+		a := &c.Sessions[i]
+		if a.s == nil {
+			w.Sized(nil)
+			w.Uint8(uint8(tcg.TPMASessionContinueSession))
+			w.Sized(nil)
+			continue
+		}
+		attrs := a.attrs
+		if attrs&tcg.TPMASessionAudit != 0 {
+			attrs &^= tcg.TPMASessionAuditExclusive | tcg.TPMASessionAuditReset
+			if d.Vol.Exclusive == a.s.Handle {
+				attrs |= tcg.TPMASessionAuditExclusive
+			}
+		}
+		w.Sized(a.s.NonceTPM)
+		w.Uint8(uint8(attrs))
+		w.Sized(responseHMAC(d, c, a, attrs))
+	}
+	for i := range c.nSessions {
+		a := &c.Sessions[i]
+		if a.s == nil {
+			continue
+		}
+		if a.attrs&tcg.TPMASessionContinueSession == 0 {
+			d.FlushSession(a.s)
+		} else if a.s.Policy != nil && a.forHandle {
+			// A policy session that authorized starts anew (Part 1, "Policy
+			// Session Continuation").
+			a.s.Policy.Restart(a.s.Hash)
+		}
+	}
+	return w.B
+}
+
+func responseHMAC(d *engine.Device, c *Call, a *authorization, attrs tcg.TPMASession) []byte {
+	if p := a.s.Policy; p != nil && a.forHandle && p.PasswordNeeded {
+		return nil
+	}
+	key := hmacKey(d, a)
+	if len(key) == 0 && len(a.value) == 0 {
+		return nil
+	}
+	return tpmcrypto.MAC(a.s.Hash, key, c.rpHash(a.s.Hash), a.s.NonceTPM, a.nonceCaller, []byte{byte(attrs)})
+}

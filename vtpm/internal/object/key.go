@@ -1,0 +1,138 @@
+package object
+
+import (
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
+
+// keyCache keeps the prepared form of an object's key, made at first use.
+type keyCache struct {
+	RSA    *tpmcrypto.RSAPrivate
+	rsaPub *tpmcrypto.RSAPublic
+	ECC    *tpmcrypto.ECCPrivate
+	eccPub *tpmcrypto.ECCPublic
+}
+
+// RSAPublic, rsaPrivate, eccPublic and eccPrivate return o's key.
+// Preconditions: o is of that type, was checked by checkBinding, and for the
+// private ones has its sensitive area loaded.
+func (o *Object) RSAPublic() (*tpmcrypto.RSAPublic, error) {
+	if o.Key.rsaPub == nil {
+		k, err := tpmcrypto.NewRSAPublic(o.Public.UniqueRSA, o.Public.RSA.Exponent)
+		if err != nil {
+			return nil, err
+		}
+		o.Key.rsaPub = k
+	}
+	return o.Key.rsaPub, nil
+}
+
+func (o *Object) RSAPrivate() (*tpmcrypto.RSAPrivate, error) {
+	if o.Key.RSA == nil {
+		k, err := tpmcrypto.NewRSAPrivate(o.Public.UniqueRSA, o.Public.RSA.Exponent, o.Sensitive.Sensitive)
+		if err != nil {
+			return nil, err
+		}
+		o.Key.RSA = k
+	}
+	return o.Key.RSA, nil
+}
+
+func (o *Object) ECCPublic() (*tpmcrypto.ECCPublic, error) {
+	if o.Key.eccPub == nil {
+		k, err := tpmcrypto.NewECCPublic(o.Public.ECC.CurveID, Point(&o.Public.UniqueECC))
+		if err != nil {
+			return nil, err
+		}
+		o.Key.eccPub = k
+	}
+	return o.Key.eccPub, nil
+}
+
+func (o *Object) ECCPrivate() (*tpmcrypto.ECCPrivate, error) {
+	if o.Key.ECC == nil {
+		k, err := tpmcrypto.NewECCPrivate(o.Public.ECC.CurveID, o.Sensitive.Sensitive)
+		if err != nil {
+			return nil, err
+		}
+		o.Key.ECC = k
+	}
+	return o.Key.ECC, nil
+}
+
+func Point(p *tcg.TPMSECCPoint) tpmcrypto.Point { return tpmcrypto.Point{X: p.X, Y: p.Y} }
+
+func ECCPoint(p tpmcrypto.Point) tcg.TPMSECCPoint { return tcg.TPMSECCPoint{X: p.X, Y: p.Y} }
+
+// KeyedHashSize is the size in bytes of an HMAC or XOR key that the TPM makes:
+// that of its hash's digest.
+func KeyedHashSize(p *tcg.TPMTPublic) int {
+	if n := tpmcrypto.DigestSize(p.KeyedHash.Scheme.HashAlg); n != 0 && p.KeyedHash.Scheme.Scheme != tcg.TPMAlgNull {
+		return n
+	}
+	return tpmcrypto.MustSize(p.NameAlg)
+}
+
+// CheckBinding checks that an object's public area is well formed and belongs
+// to its sensitive area, if that is loaded.
+func (o *Object) CheckBinding() tcg.TPMRC {
+	p, s := &o.Public, &o.Sensitive
+	if !o.PublicOnly && s.SensitiveType != p.Type {
+		return tcg.TPMRCType
+	}
+	switch p.Type {
+	case tcg.TPMAlgRSA:
+		if len(p.UniqueRSA) != int(p.RSA.KeyBits)/8 {
+			return tcg.TPMRCKey
+		}
+		if _, err := o.RSAPublic(); err != nil {
+			return tpmcrypto.ResponseCode(err)
+		}
+		if !o.PublicOnly {
+			if len(s.Sensitive) != len(p.UniqueRSA)/2 {
+				return tcg.TPMRCKeySize
+			}
+			if _, err := o.RSAPrivate(); err != nil {
+				return tcg.TPMRCBinding
+			}
+		}
+	case tcg.TPMAlgECC:
+		if _, err := o.ECCPublic(); err != nil {
+			return tpmcrypto.ResponseCode(err)
+		}
+		if !o.PublicOnly {
+			k, err := o.ECCPrivate()
+			if err != nil {
+				return tcg.TPMRCKeySize
+			}
+			if !k.Matches(Point(&p.UniqueECC)) {
+				return tcg.TPMRCBinding
+			}
+		}
+	default:
+		if o.PublicOnly {
+			return tcg.TPMRCSuccess
+		}
+		if p.Type == tcg.TPMAlgSymCipher && len(s.Sensitive) != int(p.Sym.KeyBits)/8 {
+			return tcg.TPMRCKeySize
+		}
+		if p.NameAlg != tcg.TPMAlgNull && !tpmcrypto.Equal(p.UniqueDigest, tpmcrypto.Digest(p.NameAlg, s.SeedValue, s.Sensitive)) {
+			return tcg.TPMRCBinding
+		}
+	}
+	if !o.PublicOnly && IsStorageTemplate(p) && p.NameAlg != tcg.TPMAlgNull {
+		if n := len(s.SeedValue); n < tpmcrypto.MustSize(p.NameAlg)/2 || n > tpmcrypto.MustSize(p.NameAlg) {
+			return tcg.TPMRCKeySize
+		}
+	}
+	return tcg.TPMRCSuccess
+}
+
+// OaepHash is the hash with which a key shares secrets: its scheme's, if it
+// has one for OAEP, else that of its Name.
+func (o *Object) OaepHash() tcg.TPMAlgID {
+	if s := o.Public.RSA.Scheme; s.Scheme == tcg.TPMAlgOAEP {
+		return s.HashAlg
+	}
+	return o.Public.NameAlg
+}
