@@ -2,10 +2,6 @@ package engine
 
 import (
 	"errors"
-	"io"
-	"stubtpm/vtpm/internal/hierarchy"
-	"stubtpm/vtpm/tcg"
-	"time"
 )
 
 // MaxCommandSize and MaxResponseSize are the sizes in bytes of the largest command
@@ -30,20 +26,22 @@ type IdleStore interface {
 // often: the command is answered with TPM_RC_NV_RATE.
 var ErrRate = errors.New("vtpm: the state is saved too often")
 
-// Config is what a Device is built from: vtpm.Config, which documents its fields,
-// and the Dispatcher. Store and Dispatcher are required.
-type Config struct {
-	Store      Store
-	Rand       io.Reader
-	Now        func() time.Duration
-	Profile    *tcg.Profile
-	Floors     Floors
-	Epoch      *Epoch
-	Firmware   *hierarchy.Firmware
-	Log        func(format string, args ...any)
-	Dispatcher Dispatcher
-}
-
 // ErrState is wrapped by the errors that Load returns for a state it cannot
 // use.
 var ErrState = errors.New("vtpm: state is not usable")
+
+// Floors is vtpm.Floors.
+type Floors struct {
+	Clock       uint64
+	ResetCount  uint32
+	FailedTries uint32
+}
+
+// An Epoch is vtpm.Epoch.
+type Epoch struct {
+	Ledger   uint32
+	Restores uint32
+}
+
+// EpochIndex is vtpm.EpochIndex.
+const EpochIndex = 0x01057B00

@@ -1,18 +1,30 @@
 package engine
 
 import (
-	"bytes"
-	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"stubtpm/vtpm/internal/hierarchy"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
 )
+
+// Config is what a Device is built from: vtpm.Config, which documents its fields,
+// and the Dispatcher. Store and Dispatcher are required.
+type Config struct {
+	Store      Store
+	Rand       io.Reader
+	Now        func() time.Duration
+	Profile    *tcg.Profile
+	Floors     Floors
+	Epoch      *Epoch
+	Firmware   *hierarchy.Firmware
+	Log        func(format string, args ...any)
+	Dispatcher Dispatcher
+}
 
 // A Dispatcher runs commands on a device.
 type Dispatcher interface {
@@ -51,152 +63,14 @@ type Device struct {
 	encoded permanentEncoding     // of perm, if findChanges made it
 }
 
-func newDevice(cfg Config) (*Device, error) {
-	if cfg.Store == nil {
-		return nil, errors.New("vtpm: no store")
-	}
-	if cfg.Rand == nil {
-		cfg.Rand = tpmcrypto.NewRNG(rand.Reader)
-	}
-	if cfg.Now == nil {
-		start := time.Now()
-		cfg.Now = func() time.Duration { return time.Since(start) }
-	}
-	if cfg.Profile == nil {
-		cfg.Profile = tcg.DefaultProfile()
-	}
-	if cfg.Log == nil {
-		cfg.Log = func(string, ...any) {}
-	}
-	profile := *cfg.Profile
-	d := &Device{Cfg: cfg, Profile: &profile}
-	d.SetBufferSize(MaxCommandSize)
-	return d, nil
-}
-
-// Manufacture makes a new TPM with fresh seeds, saves it, and returns it
-// powered on: in the state after _TPM_Init (Part 1, "TPM Manufacture").
-func Manufacture(cfg Config) (*Device, error) {
-	d, err := newDevice(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(d.Profile.Check(), checkProfile(d.Profile)); err != nil {
-		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
-	}
-	if err := d.manufacture(); err != nil {
-		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
-	}
-	if cfg.Epoch != nil {
-		d.setEpoch(*cfg.Epoch)
-	}
-	d.Dirty = true
-	if err := d.Save(); err != nil {
-		return nil, fmt.Errorf("vtpm: manufacture: %w", err)
-	}
-	d.powerOn()
-	return d, nil
-}
-
-// Load returns the TPM whose state a Store was given last, powered on: in the
-// state after _TPM_Init. Errors wrap ErrState where the state is at fault.
-func Load(cfg Config, state []byte) (*Device, error) {
-	d, err := newDevice(cfg)
-	if err != nil {
-		return nil, err
-	}
-	if err := d.decodePermanent(state); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	d.raise(cfg.Floors)
-	if cfg.Epoch != nil {
-		d.setEpoch(*cfg.Epoch)
-	} else {
-		d.noEpoch()
-	}
-	d.Kept = bytes.Clone(state)
-	// A save that fails goes back to this, not below the floors.
-	if d.Saved, err = d.checkedState(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrState, err)
-	}
-	d.powerOn()
-	return d, nil
-}
-
-// Execute runs one command and returns its response, at any locality and for
-// any bytes. It never returns an empty response.
-func (d *Device) Execute(locality uint8, command []byte) []byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.cancelled.Store(false)
-	resp := d.Cfg.Dispatcher.Execute(d, locality, command)
-	d.forget()
-	return resp
-}
-
 // Implements reports whether a command is implemented and in the profile.
 func (d *Device) Implements(code tcg.TPMCC) bool {
 	return d.Profile.HasCommand(code) && d.Cfg.Dispatcher.Implements(code)
 }
 
-// Init is the signal _TPM_Init: everything volatile is lost, and the device
-// waits for TPM2_Startup.
-func (d *Device) Init() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.powerOn()
-}
-
 // Cancel asks the command in progress, if it is one that takes long, to end
 // with TPM_RC_CANCELED. It does not wait.
 func (d *Device) Cancel() { d.cancelled.Store(true) }
-
-// powerOn puts the device in the state after _TPM_Init.
-func (d *Device) powerOn() {
-	if d.Tests.Failed() != nil {
-		d.Tests = tpmcrypto.SelfTest{TestingOnlyFail: d.Tests.TestingOnlyFail} // tested again
-	}
-	d.Vol.Wipe()
-	d.Clear = StateClear{}
-	d.Reset = StateReset{}
-	d.Vol = d.newVolatile()
-}
-
-// Save makes the permanent state durable if a command changed it. Where that
-// fails all that the command changed is undone, but for what it counted, so that
-// memory and disk tell the same story. A state that does not decode is not given
-// to the store.
-func (d *Device) Save() error { return d.saveBy(d.Cfg.Store.Save) }
-
-func (d *Device) saveBy(store func(state []byte) error) error {
-	if !d.Dirty {
-		return nil
-	}
-	d.Dirty = false
-	d.Perm.Clock.Clock = d.ClockNow()
-	state, err := d.checkedState()
-	if err == nil {
-		err = store(state)
-	}
-	if err != nil {
-		d.Cfg.Log("vtpm: save of %d bytes failed: %v", len(state), err)
-		d.Undo()
-		return err
-	}
-	d.Saved, d.Kept = state, state
-	d.before.orderlyKnown = false
-	d.Tries = UnsavedTries{}
-	return nil
-}
-
-// Unsaved returns the response code of a command whose state could not be
-// saved.
-func Unsaved(err error) tcg.TPMRC {
-	if errors.Is(err, ErrRate) {
-		return tcg.TPMRCNVRate
-	}
-	return tcg.TPMRCNVUnavailable
-}
 
 // Random returns n bytes from the device's random source.
 func (d *Device) Random(n int) []byte {
@@ -250,4 +124,18 @@ func (d *Device) Stir(data []byte) error {
 		return fmt.Errorf("vtpm: random source: %w", err)
 	}
 	return nil
+}
+
+// MinBufferSize is the smallest size in bytes that SetBufferSize takes. Every
+// response fits.
+const MinBufferSize = 2808
+
+// SetBufferSize tells the device that its interface carries commands and
+// responses of at most n bytes: TPM_PT_MAX_COMMAND_SIZE and
+// TPM_PT_MAX_RESPONSE_SIZE are n, and a longer command is answered with
+// TPM_RC_COMMAND_SIZE. It is no part of the state; a new Device has
+// MaxCommandSize. A size beyond MinBufferSize and MaxCommandSize is set to the
+// nearest of them.
+func (d *Device) SetBufferSize(n uint32) {
+	d.BufferSize.Store(min(max(n, MinBufferSize), MaxCommandSize))
 }

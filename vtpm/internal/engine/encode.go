@@ -33,12 +33,6 @@ var (
 // limits of what decodePermanent reads, so that a forged length costs nothing.
 const maxStateList = 4096
 
-// A permanentEncoding is an encoded permanent state.
-type permanentEncoding struct {
-	B     []byte
-	clock int // where in b Clock is
-}
-
 func (d *Device) EncodePermanent() (e permanentEncoding) {
 	p := &d.Perm
 	w := tcg.Writer{B: make([]byte, 0, max(4096, len(d.Saved)+512))}

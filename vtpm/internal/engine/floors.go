@@ -8,22 +8,6 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// Floors is vtpm.Floors.
-type Floors struct {
-	Clock       uint64
-	ResetCount  uint32
-	FailedTries uint32
-}
-
-// EpochIndex is vtpm.EpochIndex.
-const EpochIndex = 0x01057B00
-
-// An Epoch is vtpm.Epoch.
-type Epoch struct {
-	Ledger   uint32
-	Restores uint32
-}
-
 // setEpoch makes the index.
 func (d *Device) setEpoch(e Epoch) {
 	// Its policy is empty, which no policy session satisfies: so nobody writes

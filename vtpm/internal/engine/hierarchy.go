@@ -1,11 +1,7 @@
 package engine
 
 import (
-	"stubtpm/vtpm/internal/clock"
 	"stubtpm/vtpm/internal/hierarchy"
-	"stubtpm/vtpm/internal/lockout"
-	"stubtpm/vtpm/internal/nv"
-	"stubtpm/vtpm/internal/object"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmcrypto"
 )
@@ -13,26 +9,6 @@ import (
 // Hierarchies returns the hierarchies as they are now.
 func (d *Device) Hierarchies() hierarchy.Set {
 	return hierarchy.Set{Permanent: &d.Perm.Hierarchies, Clear: &d.Clear.Hierarchies, Null: &d.Reset.Null, Firmware: d.Cfg.Firmware}
-}
-
-// manufacture sets the permanent state of a new TPM.
-func (d *Device) manufacture() error {
-	h, err := hierarchy.Manufacture(d.Cfg.Rand)
-	if err != nil {
-		return err
-	}
-	d.Perm = permanent{
-		Hierarchies: h,
-		DA:          lockout.New(),
-		Clock:       clock.Saved{Safe: true}, // nobody has read it yet
-		Shutdown:    uint16(tcg.TPMSUClear),  // no Clock was reported yet, so it is safe
-		PCRBanks:    d.defaultBanks(),
-		AuditHash:   tcg.TPMAlgSHA256,
-		Audited:     []tcg.TPMCC{tcg.TPMCCSetCommandCodeAuditStatus},
-		NV:          nv.NewSpace(),
-		Objects:     map[tcg.TPMHandle]*object.Object{},
-	}
-	return nil
 }
 
 // TicketHMAC is the digest of a ticket: an HMAC with the hierarchy's proof

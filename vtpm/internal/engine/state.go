@@ -131,11 +131,6 @@ type failure struct {
 	code uint32
 }
 
-// newVolatile is the state after _TPM_Init.
-func (d *Device) newVolatile() volatile {
-	return volatile{Clock: clock.PowerOn(d.Cfg.Now()), Pcrs: pcr.New(&d.Reset.PCRUpdateCounter)}
-}
-
 // wipe overwrites secrets in what _TPM_Init is about to drop, so far as Go
 // lets a program say so: copies that the runtime made are not reached.
 func (v *volatile) Wipe() {

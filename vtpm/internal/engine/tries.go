@@ -14,15 +14,6 @@ import (
 // protected by a count is refused without being compared until a save succeeds
 // (Part 1, 16.8.6). Thus a store that fails gives nobody more than one try.
 
-// UnsavedTries are the counts that memory has and the saved state has not.
-type UnsavedTries struct {
-	// pins are the pinCounts that authorizations changed since the last save.
-	pins map[tcg.TPMHandle]uint32
-
-	Owed  bool // a save that had to keep a count failed
-	stale bool // and perm.shutdown is suNone, whatever the saved state says
-}
-
 // triesCounted makes undo keep what dictionary attack logic counted just now.
 func (d *Device) triesCounted() {
 	d.before.da, d.before.vol.DATime = d.Perm.DA, d.Vol.DATime

@@ -3,45 +3,9 @@ package engine
 import (
 	"bytes"
 
-	"stubtpm/vtpm/internal/lockout"
 	"stubtpm/vtpm/internal/object"
-	"stubtpm/vtpm/internal/session"
 	"stubtpm/vtpm/tcg"
 )
-
-// MaxHandles is how many handles a command has at most.
-const MaxHandles = 3
-
-// A checkpoint is what undo needs besides the permanent state as last saved:
-// all that a command changes before its save.
-type checkpoint struct {
-	clear StateClear
-	reset StateReset
-	vol   volatile
-	da    lockout.Lockout // with what was counted since
-	count bool            // something was counted since
-
-	// Policies of sessions that the command names.
-	policies [MaxHandles]struct {
-		of  *session.Policy
-		was session.Policy
-	}
-
-	// Sequences that the command names, encoded: they are updated in place.
-	sequences [MaxHandles]struct {
-		of  *object.Sequence
-		was []byte
-	}
-
-	orderly      map[tcg.TPMHandle]orderlyData // of the state between two commands
-	orderlyKnown bool                          // orderly needs not be made again
-}
-
-// orderlyData is what an orderly index has and the saved state has not.
-type orderlyData struct {
-	attributes tcg.TPMANV
-	data       []byte
-}
 
 // Mark makes undo go back to now.
 func (d *Device) Mark() {
