@@ -29,8 +29,31 @@ type layer struct {
 // effects are the packages by which a pure layer would reach the world.
 var effects = []string{"unsafe", "os", "os/...", "net", "net/...", "syscall", "log", "log/...", "io/ioutil", "plugin", "C"}
 
+// vtpmParts are the packages that own a part of a TPM's state (Part 1,
+// "Architecture"). They do not know one another.
+var vtpmParts = []string{"clock", "hierarchy", "lockout", "nv", "object", "pcr", "session", "timer"}
+
+// part returns the layer of one of vtpmParts.
+func part(name string) layer {
+	return layer{folder: "vtpm/internal/" + name, ours: []string{"vtpm/tcg", "vtpm/tpmcrypto"}, not: effects}
+}
+
+// room returns the layer of a package that stands above the parts.
+func room(name string, below ...string) layer {
+	l := part(name)
+	l.others = []string{"golang.org/x/crypto/cryptobyte/..."}
+	for _, n := range append(below, vtpmParts...) {
+		l.ours = append(l.ours, "vtpm/internal/"+n)
+	}
+	return l
+}
+
 var layers = []layer{
 	{folder: "vtpm/tpmtest", ours: []string{"vtpm/..."}, others: []string{"github.com/google/go-tpm/..."}, not: effects},
+	{folder: "vtpm/tcg", not: effects},
+	{folder: "vtpm/tpmcrypto", ours: []string{"vtpm/tcg"}, others: []string{"filippo.io/bigmod", "golang.org/x/crypto/..."}, not: effects},
+	part("clock"), part("hierarchy"), part("lockout"), part("nv"), part("object"), part("pcr"), part("session"), part("timer"),
+	room("engine"), room("dispatch", "engine"), room("command", "engine", "dispatch"),
 	{folder: "vtpm", others: []string{"filippo.io/bigmod", "golang.org/x/crypto/..."}, not: effects},
 	{folder: "vtpmmgr/ledger", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
 	{folder: "vtpmmgr", ours: []string{"drivers/block"},
@@ -105,7 +128,9 @@ func TestLayers(t *testing.T) {
 func TestLayersRefuse(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ from, imports string }{
-		{"vtpm", "os"}, {"vtpm/tcg", "unsafe"}, {"vtpm", "net/http"}, {"vtpm", module + "/drivers/xen"},
+		{"vtpm", "os"}, {"vtpm/internal/nv", module + "/vtpm/internal/object"}, {"vtpm/tcg", module + "/vtpm/tpmcrypto"},
+		{"vtpm/internal/engine", module + "/vtpm/internal/dispatch"}, {"vtpm/internal/dispatch", module + "/vtpm/internal/command"},
+		{"vtpm/internal/pcr", "os"}, {"vtpm/tcg", "unsafe"}, {"vtpm", "net/http"}, {"vtpm", module + "/drivers/xen"},
 		{"vtpm", "golang.org/x/sys/unix"}, {"drivers/tpmif", module + "/vtpm"}, {"drivers/xen", module + "/tools/deps"},
 		{"board/xen", module + "/drivers/tpmif"}, {"vtpmmgr", module + "/board/xen"}, {"vtpmmgr", module + "/vtpm"},
 		{"vtpmmgr/ledger", "github.com/google/go-tpm/tpm2"}, {"vtpmmgr/ledger", module + "/vtpmmgr/proto"},

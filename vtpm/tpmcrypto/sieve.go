@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// sieveBits and sieveLimit decide how many candidates a window has and up to
+// sieveWindow and sieveLimit decide how many candidates a window has and up to
 // where their divisors are sought. Both are part of derivation version 1.
 //
 // Measured for primes of 1024 bits: divisors up to 2^18 leave one odd number

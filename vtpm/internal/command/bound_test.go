@@ -58,7 +58,7 @@ func TestBoundToAnother(t *testing.T) {
 		if rc := g.session(tcg.TPMCCNVRead, handles(victimPIN, victimPIN), s, 0, "wrong", readAll); rc != tcg.TPMRCAuthFail.S(1) {
 			t.Errorf("bound to %#x: %#x", bind, uint32(rc))
 		}
-		if n, _ := d.Perm.NV.Indices[victimPIN].Pin(); n != 1 {
+		if n, _ := d.Perm.NV.Indices[victimPIN].PIN(); n != 1 {
 			t.Errorf("bound to %#x: pinCount is %d", bind, n)
 		}
 		// What the session is bound to has its own count.

@@ -50,11 +50,11 @@ func createObject(d *engine.Device, p *creationParams, source keySource) (*objec
 func writeCreation(d *engine.Device, c *dispatch.Call, o *object.Object, p *creationParams, parent *object.Object, root tcg.TPMHandle) {
 	c.Out.Nested(o.Public.Marshal)
 	data := tcg.TPMSCreationData{
-		PCRSelect:   d.Vol.Pcrs.Filter(&p.pcrs),
+		PCRSelect:   d.Vol.PCRs.Filter(&p.pcrs),
 		Locality:    tcg.LocalityOf(c.Locality),
 		OutsideInfo: p.outsideInfo,
 	}
-	data.PCRDigest = d.Vol.Pcrs.Digest(o.Public.NameAlg, &data.PCRSelect)
+	data.PCRDigest = d.Vol.PCRs.Digest(o.Public.NameAlg, &data.PCRSelect)
 	if parent != nil {
 		data.ParentNameAlg = parent.Public.NameAlg
 		data.ParentName = parent.Name

@@ -29,7 +29,7 @@ type victim struct {
 
 func failedTries(d *engine.Device) uint32 { return d.Perm.DA.FailedTries }
 
-func pinCount(d *engine.Device) uint32 { n, _ := d.Perm.NV.Indices[victimPIN].Pin(); return n }
+func pinCount(d *engine.Device) uint32 { n, _ := d.Perm.NV.Indices[victimPIN].PIN(); return n }
 
 func lockoutLocked(d *engine.Device) uint32 {
 	if d.Perm.DA.AuthEnabled {

@@ -101,7 +101,7 @@ func decryptSecret(d *engine.Device, o *object.Object, secret []byte, label stri
 		if err != nil {
 			return nil, tpmcrypto.ResponseCode(err)
 		}
-		v, err := k.DecryptOAEP(o.OaepHash(), append([]byte(label), 0), secret)
+		v, err := k.DecryptOAEP(o.OAEPHash(), append([]byte(label), 0), secret)
 		if err != nil {
 			return nil, tpmcrypto.ResponseCode(err)
 		}
@@ -151,7 +151,7 @@ func encryptSecret(d *engine.Device, o *object.Object, label string) (secret, se
 			return nil, nil, tpmcrypto.ResponseCode(err)
 		}
 		secret = d.Random(tpmcrypto.MustSize(alg))
-		sent, err = k.EncryptOAEP(d.Cfg.Rand, o.OaepHash(), append([]byte(label), 0), secret)
+		sent, err = k.EncryptOAEP(d.Cfg.Rand, o.OAEPHash(), append([]byte(label), 0), secret)
 		return secret, sent, tpmcrypto.ResponseCode(err)
 	case tcg.TPMAlgECC:
 		k, err := o.ECCPublic()

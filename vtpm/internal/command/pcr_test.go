@@ -18,7 +18,7 @@ func TestPCRUpdateCounter(t *testing.T) {
 		r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPCRRead, nil, func(w *tcg.Writer) { w.Uint32(0) })
 		return r.Uint32()
 	}
-	banks := uint32(len(d.Vol.Pcrs.Banks()))
+	banks := uint32(len(d.Vol.PCRs.Banks()))
 	extend := func(algs ...tcg.TPMAlgID) func(w *tcg.Writer) {
 		return func(w *tcg.Writer) {
 			w.Uint32(uint32(len(algs)))

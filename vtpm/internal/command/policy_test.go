@@ -192,7 +192,7 @@ func TestPolicyPCRTrial(t *testing.T) {
 	sel := []byte{0, 0, 0, 1, 0, byte(tcg.TPMAlgSHA256), 4, 1, 0, 0, 1} // PCRs 0 and 24
 	if tcg.PCRSelectMax < 4 {
 		sel = []byte{0, 0, 0, 1, 0, byte(tcg.TPMAlgSHA256), 3, 1, 0, 0}
-		d.Vol.Pcrs.Allocate(nil) // none there
+		d.Vol.PCRs.Allocate(nil) // none there
 	}
 	value := bytes.Repeat([]byte{7}, 32)
 	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyPCR, handles(s), func(w *tcg.Writer) { w.Sized(value); w.Bytes(sel) })

@@ -25,7 +25,7 @@ func startup(d *engine.Device, c *dispatch.Call) error {
 	if c.Locality != 0 && c.Locality != 3 {
 		return tcg.TPMRCLocality
 	}
-	by := engine.StartMethod{Locality3: c.Locality == 3, HCRTM: d.Vol.Hcrtm}
+	by := engine.StartMethod{Locality3: c.Locality == 3, HCRTM: d.Vol.HCRTM}
 	if startupType == tcg.TPMSUState {
 		if d.Perm.Shutdown != uint16(tcg.TPMSUState) || d.Perm.AlgorithmsSet {
 			return tcg.TPMRCValue.P(1)
@@ -35,7 +35,7 @@ func startup(d *engine.Device, c *dispatch.Call) error {
 		}
 	}
 	d.Need(engine.NeedAtStartup...)
-	orderly := d.Perm.Shutdown != engine.SuNone
+	orderly := d.Perm.Shutdown != engine.DisorderlyShutdown
 	resume := startupType == tcg.TPMSUState
 	restart := !resume && d.Perm.Shutdown == uint16(tcg.TPMSUState)
 
@@ -63,20 +63,20 @@ func startup(d *engine.Device, c *dispatch.Call) error {
 	d.Vol.Clock.Epoch = binary.BigEndian.Uint32(d.Random(4))
 	d.Vol.Clock.Startup(d.Perm.Clock, orderly, d.Cfg.Now())
 	d.Vol.DATime = d.Perm.DA.Startup(d.Cfg.Now())
-	d.Clear.Acts.Startup(resume, d.Cfg.Now())
-	if !d.Vol.Hcrtm {
-		d.Vol.Pcrs.Allocate(d.Perm.PCRBanks)
+	d.Clear.ACTs.Startup(resume, d.Cfg.Now())
+	if !d.Vol.HCRTM {
+		d.Vol.PCRs.Allocate(d.Perm.PCRBanks)
 	}
-	d.Vol.Pcrs.Startup(d.Perm.SavedPCR, resume, d.Vol.Hcrtm, c.Locality)
+	d.Vol.PCRs.Startup(d.Perm.SavedPCR, resume, d.Vol.HCRTM, c.Locality)
 	d.Perm.NV.Startup(resume, !resume && !restart, orderly)
 	objectStartup(d, resume)
 	d.Reset.Contexts.Startup()
 
 	// From here on, until a TPM2_Shutdown, losing power is disorderly.
-	d.Perm.Shutdown = engine.SuNone
+	d.Perm.Shutdown = engine.DisorderlyShutdown
 	d.Perm.SavedClear, d.Perm.SavedReset, d.Perm.SavedPCR = engine.StateClear{}, engine.StateReset{}, nil
 	d.Perm.StartedBy = by
-	d.Perm.PcrsAllocated, d.Perm.AlgorithmsSet = false, false
+	d.Perm.PCRsAllocated, d.Perm.AlgorithmsSet = false, false
 	return nil
 }
 
@@ -112,7 +112,7 @@ func shutdown(d *engine.Device, c *dispatch.Call) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	if shutdownType == tcg.TPMSUState && (d.Vol.Drtm != nil || d.Perm.PcrsAllocated) {
+	if shutdownType == tcg.TPMSUState && (d.Vol.HashSequence != nil || d.Perm.PCRsAllocated) {
 		return tcg.TPMRCType.P(1)
 	}
 	d.Perm.NV.Shutdown()
@@ -122,9 +122,9 @@ func shutdown(d *engine.Device, c *dispatch.Call) error {
 	if shutdownType == tcg.TPMSUState {
 		d.ACTTick()
 		d.Perm.SavedClear = d.Clear.Clone()
-		d.Perm.SavedClear.Acts.Shutdown()
+		d.Perm.SavedClear.ACTs.Shutdown()
 		d.Perm.SavedReset = d.Reset.Clone()
-		d.Perm.SavedPCR = d.Vol.Pcrs.Save()
+		d.Perm.SavedPCR = d.Vol.PCRs.Save()
 	}
 	d.Vol.ShutdownDone = true
 	return nil

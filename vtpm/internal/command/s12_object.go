@@ -12,9 +12,9 @@ import (
 //
 //	TPM_RC_TYPE        the parent is not a storage key
 //	TPM_RC_ATTRIBUTES  attributes contradict each other, the parent or the data
-//	TPM_RC_SIZE        authValue or hierarchy.Policy of a wrong size
+//	TPM_RC_SIZE        authValue or authPolicy of a wrong size
 //	TPM_RC_HASH, TPM_RC_SCHEME, TPM_RC_SYMMETRIC, TPM_RC_KDF, TPM_RC_MODE
-//	                   see checkAttributes
+//	                   see object.CheckAttributes
 func create(d *engine.Device, c *dispatch.Call) error {
 	p, err := readCreation(c)
 	if err != nil {
@@ -44,7 +44,7 @@ func create(d *engine.Device, c *dispatch.Call) error {
 //	TPM_RC_TYPE        the parent is not a storage key
 //	TPM_RC_INTEGRITY   inPrivate was not made for this parent and public area
 //	TPM_RC_BINDING     public and sensitive area do not match
-//	TPM_RC_ATTRIBUTES, TPM_RC_SIZE, TPM_RC_HASH, ...  see checkAttributes
+//	TPM_RC_ATTRIBUTES, TPM_RC_SIZE, TPM_RC_HASH, ...  see object.CheckAttributes
 func load(d *engine.Device, c *dispatch.Call) error {
 	parent := d.Object(c.Handles[0])
 	if !parent.IsStorageParent() {

@@ -139,7 +139,7 @@ func eventSequenceComplete(d *engine.Device, c *dispatch.Call) error {
 		c.Out.Uint16(uint16(e.Alg))
 		c.Out.Bytes(v)
 		if h != tcg.TPMRHNull {
-			d.Vol.Pcrs.Extend(e.Alg, int(h), v)
+			d.Vol.PCRs.Extend(e.Alg, int(h), v)
 		}
 	}
 	dropSequence(c)

@@ -89,8 +89,8 @@ func quote(d *engine.Device, c *dispatch.Call) error {
 		}
 	}
 	a := newAttest(d, key, tcg.TPMSTAttestQuote, data)
-	a.Quote.PCRSelect = d.Vol.Pcrs.Filter(&sel)
-	a.Quote.PCRDigest = d.Vol.Pcrs.Digest(alg, &a.Quote.PCRSelect)
+	a.Quote.PCRSelect = d.Vol.PCRs.Filter(&sel)
+	a.Quote.PCRDigest = d.Vol.PCRs.Digest(alg, &a.Quote.PCRSelect)
 	return signAttest(d, c, key, s, &a)
 }
 

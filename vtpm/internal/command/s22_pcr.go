@@ -27,7 +27,7 @@ func pcrExtendCommand(d *engine.Device, c *dispatch.Call) error {
 		return tcg.TPMRCLocality
 	}
 	for _, v := range digests.All() {
-		d.Vol.Pcrs.Extend(v.HashAlg, n, v.Digest)
+		d.Vol.PCRs.Extend(v.HashAlg, n, v.Digest)
 	}
 	return nil
 }
@@ -46,7 +46,7 @@ func pcrEvent(d *engine.Device, c *dispatch.Call) error {
 	if h != tcg.TPMRHNull && !dispatch.LocalityIn(pcr.Rules(n).Extend, c.Locality) {
 		return tcg.TPMRCLocality
 	}
-	banks := d.Vol.Pcrs.Banks()
+	banks := d.Vol.PCRs.Banks()
 	c.Out.Uint32(uint32(len(banks)))
 	for i := range banks {
 		alg := banks[i].Alg()
@@ -54,7 +54,7 @@ func pcrEvent(d *engine.Device, c *dispatch.Call) error {
 		c.Out.Uint16(uint16(alg))
 		c.Out.Bytes(v)
 		if h != tcg.TPMRHNull {
-			d.Vol.Pcrs.Extend(alg, n, v)
+			d.Vol.PCRs.Extend(alg, n, v)
 		}
 	}
 	return nil
@@ -71,12 +71,12 @@ func pcrRead(d *engine.Device, c *dispatch.Call) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	out := d.Vol.Pcrs.Filter(&sel)
+	out := d.Vol.PCRs.Filter(&sel)
 	var values [maxPCRRead][]byte
 	n := 0
 	for i := range out.All() {
 		s := out.At(i)
-		b := d.Vol.Pcrs.Bank(s.Hash)
+		b := d.Vol.PCRs.Bank(s.Hash)
 		for p := range pcr.Count {
 			if !s.Has(p) {
 				continue
@@ -112,6 +112,6 @@ func pcrResetCommand(d *engine.Device, c *dispatch.Call) error {
 	if !dispatch.LocalityIn(pcr.Rules(n).Reset, c.Locality) {
 		return tcg.TPMRCLocality
 	}
-	d.Vol.Pcrs.Set(n, 0)
+	d.Vol.PCRs.Set(n, 0)
 	return nil
 }

@@ -36,7 +36,7 @@ func pcrAllocateCommand(d *engine.Device, c *dispatch.Call) error {
 			return tcg.TPMRCPCR
 		}
 	}
-	d.Perm.PCRBanks, d.Perm.PcrsAllocated = banks, true
+	d.Perm.PCRBanks, d.Perm.PCRsAllocated = banks, true
 	needed := uint32(0)
 	for i := range banks {
 		for n := range pcr.Count {

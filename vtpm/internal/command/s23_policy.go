@@ -48,8 +48,8 @@ func policyPCR(d *engine.Device, c *dispatch.Call) error {
 		return err
 	}
 	s := d.Session(c.Handles[0])
-	there := d.Vol.Pcrs.Filter(&sel)
-	have := d.Vol.Pcrs.Digest(s.Hash, &there)
+	there := d.Vol.PCRs.Filter(&sel)
+	have := d.Vol.PCRs.Digest(s.Hash, &there)
 	if s.Trial && len(want) != 0 {
 		// A trial may state PCRs as they will be, and of another TPM.
 		have, there = want, sel

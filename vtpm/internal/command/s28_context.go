@@ -66,7 +66,7 @@ func contextSave(d *engine.Device, c *dispatch.Call) error {
 
 // contextKeys derives the keys that protect a context from the hierarchy's
 // proof (Part 1, "Context Confidentiality Protection"). The proof of another
-// power cycle does not open what must not outlive it: stateReset has the null
+// power cycle does not open what must not outlive it: engine.StateReset has the null
 // proof, and stClear objects and sessions are bound to clearCount.
 func contextKeys(d *engine.Device, ctx *tcg.TPMSContext) (key, iv []byte) {
 	proof := d.Hierarchies().Proof(ctx.Hierarchy)

@@ -261,7 +261,7 @@ func listBanks(d *engine.Device, l *capList) {
 	l.begin(6)
 	for _, s := range d.Perm.PCRBanks {
 		if d.Vol.Started {
-			b := d.Vol.Pcrs.Bank(s.Hash)
+			b := d.Vol.PCRs.Bank(s.Hash)
 			for n := range pcr.Count {
 				if s.Clear(n); b != nil && b.Has(n) {
 					s.Set(n)

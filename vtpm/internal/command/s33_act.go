@@ -14,7 +14,7 @@ func actSetTimeout(d *engine.Device, c *dispatch.Call) error {
 		return err
 	}
 	d.ACTTick()
-	if i, _ := engine.ACTOf(c.Handles[0]); d.Clear.Acts[i].Set(timeout, d.Cfg.Now()) {
+	if i, _ := engine.ACTOf(c.Handles[0]); d.Clear.ACTs[i].Set(timeout, d.Cfg.Now()) {
 		d.ACTExpired(i)
 	}
 	return nil
@@ -24,12 +24,12 @@ func actSetTimeout(d *engine.Device, c *dispatch.Call) error {
 func listACT(d *engine.Device, l *capList) {
 	d.ACTTick()
 	l.begin(12)
-	for i := range d.Clear.Acts {
+	for i := range d.Clear.ACTs {
 		h := tcg.TPMRHACT0 + tcg.TPMHandle(i)
 		if !l.want(uint32(h)) {
 			continue
 		}
-		timeout, attributes := d.Clear.Acts[i].State()
+		timeout, attributes := d.Clear.ACTs[i].State()
 		l.w.Handle(h)
 		l.w.Uint32(timeout)
 		l.w.Uint32(uint32(attributes))

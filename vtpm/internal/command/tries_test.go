@@ -14,7 +14,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// countsOf is what unsavedTries may leave behind of a command that failed.
+// countsOf is what engine.UnsavedTries may leave behind of a command that failed.
 type countsOf struct {
 	da   lockout.Lockout
 	time lockout.Timers
@@ -25,7 +25,7 @@ func countsBefore(d *engine.Device) countsOf {
 	c := countsOf{d.Perm.DA, d.Vol.DATime, map[tcg.TPMHandle]uint32{}}
 	for h, x := range d.Perm.NV.Indices {
 		if x.IsPIN() {
-			c.pins[h], _ = x.Pin()
+			c.pins[h], _ = x.PIN()
 		}
 	}
 	return c
@@ -40,7 +40,7 @@ func (c countsOf) takeBack(d *engine.Device) {
 	d.Perm.DA, d.Vol.DATime = c.da, c.time
 	for h, n := range c.pins {
 		if x := d.Perm.NV.Indices[h]; x != nil && x.IsPIN() {
-			x.SetPinCount(n)
+			x.SetPINCount(n)
 		}
 	}
 	d.Tries = engine.UnsavedTries{}
@@ -205,12 +205,12 @@ func TestTriesCountWithoutStore(t *testing.T) {
 			}},
 		{"PIN Fail", func(g guess) { g.define(victimPIN, pinAttrs(tcg.TPMNTPinFail), nil, 5) },
 			func(g guess, v string) tcg.TPMRC { return g.read(victimPIN, v) },
-			func(d *engine.Device) uint32 { n, _ := d.Perm.NV.Indices[victimPIN].Pin(); return n }},
+			func(d *engine.Device) uint32 { n, _ := d.Perm.NV.Indices[victimPIN].PIN(); return n }},
 		{"orderly PIN Fail after Shutdown", func(g guess) {
 			g.define(victimPIN, pinAttrs(tcg.TPMNTPinFail)|tcg.TPMANVOrderly, nil, 5)
 			g.d.Execute(0, shutdownState)
 		}, func(g guess, v string) tcg.TPMRC { return g.read(victimPIN, v) },
-			func(d *engine.Device) uint32 { n, _ := d.Perm.NV.Indices[victimPIN].Pin(); return n }},
+			func(d *engine.Device) uint32 { n, _ := d.Perm.NV.Indices[victimPIN].PIN(); return n }},
 	}
 	for _, v := range victims {
 		t.Run(v.name, func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestTriesCountWithoutStore(t *testing.T) {
 			if want, n := v.count(d), v.count(l); n != want && v.name != victims[3].name {
 				t.Errorf("%d tries in the saved state, %d in memory", n, want)
 			}
-			if l.Perm.Shutdown != engine.SuNone {
+			if l.Perm.Shutdown != engine.DisorderlyShutdown {
 				t.Error("the shutdown is not stale")
 			}
 		})
@@ -296,7 +296,7 @@ func TestForgivenBeforeCounted(t *testing.T) {
 	if n := d.Perm.DA.FailedTries; n != 1 {
 		t.Errorf("%d tries counted, want 1", n)
 	}
-	now += engine.HouseRetry + time.Second
+	now += engine.SaveRetry + time.Second
 	d.Execute(0, []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 0x7C})
 	if n := d.Perm.DA.FailedTries; n != 1 {
 		t.Errorf("%d tries counted after what was due was done, want 1", n)
@@ -342,7 +342,7 @@ func TestPinPassCountWithoutStore(t *testing.T) {
 			t.Errorf("a use that cannot be saved: %#x", uint32(rc))
 		}
 	}
-	if n, _ := d.Perm.NV.Indices[victimPIN].Pin(); n != 1 {
+	if n, _ := d.Perm.NV.Indices[victimPIN].PIN(); n != 1 {
 		t.Errorf("%d uses counted", n)
 	}
 }
@@ -424,14 +424,14 @@ func TestPINByPolicy(t *testing.T) {
 					for range 3 {
 						try(value)
 					}
-					if n, _ := d.Perm.NV.Indices[victimPIN].Pin(); n != 3 {
+					if n, _ := d.Perm.NV.Indices[victimPIN].PIN(); n != 3 {
 						t.Fatalf("%d counted, not 3", n)
 					}
 					if rc := try(lockSecret); rc != tcg.TPMRCAuthUnavailable.S(1) {
 						t.Errorf("after pinLimit: %#x", uint32(rc))
 					}
 					x := d.Perm.NV.Indices[victimPIN]
-					x.SetPinCount(0)
+					x.SetPINCount(0)
 					x.SetAttributes(x.Public.Attributes &^ tcg.TPMANVWritten)
 					if rc := try(lockSecret); rc != tcg.TPMRCAuthUnavailable.S(1) {
 						t.Errorf("not written: %#x", uint32(rc))

@@ -159,7 +159,7 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 		extends := f.failed[tcg.TPMCCPCRExtend]
 		extend := command(tcg.TPMCCPCRExtend, 9, append([]byte{0, 0, 0, 1, 0, 0x0B}, make([]byte, 32)...)...)
 		f.raw(extend)
-		if f.failed[tcg.TPMCCPCRExtend] != extends+1 || f.d.Perm.Shutdown != engine.SuNone {
+		if f.failed[tcg.TPMCCPCRExtend] != extends+1 || f.d.Perm.Shutdown != engine.DisorderlyShutdown {
 			t.Error("the first change after TPM2_Shutdown was not saved")
 		}
 		// One that is refused leaves it an orderly one.
@@ -200,7 +200,7 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 		}).Execute(f); err != nil {
 			t.Fatal(err)
 		}
-		if count, _ := f.d.Perm.NV.Indices[tcg.TPMHandle(index)].Pin(); count != 1 || f.failed[tcg.TPMCCPolicySecret] != 1 {
+		if count, _ := f.d.Perm.NV.Indices[tcg.TPMHandle(index)].PIN(); count != 1 || f.failed[tcg.TPMCCPolicySecret] != 1 {
 			t.Errorf("%d uses counted, %d saves failed", count, f.failed[tcg.TPMCCPolicySecret])
 		}
 		if err := done(); err != nil {
@@ -275,12 +275,12 @@ func TestClockThatCannotBeSaved(t *testing.T) {
 	if d.Perm.DA.FailedTries != 3 {
 		t.Fatalf("%d failures count; that one is forgiven was not saved", d.Perm.DA.FailedTries)
 	}
-	now += engine.HouseRetry
+	now += engine.SaveRetry
 	if c := readClock(); c != clockInterval-1 || s.saves != saves {
 		t.Fatalf("after another try Clock is %d", c)
 	}
 	s.fail = nil
-	now += engine.HouseRetry
+	now += engine.SaveRetry
 	if c := readClock(); c != clockInterval || s.saves != saves+1 || d.Perm.DA.FailedTries != 2 {
 		t.Fatalf("Clock is %d after %d saves, failures %d", c, s.saves-saves, d.Perm.DA.FailedTries)
 	}

@@ -48,7 +48,7 @@ func TestResumeInPolicySession(t *testing.T) {
 	if err != nil || len(again) != len(v) {
 		t.Fatalf("volatile state of the resumed device: %d bytes, was %d: %v", len(again), len(v), err)
 	}
-	if !bytes.Equal(d.Vol.Pcrs.Bank(0x0B).Value(8), d2.Vol.Pcrs.Bank(0x0B).Value(8)) {
+	if !bytes.Equal(d.Vol.PCRs.Bank(0x0B).Value(8), d2.Vol.PCRs.Bank(0x0B).Value(8)) {
 		t.Fatal("PCR 8 is another")
 	}
 
@@ -86,17 +86,17 @@ func TestMeasuredLaunch(t *testing.T) {
 	}
 	launch()
 	d.Execute(0, startupClear)
-	if got := d.Vol.Pcrs.Bank(0x0B).Value(0); !bytes.Equal(got, extend(4)) {
+	if got := d.Vol.PCRs.Bank(0x0B).Value(0); !bytes.Equal(got, extend(4)) {
 		t.Fatalf("PCR 0 after an H-CRTM: %x", got)
 	}
-	if got := d.Vol.Pcrs.Bank(0x0B).Value(17); !bytes.Equal(got, bytes.Repeat([]byte{0xFF}, 32)) {
+	if got := d.Vol.PCRs.Bank(0x0B).Value(17); !bytes.Equal(got, bytes.Repeat([]byte{0xFF}, 32)) {
 		t.Fatalf("PCR 17 before a launch: %x", got)
 	}
 	launch()
-	if got := d.Vol.Pcrs.Bank(0x0B).Value(17); !bytes.Equal(got, extend(0)) {
+	if got := d.Vol.PCRs.Bank(0x0B).Value(17); !bytes.Equal(got, extend(0)) {
 		t.Fatalf("PCR 17 after a launch: %x", got)
 	}
-	if got := d.Vol.Pcrs.Bank(0x0B).Value(18); !bytes.Equal(got, make([]byte, 32)) {
+	if got := d.Vol.PCRs.Bank(0x0B).Value(18); !bytes.Equal(got, make([]byte, 32)) {
 		t.Fatalf("PCR 18 after a launch: %x", got)
 	}
 }

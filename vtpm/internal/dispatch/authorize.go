@@ -83,7 +83,7 @@ func authorizeHandle(d *engine.Device, c *Call, i int) tcg.TPMRC {
 		if !policyAvailable(d, c, h, role) {
 			return tcg.TPMRCAuthUnavailable
 		}
-		if x := d.Perm.NV.Indices[h]; x != nil && x.IsPIN() && usesAuth && !x.PinLeft() {
+		if x := d.Perm.NV.Indices[h]; x != nil && x.IsPIN() && usesAuth && !x.PINLeft() {
 			return tcg.TPMRCAuthUnavailable
 		}
 		if rc := checkPolicy(d, c, i); rc != tcg.TPMRCSuccess {

@@ -10,7 +10,7 @@ import (
 // changes state, and writes its response parameters, in this order.
 type Handler func(d *engine.Device, c *Call) error
 
-// A call is one command in the course of being run.
+// A Call is one command in the course of being run.
 type Call struct {
 	Spec     *tcg.CommandSpec
 	Locality uint8
@@ -28,11 +28,11 @@ type Call struct {
 	Names    [3][]byte // of the entities that handles refer to
 	cpHashes []hashValue
 
-	// flushAfter, if not zero, is an object to be flushed once the response is
+	// FlushAfter, if not zero, is an object to be flushed once the response is
 	// built, which still needs its authorization value.
 	FlushAfter tcg.TPMHandle
 
-	// notAudited is set by a command that changes the algorithm of command
+	// NotAudited is set by a command that changes the algorithm of command
 	// audit (Part 3, 21.1).
 	NotAudited bool
 }
@@ -43,17 +43,19 @@ type hashValue struct {
 	digest []byte
 }
 
-// A params reads the parameters of a command in order: next says that
+// A Params reads the parameters of a command in order: next says that
 // the next one begins.
 type Params struct {
 	tcg.Reader
 	n int
 }
 
+// Reader returns a reader of the command's parameters.
 func (c *Call) Reader() *Params {
 	return &Params{Reader: tcg.NewReader(c.Params, c.Profile)}
 }
 
+// Next begins the next parameter and returns the reader for it.
 func (p *Params) Next() *tcg.Reader {
 	if p.Err() == tcg.TPMRCSuccess {
 		p.n++

@@ -32,7 +32,7 @@ func (t *Table) execute(d *engine.Device, locality uint8, command []byte) (resp 
 		return resp, nil
 	}
 	d.Mark()
-	d.KeepHouse()
+	d.Housekeeping()
 	c, r, rc := header(d, locality, command)
 	if rc != tcg.TPMRCSuccess {
 		return nil, rc

@@ -5,6 +5,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
+// HeaderSize is the size of the header of a command or response: tag, size and code.
 const HeaderSize = 10
 
 func errorResponse(d *engine.Device, err error) []byte {

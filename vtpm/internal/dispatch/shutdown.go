@@ -13,12 +13,12 @@ func leaveShutdown(d *engine.Device, c *Call) (was uint16, err error) {
 		d.Dirty = true // the next Startup must not set Clock back behind what is read
 	}
 	if !d.Vol.ShutdownDone || c.Spec.Code == tcg.TPMCCShutdown || c.Spec.Has(tcg.AttrReads) && !audits(d, c) {
-		return engine.SuNone, nil
+		return engine.DisorderlyShutdown, nil
 	}
 	was = d.Perm.Shutdown
-	d.Vol.ShutdownDone, d.Perm.Shutdown, d.Dirty = false, engine.SuNone, true
+	d.Vol.ShutdownDone, d.Perm.Shutdown, d.Dirty = false, engine.DisorderlyShutdown, true
 	if err := d.Save(); err != nil {
-		return engine.SuNone, engine.Unsaved(err)
+		return engine.DisorderlyShutdown, engine.Unsaved(err)
 	}
 	d.Mark()
 	d.MarkNamed(c.Handles)
@@ -27,7 +27,7 @@ func leaveShutdown(d *engine.Device, c *Call) (was uint16, err error) {
 
 // returnToShutdown takes leaveShutdown back: the command changed nothing.
 func returnToShutdown(d *engine.Device, was uint16) {
-	if was != engine.SuNone {
+	if was != engine.DisorderlyShutdown {
 		d.Vol.ShutdownDone, d.Perm.Shutdown, d.Dirty = true, was, true
 	}
 }

@@ -47,7 +47,7 @@ type UnsavedTries struct {
 	pins map[tcg.TPMHandle]uint32
 
 	Owed  bool // a save that had to keep a count failed
-	stale bool // and perm.shutdown is suNone, whatever the saved state says
+	stale bool // and perm.shutdown is DisorderlyShutdown, whatever the saved state says
 }
 
 // A permanentEncoding is an encoded permanent state.

@@ -11,16 +11,19 @@ func ACTOf(h tcg.TPMHandle) (i int, ok bool) {
 }
 
 // ACTTick counts the timers down to now.
-func (d *Device) ACTTick() { d.Clear.Acts.Tick(d.Cfg.Now(), d.ACTExpired) }
+func (d *Device) ACTTick() { d.Clear.ACTs.Tick(d.Cfg.Now(), d.ACTExpired) }
 
 // ACTExpired is the signal of a timer. What it does is the platform's to say
 // (Part 1, 40.3); here it is written to the log, and shown by TPM2_GetCapability.
 func (d *Device) ACTExpired(i int) { d.Cfg.Log("vtpm: countdown timer %d has expired", i) }
 
+// TimeNow returns Time, in milliseconds since power-on (Part 1, "Time").
 func (d *Device) TimeNow() uint64 { return d.Vol.Clock.Time(d.Cfg.Now()) }
 
+// ClockNow returns Clock, in milliseconds (Part 1, "Clock").
 func (d *Device) ClockNow() uint64 { return d.Vol.Clock.Clock(d.Cfg.Now()) }
 
+// ClockInfo returns the TPMS_CLOCK_INFO of now.
 func (d *Device) ClockInfo() tcg.TPMSClockInfo {
 	return tcg.TPMSClockInfo{
 		Clock: d.ClockNow(), ResetCount: d.Perm.ResetCount,
@@ -28,6 +31,7 @@ func (d *Device) ClockInfo() tcg.TPMSClockInfo {
 	}
 }
 
+// TimeInfo returns the TPMS_TIME_INFO of now.
 func (d *Device) TimeInfo() tcg.TPMSTimeInfo {
 	return tcg.TPMSTimeInfo{Time: d.TimeNow(), ClockInfo: d.ClockInfo()}
 }

@@ -60,7 +60,7 @@ type Device struct {
 	Tries   UnsavedTries          // what it does not take back
 	Flushed []interface{ Wipe() } // by the present command
 	Dirty   bool                  // perm has to be saved before the present command is answered
-	encoded permanentEncoding     // of perm, if findChanges made it
+	encoded permanentEncoding     // of perm, if FindChanges made it
 }
 
 // Implements reports whether a command is implemented and in the profile.

@@ -33,6 +33,7 @@ var (
 // limits of what decodePermanent reads, so that a forged length costs nothing.
 const maxStateList = 4096
 
+// EncodePermanent encodes what survives loss of power.
 func (d *Device) EncodePermanent() (e permanentEncoding) {
 	p := &d.Perm
 	w := tcg.Writer{B: make([]byte, 0, max(4096, len(d.Saved)+512))}
@@ -68,7 +69,7 @@ func (d *Device) EncodePermanent() (e permanentEncoding) {
 	w.Uint16(uint16(p.AuditHash))
 	w.Uint64(p.AuditCounter)
 	w.Uint32(p.AlgorithmSet)
-	w.Flags(p.PcrsAllocated, p.AlgorithmsSet, p.StartedBy.Locality3, p.StartedBy.HCRTM) // zero in versions before this one
+	w.Flags(p.PCRsAllocated, p.AlgorithmsSet, p.StartedBy.Locality3, p.StartedBy.HCRTM) // zero in versions before this one
 	w.Uint16(uint16(len(p.NV.Indices)))
 	for _, h := range slices.Sorted(maps.Keys(p.NV.Indices)) {
 		p.NV.Indices[h].Encode(&w)
@@ -166,7 +167,7 @@ func decodeState(state []byte) (*permanent, *tcg.Profile, error) {
 	p.AuditHash = tcg.TPMAlgID(r.Uint16())
 	p.AuditCounter = r.Uint64()
 	p.AlgorithmSet = r.Uint32()
-	r.Flags(&p.PcrsAllocated, &p.AlgorithmsSet, &p.StartedBy.Locality3, &p.StartedBy.HCRTM)
+	r.Flags(&p.PCRsAllocated, &p.AlgorithmsSet, &p.StartedBy.Locality3, &p.StartedBy.HCRTM)
 	p.NV.Indices = map[tcg.TPMHandle]*nv.Index{}
 	for range count(&r) {
 		x := nv.Decode(&r)
@@ -214,8 +215,8 @@ func (s *StateClear) encode(w *tcg.Writer) {
 	w.Flags(s.Started, h.OwnerEnable, h.EndorsementEnable, h.PlatformNVEnable, h.PlatformEnable, s.ReadOnly)
 	h.Encode(w)
 	w.Uint16(0) // authorization values of PCRs: no PCR has one
-	for i := range s.Acts {
-		s.Acts[i].Encode(w)
+	for i := range s.ACTs {
+		s.ACTs[i].Encode(w)
 		s.ACTPolicies[i].Encode(w)
 	}
 }
@@ -227,10 +228,10 @@ func (s *StateClear) decode(r *tcg.Reader, version uint16) {
 	if count(r) != 0 {
 		r.Fail(tcg.TPMRCSize)
 	}
-	for i := range s.Acts {
+	for i := range s.ACTs {
 		s.ACTPolicies[i] = hierarchy.NoPolicy()
 		if version >= 2 {
-			s.Acts[i].Decode(r)
+			s.ACTs[i].Decode(r)
 			s.ACTPolicies[i].Decode(r)
 		}
 	}
@@ -240,7 +241,7 @@ func (s *StateClear) decode(r *tcg.Reader, version uint16) {
 func (s *StateClear) Clone() StateClear {
 	c := *s
 	c.Hierarchies = s.Hierarchies.Clone()
-	for i := range c.Acts {
+	for i := range c.ACTs {
 		c.ACTPolicies[i] = c.ACTPolicies[i].Clone()
 	}
 	return c

@@ -110,7 +110,7 @@ func (d *Device) ObjectOrNil(h tcg.TPMHandle) *object.Object {
 	return nil
 }
 
-// Object is objectOrNil for handles that the dispatcher found to be there.
+// Object is ObjectOrNil for handles that the dispatcher found to be there.
 func (d *Device) Object(h tcg.TPMHandle) *object.Object {
 	o := d.ObjectOrNil(h)
 	if o == nil {
@@ -119,6 +119,8 @@ func (d *Device) Object(h tcg.TPMHandle) *object.Object {
 	return o
 }
 
+// FlushObject removes the transient object with handle h. Its secrets are wiped
+// when the command has succeeded.
 func (d *Device) FlushObject(h tcg.TPMHandle) {
 	i := int(h & 0x00FFFFFF)
 	d.Flushed = append(d.Flushed, d.Vol.Objects[i])

@@ -38,6 +38,7 @@ func ReadFloors(state []byte) (Floors, error) {
 	return d.Floors(), nil
 }
 
+// Floors returns the values of d that must not go back.
 func (d *Device) Floors() Floors {
 	return Floors{Clock: d.Perm.Clock.Clock, ResetCount: d.Perm.ResetCount, FailedTries: d.Perm.DA.FailedTries}
 }

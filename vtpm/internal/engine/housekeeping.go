@@ -4,17 +4,17 @@ import (
 	"time"
 )
 
-// HouseRetry is how long keepHouse waits after a save that failed, which may
+// SaveRetry is how long Housekeeping waits after a save that failed, which may
 // have taken a minute.
-const HouseRetry = 10 * time.Minute
+const SaveRetry = 10 * time.Minute
 
-// KeepHouse does what time alone makes due, before a command is looked at: Clock
+// Housekeeping does what time alone makes due, before a command is looked at: Clock
 // is saved, and failed authorizations are forgiven. Where that cannot be saved
 // the command is not at fault: it goes on, with a Clock that stands still (as
 // that of the Microsoft reference does) and failures that still count.
-func (d *Device) KeepHouse() {
+func (d *Device) Housekeeping() {
 	now := d.Cfg.Now()
-	if !d.Vol.Started || d.Vol.Failed || now < d.Vol.houseAt {
+	if !d.Vol.Started || d.Vol.Failed || now < d.Vol.retryAt {
 		return
 	}
 	if d.Vol.Clock.Tick(d.Perm.Clock, now) {
@@ -24,22 +24,22 @@ func (d *Device) KeepHouse() {
 	if !d.Dirty {
 		return
 	}
-	d.Vol.houseAt = 0
+	d.Vol.retryAt = 0
 	store := d.Cfg.Store.Save
 	if s, ok := d.Cfg.Store.(IdleStore); ok {
 		store = s.SaveIdle
 	}
 	if err := d.saveBy(store); err != nil {
 		d.Vol.Clock.Hold(d.Perm.Clock, now)
-		d.Vol.houseAt = now + HouseRetry
+		d.Vol.retryAt = now + SaveRetry
 	}
 	d.Mark()
 }
 
-// staleShutdown makes stale what TPM2_Shutdown saved, as leaveShutdown does, for
-// what changes before a command is known to succeed.
+// staleShutdown makes stale what TPM2_Shutdown saved, for what changes before a
+// command is known to succeed.
 func (d *Device) staleShutdown() {
 	if d.Vol.ShutdownDone {
-		d.Vol.ShutdownDone, d.Perm.Shutdown, d.Dirty = false, SuNone, true
+		d.Vol.ShutdownDone, d.Perm.Shutdown, d.Dirty = false, DisorderlyShutdown, true
 	}
 }

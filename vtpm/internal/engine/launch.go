@@ -18,9 +18,9 @@ func (d *Device) HashStart() {
 		return
 	}
 	if !d.Vol.Started {
-		d.Vol.Pcrs.Allocate(d.Perm.PCRBanks)
+		d.Vol.PCRs.Allocate(d.Perm.PCRBanks)
 	}
-	d.Vol.Drtm = d.NewEventSequence(nil)
+	d.Vol.HashSequence = d.NewEventSequence(nil)
 }
 
 // HashData is the signal _TPM_Hash_Data. Without a _TPM_Hash_Start it does
@@ -28,8 +28,8 @@ func (d *Device) HashStart() {
 func (d *Device) HashData(data []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.Vol.Drtm != nil {
-		d.Vol.Drtm.Write(data)
+	if d.Vol.HashSequence != nil {
+		d.Vol.HashSequence.Write(data)
 	}
 }
 
@@ -38,32 +38,33 @@ func (d *Device) HashData(data []byte) {
 func (d *Device) HashEnd() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := d.Vol.Drtm
+	s := d.Vol.HashSequence
 	if s == nil {
 		return
 	}
-	d.Vol.Drtm = nil
+	d.Vol.HashSequence = nil
 	first := pcr.DRTMFirst
 	if !d.Vol.Started {
 		// The TPM was not started: what was measured is the H-CRTM, and PCR 0
 		// says by its start value that it came from locality 4.
 		first = pcr.HCRTM
-		d.Vol.Hcrtm = true
-		d.Vol.Pcrs.Set(first, 0)
-		d.Vol.Pcrs.SetLast(first, 4)
+		d.Vol.HCRTM = true
+		d.Vol.PCRs.Set(first, 0)
+		d.Vol.PCRs.SetLast(first, 4)
 	} else {
 		for n := pcr.DRTMFirst; n <= pcr.DRTMLast; n++ {
-			d.Vol.Pcrs.Set(n, 0)
+			d.Vol.PCRs.Set(n, 0)
 		}
 	}
 	for _, e := range s.Event {
-		d.Vol.Pcrs.Extend(e.Alg, first, e.H.Sum(nil))
+		d.Vol.PCRs.Extend(e.Alg, first, e.H.Sum(nil))
 	}
 }
 
+// NewEventSequence returns an event sequence with a digest for each PCR bank.
 func (d *Device) NewEventSequence(auth []byte) *object.Sequence {
 	s := &object.Sequence{Auth: bytes.Clone(auth), Alg: tcg.TPMAlgNull}
-	banks := d.Vol.Pcrs.Banks()
+	banks := d.Vol.PCRs.Banks()
 	for i := range banks {
 		alg := banks[i].Alg()
 		s.Event = append(s.Event, object.EventHash{Alg: alg, H: tpmcrypto.MustHash(alg)})

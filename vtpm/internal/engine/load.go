@@ -129,5 +129,5 @@ func (d *Device) powerOn() {
 
 // newVolatile is the state after _TPM_Init.
 func (d *Device) newVolatile() volatile {
-	return volatile{Clock: clock.PowerOn(d.Cfg.Now()), Pcrs: pcr.New(&d.Reset.PCRUpdateCounter)}
+	return volatile{Clock: clock.PowerOn(d.Cfg.Now()), PCRs: pcr.New(&d.Reset.PCRUpdateCounter)}
 }

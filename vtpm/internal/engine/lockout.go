@@ -43,7 +43,7 @@ func (d *Device) CheckBoundLockout(s *session.Session) tcg.TPMRC {
 	return d.checkLockoutOf(s.LockoutBound)
 }
 
-// checkLockoutOf is checkLockout of lockoutAuth, or of any other authorization.
+// checkLockoutOf is CheckLockout of lockoutAuth, or of any other authorization.
 func (d *Device) checkLockoutOf(lockoutAuth bool) tcg.TPMRC {
 	if rc := d.SettleTries(); rc != tcg.TPMRCSuccess {
 		return rc
@@ -81,6 +81,8 @@ func (d *Device) AuthFailed(h tcg.TPMHandle) tcg.TPMRC {
 	return tcg.TPMRCAuthFail
 }
 
+// CountFailure counts a failed authorization of something that the dictionary
+// attack logic protects.
 func (d *Device) CountFailure() {
 	if d.Perm.DA.Fail(&d.Vol.DATime, d.Cfg.Now()) {
 		d.triesCounted()
@@ -96,7 +98,7 @@ func (d *Device) selfHeal() {
 
 // nvPinFailed counts a failed authorization with a PIN Fail index.
 func (d *Device) nvPinFailed(h tcg.TPMHandle) {
-	if x := d.Perm.NV.Indices[h]; x != nil && x.PinFailed() {
+	if x := d.Perm.NV.Indices[h]; x != nil && x.PINFailed() {
 		d.pinCounted(x)
 	}
 }
@@ -107,7 +109,7 @@ func (d *Device) nvPinUsed(h tcg.TPMHandle) {
 	if x == nil {
 		return
 	}
-	counted, changed := x.PinUsed()
+	counted, changed := x.PINUsed()
 	if counted {
 		d.pinCounted(x)
 	} else if changed {

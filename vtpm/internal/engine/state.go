@@ -27,11 +27,11 @@ type permanent struct {
 
 	Clock clock.Saved
 
-	// shutdown tells how the last power cycle ended: tcg.TPMSUClear or
-	// TPMSUState if in an orderly way, suNone if not.
+	// Shutdown tells how the last power cycle ended: tcg.TPMSUClear or
+	// TPMSUState if in an orderly way, DisorderlyShutdown if not.
 	Shutdown uint16
 
-	// What TPM2_Shutdown(STATE) keeps, if shutdown is not suNone.
+	// What TPM2_Shutdown(STATE) keeps, if shutdown is not DisorderlyShutdown.
 	SavedClear StateClear
 	SavedReset StateReset
 	SavedPCR   [][]byte // by bank and PCR as pcrs.save orders them
@@ -39,7 +39,7 @@ type permanent struct {
 
 	// What makes TPM2_Startup(CLEAR) necessary: a TPM2_PCR_Allocate or a
 	// TPM2_SetAlgorithmSet since the last one.
-	PcrsAllocated, AlgorithmsSet bool
+	PCRsAllocated, AlgorithmsSet bool
 
 	PCRBanks []tcg.TPMSPCRSelection // allocation, from the next _TPM_Init on
 
@@ -53,13 +53,14 @@ type permanent struct {
 	Objects map[tcg.TPMHandle]*object.Object // persistent objects
 }
 
-// SuNone says that the last power cycle did not end with TPM2_Shutdown.
-const SuNone = 0xFFFF
+// DisorderlyShutdown says that the last power cycle did not end with TPM2_Shutdown.
+const DisorderlyShutdown = 0xFFFF
 
-// A startMethod is what a TPM Resume has to be started by again: from locality
+// A StartMethod is what a TPM Resume has to be started by again: from locality
 // 3, or after an H-CRTM event, or neither (Part 3, 9.3).
 type StartMethod struct{ Locality3, HCRTM bool }
 
+// NoACTPolicies returns the policies of the countdown timers after a TPM Reset.
 func NoACTPolicies() (p [timer.Count]hierarchy.Policy) {
 	for i := range p {
 		p[i] = hierarchy.NoPolicy()
@@ -76,7 +77,7 @@ type StateClear struct {
 
 	ReadOnly bool // TPM2_ReadOnlyControl
 
-	Acts        timer.Timers
+	ACTs        timer.Timers
 	ACTPolicies [timer.Count]hierarchy.Policy
 }
 
@@ -96,6 +97,7 @@ type StateReset struct {
 	CommitArray   [CommitSlots / 8]byte
 }
 
+// CommitSlots is the number of TPM2_Commit whose values may be unused at a time.
 const CommitSlots = 64
 
 // volatile is lost at _TPM_Init.
@@ -105,10 +107,10 @@ type volatile struct {
 	Failure failure
 
 	Clock   clock.Running
-	houseAt time.Duration // Now when keepHouse may try again; 0 if it did not fail
+	retryAt time.Duration // Now when Housekeeping may try again; 0 if it did not fail
 	Orderly bool          // the last power cycle ended in an orderly way
 
-	Pcrs pcr.State
+	PCRs pcr.State
 
 	Objects  object.Slots
 	Sessions session.Loaded
@@ -120,8 +122,8 @@ type volatile struct {
 	PhysicalPresence bool
 	ShutdownDone     bool // last command was TPM2_Shutdown
 
-	Drtm            *object.Sequence // _TPM_Hash_Start to _TPM_Hash_End
-	Hcrtm           bool             // an H-CRTM event came before Startup
+	HashSequence    *object.Sequence // _TPM_Hash_Start to _TPM_Hash_End
+	HCRTM           bool             // an H-CRTM event came before Startup
 	StartupLocality uint8
 }
 
@@ -131,7 +133,7 @@ type failure struct {
 	code uint32
 }
 
-// wipe overwrites secrets in what _TPM_Init is about to drop, so far as Go
+// Wipe overwrites secrets in what _TPM_Init is about to drop, so far as Go
 // lets a program say so: copies that the runtime made are not reached.
 func (v *volatile) Wipe() {
 	for _, o := range v.Objects {

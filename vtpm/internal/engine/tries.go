@@ -25,7 +25,7 @@ func (d *Device) pinCounted(x *nv.Index) {
 	if d.Tries.pins == nil {
 		d.Tries.pins = map[tcg.TPMHandle]uint32{}
 	}
-	d.Tries.pins[x.Public.NVIndex], _ = x.Pin()
+	d.Tries.pins[x.Public.NVIndex], _ = x.PIN()
 	d.pinChanged(x)
 }
 
@@ -62,7 +62,7 @@ func (d *Device) keepTries() {
 			delete(t.pins, h)
 			continue
 		}
-		x.SetPinCount(n)
+		x.SetPINCount(n)
 		t.Owed = true
 		if x.Has(tcg.TPMANVOrderly) {
 			// From here on it is kept as the data of every orderly index is.
@@ -72,7 +72,7 @@ func (d *Device) keepTries() {
 		}
 	}
 	if t.stale {
-		d.Vol.ShutdownDone, d.Perm.Shutdown = false, SuNone
+		d.Vol.ShutdownDone, d.Perm.Shutdown = false, DisorderlyShutdown
 	}
 }
 
@@ -113,10 +113,10 @@ func (d *Device) decodeTries(r *tcg.Reader) {
 			return
 		}
 		t.pins[h] = n
-		x.SetPinCount(n)
+		x.SetPINCount(n)
 	}
 	if t.stale {
-		d.Perm.Shutdown = SuNone
+		d.Perm.Shutdown = DisorderlyShutdown
 	}
 	d.Tries = t
 }

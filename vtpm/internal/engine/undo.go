@@ -10,7 +10,7 @@ import (
 // Mark makes undo go back to now.
 func (d *Device) Mark() {
 	b := &d.before
-	d.Vol.Pcrs.Mark()
+	d.Vol.PCRs.Mark()
 	b.clear, b.reset, b.vol = d.Clear, d.Reset, d.Vol
 	d.markTries()
 	for i := range b.policies {
@@ -64,7 +64,7 @@ func (d *Device) Undo() {
 	if b.orderly == nil {
 		return // nothing ran yet
 	}
-	d.Vol.Pcrs.Undo()
+	d.Vol.PCRs.Undo()
 	d.Clear, d.Reset, d.Vol = b.clear, b.reset, b.vol
 	for i := range b.policies {
 		if m := &b.policies[i]; m.of != nil {

@@ -53,6 +53,8 @@ func (d *Device) Volatile() ([]byte, error) {
 	return b, nil
 }
 
+// EncodeVolatile encodes what loss of power loses, for a device that goes on in
+// another place.
 func (d *Device) EncodeVolatile() []byte {
 	v := &d.Vol
 	var w tcg.Writer
@@ -60,7 +62,7 @@ func (d *Device) EncodeVolatile() []byte {
 	w.Uint16(VolatileVersion)
 	// It belongs to one permanent state: with another, counters would lie.
 	w.Sized(tpmcrypto.Digest(ContextHash, d.Kept))
-	w.Flags(v.Started, v.Clock.Safe, v.Orderly, v.PhysicalPresence, v.ShutdownDone, v.Hcrtm, v.Drtm != nil)
+	w.Flags(v.Started, v.Clock.Safe, v.Orderly, v.PhysicalPresence, v.ShutdownDone, v.HCRTM, v.HashSequence != nil)
 	d.ACTTick()
 	now := d.Cfg.Now()
 	for _, t := range []time.Duration{v.Clock.SincePowerOn(now), now - v.DATime.SelfHeal, now - v.DATime.Lockout} {
@@ -72,7 +74,7 @@ func (d *Device) EncodeVolatile() []byte {
 	w.Uint8(v.StartupLocality)
 	d.Clear.encode(&w)
 	d.Reset.encode(&w)
-	v.Pcrs.Encode(&w)
+	v.PCRs.Encode(&w)
 	for _, o := range v.Objects {
 		w.YesNo(o != nil)
 		if o != nil {
@@ -86,8 +88,8 @@ func (d *Device) EncodeVolatile() []byte {
 		}
 		s.Encode(&w)
 	}
-	if v.Drtm != nil {
-		v.Drtm.Encode(&w)
+	if v.HashSequence != nil {
+		v.HashSequence.Encode(&w)
 	}
 	var orderly []*nv.Index
 	for _, h := range slices.Sorted(maps.Keys(d.Perm.NV.Indices)) {
@@ -133,7 +135,7 @@ func (d *Device) resume(state, b []byte) error {
 	}
 	v := d.newVolatile()
 	var launch, safe bool
-	r.Flags(&v.Started, &safe, &v.Orderly, &v.PhysicalPresence, &v.ShutdownDone, &v.Hcrtm, &launch)
+	r.Flags(&v.Started, &safe, &v.Orderly, &v.PhysicalPresence, &v.ShutdownDone, &v.HCRTM, &launch)
 	now := d.Cfg.Now()
 	poweredFor := time.Duration(r.Uint64())
 	v.DATime = lockout.Timers{SelfHeal: now - time.Duration(r.Uint64()), Lockout: now - time.Duration(r.Uint64())}
@@ -144,9 +146,9 @@ func (d *Device) resume(state, b []byte) error {
 	var clear StateClear
 	var reset StateReset
 	clear.decode(&r, version)
-	clear.Acts.Continue(now)
+	clear.ACTs.Continue(now)
 	reset.decode(&r)
-	if v.Pcrs.Decode(&r) != nil {
+	if v.PCRs.Decode(&r) != nil {
 		return errVolatile
 	}
 	for i := range v.Objects {
@@ -170,7 +172,7 @@ func (d *Device) resume(state, b []byte) error {
 		v.Sessions[i] = s
 	}
 	if launch {
-		v.Drtm = object.DecodeSequence(&r)
+		v.HashSequence = object.DecodeSequence(&r)
 	}
 	for range count(&r) {
 		var p tcg.TPMSNVPublic

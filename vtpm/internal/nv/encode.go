@@ -6,6 +6,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
+// Encode writes x as a state has it.
 func (x *Index) Encode(w *tcg.Writer) {
 	x.Public.Marshal(w)
 	w.Sized(x.Auth)
@@ -16,6 +17,7 @@ func (x *Index) Encode(w *tcg.Writer) {
 	w.Sized(data)
 }
 
+// Decode reads what Encode wrote.
 func Decode(r *tcg.Reader) *Index {
 	x := new(Index)
 	x.Public.Unmarshal(r)

@@ -7,21 +7,23 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// An nvIndex is a defined NV index (Part 1, "NV Memory").
+// An Index is a defined NV index (Part 1, "NV Memory").
 type Index struct {
 	Public tcg.TPMSNVPublic
 	Auth   []byte
 
-	// data has public.DataSize bytes. That of an orderly index is lost with
-	// power unless TPM2_Shutdown came before: saved is then what Startup finds.
+	// Data has Public.DataSize bytes. That of an orderly index is lost with
+	// power unless TPM2_Shutdown came before: Saved is then what Startup finds.
 	Data  []byte
 	Saved []byte
 
 	nameCache []byte
 }
 
+// Has reports whether all of attrs are set.
 func (x *Index) Has(attrs tcg.TPMANV) bool { return x.Public.Attributes&attrs == attrs }
 
+// Written reports whether the index has been written (TPMA_NV_WRITTEN).
 func (x *Index) Written() bool { return x.Has(tcg.TPMANVWritten) }
 
 // Hierarchy is the one that has to be enabled for the index to be usable.
@@ -48,8 +50,8 @@ func (x *Index) SetAttributes(a tcg.TPMANV) {
 	x.nameCache = nil
 }
 
-// Limits on NV memory. maxNVBuffer is how much one command moves
-// (TPM_PT_NV_BUFFER_MAX), maxNVBytes all indices and persistent objects together:
+// Limits on NV memory. MaxBuffer is how much one command moves
+// (TPM_PT_NV_BUFFER_MAX), MaxBytes all indices and persistent objects together:
 // what guests find in other virtual TPMs. The profile has the largest index.
 const (
 	MaxBuffer  = 1024
@@ -61,8 +63,10 @@ const (
 // value is saved, less one (TPM_PT_ORDERLY_COUNT).
 const OrderlyCount = 255
 
+// Kind returns the TPM_NT of the index.
 func (x *Index) Kind() tcg.TPMNT { return x.Public.Attributes.NT() }
 
+// IsPIN reports whether the index is a PIN Pass or a PIN Fail index.
 func (x *Index) IsPIN() bool { return x.Kind() == tcg.TPMNTPinFail || x.Kind() == tcg.TPMNTPinPass }
 
 // Number is the value of an 8-byte index: counter, bit field or PIN.
@@ -73,26 +77,30 @@ func (x *Index) Number() uint64 {
 	return uint64(binary.BigEndian.Uint32(x.Data))<<32 | uint64(binary.BigEndian.Uint32(x.Data[4:]))
 }
 
+// SetNumber sets the value of an 8-byte index.
 func (x *Index) SetNumber(v uint64) {
 	x.Data = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(x.Data[:0], uint32(v>>32)), uint32(v))
 }
 
+// AuthValue returns the authorization value of the index.
 func (x *Index) AuthValue() []byte { return x.Auth }
 
-func (x *Index) Pin() (count, limit uint32) {
+// PIN returns pinCount and pinLimit of a PIN index (Part 2, TPMS_NV_PIN_COUNTER_PARAMETERS).
+func (x *Index) PIN() (count, limit uint32) {
 	v := x.Number()
 	return uint32(v >> 32), uint32(v)
 }
 
-// PinLeft reports whether the authorization value of a PIN index may be used, on
+// PINLeft reports whether the authorization value of a PIN index may be used, on
 // whatever path (Part 1, 34.2.6.6).
-func (x *Index) PinLeft() bool {
-	count, limit := x.Pin()
+func (x *Index) PINLeft() bool {
+	count, limit := x.PIN()
 	return x.Written() && count < limit
 }
 
-func (x *Index) SetPinCount(count uint32) {
-	_, limit := x.Pin()
+// SetPINCount sets pinCount and leaves pinLimit.
+func (x *Index) SetPINCount(count uint32) {
+	_, limit := x.PIN()
 	x.SetNumber(uint64(count)<<32 | uint64(limit))
 }
 
@@ -109,7 +117,7 @@ func (x *Index) AuthAvailable(c *tcg.CommandSpec, role tcg.Role) bool {
 		return false
 	}
 	if x.IsPIN() {
-		return x.PinLeft()
+		return x.PINLeft()
 	}
 	return x.Has(tcg.TPMANVAuthRead)
 }
@@ -167,30 +175,30 @@ func (x *Index) allows(auth tcg.TPMHandle, owner, platform tcg.TPMANV) bool {
 	return auth == x.Public.NVIndex
 }
 
-// PinFailed counts a failed authorization in a PIN Fail index, and reports whether
+// PINFailed counts a failed authorization in a PIN Fail index, and reports whether
 // it did.
-func (x *Index) PinFailed() bool {
+func (x *Index) PINFailed() bool {
 	if x.Kind() != tcg.TPMNTPinFail || !x.Written() {
 		return false
 	}
-	count, _ := x.Pin()
-	x.SetPinCount(count + 1)
+	count, _ := x.PIN()
+	x.SetPINCount(count + 1)
 	return true
 }
 
-// PinUsed records a successful authorization: a PIN Pass index counts uses, a PIN
+// PINUsed records a successful authorization: a PIN Pass index counts uses, a PIN
 // Fail index forgets failures. counted reports the first, changed either.
-func (x *Index) PinUsed() (counted, changed bool) {
+func (x *Index) PINUsed() (counted, changed bool) {
 	if !x.IsPIN() || !x.Written() {
 		return false, false
 	}
-	count, _ := x.Pin()
+	count, _ := x.PIN()
 	if x.Kind() == tcg.TPMNTPinPass {
-		x.SetPinCount(count + 1)
+		x.SetPINCount(count + 1)
 		return true, true
 	}
 	if count != 0 {
-		x.SetPinCount(0)
+		x.SetPINCount(0)
 	}
 	return false, count != 0
 }

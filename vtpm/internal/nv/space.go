@@ -7,15 +7,16 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// An nvSpace is all NV indices.
+// A Space is all NV indices.
 type Space struct {
 	Indices map[tcg.TPMHandle]*Index
 
-	// maxCounter is the largest value that a deleted counter had, at which a new one
+	// MaxCounter is the largest value that a deleted counter had, at which a new one
 	// starts, so that no counter goes back.
 	MaxCounter uint64
 }
 
+// NewSpace returns NV memory without an index.
 func NewSpace() Space { return Space{Indices: map[tcg.TPMHandle]*Index{}} }
 
 // Used returns how many bytes of NV memory the indices and a number of persistent
@@ -52,7 +53,7 @@ func (s *Space) Define(p tcg.TPMSNVPublic, auth []byte, objects int) tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-// Remove deletes an index. A deleted counter leaves its value in maxCounter.
+// Remove deletes an index. A deleted counter leaves its value in MaxCounter.
 func (s *Space) Remove(h tcg.TPMHandle) {
 	x := s.Indices[h]
 	if x.Kind() == tcg.TPMNTCounter && x.Written() {

@@ -88,6 +88,8 @@ func CheckAttributes(p *tcg.TPMTPublic, parent *Object, of tcg.TPMAObject) tcg.T
 	return tcg.TPMRCSuccess
 }
 
+// IsStorageTemplate reports whether p is of a parent: a restricted decryption key
+// (Part 1, "Storage Keys").
 func IsStorageTemplate(p *tcg.TPMTPublic) bool {
 	a := p.ObjectAttributes
 	return a&tcg.TPMAObjectRestricted != 0 && a&tcg.TPMAObjectDecrypt != 0 && p.Type != tcg.TPMAlgKeyedHash

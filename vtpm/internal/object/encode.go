@@ -10,6 +10,7 @@ import (
 // Wire forms of sessions and objects for saved contexts and for the permanent
 // state. They never leave the device unprotected.
 
+// Encode writes o as a state and a context have it.
 func (o *Object) Encode(w *tcg.Writer) {
 	w.Uint32(uint32(o.Hierarchy))
 	w.Uint32(uint32(o.EvictHandle))
@@ -28,6 +29,7 @@ func (o *Object) Encode(w *tcg.Writer) {
 	}
 }
 
+// Decode reads what Encode wrote.
 func Decode(r *tcg.Reader) *Object {
 	o := new(Object)
 	o.Hierarchy = tcg.TPMHandle(r.Uint32())
@@ -51,6 +53,7 @@ func Decode(r *tcg.Reader) *Object {
 	return o
 }
 
+// Clone returns a copy that shares nothing with o but the key made at first use.
 func (o *Object) Clone() *Object {
 	c := *o
 	c.Public = o.Public.Clone()

@@ -13,9 +13,10 @@ type keyCache struct {
 	eccPub *tpmcrypto.ECCPublic
 }
 
-// RSAPublic, rsaPrivate, eccPublic and eccPrivate return o's key.
-// Preconditions: o is of that type, was checked by checkBinding, and for the
-// private ones has its sensitive area loaded.
+// RSAPublic returns the public RSA key of o, which is made at first use.
+//
+// It and the three functions below require that o is of that type and was checked
+// by CheckBinding, and those of the private keys that its sensitive area is loaded.
 func (o *Object) RSAPublic() (*tpmcrypto.RSAPublic, error) {
 	if o.Key.rsaPub == nil {
 		k, err := tpmcrypto.NewRSAPublic(o.Public.UniqueRSA, o.Public.RSA.Exponent)
@@ -27,6 +28,8 @@ func (o *Object) RSAPublic() (*tpmcrypto.RSAPublic, error) {
 	return o.Key.rsaPub, nil
 }
 
+// RSAPrivate returns the private RSA key of o. The key is made at first use: it
+// fails if the private area is not of the public one.
 func (o *Object) RSAPrivate() (*tpmcrypto.RSAPrivate, error) {
 	if o.Key.RSA == nil {
 		k, err := tpmcrypto.NewRSAPrivate(o.Public.UniqueRSA, o.Public.RSA.Exponent, o.Sensitive.Sensitive)
@@ -38,6 +41,7 @@ func (o *Object) RSAPrivate() (*tpmcrypto.RSAPrivate, error) {
 	return o.Key.RSA, nil
 }
 
+// ECCPublic returns the public ECC key of o, which is made at first use.
 func (o *Object) ECCPublic() (*tpmcrypto.ECCPublic, error) {
 	if o.Key.eccPub == nil {
 		k, err := tpmcrypto.NewECCPublic(o.Public.ECC.CurveID, Point(&o.Public.UniqueECC))
@@ -49,6 +53,7 @@ func (o *Object) ECCPublic() (*tpmcrypto.ECCPublic, error) {
 	return o.Key.eccPub, nil
 }
 
+// ECCPrivate returns the private ECC key of o, which is made at first use.
 func (o *Object) ECCPrivate() (*tpmcrypto.ECCPrivate, error) {
 	if o.Key.ECC == nil {
 		k, err := tpmcrypto.NewECCPrivate(o.Public.ECC.CurveID, o.Sensitive.Sensitive)
@@ -60,8 +65,10 @@ func (o *Object) ECCPrivate() (*tpmcrypto.ECCPrivate, error) {
 	return o.Key.ECC, nil
 }
 
+// Point returns a point as the cryptography takes it.
 func Point(p *tcg.TPMSECCPoint) tpmcrypto.Point { return tpmcrypto.Point{X: p.X, Y: p.Y} }
 
+// ECCPoint returns a point as a TPMS_ECC_POINT.
 func ECCPoint(p tpmcrypto.Point) tcg.TPMSECCPoint { return tcg.TPMSECCPoint{X: p.X, Y: p.Y} }
 
 // KeyedHashSize is the size in bytes of an HMAC or XOR key that the TPM makes:
@@ -128,9 +135,9 @@ func (o *Object) CheckBinding() tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-// OaepHash is the hash with which a key shares secrets: its scheme's, if it
+// OAEPHash is the hash with which a key shares secrets: its scheme's, if it
 // has one for OAEP, else that of its Name.
-func (o *Object) OaepHash() tcg.TPMAlgID {
+func (o *Object) OAEPHash() tcg.TPMAlgID {
 	if s := o.Public.RSA.Scheme; s.Scheme == tcg.TPMAlgOAEP {
 		return s.HashAlg
 	}

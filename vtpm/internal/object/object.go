@@ -5,14 +5,14 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// An object is a loaded key, sealed data or sequence.
+// An Object is a loaded key, sealed data or sequence.
 type Object struct {
 	Public        tcg.TPMTPublic
 	Sensitive     tcg.TPMTSensitive
 	Name          []byte
 	QualifiedName []byte
 
-	// hierarchy is the one whose seed, or whose parent's seed, protects the
+	// Hierarchy is the one whose seed, or whose parent's seed, protects the
 	// object: TPM_RH_NULL for what was loaded there or without a parent.
 	Hierarchy tcg.TPMHandle
 
@@ -28,6 +28,7 @@ type Object struct {
 	Seq *Sequence // the object is a sequence
 }
 
+// Wipe overwrites the secrets of o.
 func (o *Object) Wipe() {
 	tpmcrypto.Zero(o.Sensitive.AuthValue)
 	tpmcrypto.Zero(o.Sensitive.SeedValue)
@@ -35,6 +36,7 @@ func (o *Object) Wipe() {
 	o.Key = keyCache{}
 }
 
+// AuthValue returns the authorization value of the object or sequence.
 func (o *Object) AuthValue() []byte {
 	if o.Seq != nil {
 		return o.Seq.Auth
@@ -42,6 +44,7 @@ func (o *Object) AuthValue() []byte {
 	return o.Sensitive.AuthValue
 }
 
+// Has reports whether all of attrs are set.
 func (o *Object) Has(attrs tcg.TPMAObject) bool { return o.Public.ObjectAttributes&attrs == attrs }
 
 // HasName reports whether o has a Name: nameAlg is not TPM_ALG_NULL, which only

@@ -28,6 +28,8 @@ type wrapper struct {
 	name []byte // of the protected object
 }
 
+// StorageWrapper returns the protection that a storage key gives the private area of
+// a child with a Name (Part 1, "Protected Storage").
 func StorageWrapper(parent *Object, name []byte) wrapper {
 	return wrapper{
 		hash: parent.Public.NameAlg,
@@ -110,7 +112,7 @@ func (w *wrapper) Unwrap(blob []byte, hasIV bool) ([]byte, tcg.TPMRC) {
 }
 
 // Sensitive2B is the TPM2B_SENSITIVE of o as it leaves the TPM, which
-// readSensitive takes.
+// ReadSensitive takes.
 func (o *Object) Sensitive2B() []byte {
 	s := o.Sensitive
 	s.AuthValue = tcg.PadAuth(s.AuthValue, tpmcrypto.DigestSize(o.Public.NameAlg))
@@ -129,7 +131,7 @@ func (o *Object) Protect(child *Object, iv []byte) []byte {
 	return w.Wrap(iv, plain)
 }
 
-// Unprotect opens a blob that protect made of the child with a Name.
+// Unprotect opens a blob that Protect made of the child with a Name.
 func (o *Object) Unprotect(name, blob []byte, profile *tcg.Profile) (s tcg.TPMTSensitive, rc tcg.TPMRC) {
 	w := StorageWrapper(o, name)
 	plain, rc := w.Unwrap(blob, true)

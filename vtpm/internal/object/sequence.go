@@ -8,7 +8,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// A sequence is a hash, HMAC or event that is computed over several commands
+// A Sequence is a hash, HMAC or event that is computed over several commands
 // (Part 1, "Hash, MAC, and Event Sequences"). Exactly one kind is in use.
 type Sequence struct {
 	Auth []byte
@@ -25,11 +25,13 @@ type Sequence struct {
 	first []byte
 }
 
+// An EventHash is the part of an event sequence for one PCR bank.
 type EventHash struct {
 	Alg tcg.TPMAlgID
 	H   tpmcrypto.Running
 }
 
+// Write adds b to the data of the sequence.
 func (s *Sequence) Write(b []byte) {
 	if s.first == nil {
 		s.first = binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMGeneratedValue)) // as unsafe as too few bytes
@@ -56,6 +58,7 @@ func LooksGenerated(b []byte) bool {
 // 17.8.1).
 func (s *Sequence) Safe() bool { return len(s.first) >= 4 && !LooksGenerated(s.first) }
 
+// Encode writes s as a context and a volatile state have it.
 func (s *Sequence) Encode(w *tcg.Writer) {
 	w.Sized(tcg.PadAuth(s.Auth, tcg.MaxDigestSize)) // the size of a context must not tell its length
 	w.Uint16(uint16(s.Alg))
@@ -82,6 +85,7 @@ func (s *Sequence) Encode(w *tcg.Writer) {
 	}
 }
 
+// DecodeSequence reads what Encode wrote.
 func DecodeSequence(r *tcg.Reader) *Sequence {
 	s := new(Sequence)
 	s.Auth = bytes.Clone(tcg.TrimAuth(r.Sized(tcg.MaxStored)))

@@ -4,7 +4,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// MaxTransient and maxPersistentObjects are limits on objects
+// MaxTransient and MaxPersistentObjects are limits on objects
 // (TPM_PT_HR_TRANSIENT_MIN, TPM_PT_HR_PERSISTENT_MIN).
 const (
 	MaxTransient         = 16

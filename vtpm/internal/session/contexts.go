@@ -30,7 +30,7 @@ func (l *Loaded) Count() int {
 	return n
 }
 
-// A contextArray has for each slot whether a session has it, and whether that is
+// Contexts has for each slot whether a session has it, and whether that is
 // loaded or saved (Part 1, "Session Context"). The zero value is of a TPM Reset.
 type Contexts struct {
 	counter uint64
@@ -118,6 +118,7 @@ func (c *Contexts) Active() (n uint32) {
 	return n
 }
 
+// Encode writes c as a state has it.
 func (c *Contexts) Encode(w *tcg.Writer) {
 	w.Uint64(c.counter)
 	for _, n := range c.slots {
@@ -125,6 +126,7 @@ func (c *Contexts) Encode(w *tcg.Writer) {
 	}
 }
 
+// Decode reads what Encode wrote.
 func (c *Contexts) Decode(r *tcg.Reader) {
 	c.counter = r.Uint64()
 	for i := range c.slots {

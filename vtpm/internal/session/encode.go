@@ -6,6 +6,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
+// Encode writes s as a context and a volatile state have it.
 func (s *Session) Encode(w *tcg.Writer) {
 	w.Uint32(uint32(s.Handle))
 	w.Flags(s.Policy != nil, s.Trial, s.DABound, s.LockoutBound, s.Audited, s.BindName != nil, !s.Bound)
@@ -44,6 +45,7 @@ func Decode(r *tcg.Reader, version uint16) *Session {
 	return s
 }
 
+// Encode writes p as part of a session.
 func (p *Policy) Encode(w *tcg.Writer) {
 	w.Sized(p.Digest)
 	w.Uint64(p.Start)

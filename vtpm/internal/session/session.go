@@ -5,7 +5,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// MaxActive and maxLoadedSessions are limits on sessions
+// MaxActive and MaxLoaded are limits on sessions
 // (TPM_PT_ACTIVE_SESSIONS_MAX, TPM_PT_HR_LOADED_MIN). The second leaves a resource
 // manager and several tools beside it undisturbed.
 const (
@@ -13,7 +13,7 @@ const (
 	MaxLoaded = 16
 )
 
-// A session is an authorization session (Part 1, "Authorizations and
+// A Session is an authorization session (Part 1, "Authorizations and
 // Acknowledgments").
 type Session struct {
 	Handle    tcg.TPMHandle
@@ -24,7 +24,7 @@ type Session struct {
 	NonceTPM  []byte
 	Key       []byte // sessionKey
 
-	// bind is the entity that an HMAC session is bound to, and the
+	// Bind is the entity that an HMAC session is bound to, and the
 	// authorization value that it had then: a changed value ends the binding.
 	BindName     []byte
 	BindAuth     []byte
@@ -32,10 +32,11 @@ type Session struct {
 	DABound      bool // bound to an entity that dictionary attack logic protects
 	LockoutBound bool
 
-	Audited     bool // auditDigest is in use
+	Audited     bool // AuditDigest is in use
 	AuditDigest []byte
 }
 
+// Wipe overwrites the secrets of s.
 func (s *Session) Wipe() {
 	tpmcrypto.Zero(s.Key)
 	tpmcrypto.Zero(s.BindAuth)
