@@ -11,8 +11,9 @@ import (
 // StoreVolatile wrote; with deleteVolatile that file is removed afterwards.
 //
 // A volatile state that SetBlob gave and that does not belong to the permanent
-// state is an error. A stored one that does not belong to it is erased, and the
-// TPM starts as it does after a loss of power.
+// state is an error. A stored one that does not belong to it, or that is damaged,
+// is erased, and the TPM starts as it does after a loss of power. With --strict a
+// damaged one is an error, and is left as it is.
 func (m *Machine) PowerOn(deleteVolatile bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,8 +79,12 @@ func (m *Machine) openTPM(permanent []byte) (tpm TPM, resumed bool, err error) {
 		return tpm, err == nil, err
 	}
 	volatile, unusable := m.files.Load(BlobVolatile)
-	if unusable != nil && !isContentError(unusable) {
+	switch {
+	case unusable == nil:
+	case !isContentError(unusable):
 		return nil, false, unusable
+	case m.files.opt.Strict:
+		return nil, false, fmt.Errorf("%w (refused by --strict)", unusable)
 	}
 	if unusable == nil && volatile != nil {
 		if permanent == nil {
