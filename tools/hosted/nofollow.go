@@ -83,6 +83,14 @@ func idOf(f *os.File) (fileID, error) {
 	return fileID{uint64(st.Dev), st.Ino}, err
 }
 
+// pathID returns what a path leads to, and how many names that has. The last
+// element of the path is not followed as a symbolic link.
+func pathID(path string) (id fileID, names uint64, err error) {
+	var st unix.Stat_t
+	err = unix.Lstat(path, &st)
+	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink), err
+}
+
 // leadsTo compares what a name in a directory leads to with an open file, and
 // returns how many names that file has.
 func leadsTo(dir *os.File, name string, want fileID) (n nameState, names uint64, err error) {

@@ -202,6 +202,9 @@ func TestSaveFollowsName(t *testing.T) {
 		"directory moved": {func(dir, _ string) error {
 			return errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o700))
 		}, false},
+		"moved to a new directory": {func(dir, file string) error {
+			return errors.Join(os.Rename(dir, dir+".old"), os.Mkdir(dir, 0o700), os.Rename(filepath.Join(dir+".old", fileState), file))
+		}, false},
 	} {
 		dir := filepath.Join(t.TempDir(), "state")
 		file := filepath.Join(dir, fileState)

@@ -34,12 +34,21 @@ const (
 
 // A slotFile is an open file of regions. It is not safe for concurrent use.
 type slotFile struct {
-	f     *os.File
+	f     regionFile
 	id    fileID
 	path  string
 	block bool  // a block device, whose size is fixed
 	size  int64 // of a region
 	used  [regions]int64
+	blank []byte // an erased region, as long as was needed
+}
+
+// A regionFile is an *os.File, or in tests a file whose operations fail.
+type regionFile interface {
+	io.ReaderAt
+	io.WriterAt
+	io.Closer
+	Fd() uintptr
 }
 
 // regionSize is the size of the regions of a new file for n bytes.
@@ -96,6 +105,12 @@ func (s *slotFile) write(region int, b []byte) error {
 	if old := s.used[region]; old > n {
 		b = append(bytes.Clone(b), make([]byte, old-n)...)
 	}
+	return s.put(region, b, n)
+}
+
+// put writes b, of which all after the first n bytes is zero, over a region
+// that holds nothing beyond b.
+func (s *slotFile) put(region int, b []byte, n int64) error {
 	s.used[region] = int64(len(b)) // where the write fails, too
 	if _, err := s.f.WriteAt(b, int64(region)*s.size); err != nil {
 		return err
@@ -119,7 +134,12 @@ func (s *slotFile) erase(region int) error {
 	if s.used[region] == int64(len(erasedHead)) {
 		return nil
 	}
-	return s.write(region, []byte(erasedHead))
+	n := max(s.used[region], int64(len(erasedHead)))
+	if int64(len(s.blank)) < n {
+		s.blank = make([]byte, n)
+		copy(s.blank, erasedHead)
+	}
+	return s.put(region, s.blank[:n], int64(len(erasedHead)))
 }
 
 // erasedHead begins an erased region. The rest of its header is zero.

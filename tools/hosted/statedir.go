@@ -58,6 +58,7 @@ type StateDir struct {
 	seq     uint64    // of the newest slot; 0 if there is none
 	current int       // newest slot; -1 if there is none
 	head    []byte    // header of the newest slot
+	sealed  []byte    // memory for the next sealed state
 }
 
 // OpenStateDir opens the state in a directory and locks it. The directory is
@@ -312,15 +313,16 @@ func (s *StateDir) Save(state []byte) error {
 			return err
 		}
 	}
-	b, err := sealFile(BlobPermanent, s.seq+1, state, s.opt.Key)
+	b, err := appendSealed(s.sealed[:0], BlobPermanent, s.seq+1, state, s.opt.Key)
 	if err == nil {
+		s.sealed = b
 		err = s.save(b)
 	}
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
 	s.seq++
-	s.head = b[:fileHeader:fileHeader]
+	s.head = append(s.head[:0], b[:fileHeader]...)
 	return nil
 }
 
@@ -337,12 +339,14 @@ func (s *StateDir) save(b []byte) error {
 		next = slotB
 	}
 	err = s.slots.write(next, b)
-	if err == nil && !s.opt.NoSync {
-		err = s.slots.flush()
+	if err == nil {
+		err = s.flush()
 	}
 	if err != nil {
 		// Who called takes the change back: it must not return at the next start.
-		s.slots.erase(next)
+		if s.slots.erase(next) == nil {
+			s.flush()
+		}
 		return err
 	}
 	s.current = next
@@ -358,19 +362,56 @@ func (s *StateDir) save(b []byte) error {
 // leads nowhere. It fails where the name leads to another file, for instance to
 // one that was put back from a backup.
 func (s *StateDir) checkName() (anew bool, err error) {
+	if s.inPlace() {
+		return false, s.checkHead()
+	}
+	if err := errors.Join(s.checkDir(), s.checkLock()); err != nil {
+		return false, err
+	}
+	return s.checkFile()
+}
+
+// inPlace reports whether the paths of the file and of its lock lead to the open
+// ones, and no other name leads to the file. It is the usual case, and takes two
+// system calls.
+func (s *StateDir) inPlace() bool {
+	if s.slots == nil || s.slots.size == 0 {
+		return false
+	}
+	file, names, err := pathID(s.slots.path)
+	if err != nil || file != s.slots.id || names > 1 && !s.slots.block {
+		return false
+	}
+	if s.own {
+		return true
+	}
+	lock, _, err := pathID(s.lock.Name())
+	return err == nil && lock == s.lockID
+}
+
+// checkDir returns an error if the path does not lead to the open directory.
+func (s *StateDir) checkDir() error {
 	var st unix.Stat_t
 	if err := unix.Stat(s.dir.Name(), &st); err != nil || s.dirID != (fileID{uint64(st.Dev), st.Ino}) {
-		return false, fmt.Errorf("%s: %w", s.dir.Name(), errDirMoved)
+		return fmt.Errorf("%s: %w", s.dir.Name(), errDirMoved)
 	}
-	if !s.own {
-		if n, _, err := leadsTo(s.dir, fileLock, s.lockID); err != nil {
-			return false, err
-		} else if n != nameOurs {
-			if err := s.lockAnew(); err != nil {
-				return false, err
-			}
-		}
+	return nil
+}
+
+// checkLock takes the lock again if its file was removed.
+func (s *StateDir) checkLock() error {
+	if s.own {
+		return nil
 	}
+	n, _, err := leadsTo(s.dir, fileLock, s.lockID)
+	if err == nil && n != nameOurs {
+		err = s.lockAnew()
+	}
+	return err
+}
+
+// checkFile is checkName for a file that is not simply in its place.
+func (s *StateDir) checkFile() (anew bool, err error) {
 	if s.slots == nil {
 		var st unix.Stat_t
 		if unix.Fstatat(int(s.dir.Fd()), s.name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
@@ -390,14 +431,20 @@ func (s *StateDir) checkName() (anew bool, err error) {
 	case s.slots.size == 0:
 		return true, nil
 	}
-	if s.current >= 0 {
-		if b, err := s.readHead(); err != nil || !bytes.Equal(b, s.head) {
-			return false, fmt.Errorf("%s %w", s.slots.path, errReplaced)
-		}
-	}
 	// A second name, such as a backup of hard links has, must not change with the
 	// first.
-	return names > 1 && !s.slots.block, nil
+	return names > 1 && !s.slots.block, s.checkHead()
+}
+
+// checkHead returns an error if another process wrote to the file.
+func (s *StateDir) checkHead() error {
+	if s.current < 0 {
+		return nil
+	}
+	if b, err := s.readHead(); err != nil || !bytes.Equal(b, s.head) {
+		return fmt.Errorf("%s %w", s.slots.path, errReplaced)
+	}
+	return nil
 }
 
 // writeAnew writes a new file with a sealed permanent and, if not nil, a sealed
@@ -413,7 +460,7 @@ func (s *StateDir) writeAnew(permanent, volatile []byte) error {
 	}
 	n := &slotFile{f: f, path: s.file(), size: regionSize(max(len(permanent), len(volatile)))}
 	if n.id, err = idOf(f); err == nil {
-		err = s.fill(n, permanent, volatile)
+		err = s.fill(f, n, permanent, volatile)
 	}
 	if err == nil {
 		err = unix.Renameat(int(s.dir.Fd()), temp, int(s.dir.Fd()), s.name)
@@ -437,26 +484,26 @@ func (s *StateDir) writeAnew(permanent, volatile []byte) error {
 	return s.flushDir()
 }
 
-// fill writes a new file and flushes it.
-func (s *StateDir) fill(n *slotFile, permanent, volatile []byte) error {
+// fill writes n, the regions of the new file f, and flushes it.
+func (s *StateDir) fill(f *os.File, n *slotFile, permanent, volatile []byte) error {
 	if s.opt.Mode != 0 {
-		if err := n.f.Chmod(s.opt.Mode); err != nil {
+		if err := f.Chmod(s.opt.Mode); err != nil {
 			return err
 		}
 	}
 	if s.own {
-		if err := flock(n.f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if err := flock(f, unix.LOCK_EX|unix.LOCK_NB); err != nil {
 			return err
 		}
 	}
-	err := errors.Join(n.f.Truncate(regions*n.size), n.reserve(), n.write(slotA, permanent), n.erase(slotB))
+	err := errors.Join(f.Truncate(regions*n.size), n.reserve(), n.write(slotA, permanent), n.erase(slotB))
 	if volatile == nil {
 		err = errors.Join(err, n.erase(regionVolatile))
 	} else {
 		err = errors.Join(err, n.write(regionVolatile, volatile))
 	}
 	if err == nil && !s.opt.NoSync {
-		err = n.f.Sync()
+		err = f.Sync()
 	}
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -156,10 +157,16 @@ func (k *Key) aead(salt [16]byte) (cipher.AEAD, error) {
 
 // sealFile returns the bytes of a state file.
 func sealFile(t BlobType, seq uint64, state []byte, key *Key) ([]byte, error) {
+	return appendSealed(nil, t, seq, state, key)
+}
+
+// appendSealed is sealFile in the memory of b, which must be empty.
+func appendSealed(b []byte, t BlobType, seq uint64, state []byte, key *Key) ([]byte, error) {
 	if len(state) > maxBlob {
 		return nil, fmt.Errorf("state has %d bytes; the limit is %d", len(state), maxBlob)
 	}
-	b := make([]byte, fileHeader, fileHeader+len(state)+sha256.Size)
+	b = slices.Grow(b, fileHeader+len(state)+sha256.Size)[:fileHeader]
+	clear(b)
 	copy(b, fileMagic)
 	b[8] = fileVersion
 	b[9] = byte(t)

@@ -3,7 +3,6 @@ package hosted
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -96,4 +95,4 @@ func (s *StateDir) Unlock() error {
 	return flock(s.lock, unix.LOCK_UN)
 }
 
-func flock(f *os.File, how int) error { return unix.Flock(int(f.Fd()), how) }
+func flock(f interface{ Fd() uintptr }, how int) error { return unix.Flock(int(f.Fd()), how) }
