@@ -36,7 +36,7 @@ type File struct{ Name, Text string }
 
 // Files returns the configurations: the manager's, the vTPM's, and the line
 // that the guest's own configuration needs. The guest's line names the uuid
-// too, so that the device keeps its identity when its back end is started again.
+// too, so that the device keeps its identity when its backend is started again.
 func (s Set) Files() ([]File, error) {
 	if s.ManagerName == "" {
 		s.ManagerName = "vtpmmgr"

@@ -18,8 +18,8 @@ import (
 
 const diskSize = 1 << 20
 
-// A fake is a back end with a disk in memory. It was written from blkif.h,
-// apart from the front end.
+// A fake is a backend with a disk in memory. It was written from blkif.h,
+// apart from the frontend.
 type fake struct {
 	disk   *blocktest.Mem
 	counts map[uint8]int
@@ -107,8 +107,8 @@ func (f *fake) serve(ctx context.Context, d xenbus.Domain, front string) error {
 	}
 }
 
-// host returns a host with the front end's domain, 9, and the back end's, 1,
-// and nodes changed below the back end's directory.
+// host returns a host with the frontend's domain, 9, and the backend's, 1,
+// and nodes changed below the backend's directory.
 func (f *fake) host(nodes ...map[string]string) (h *xentest.Host, bd, fd xenbus.Domain) {
 	f.disk, f.counts = blocktest.NewMem(diskSize), map[uint8]int{}
 	h = xentest.NewHost()
@@ -132,7 +132,7 @@ func (f *fake) host(nodes ...map[string]string) (h *xentest.Host, bd, fd xenbus.
 	return h, h.Domain(1), h.Domain(9)
 }
 
-// open returns a disk whose back end is f.
+// open returns a disk whose backend is f.
 func open(t *testing.T, f *fake, nodes map[string]string) (*Device, *xentest.Host, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -143,7 +143,7 @@ func open(t *testing.T, f *fake, nodes map[string]string) (*Device, *xentest.Hos
 	go func() {
 		defer close(done)
 		if err := f.serve(ctx, bd, frontPath); err != nil && ctx.Err() == nil {
-			t.Error("back end:", err)
+			t.Error("backend:", err)
 		}
 	}()
 	d, err := Connect(ctx, fd, 51712)
@@ -237,7 +237,7 @@ func TestBadResponses(t *testing.T) {
 		"unknown status":    {func(r []byte) bool { r[10] = 7; return true }, ErrIO, false},
 		"other id":          {func(r []byte) bool { r[0]++; return true }, ErrBackend, true},
 		"other operation":   {func(r []byte) bool { r[8]++; return true }, ErrBackend, true},
-		"none":              {func(r []byte) bool { return false }, ErrBroken, true}, // and this back end does not close
+		"none":              {func(r []byte) bool { return false }, ErrBroken, true}, // and this backend does not close
 	} {
 		f := &fake{change: c.change}
 		d := mustOpen(t, f, nil)
@@ -251,7 +251,7 @@ func TestBadResponses(t *testing.T) {
 	}
 }
 
-// TestProducer moves the back end's count as it must not move.
+// TestProducer moves the backend's count as it must not move.
 func TestProducer(t *testing.T) {
 	t.Parallel()
 	for _, start := range []uint32{0, 1, 0x7FFFFFFF, 0xFFFFFFFF} {

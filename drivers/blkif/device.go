@@ -46,7 +46,7 @@ type Device struct {
 
 	domain xenbus.Domain
 	path   string
-	back   string // the back end's state node
+	back   string // the backend's state node
 	disk   disk   // as found when the device was opened
 
 	mu     sync.Mutex // held during a request
@@ -61,21 +61,21 @@ type Device struct {
 	asked   atomic.Pointer[time.Time] // when the request under way was made; nil if there is none
 }
 
-// A disk is what the back end says of it.
+// A disk is what the backend says of it.
 type disk struct {
 	size     int64
 	readOnly bool
 	flushOp  uint8 // or 0: none
 }
 
-// A stall is a time in which the back end did not answer.
+// A stall is a time in which the backend did not answer.
 type stall struct {
 	since time.Time
 	why   error
 }
 
 // Connect opens the disk of a number, such as 51712 for xvda, and waits as
-// long as ctx allows until its back end is connected.
+// long as ctx allows until its backend is connected.
 func Connect(ctx context.Context, domain xenbus.Domain, devid int) (*Device, error) {
 	d := &Device{Patience: DefaultPatience, Timeout: DefaultTimeout, Recovery: DefaultRecovery, domain: domain, path: "device/vbd/" + strconv.Itoa(devid)}
 	var err error
@@ -114,7 +114,7 @@ func (d *Device) connect(ctx context.Context) (_ disk, err error) {
 	}
 	s, err := xenbus.WaitState(ctx, store, d.back, xenbus.Connected, xenbus.Gone)
 	if err == nil && s == xenbus.Gone {
-		err = errors.New("back end is gone")
+		err = errors.New("backend is gone")
 	}
 	if err != nil {
 		return disk{}, err
@@ -126,7 +126,7 @@ func (d *Device) connect(ctx context.Context) (_ disk, err error) {
 	return found, xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Connected)
 }
 
-// offer makes a ring and tells the back end of it.
+// offer makes a ring and tells the backend of it.
 func (d *Device) offer(ctx context.Context, peer xen.DomID) (err error) {
 	store := d.domain.Store
 	if d.shared, err = d.domain.Grants.Share(peer); err != nil {
@@ -168,7 +168,7 @@ func (d *Device) offer(ctx context.Context, peer xen.DomID) (err error) {
 // maxSectors keeps sizes in bytes within 63 bits.
 const maxSectors = 1 << 50
 
-// describe reads what the back end says of the disk.
+// describe reads what the backend says of the disk.
 func (d *Device) describe(ctx context.Context, back string) (found disk, err error) {
 	store := d.domain.Store
 	s, err := store.Read(ctx, back+"/sectors")
@@ -273,7 +273,7 @@ func (d *Device) Flush() error {
 }
 
 // Close ends the use of the disk and waits, as long as ctx allows, until the
-// back end has let go of its pages.
+// backend has let go of its pages.
 func (d *Device) Close(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -286,7 +286,7 @@ func (d *Device) Close(ctx context.Context) error {
 	return err
 }
 
-// leave tells the back end to let go of the ring, and waits until it has.
+// leave tells the backend to let go of the ring, and waits until it has.
 func (d *Device) leave(ctx context.Context) error {
 	store := d.domain.Store
 	err := xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Closing)

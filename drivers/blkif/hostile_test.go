@@ -11,7 +11,7 @@ import (
 	"stubtpm/drivers/xen"
 )
 
-// TestHostileBackend: whatever a back end answers, and whatever it writes into the ring
+// TestHostileBackend: whatever a backend answers, and whatever it writes into the ring
 // at any moment, each request ends in time; a write that succeeds is on the disk, and
 // what is read is what is there; and once the protocol was broken nothing succeeds any
 // more.
@@ -48,7 +48,7 @@ func TestHostileBackend(t *testing.T) {
 			if r.IntN(3*every) != 0 {
 				return
 			}
-			// Not the count of requests, which this back end goes by itself.
+			// Not the count of requests, which this backend goes by itself.
 			at := []int{offReqEvent, offRspProd, offRspEvent, offSlots + int(p.Load32(offRspProd)-1)%slots*slotSize + r.IntN(responseLength)}[r.IntN(4)]
 			value := []uint32{0, 1, 0xFFFFFFFF, 0x7FFFFFFF, p.Load32(at&^3) + uint32(r.IntN(40)), p.Load32(at&^3) - 1}[r.IntN(6)]
 			p.Store32(at&^3, value)

@@ -17,12 +17,12 @@ import (
 const reconnectDelay = time.Second
 
 // errStalled is why a request was given up that may be made again on another
-// ring: the back end did not answer, or has left.
+// ring: the backend did not answer, or has left.
 var errStalled = errors.New("stalled")
 
 // request transfers p, of one request's size, or flushes. A request that the
-// back end does not answer is made again on a new ring. That is safe for reads,
-// writes and flushes alike, because the back end completes or drops what it has
+// backend does not answer is made again on a new ring. That is safe for reads,
+// writes and flushes alike, because the backend completes or drops what it has
 // of the old ring before it takes the new one.
 //
 // Preconditions: d.mu is held.
@@ -104,18 +104,18 @@ func (d *Device) await(op uint8, timeout <-chan time.Time) error {
 	}
 }
 
-// backendLeft returns an error if the back end is not connected any more.
+// backendLeft returns an error if the backend is not connected any more.
 func (d *Device) backendLeft() error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.Timeout)
 	defer cancel()
 	s, err := xenbus.ReadState(ctx, d.domain.Store, d.back)
 	if err == nil && s != xenbus.Connected {
-		err = fmt.Errorf("%w: back end is %v", errStalled, s)
+		err = fmt.Errorf("%w: backend is %v", errStalled, s)
 	}
 	return err
 }
 
-// reconnect replaces the ring and its pages, which the back end may still
+// reconnect replaces the ring and its pages, which the backend may still
 // write.
 func (d *Device) reconnect(why error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), d.Recovery)

@@ -1,5 +1,5 @@
-// Package blkif is the front end of Xen's block ring: a disk of this domain,
-// given by a back end in another.
+// Package blkif is the frontend of Xen's block ring: a disk of this domain,
+// given by a backend in another.
 //
 // It implements Xen's public/io/blkif.h and public/io/ring.h, protocol
 // "x86_64-abi", one ring page, one request at a time. It has no build tag and
@@ -17,10 +17,10 @@ import (
 
 // Layout of the ring page (public/io/ring.h, DEFINE_RING_TYPES).
 //
-//	 0  4  req_prod: requests made, by the front end
-//	 4  4  req_event: when the back end wants an event
-//	 8  4  rsp_prod: responses made, by the back end
-//	12  4  rsp_event: when the front end wants an event
+//	 0  4  req_prod: requests made, by the frontend
+//	 4  4  req_event: when the backend wants an event
+//	 8  4  rsp_prod: responses made, by the backend
+//	12  4  rsp_event: when the frontend wants an event
 //	64     slots, each for a request and later for its response
 const (
 	offReqProd  = 0
@@ -62,16 +62,16 @@ const (
 )
 
 // Errors of requests. After ErrBackend and ErrBroken the device is of no use
-// any more: its pages may still be written by the back end.
+// any more: its pages may still be written by the backend.
 var (
-	ErrBackend  = errors.New("blkif: back end broke the protocol")
+	ErrBackend  = errors.New("blkif: backend broke the protocol")
 	ErrBroken   = errors.New("blkif: device is broken")
-	ErrIO       = errors.New("blkif: back end reports an I/O error")
-	ErrNoFlush  = errors.New("blkif: back end can not flush: writes would not be durable")
+	ErrIO       = errors.New("blkif: backend reports an I/O error")
+	ErrNoFlush  = errors.New("blkif: backend cannot flush: writes would not be durable")
 	ErrReadOnly = errors.New("blkif: disk is read-only")
 )
 
-// A ring is the front end's side of the shared page. At most one request is
+// A ring is the frontend's side of the shared page. At most one request is
 // in flight.
 type ring struct {
 	page    *xen.Page

@@ -18,7 +18,7 @@ const (
 	backState = "backend/vbd/9/51712/state"
 )
 
-// reopens serves as a back end whose front end may close and connect anew. Like
+// reopens serves as a backend whose frontend may close and connect anew. Like
 // Linux' it completes what it has of the old ring before it takes a new one,
 // and refuses some of the new ones, as Linux' does while requests are under way.
 func (f *fake) reopens(ctx context.Context, d xenbus.Domain, refuse int) error {
@@ -61,7 +61,7 @@ func (f *fake) reopens(ctx context.Context, d xenbus.Domain, refuse int) error {
 	}
 }
 
-// openStalling returns a disk whose back end is f, and may be connected again.
+// openStalling returns a disk whose backend is f, and may be connected again.
 func openStalling(t *testing.T, f *fake, refuse int) (*Device, *xentest.Host) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
@@ -71,7 +71,7 @@ func openStalling(t *testing.T, f *fake, refuse int) (*Device, *xentest.Host) {
 	go func() {
 		defer close(done)
 		if err := f.reopens(ctx, bd, refuse); err != nil && ctx.Err() == nil {
-			t.Error("back end:", err)
+			t.Error("backend:", err)
 		}
 	}()
 	d, err := Connect(ctx, fd, 51712)
@@ -81,7 +81,7 @@ func openStalling(t *testing.T, f *fake, refuse int) (*Device, *xentest.Host) {
 	return d, h
 }
 
-// TestStall: whatever requests the back end leaves without a response, the disk
+// TestStall: whatever requests the backend leaves without a response, the disk
 // has in the end what was written, and no page is lost.
 func TestStall(t *testing.T) {
 	t.Parallel()

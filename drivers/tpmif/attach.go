@@ -26,7 +26,7 @@ func (d Device) back() string {
 }
 
 // Attach makes the nodes of a device as Xen's toolstack does (libxl_vtpm.c),
-// and returns the front end's directory, for ConnectAt. Only the control
+// and returns the frontend's directory, for ConnectAt. Only the control
 // domain may. A device that is there already is left as it is, if its uuid is
 // the same.
 func Attach(ctx context.Context, store *xenstore.Client, d Device) (string, error) {
@@ -78,7 +78,7 @@ func Attach(ctx context.Context, store *xenstore.Client, d Device) (string, erro
 	return front, nil
 }
 
-// Detach removes a device made by Attach; the front end should be closed.
+// Detach removes a device made by Attach; the frontend should be closed.
 func Detach(ctx context.Context, store *xenstore.Client, d Device) error {
 	var failed error
 	for _, p := range []string{d.front(), d.back()} {

@@ -14,7 +14,7 @@ import (
 )
 
 // A Peer is who is at the other end of a ring: as the toolstack wrote it in
-// the back end's own part of xenstore, and as Xen labels it; nothing as the
+// the backend's own part of xenstore, and as Xen labels it; nothing as the
 // peer says.
 type Peer struct {
 	Domain xen.DomID
@@ -29,17 +29,17 @@ func (p Peer) String() string { return fmt.Sprintf("dom%d/%d", p.Domain, p.Handl
 
 // A Handler decides who may connect.
 type Handler interface {
-	// Open is called when a front end connects. An error refuses it: its ring
-	// is not mapped. One that wraps ErrLater does not: the front end goes on
+	// Open is called when a frontend connects. An error refuses it: its ring
+	// is not mapped. One that wraps ErrLater does not: the frontend goes on
 	// waiting, and Open is called again.
 	Open(p Peer) (Conn, error)
 }
 
-// ErrLater is for a Handler that cannot serve a front end yet. Linux' waits two
+// ErrLater is for a Handler that cannot serve a frontend yet. Linux' waits two
 // minutes, and does not connect again by itself once it was refused.
 var ErrLater = errors.New("not now")
 
-// A Conn serves one connected front end.
+// A Conn serves one connected frontend.
 type Conn interface {
 	// Execute runs one command, of 10 to MaxPacket bytes, and returns the
 	// response. It must not keep command.
@@ -49,18 +49,18 @@ type Conn interface {
 	// any time, by another goroutine.
 	Cancel()
 
-	// Close is called when the front end has gone or closed its ring.
+	// Close is called when the frontend has gone or closed its ring.
 	Close()
 }
 
-// A Server is the back end of all TPM devices of this domain.
+// A Server is the backend of all TPM devices of this domain.
 type Server struct {
 	Domain  xenbus.Domain
 	Handler Handler
 	Log     func(format string, args ...any)
 }
 
-// directory is where the toolstack puts the back ends of this domain.
+// directory is where the toolstack puts the backends of this domain.
 const directory = "backend/vtpm"
 
 // requestTimeout bounds each exchange with the store. Only a store that hangs
@@ -70,8 +70,8 @@ const requestTimeout = 30 * time.Second
 // retryDelay is how long a device rests whose nodes cannot be used.
 const retryDelay = time.Second
 
-// Run serves front ends until ctx ends or the connection to the store does. A
-// front end that misbehaves ends its own device only.
+// Run serves frontends until ctx ends or the connection to the store does. A
+// frontend that misbehaves ends its own device only.
 func (s *Server) Run(ctx context.Context) error {
 	store := s.Domain.Store
 	w, err := store.Watch(ctx, directory)
@@ -212,14 +212,14 @@ type backend struct {
 	*Server
 	base  string // own directory in the store
 	peer  Peer
-	front string // the front end's directory
+	front string // the frontend's directory
 
 	state xenbus.State // as last written
 	ring  *ring
 }
 
-// errGone says that the front end's directory vanished.
-var errGone = errors.New("front end is gone")
+// errGone says that the frontend's directory vanished.
+var errGone = errors.New("frontend is gone")
 
 func (b *backend) run(ctx context.Context) error {
 	store := b.Domain.Store
@@ -256,7 +256,7 @@ func (b *backend) run(ctx context.Context) error {
 			if errors.Is(err, errGone) {
 				return nil
 			}
-			// What this front end did wrong ends its ring, not its device: it
+			// What this frontend did wrong ends its ring, not its device: it
 			// may close and connect anew.
 			b.Log("tpmif: %v: %v", b.peer, err)
 			b.disconnect()
@@ -298,13 +298,13 @@ func (b *backend) setState(ctx context.Context, s xenbus.State) error {
 	return err
 }
 
-// step does what the front end's present state asks for.
+// step does what the frontend's present state asks for.
 func (b *backend) step(parent context.Context) error {
 	ctx, cancel := context.WithTimeout(parent, requestTimeout)
 	defer cancel()
 	s, err := xenbus.ReadState(ctx, b.Domain.Store, b.front+"/state")
 	if errors.Is(err, xenstore.ErrAccess) {
-		// Once the toolstack has removed the front end's directory, the store
+		// Once the toolstack has removed the frontend's directory, the store
 		// judges by the directory above it, which is not ours to read. The
 		// toolstack now waits for this device to end, ten seconds at most.
 		s, err = xenbus.Gone, nil
@@ -326,14 +326,14 @@ func (b *backend) step(parent context.Context) error {
 	}
 	switch s {
 	case xenbus.Initialising, xenbus.InitWait:
-		// A front end that starts over, maybe without having closed.
+		// A frontend that starts over, maybe without having closed.
 		b.disconnect()
 		return b.setState(ctx, xenbus.InitWait)
 	case xenbus.Initialised, xenbus.Connected:
 		if b.state == xenbus.InitWait {
 			return b.connect(parent)
 		}
-		// Connected already, or ended for a fault: then the front end has to
+		// Connected already, or ended for a fault: then the frontend has to
 		// close or start over first.
 	case xenbus.Closing:
 		b.disconnect()
@@ -354,7 +354,7 @@ func (b *backend) step(parent context.Context) error {
 	return nil
 }
 
-// remove removes the nodes of a device whose front end is gone, unless there is
+// remove removes the nodes of a device whose frontend is gone, unless there is
 // another meanwhile.
 func (b *backend) remove(ctx context.Context) error {
 	err := b.Domain.Store.Transaction(ctx, func(t *xenstore.Tx) error {
@@ -374,7 +374,7 @@ func (b *backend) connect(parent context.Context) error {
 	defer cancel()
 	store := b.Domain.Store
 	if v, err := store.Read(ctx, b.front+"/feature-protocol-v2"); err != nil || v != "1" {
-		return errors.New("front end does not speak protocol version 2")
+		return errors.New("frontend does not speak protocol version 2")
 	}
 	ref, err := store.ReadUint(ctx, b.front+"/ring-ref")
 	if err != nil {

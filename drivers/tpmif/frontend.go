@@ -21,29 +21,29 @@ type Frontend struct {
 	mu     sync.Mutex // held during an exchange: the ring carries one
 	page   xen.SharedPage
 	events xen.Channel
-	back   string          // the back end's state node
+	back   string          // the backend's state node
 	watch  *xenstore.Watch // on back
-	broken error           // why the ring can not be used any more
+	broken error           // why the ring cannot be used any more
 }
 
 // Errors of Transact.
 var (
 	ErrTooLarge  = fmt.Errorf("tpmif: command is larger than %d bytes", MaxPacket)
 	ErrCancelled = errors.New("tpmif: command was cancelled")
-	ErrResponse  = errors.New("tpmif: back end gave a response of an impossible size")
+	ErrResponse  = errors.New("tpmif: backend gave a response of an impossible size")
 
-	// ErrBroken says that the ring can not be used until Reopen: the back end
+	// ErrBroken says that the ring cannot be used until Reopen: the backend
 	// left it, or did not answer.
 	ErrBroken = errors.New("tpmif: ring is broken")
 )
 
 // Connect makes a ring for device number devid of this domain and waits, as
-// long as ctx allows, until the back end has connected to it.
+// long as ctx allows, until the backend has connected to it.
 func Connect(ctx context.Context, domain xenbus.Domain, devid int) (*Frontend, error) {
 	return ConnectAt(ctx, domain, "device/vtpm/"+strconv.Itoa(devid))
 }
 
-// ConnectAt is Connect for a device whose front end directory is at path.
+// ConnectAt is Connect for a device whose frontend directory is at path.
 func ConnectAt(ctx context.Context, domain xenbus.Domain, path string) (*Frontend, error) {
 	f := &Frontend{domain: domain, path: path}
 	if err := f.connect(ctx); err != nil {
@@ -70,7 +70,7 @@ func (f *Frontend) connect(ctx context.Context) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			// Let the back end be ready for another try, and the toolstack see
+			// Let the backend be ready for another try, and the toolstack see
 			// that nothing of the device is in use.
 			xenbus.WriteState(context.WithoutCancel(ctx), store, f.path+"/state", xenbus.Closed)
 			f.release(context.WithoutCancel(ctx))
@@ -117,10 +117,10 @@ func (f *Frontend) connect(ctx context.Context) (err error) {
 	return xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Connected)
 }
 
-// errBackendGone says that a back end was removed: it will not come back.
-var errBackendGone = errors.New("back end is gone")
+// errBackendGone says that a backend was removed: it will not come back.
+var errBackendGone = errors.New("backend is gone")
 
-// awaitBackend waits until the back end is ready for a front end. One that has
+// awaitBackend waits until the backend is ready for a frontend. One that has
 // no directory any more was removed with its domain, and is not waited for.
 func (f *Frontend) awaitBackend(ctx context.Context, back string) error {
 	store := f.domain.Store
@@ -152,11 +152,11 @@ func (f *Frontend) release(ctx context.Context) {
 	f.broken = ErrBroken
 }
 
-// cancelWait is how long a back end may take to end a cancelled command.
+// cancelWait is how long a backend may take to end a cancelled command.
 const cancelWait = 5 * time.Second
 
 // Transact sends one command and returns the response. Where ctx ends first,
-// the command is cancelled; the ring stays usable if the back end says that
+// the command is cancelled; the ring stays usable if the backend says that
 // it stopped.
 func (f *Frontend) Transact(ctx context.Context, locality uint8, command []byte) ([]byte, error) {
 	if len(command) > MaxPacket {
@@ -215,7 +215,7 @@ func (f *Frontend) Transact(ctx context.Context, locality uint8, command []byte)
 				continue
 			}
 			if err == nil {
-				err = fmt.Errorf("back end is %v", s)
+				err = fmt.Errorf("backend is %v", s)
 			}
 			f.broken = fmt.Errorf("%w: %w", ErrBroken, err)
 			return nil, f.broken
@@ -223,7 +223,7 @@ func (f *Frontend) Transact(ctx context.Context, locality uint8, command []byte)
 	}
 }
 
-// Close closes the ring and waits, as long as ctx allows, until the back end
+// Close closes the ring and waits, as long as ctx allows, until the backend
 // has let go of the page.
 func (f *Frontend) Close(ctx context.Context) error {
 	f.mu.Lock()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A front end connects and closes in a handful of steps. One that changes its
+// A frontend connects and closes in a handful of steps. One that changes its
 // state all the time gets so many at once, and then one each paceRest: each step
 // costs this domain and the store several messages.
 const (

@@ -12,10 +12,10 @@ package tpmif
 //
 //	 0  4  length of the request or response, in bytes
 //	 4  1  state
-//	 5  1  locality of the request; the front end writes it
+//	 5  1  locality of the request; the frontend writes it
 //	 6  1  padding
-//	 7  1  number n of extra pages; the front end writes it
-//	 8 4n  grant references of extra pages; never mapped by any back end
+//	 7  1  number n of extra pages; the frontend writes it
+//	 8 4n  grant references of extra pages; never mapped by any backend
 //	8+4n   the packet
 const (
 	offLength   = 0
@@ -29,8 +29,8 @@ const (
 // less the header, without extra pages.
 const MaxPacket = 4096 - offData
 
-// State of the shared page (enum vtpm_state). The front end writes submit and
-// cancel, the back end idle and finish.
+// State of the shared page (enum vtpm_state). The frontend writes submit and
+// cancel, the backend idle and finish.
 const (
 	stateIdle   = 0
 	stateSubmit = 1

@@ -6,7 +6,7 @@ import (
 	"stubtpm/drivers/xen"
 )
 
-// A ring is the back end of one connected page. The peer may write any byte of
+// A ring is the backend of one connected page. The peer may write any byte of
 // it at any moment: each field is read once, and the copy is checked.
 type ring struct {
 	page   *xen.Page

@@ -20,7 +20,7 @@ import (
 	"stubtpm/drivers/xen/xentest"
 )
 
-// backDomain is the domain of the back end in these tests.
+// backDomain is the domain of the backend in these tests.
 const backDomain xen.DomID = 2
 
 // A device answers each command with itself, its locality in front of it.
@@ -84,7 +84,7 @@ func (c *conn) Close() {
 	c.d.open[c.p]--
 }
 
-// A setup is a host with a running back end.
+// A setup is a host with a running backend.
 type setup struct {
 	*xentest.Host
 	t      *testing.T
@@ -181,7 +181,7 @@ func TestExchange(t *testing.T) {
 		t.Errorf("too large: %v", err)
 	}
 	if v, _ := s.Store.Get("/local/domain/2/backend/vtpm/5/0/feature-protocol-v2"); v != "1" {
-		t.Error("back end does not show protocol version 2")
+		t.Error("backend does not show protocol version 2")
 	}
 	if err := f.Close(s.ctx); err != nil {
 		t.Error(err)
@@ -214,7 +214,7 @@ func TestIdentity(t *testing.T) {
 	f := s.connect(7)
 	s.echo(f, 0, 10)
 	if s.device.opened(Peer{7, 0, uuidOf(7), ""}) != 1 {
-		t.Error("handler was not told domain and uuid of the back end's directory")
+		t.Error("handler was not told domain and uuid of the backend's directory")
 	}
 }
 
@@ -236,7 +236,7 @@ func TestRefused(t *testing.T) {
 	s.echo(f, 0, 10)
 }
 
-// TestMany: the array of front ends of mini-os' back end overruns with several.
+// TestMany: the array of frontends of mini-os' backend overruns with several.
 func TestMany(t *testing.T) {
 	t.Parallel()
 	s := start(t, &device{})
@@ -258,7 +258,7 @@ func TestFrontendVanishes(t *testing.T) {
 	f := s.connect(5)
 	s.echo(f, 0, 10)
 	s.Store.Set(map[string]string{"/local/domain/5": ""})
-	s.wait("the back end's directory goes", func() bool {
+	s.wait("the backend's directory goes", func() bool {
 		_, there := s.Store.Get("/local/domain/2/backend/vtpm/5/0")
 		return !there && s.device.opened(s.peer(5)) == 0
 	})
@@ -268,7 +268,7 @@ func TestFrontendVanishes(t *testing.T) {
 	s.echo(s.connect(6), 0, 10) // others are served on
 }
 
-// TestLater: a front end that cannot be served yet waits, and is not refused.
+// TestLater: a frontend that cannot be served yet waits, and is not refused.
 func TestLater(t *testing.T) {
 	t.Parallel()
 	d := &device{refuse: fmt.Errorf("%w: the disk is busy", ErrLater)}
@@ -317,7 +317,7 @@ func TestCancel(t *testing.T) {
 	s.wait("idle", func() bool { return p.Load8(offState) == stateIdle })
 }
 
-// TestBackendLeaves: a front end whose back end goes away is told, and can not
+// TestBackendLeaves: a frontend whose backend goes away is told, and cannot
 // mistake the ring for a working one.
 func TestBackendLeaves(t *testing.T) {
 	t.Parallel()
@@ -329,7 +329,7 @@ func TestBackendLeaves(t *testing.T) {
 	}
 }
 
-// A raw front end writes what it likes into its page.
+// A raw frontend writes what it likes into its page.
 type raw struct {
 	*Frontend
 	s *setup
@@ -351,8 +351,7 @@ func (r raw) submit(length uint32, extra uint8, at int, data []byte) (n uint32, 
 	return n, b
 }
 
-// TestLengths has the lengths that wrap, or exceed the page, in mini-os' back
-// end: each is answered, and the ring works on.
+// TestLengths has the lengths that wrap, or exceed the page, in mini-os' backend: each is answered, and the ring works on.
 func TestLengths(t *testing.T) {
 	t.Parallel()
 	s := start(t, &device{})
@@ -420,7 +419,7 @@ func TestMovedMeanwhile(t *testing.T) {
 	}
 }
 
-// TestFlicker has a front end that changes its page all the time, while
+// TestFlicker has a frontend that changes its page all the time, while
 // another is served.
 func TestFlicker(t *testing.T) {
 	t.Parallel()
@@ -513,7 +512,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestHostileBackend: lengths that a back end may give.
+// TestHostileBackend: lengths that a backend may give.
 func TestHostileBackend(t *testing.T) {
 	t.Parallel()
 	for _, n := range []uint32{MaxPacket + 1, 0xFFFFFFFF, 0xFFFFFFF8} {
@@ -547,7 +546,7 @@ func (a answer) Notify() error {
 	return nil
 }
 
-// FuzzPage plays pages on the back end: each step is an offset and bytes that
+// FuzzPage plays pages on the backend: each step is an offset and bytes that
 // are written there, and an event.
 func FuzzPage(f *testing.F) {
 	f.Add([]byte{0, 0, 10, 0, 0, 0, 1, 0, 0, 0})

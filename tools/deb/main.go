@@ -7,7 +7,7 @@
 // Packages:
 //
 //	stubtpm-guest   for a Xen guest: guestbridge and its systemd unit
-//	stubtpm-host    for domain 0: the unikernels, stubtpm, stubtpm-host and its units
+//	stubtpm-host    for dom0: the unikernels, stubtpm, stubtpm-host and its units
 //
 // A package is made by dpkg-deb of static Go programs and the files below this
 // command's own directory, with times of SOURCE_DATE_EPOCH (0 if unset), so that

@@ -172,7 +172,7 @@ func TestGivenUp(t *testing.T) {
 		if made++; made < 3 {
 			unix.Close(fds[1])
 		} else {
-			// This one would be served for ever.
+			// This one would be served forever.
 			t.Cleanup(func() { unix.Close(fds[1]) })
 			time.AfterFunc(50*time.Millisecond, cancel)
 		}

@@ -8,7 +8,7 @@
 //
 // It runs as root in a Linux domain that has a vtpm device and no driver on it
 // (xen-tpmfront not loaded, or unbound). With -attach, in dom0, it first makes
-// a device of its own whose back end is the domain of that number.
+// a device of its own whose backend is the domain of that number.
 //
 // Exit codes: 0 the TPM answers after the abuse; 1 it does not, or the ring
 // could not be opened; 2 wrong use.
@@ -39,7 +39,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	duration := flags.Duration("duration", time.Minute, "how long to abuse the ring")
 	device := flags.Int("device", 0, "number of the vtpm device")
 	seed := flags.Uint64("seed", 1, "of the random numbers")
-	attach := flags.Int("attach", -1, "in dom0: make a device with this domain as back end")
+	attach := flags.Int("attach", -1, "in dom0: make a device with this domain as backend")
 	uuid := flags.String("uuid", "00000000-0000-0000-0000-000000000000", "with -attach: the device's uuid")
 	if err := flags.Parse(args); err != nil {
 		return 2
@@ -73,7 +73,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// abuse does the whole of it, at the device whose front end is at path.
+// abuse does the whole of it, at the device whose frontend is at path.
 func abuse(ctx context.Context, d xenbus.Domain, path string, duration time.Duration, r *rand.Rand, out io.Writer) error {
 	open := func() (*tpmif.Frontend, error) {
 		ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -95,7 +95,7 @@ func abuse(ctx context.Context, d xenbus.Domain, path string, duration time.Dura
 		if err := events.Notify(); err != nil {
 			return err
 		}
-		if count%64 == 0 { // now and then give the back end time to answer
+		if count%64 == 0 { // now and then give the backend time to answer
 			select {
 			case <-events.C():
 			case <-time.After(10 * time.Millisecond):

@@ -19,7 +19,7 @@ func (handler) Execute(uint8, []byte) []byte        { return []byte{0x80, 1, 0, 
 func (handler) Cancel()                             {}
 func (handler) Close()                              {}
 
-// TestAbuse abuses the real back end, on a host in memory.
+// TestAbuse abuses the real backend, on a host in memory.
 func TestAbuse(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)

@@ -24,7 +24,7 @@ const maxBatch = 256
 
 // Memory reads the memory of another domain, by that domain's own physical
 // addresses. Only a domain that Xen lets build or control the other may, which
-// is what a policy of XSM takes from domain 0 (image/flask).
+// is what a policy of XSM takes from dom0 (image/flask).
 type Memory struct {
 	f      *os.File
 	domain xen.DomID

@@ -15,7 +15,7 @@ import (
 // Linux answers a WATCH inside the write call, which holds a lock that the
 // delivery of any other answer needs (drivers/xen/xenbus/xenbus_dev_frontend.c,
 // msgbuffer_mutex in xenbus_file_write and xenbus_dev_queue_reply): a WATCH
-// written while another request is under way hangs the device for ever, and
+// written while another request is under way hangs the device forever, and
 // with it every other user of the kernel's xenstore connection.
 type turns struct {
 	file io.ReadWriteCloser

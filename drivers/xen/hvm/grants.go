@@ -50,7 +50,7 @@ func NewGrants(self xen.DomID, m Mapper, p Places) *Grants {
 var (
 	ErrNoGrants = errors.New("xen: grant table is full")
 	ErrNoRoom   = errors.New("xen: no room for another domain's page")
-	ErrSelf     = errors.New("xen: a domain can not map its own grant")
+	ErrSelf     = errors.New("xen: a domain cannot map its own grant")
 	ErrInUse    = errors.New("xen: the peer still maps the page")
 )
 

@@ -80,7 +80,7 @@ func (r *StoreRing) Read(b []byte) (int, error) {
 	return 0, nil
 }
 
-// Write puts all of b into the ring, and waits for room, but not for ever: after
+// Write puts all of b into the ring, and waits for room, but not forever: after
 // ErrStoreHung all further reads and writes fail too.
 func (r *StoreRing) Write(b []byte) (int, error) {
 	done := 0

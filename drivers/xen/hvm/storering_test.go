@@ -92,7 +92,7 @@ func TestStoreRing(t *testing.T) {
 	}
 }
 
-// TestStoreRingBroken: counters that can not be are an error, not a loop and not
+// TestStoreRingBroken: counters that cannot be are an error, not a loop and not
 // a read beyond the ring.
 func TestStoreRingBroken(t *testing.T) {
 	t.Parallel()

@@ -108,8 +108,8 @@ const maxPath = 3072
 // of them to end.
 const maxPending = 256
 
-// ErrArgument says that a path, value or permission can not be sent.
-var ErrArgument = errors.New("xenstore: argument can not be sent")
+// ErrArgument says that a path, value or permission cannot be sent.
+var ErrArgument = errors.New("xenstore: argument cannot be sent")
 
 // request makes one request that begins with a path.
 func (c *Client) request(ctx context.Context, o op, tx uint32, path string, parts ...string) ([]byte, error) {
@@ -245,7 +245,7 @@ func (c *Client) Directory(ctx context.Context, path string) ([]string, error) {
 // maxDirectory is the size in bytes of the longest list of children taken.
 const maxDirectory = 1 << 20
 
-// directoryParts lists a directory that one answer can not hold. Each part
+// directoryParts lists a directory that one answer cannot hold. Each part
 // begins with the generation of the node; where it changed, the list begins
 // anew. The last part ends in an empty name.
 func (c *Client) directoryParts(ctx context.Context, path string) ([]byte, error) {

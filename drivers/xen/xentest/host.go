@@ -87,7 +87,7 @@ func (d domain) BindInterdomain(peer xen.DomID, p xen.Port) (xen.Channel, error)
 	defer d.host.mu.Unlock()
 	other := d.host.ports[port{peer, p}]
 	if other == nil || other.peer != nil || other.remote != d.id {
-		return nil, fmt.Errorf("xentest: port %d of domain %d can not be bound", p, peer)
+		return nil, fmt.Errorf("xentest: port %d of domain %d cannot be bound", p, peer)
 	}
 	c := d.open(peer)
 	c.peer, other.peer = other, c
@@ -177,7 +177,7 @@ func (d domain) Map(peer xen.DomID, ref xen.GrantRef) (xen.MappedPage, error) {
 	defer d.host.mu.Unlock()
 	s := d.host.grants[grant{peer, ref}]
 	if s == nil || s.peer != d.id {
-		return nil, fmt.Errorf("xentest: grant %d of domain %d can not be mapped", ref, peer)
+		return nil, fmt.Errorf("xentest: grant %d of domain %d cannot be mapped", ref, peer)
 	}
 	s.mapped++
 	return &mapped{s: s}, nil

@@ -35,7 +35,7 @@ func (d device) Send(command []byte) ([]byte, error) {
 	return b[:max(n, 0)], err
 }
 
-// load changes the state of a TPM for ever, and prints what was answered, a
+// load changes the state of a TPM forever, and prints what was answered, a
 // line each:
 //
 //	found C D   what the indices have after the device was opened

@@ -4,7 +4,7 @@
 //
 // Called by the name of one of the programs below, such as "agent ping DEVICE
 // COUNT", it is that program: ping and measure take the time of TPM commands, flood
-// writes without a pause, load changes a TPM's state for ever and says what was
+// writes without a pause, load changes a TPM's state forever and says what was
 // answered, and status asks a manager how it is.
 //
 // It runs on Linux, as init of an initramfs made by package lab, and nowhere

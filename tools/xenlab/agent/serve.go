@@ -144,7 +144,7 @@ func (s *server) exec(q wire.Request, j *job) error {
 }
 
 // outputLimit is how long further output is awaited after the end of a command: what
-// it left in the background may hold its output open for ever.
+// it left in the background may hold its output open forever.
 const outputLimit = 2 * time.Second
 
 // open bridges a terminal device, such as the console of a domain.

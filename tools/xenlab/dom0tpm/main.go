@@ -39,7 +39,7 @@ func run(ctx context.Context) error {
 	return s.Run(ctx)
 }
 
-// A handler makes a new TPM for each front end that connects.
+// A handler makes a new TPM for each frontend that connects.
 type handler struct {
 	log func(string, ...any)
 }
@@ -58,7 +58,7 @@ func (h handler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	return conn{d}, nil
 }
 
-// A conn is the device of one front end.
+// A conn is the device of one frontend.
 type conn struct{ *vtpm.Device }
 
 func (conn) Close() {}

@@ -9,7 +9,7 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// abuseCommand is tools/ringabuse in the hostile guest: it plays the front end
+// abuseCommand is tools/ringabuse in the hostile guest: it plays the frontend
 // of the TPM ring itself, with garbage, wrapping lengths and random states.
 const abuseCommand = "/usr/bin/ringabuse"
 

@@ -200,7 +200,7 @@ func measured(ctx context.Context, g *lab.Guest, count int) (clock, write timing
 const lateLimit = 2 * time.Second
 
 // Flood has a second guest flood its vTPM with changes of state and, at a device whose
-// back end is the manager itself, the manager's ring with garbage; the first pair's
+// backend is the manager itself, the manager's ring with garbage; the first pair's
 // commands are measured without and with it.
 func (s *Stack) Flood(ctx context.Context, r Report, p *Pair, rounds int) error {
 	const vtpm, uuid, name = "vtpm-flood", "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c20f0", "flood"

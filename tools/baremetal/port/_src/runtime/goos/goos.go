@@ -62,7 +62,7 @@ var (
 	// Exit ends the machine.
 	Exit func(code int32)
 	// Idle waits for an interrupt, or until the given time (Nanotime's
-	// clock, math.MaxInt64: for ever). It may return early.
+	// clock, math.MaxInt64: forever). It may return early.
 	Idle func(until int64)
 	// ProcID, Task and Wake serve further processors; this port has one.
 	ProcID func() uint64
