@@ -15,8 +15,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// sources are where the handlers and their tables may be.
-var sources = []string{"*.go", "../../*.go"}
+// sources are where the handlers and their table are.
+var sources = []string{"*.go"}
 
 // A handlerSet is what the sources say of the handlers.
 type handlerSet struct {
