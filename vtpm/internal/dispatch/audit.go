@@ -8,33 +8,35 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// beginAudit begins the command audit digest if the command, which succeeded, is
-// the first of it (Part 1, "Command Audit").
-func beginAudit(d *engine.Device, c *Call) {
-	if audits(d, c) && len(d.Reset.AuditDigest) == 0 {
+// commandAudited reports whether the command is one of those that command audit is
+// set for (Part 1, "Command Audit").
+func commandAudited(d *engine.Device, c *Call) bool {
+	return !c.NotAudited && slices.Contains(d.Perm.Audited, c.Spec.Code)
+}
+
+// startCommandAudit starts the digest of command audit if the command, which
+// succeeded, is the first one of it.
+func startCommandAudit(d *engine.Device, c *Call) {
+	if commandAudited(d, c) && len(d.Reset.AuditDigest) == 0 {
 		d.Reset.AuditDigest = make([]byte, tpmcrypto.MustSize(d.Perm.AuditHash))
 		d.Perm.AuditCounter++
 		d.Dirty = true
 	}
 }
 
-func audits(d *engine.Device, c *Call) bool {
-	return !c.NotAudited && slices.Contains(d.Perm.Audited, c.Spec.Code)
-}
-
-// auditCommand extends the command audit digest, if the command is one that is
-// audited.
-func auditCommand(d *engine.Device, c *Call) {
-	if !audits(d, c) {
-		return
+// extendCommandAudit extends the digest of command audit. Like
+// extendSessionAudit it runs after parameter encryption: rpHash is over what is
+// sent.
+func extendCommandAudit(d *engine.Device, c *Call) {
+	if commandAudited(d, c) {
+		alg := d.Perm.AuditHash
+		d.Reset.AuditDigest = tpmcrypto.Digest(alg, d.Reset.AuditDigest, c.cpHash(alg), c.rpHash(alg))
 	}
-	alg := d.Perm.AuditHash
-	d.Reset.AuditDigest = tpmcrypto.Digest(alg, d.Reset.AuditDigest, c.cpHash(alg), c.rpHash(alg))
 }
 
-// audit extends the audit session's digest and sets which session is exclusive
-// (Part 1, "Audit"); auditCommand extends the digest of command audit. It runs after parameter encryption: rpHash is over what is sent.
-func audit(d *engine.Device, c *Call) {
+// extendSessionAudit extends the digest of the command's audit session and sets
+// which session is exclusive (Part 1, "Audit").
+func extendSessionAudit(d *engine.Device, c *Call) {
 	a := c.auditSession()
 	if a == nil {
 		if !c.Spec.Has(tcg.AttrNoSessions) {

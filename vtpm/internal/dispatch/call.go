@@ -19,8 +19,11 @@ type Call struct {
 	Params   []byte // decrypted
 	Profile  *tcg.Profile
 
-	Sessions  [3]authorization
-	nSessions int
+	rest tcg.Reader // of the command, in which no step has looked yet
+
+	hasSessions bool // by the command's tag
+	Sessions    [maxSessions]authorization
+	nSessions   int
 
 	OutHandle tcg.TPMHandle
 	Out       tcg.Writer // response parameters
@@ -43,7 +46,7 @@ type hashValue struct {
 	digest []byte
 }
 
-// A Params reads the parameters of a command in order: next says that
+// A Params reads the parameters of a command in order: Next says that
 // the next one begins.
 type Params struct {
 	tcg.Reader

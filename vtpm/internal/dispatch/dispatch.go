@@ -33,63 +33,54 @@ func (t *Table) execute(d *engine.Device, locality uint8, command []byte) (resp 
 	}
 	d.Mark()
 	d.Housekeeping()
-	c, r, rc := header(d, locality, command)
-	if rc != tcg.TPMRCSuccess {
-		return nil, rc
+
+	// The steps of Part 3, section 5.
+	c, err := readHeader(d, locality, command) // 5.2 Command Header Validation
+	if err != nil {
+		return nil, err
 	}
-	if rc := checkMode(d, c); rc != tcg.TPMRCSuccess {
-		return nil, rc
+	if err := checkMode(d, c); err != nil { // 5.3 Mode Checks
+		return nil, err
 	}
-	hasSessions := tcg.TPMST(uint16(command[0])<<8|uint16(command[1])) == tcg.TPMSTSessions
-	if d.Vol.Failed {
-		// Authorizations cannot be checked any more; the two commands that
-		// failure mode allows need none.
-		if hasSessions {
-			return nil, tcg.TPMRCFailure
-		}
-	}
-	if rc := readHandles(d, c, &r); rc != tcg.TPMRCSuccess {
-		return nil, rc
-	}
-	if d.Clear.ReadOnly && readOnlyRefusesIndex(d, c) {
-		return nil, tcg.TPMRCReadOnly
+	if err := readHandles(d, c); err != nil { // 5.4 Handle Area Validation
+		return nil, err
 	}
 	d.MarkNamed(c.Handles)
-	if hasSessions {
-		if rc := readSessions(d, c, &r); rc != tcg.TPMRCSuccess {
-			return nil, rc
-		}
+	if err := readSessions(d, c); err != nil { // 5.5 Session Area Validation
+		return nil, err
 	}
-	c.Sent = r.Rest()
-	c.Params = c.Sent
-	if err := authorize(d, c); err != nil {
+	if err := authorize(d, c); err != nil { // 5.6 Authorization Checks
 		return nil, keepAfterError(d, err)
 	}
-	if rc := decryptParameter(d, c); rc != tcg.TPMRCSuccess {
-		return nil, keepAfterError(d, rc)
+	if err := decryptParameter(d, c); err != nil { // 5.7 Parameter Decryption
+		return nil, keepAfterError(d, err)
 	}
-
 	wasShutdown, err := leaveShutdown(d, c)
 	if err != nil {
 		return nil, err
 	}
-	c.Out.B = make([]byte, 0, 512)
-	if err := t[c.Spec.Code-engine.FirstCommand](d, c); err != nil {
+	if err := t[c.Spec.Code-engine.FirstCommand](d, c); err != nil { // 5.8 Parameter Unmarshaling, and the command's own actions
 		returnToShutdown(d, wasShutdown)
 		return nil, keepAfterError(d, err)
 	}
-	if c.nSessions == 0 && !c.Spec.Has(tcg.AttrNoSessions) {
-		d.Vol.Exclusive = 0
-	}
-	beginAudit(d, c)
+	return finish(d, c) // 5.9 Command Post Processing
+}
+
+// finish saves what a command changed and builds its response (Part 3, 5.9).
+func finish(d *engine.Device, c *Call) ([]byte, error) {
+	startCommandAudit(d, c)
 	d.FindChanges(c.Spec)
 	// Sessions, audit digests and what is flushed after the response are
 	// changed behind the save: a command that it fails leaves them as they were.
 	if err := d.Save(); err != nil {
 		return nil, engine.Unsaved(err)
 	}
-	resp, err = response(d, c, hasSessions)
-	auditCommand(d, c)
+	renewNonces(d, c)
+	encryptParameter(d, c)
+	extendSessionAudit(d, c)
+	extendCommandAudit(d, c)
+	resp, err := response(d, c)
+	endSessions(d, c)
 	if err != nil {
 		return nil, err
 	}
@@ -114,13 +105,15 @@ func keepAfterError(d *engine.Device, err error) error {
 
 // checkMode refuses commands that the device's mode does not allow (Part 3,
 // 5.3).
-func checkMode(d *engine.Device, c *Call) tcg.TPMRC {
+func checkMode(d *engine.Device, c *Call) error {
 	code := c.Spec.Code
 	if d.Vol.Failed {
-		if code != tcg.TPMCCGetTestResult && code != tcg.TPMCCGetCapability {
+		// Authorizations cannot be checked any more; the two commands that
+		// failure mode allows need none.
+		if c.hasSessions || code != tcg.TPMCCGetTestResult && code != tcg.TPMCCGetCapability {
 			return tcg.TPMRCFailure
 		}
-		return tcg.TPMRCSuccess
+		return nil
 	}
 	if d.Vol.Started == (code == tcg.TPMCCStartup) {
 		return tcg.TPMRCInitialize
@@ -128,15 +121,15 @@ func checkMode(d *engine.Device, c *Call) tcg.TPMRC {
 	if d.Clear.ReadOnly && ReadOnlyRefuses(c.Spec) {
 		return tcg.TPMRCReadOnly
 	}
-	return tcg.TPMRCSuccess
+	return nil
 }
 
 // readHandles takes the handle area and checks that what it names is there
-// (Part 3, 5.4).
-func readHandles(d *engine.Device, c *Call, r *tcg.Reader) tcg.TPMRC {
+// (Part 3, 5.4), and that read-only mode allows the command for it.
+func readHandles(d *engine.Device, c *Call) error {
 	for i, spec := range c.Spec.Handles {
-		h := tcg.TPMHandle(r.Uint32())
-		if rc := r.Err(); rc != tcg.TPMRCSuccess {
+		h := tcg.TPMHandle(c.rest.Uint32())
+		if rc := c.rest.Err(); rc != tcg.TPMRCSuccess {
 			return rc.H(i + 1)
 		}
 		if rc := spec.Check(h); rc != tcg.TPMRCSuccess {
@@ -154,5 +147,8 @@ func readHandles(d *engine.Device, c *Call, r *tcg.Reader) tcg.TPMRC {
 		}
 		c.Names[i] = name
 	}
-	return tcg.TPMRCSuccess
+	if d.Clear.ReadOnly && readOnlyRefusesIndex(d, c) {
+		return tcg.TPMRCReadOnly
+	}
+	return nil
 }

@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"encoding/binary"
+
 	"stubtpm/vtpm/internal/engine"
 	"stubtpm/vtpm/tcg"
 )
@@ -8,6 +10,8 @@ import (
 // HeaderSize is the size of the header of a command or response: tag, size and code.
 const HeaderSize = 10
 
+// errorResponse returns the response to a command that failed. An error that is no
+// response code is a fault of the device, which enters failure mode.
 func errorResponse(d *engine.Device, err error) []byte {
 	rc, ok := err.(tcg.TPMRC)
 	if !ok {
@@ -26,36 +30,37 @@ func errorResponse(d *engine.Device, err error) []byte {
 	return w.B
 }
 
-// header checks the command header (Part 3, 5.2).
-func header(d *engine.Device, locality uint8, command []byte) (*Call, tcg.Reader, tcg.TPMRC) {
+// readHeader checks the command header (Part 3, 5.2). What follows it is left in
+// the Call's rest.
+func readHeader(d *engine.Device, locality uint8, command []byte) (*Call, error) {
 	r := tcg.NewReader(command, d.Profile)
 	tag := tcg.TPMST(r.Uint16())
 	size := r.Uint32()
 	code := tcg.TPMCC(r.Uint32())
-	if rc := r.Err(); rc != tcg.TPMRCSuccess {
-		if len(command) >= 2 && tag != tcg.TPMSTNoSessions && tag != tcg.TPMSTSessions {
-			return nil, r, tcg.TPMRCBadTag
-		}
-		return nil, r, rc
+	if len(command) >= 2 && tag != tcg.TPMSTNoSessions && tag != tcg.TPMSTSessions {
+		return nil, tcg.TPMRCBadTag
 	}
-	if tag != tcg.TPMSTNoSessions && tag != tcg.TPMSTSessions {
-		return nil, r, tcg.TPMRCBadTag
+	if rc := r.Err(); rc != tcg.TPMRCSuccess {
+		return nil, rc
 	}
 	if int64(size) != int64(len(command)) || len(command) > int(d.BufferSize.Load()) {
-		return nil, r, tcg.TPMRCCommandSize
+		return nil, tcg.TPMRCCommandSize
 	}
 	spec := tcg.CommandByCode(code)
 	if spec == nil || !d.Implements(code) {
-		return nil, r, tcg.TPMRCCommandCode
+		return nil, tcg.TPMRCCommandCode
 	}
-	return &Call{Spec: spec, Locality: locality, Profile: d.Profile}, r, tcg.TPMRCSuccess
+	return &Call{
+		Spec: spec, Locality: locality, Profile: d.Profile, rest: r, hasSessions: tag == tcg.TPMSTSessions,
+		Out: tcg.Writer{B: make([]byte, 0, 512)},
+	}, nil
 }
 
 // response builds the response of a command that succeeded.
-func response(d *engine.Device, c *Call, hasSessions bool) ([]byte, error) {
+func response(d *engine.Device, c *Call) ([]byte, error) {
 	w := tcg.Writer{B: make([]byte, 0, HeaderSize+8+len(c.Out.B)+128)}
 	tag := tcg.TPMSTNoSessions
-	if hasSessions {
+	if c.hasSessions {
 		tag = tcg.TPMSTSessions
 	}
 	w.Uint16(uint16(tag))
@@ -64,18 +69,14 @@ func response(d *engine.Device, c *Call, hasSessions bool) ([]byte, error) {
 	if c.Spec.ResponseHandle != nil {
 		w.Uint32(uint32(c.OutHandle))
 	}
-	if hasSessions {
+	if c.hasSessions {
 		w.Uint32(uint32(len(c.Out.B)))
-		areas := responseSessions(d, c)
-		w.Bytes(c.Out.B) // encrypted by responseSessions where asked for
-		w.Bytes(areas)
-	} else {
-		w.Bytes(c.Out.B)
 	}
+	w.Bytes(c.Out.B)
+	writeSessions(d, c, &w)
 	if len(w.B) > engine.MaxResponseSize {
 		return nil, tcg.TPMRCSize
 	}
-	n := len(w.B)
-	w.B[2], w.B[3], w.B[4], w.B[5] = byte(n>>24), byte(n>>16), byte(n>>8), byte(n)
+	binary.BigEndian.PutUint32(w.B[2:], uint32(len(w.B)))
 	return w.B, nil
 }

@@ -33,10 +33,10 @@ func parameterKey(d *engine.Device, a *authorization) []byte {
 
 // decryptParameter decrypts the first parameter where a session asks for it
 // (Part 3, 5.7).
-func decryptParameter(d *engine.Device, c *Call) tcg.TPMRC {
+func decryptParameter(d *engine.Device, c *Call) error {
 	a := c.decryptSession()
 	if a == nil {
-		return tcg.TPMRCSuccess
+		return nil
 	}
 	if len(c.Params) < 2 {
 		return tcg.TPMRCInsufficient.P(1)
@@ -47,5 +47,14 @@ func decryptParameter(d *engine.Device, c *Call) tcg.TPMRC {
 	}
 	c.Params = append([]byte(nil), c.Params...) // the command's bytes stay as they came
 	cryptParameter(a.s, parameterKey(d, a), a.nonceCaller, a.s.NonceTPM, c.Params[2:2+n], false)
-	return tcg.TPMRCSuccess
+	return nil
+}
+
+// encryptParameter encrypts the first response parameter in place where a session
+// asks for it. It needs the nonces of the response.
+func encryptParameter(d *engine.Device, c *Call) {
+	if a := c.encryptSession(); a != nil && len(c.Out.B) >= 2 {
+		n := int(c.Out.B[0])<<8 | int(c.Out.B[1])
+		cryptParameter(a.s, parameterKey(d, a), a.s.NonceTPM, a.nonceCaller, c.Out.B[2:2+n], true)
+	}
 }

@@ -22,9 +22,21 @@ type authorization struct {
 	forHandle   bool
 }
 
-// readSessions takes the session area (Part 3, 5.5). A fault of the n-th
-// session is reported as of session n.
-func readSessions(d *engine.Device, c *Call, r *tcg.Reader) tcg.TPMRC {
+// readSessions takes the session area, if the command has one (Part 3, 5.5). A
+// fault of the n-th session is reported as of session n. What is left are the
+// parameters.
+func readSessions(d *engine.Device, c *Call) error {
+	if c.hasSessions {
+		if err := readSessionArea(d, c, &c.rest); err != nil {
+			return err
+		}
+	}
+	c.Sent = c.rest.Rest()
+	c.Params = c.Sent
+	return nil
+}
+
+func readSessionArea(d *engine.Device, c *Call, r *tcg.Reader) error {
 	if c.Spec.Has(tcg.AttrNoSessions) {
 		return tcg.TPMRCAuthContext
 	}
@@ -62,7 +74,7 @@ func readSessions(d *engine.Device, c *Call, r *tcg.Reader) tcg.TPMRC {
 		c.Sessions[i] = a
 		c.nSessions++
 	}
-	return tcg.TPMRCSuccess
+	return nil
 }
 
 func readSession(d *engine.Device, c *Call, r *tcg.Reader) (a authorization, rc tcg.TPMRC) {
@@ -136,20 +148,17 @@ func (c *Call) sessionWith(attr tcg.TPMASession) *authorization {
 	return nil
 }
 
-// responseSessions renews the nonces, encrypts the first response parameter
-// in place where asked for, and returns the response's session area.
-func responseSessions(d *engine.Device, c *Call) []byte {
+// renewNonces gives each session the nonceTPM of the response.
+func renewNonces(d *engine.Device, c *Call) {
 	for i := range c.nSessions {
 		if s := c.Sessions[i].s; s != nil {
 			s.NonceTPM = d.Random(len(s.NonceTPM))
 		}
 	}
-	if a := c.encryptSession(); a != nil && len(c.Out.B) >= 2 {
-		n := int(c.Out.B[0])<<8 | int(c.Out.B[1])
-		cryptParameter(a.s, parameterKey(d, a), a.s.NonceTPM, a.nonceCaller, c.Out.B[2:2+n], true)
-	}
-	audit(d, c)
-	var w tcg.Writer
+}
+
+// writeSessions writes the session area of a response.
+func writeSessions(d *engine.Device, c *Call, w *tcg.Writer) {
 	for i := range c.nSessions {
 		a := &c.Sessions[i]
 		if a.s == nil {
@@ -169,20 +178,21 @@ func responseSessions(d *engine.Device, c *Call) []byte {
 		w.Uint8(uint8(attrs))
 		w.Sized(responseHMAC(d, c, a, attrs))
 	}
+}
+
+// endSessions flushes the sessions that the command does not continue. A policy
+// session that authorized it starts anew (Part 1, "Policy Session Continuation").
+func endSessions(d *engine.Device, c *Call) {
 	for i := range c.nSessions {
 		a := &c.Sessions[i]
-		if a.s == nil {
-			continue
-		}
-		if a.attrs&tcg.TPMASessionContinueSession == 0 {
+		switch {
+		case a.s == nil:
+		case a.attrs&tcg.TPMASessionContinueSession == 0:
 			d.FlushSession(a.s)
-		} else if a.s.Policy != nil && a.forHandle {
-			// A policy session that authorized starts anew (Part 1, "Policy
-			// Session Continuation").
+		case a.s.Policy != nil && a.forHandle:
 			a.s.Policy.Restart(a.s.Hash)
 		}
 	}
-	return w.B
 }
 
 func responseHMAC(d *engine.Device, c *Call, a *authorization, attrs tcg.TPMASession) []byte {

@@ -7,12 +7,12 @@ import (
 
 // leaveShutdown makes stale what TPM2_Shutdown saved, before a command changes
 // what it saved: the next Startup has to see a disorderly shutdown (Part 3, 9.4).
-// It returns what perm.shutdown was, for returnToShutdown.
+// It returns what Perm.Shutdown was, for returnToShutdown.
 func leaveShutdown(d *engine.Device, c *Call) (was uint16, err error) {
 	if d.Vol.ShutdownDone && c.Spec.Code == tcg.TPMCCReadClock {
 		d.Dirty = true // the next Startup must not set Clock back behind what is read
 	}
-	if !d.Vol.ShutdownDone || c.Spec.Code == tcg.TPMCCShutdown || c.Spec.Has(tcg.AttrReads) && !audits(d, c) {
+	if !d.Vol.ShutdownDone || c.Spec.Code == tcg.TPMCCShutdown || c.Spec.Has(tcg.AttrReads) && !commandAudited(d, c) {
 		return engine.DisorderlyShutdown, nil
 	}
 	was = d.Perm.Shutdown
