@@ -2,6 +2,7 @@ package vtpmmgr
 
 import (
 	"encoding/binary"
+	"time"
 
 	"stubtpm/vtpmmgr/proto"
 )
@@ -10,8 +11,21 @@ import (
 // just created only the host can tell: a domain that is restored has a new number, and
 // numbers come back.
 type guest struct {
-	created, served   uint16
-	isCreated, serves bool // the number before it is valid
+	created creation
+	told    time.Time // when the host told of the creation; zero if there is none that counts
+
+	served uint16
+	serves bool // served is valid
+}
+
+// creationLife is for how long a creation counts. A domain that ended before it had its
+// TPM must not leave one behind for a restored domain of the same number: Xen's numbers
+// do not go round in that time.
+const creationLife = 15 * time.Minute
+
+// isCreated reports whether a domain was just created, and did not have the TPM yet.
+func (g *guest) isCreated(domain uint16) bool {
+	return !g.told.IsZero() && g.created.domain == domain && time.Since(g.told) < creationLife
 }
 
 // creation is what the host tells of a domain that did not run yet.
@@ -34,7 +48,7 @@ func (o *order) createdGuest() (proto.Code, []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	g := m.guests[o.uuid]
-	g.created, g.isCreated = domain, true
+	g.created, g.told = creation{domain}, time.Now()
 	m.guests[o.uuid] = g
 	m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v", domain, o.uuid)
 	return proto.OK, nil
@@ -51,11 +65,14 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 	defer m.mu.Unlock()
 	u := s.peer.UUID
 	r, known := m.records[u]
-	if !known || !s.loaded || m.connected[u] != s {
+	switch {
+	case !known || !s.loaded || m.connected[u] != s:
 		return proto.NotConnected, nil
+	case r.suspended:
+		return proto.Suspended, nil
 	}
 	g := m.guests[u]
-	fresh := g.isCreated && g.created == domain
+	fresh := g.isCreated(domain)
 	switch {
 	case fresh || r.attested:
 	case g.serves:
@@ -64,8 +81,12 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 		fresh = m.fromBoot
 	}
 	if served {
-		// The creation is used up: from here on the domain's life is known.
-		g = guest{served: domain, serves: true}
+		if g.created.domain == domain {
+			// It is used up: from here on the domain's life is known. One of another
+			// domain waits for that.
+			g.told = time.Time{}
+		}
+		g.served, g.serves = domain, true
 		m.guests[u] = g
 	}
 	if fresh {

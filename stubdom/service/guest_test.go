@@ -130,17 +130,29 @@ func (w *guestWorld) connectManager() {
 
 func (w *guestWorld) restartManager() {
 	w.t.Helper()
+	w.openManager()
+	w.sure = false
+	w.linkAgain()
+}
+
+func (w *guestWorld) openManager() {
+	w.t.Helper()
 	w.m.Close()
 	var err error
 	if w.m, err = vtpmmgr.Open(w.cfg); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// linkAgain connects the vTPM to the manager anew, as package service does.
+func (w *guestWorld) linkAgain() {
+	w.t.Helper()
 	w.connectManager()
-	w.sure = false
-	if w.h != nil {
-		if err := w.h.reportGuest(w.client()); err != nil {
-			w.t.Fatal(err)
-		}
+	if last := w.h.last.Load(); last != nil && *last == w.guest.domain {
+		w.sure = false // the vTPM tells of a domain that had the same number
+	}
+	if err := w.h.reportGuest(w.client()); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -233,7 +245,9 @@ func (w *guestWorld) connect() error {
 	case !fresh && w.guest.told && !w.guest.met && w.sure && !same:
 		return fmt.Errorf("life %d was told of, and finds PCRs that are not those of a start", w.guest.number)
 	}
-	w.guest.met, w.pending = true, 0
+	if w.guest.met = true; w.guest.domain == w.pending {
+		w.pending = 0
+	}
 	// What a boot measures.
 	if _, err := (tpm2.PCRExtend{PCRHandle: tpm2.AuthHandle{Handle: 8, Auth: tpm2.PasswordAuth(nil)}, Digests: tpm2.TPMLDigestValues{
 		Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)}}}}).Execute(connTPM{w.conn}); err != nil {
@@ -242,8 +256,27 @@ func (w *guestWorld) connect() error {
 	return nil
 }
 
+// oldGuestBack has a guest be created while the one that had the TPM last connects once
+// more, as one does that runs another kernel.
+func (w *guestWorld) oldGuestBack() error {
+	last := w.h.last.Load()
+	w.create(true)
+	if last == nil || *last == w.guest.domain {
+		return nil
+	}
+	conn, err := w.h.Open(tpmif.Peer{Domain: *last, UUID: proto.UUID(campaignUUID).String()})
+	if errors.Is(err, tpmif.ErrLater) {
+		w.sure = false
+		return nil
+	}
+	if err == nil {
+		conn.Close()
+	}
+	return err
+}
+
 func (w *guestWorld) step() (what string, err error) {
-	switch w.r.IntN(13) {
+	switch w.r.IntN(16) {
 	case 0, 1:
 		w.create(true)
 		return "created", nil
@@ -281,6 +314,18 @@ func (w *guestWorld) step() (what string, err error) {
 		return "disconnected", nil
 	case 9:
 		return "order replayed", w.replay()
+	case 10:
+		w.create(true)
+		w.session.Close()
+		w.linkAgain()
+		return "created, and then the ring is connected again", nil
+	case 11:
+		w.openManager()
+		w.create(true)
+		w.linkAgain()
+		return "manager starts again, and is told of a guest before the vTPM comes back", nil
+	case 12:
+		return "created, and the guest before it comes back once more", w.oldGuestBack()
 	}
 	return "connect", w.connect()
 }
@@ -346,6 +391,25 @@ func TestGuestOfAnotherLine(t *testing.T) {
 	}
 	if err := w.connect(); err != nil || w.conn == nil {
 		t.Errorf("its own: %v", err)
+	}
+}
+
+// TestGuestOfSuspended: a vTPM that is suspended while it is connected does not take
+// another guest, until it is resumed.
+func TestGuestOfSuspended(t *testing.T) {
+	t.Parallel()
+	w := newGuestWorld(t, 1, true)
+	if err := w.order(testAdmin).Suspend(campaignUUID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.connect(); err != nil || w.conn != nil {
+		t.Fatalf("suspended: connected %v, %v", w.conn != nil, err)
+	}
+	if err := w.order(testAdmin).Resume(campaignUUID); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.connect(); err != nil || w.conn == nil {
+		t.Fatalf("resumed: connected %v, %v", w.conn != nil, err)
 	}
 }
 
