@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -65,23 +66,39 @@ func (h *machine) boot(firmware string) (err error) {
 	return err
 }
 
-// approval is the operator's, of a firmware.
-func (h *machine) approval(firmware string) (*hwtpm.Approval, []byte) {
+// PCRs that the operator's approvals are of: those to which the root key is sealed
+// first, and more.
+var (
+	fewPCRs  = []uint{0, 7}
+	morePCRs = []uint{0, 2, 7}
+)
+
+// approvalOf is the operator's, of a firmware.
+func (h *machine) approvalOf(pcrs []uint, firmware string) (*hwtpm.Approval, []byte) {
 	h.t.Helper()
 	digest := sha256.Sum256([]byte(firmware))
-	values := append(make([]byte, 32), pcrAfter(make([]byte, 32), digest[:])...)
-	a, err := hwtpm.Approve(h.operator, []uint{0, 7}, values)
+	var values []byte
+	for _, n := range pcrs {
+		value := make([]byte, 32)
+		if n == 7 {
+			value = pcrAfter(value, digest[:])
+		}
+		values = append(values, value...)
+	}
+	a, err := hwtpm.Approve(h.operator, pcrs, values)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	return a, values
 }
 
-func (h *machine) approve(firmware string) error {
+func (h *machine) approveOf(pcrs []uint, firmware string) error {
 	h.t.Helper()
-	a, values := h.approval(firmware)
+	a, values := h.approvalOf(pcrs, firmware)
 	return connect(h.t, h.m, Peer{}).Approve(&proto.Approval{Mask: a.Mask(), Policy: a.Policy, Signature: a.Signature, Values: values})
 }
+
+func (h *machine) approve(firmware string) error { return h.approveOf(fewPCRs, firmware) }
 
 // TestTwoUpdates: an approval of the next firmware, sent before it is installed,
 // takes the running one nothing.
@@ -117,7 +134,7 @@ func TestTwoUpdates(t *testing.T) {
 	// An update that nobody planned: the approval is written to the disk.
 	r, err := hwtpm.ReadRecord(h.disk)
 	must("read", err)
-	a, values := h.approval("E")
+	a, values := h.approvalOf(fewPCRs, "E")
 	r, err = r.Approve(a, values)
 	must("approve E offline", err)
 	must("write", hwtpm.WriteRecord(h.disk, r))
@@ -125,10 +142,45 @@ func TestTwoUpdates(t *testing.T) {
 	must("E by its seal", h.boot("E"))
 }
 
-// TestUpdates: in any sequence of approvals and starts, with a loss of power at any
-// write of the disk, the manager starts with each of the three firmwares with which it
-// started last and with each of the newest approvals, and with nothing that was never
-// approved.
+// TestWiderApproval: an approval of more PCRs, and a start by it, leave those of fewer
+// that wait as they are; from then on one of fewer is refused.
+func TestWiderApproval(t *testing.T) {
+	t.Parallel()
+	h := newMachine(t)
+	for _, err := range []error{h.approve("B"), h.approveOf(morePCRs, "C"), h.boot("C")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.approve("D"); !errors.Is(err, proto.BadApproval) {
+		t.Errorf("one of fewer PCRs than the root key is sealed to: %v", err)
+	}
+	for _, firmware := range []string{"B", "C", "A"} {
+		if err := h.boot(firmware); err != nil {
+			t.Errorf("%s: %v", firmware, err)
+		}
+	}
+}
+
+// TestApprovalReplaced: an approval of the same system that is of more PCRs takes the
+// place of the one before.
+func TestApprovalReplaced(t *testing.T) {
+	t.Parallel()
+	h := newMachine(t)
+	for _, err := range []error{h.approve("C"), h.approveOf(morePCRs, "C"), h.boot("C")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.approve("D"); !errors.Is(err, proto.BadApproval) {
+		t.Errorf("the root key is not sealed to the PCRs of the later approval: %v", err)
+	}
+}
+
+// TestUpdates: in any sequence of approvals, of some PCRs or of more, and of starts,
+// with a loss of power at any write of the disk, the manager starts with each of the
+// three firmwares with which it started last and with each of the newest approvals, and
+// with nothing that was never approved.
 func TestUpdates(t *testing.T) {
 	t.Parallel()
 	streams := uint64(10)
@@ -136,67 +188,114 @@ func TestUpdates(t *testing.T) {
 		streams = 2
 	}
 	for seed := range streams {
-		r := rand.New(rand.NewPCG(seed, 11))
-		h := newMachine(t)
-		running := "A"
-		approved, ran := []string{"A"}, []string{"A"}
-		var pending []string        // newest approvals
-		unsure := map[string]bool{} // those of them that failed, or by which there was a start
+		u := &updates{machine: newMachine(t), r: rand.New(rand.NewPCG(seed, 11)), approved: []string{"A"}, ran: []string{"A"}}
 		for step := range 30 {
-			next := string(rune('B' + r.IntN(12)))
-			switch r.IntN(3) {
-			case 0:
-				cut := h.cut(r)
-				err := h.approve(next)
-				if err != nil && !cut {
-					t.Fatalf("stream %d, step %d: approve %s: %v", seed, step, next, err)
-				}
-				// One that failed may have taken a place all the same.
-				pending = append(slices.DeleteFunc(pending, func(s string) bool { return s == next }), next)
-				pending = pending[max(0, len(pending)-4):]
-				unsure[next] = err != nil
-				approved = append(approved, next)
-			case 1:
-				if len(pending) == 0 {
-					continue
-				}
-				if next = pending[r.IntN(len(pending))]; unsure[next] {
-					continue
-				}
-				cut := h.cut(r)
-				if err := h.boot(next); err == nil {
-					running = next
-					unsure[next] = true // it may be a seal now, and no approval
-				} else if !cut {
-					t.Fatalf("stream %d, step %d: start with %s, which is approved: %v", seed, step, next, err)
-				}
-			case 2:
-				if err := h.boot(next); err == nil {
-					if !slices.Contains(approved, next) {
-						t.Fatalf("stream %d, step %d: starts with %s, which nobody approved", seed, step, next)
-					}
-					running = next
-					unsure[next] = true
-				}
-			}
-			h.disk.Hook = nil
-			ran = append(slices.DeleteFunc(ran, func(s string) bool { return s == running }), running)
-			ran = ran[max(0, len(ran)-3):]
-			for _, firmware := range ran { // the latest last, so that their order stays
-				unsure[firmware] = true
-				if err := h.boot(firmware); err != nil {
-					t.Fatalf("stream %d, step %d: does not start with %s any more, one of %q, with which it started last: %v", seed, step, firmware, ran, err)
-				}
-			}
-			var copies [2][]byte
-			for i := range copies {
-				copies[i] = h.disk.Data[i*(32<<10):][:8<<10]
-			}
-			if !bytes.Equal(copies[0], copies[1]) {
-				t.Fatalf("stream %d, step %d: the copies of the root record differ after a start", seed, step)
+			if err := u.step(); err != nil {
+				t.Fatalf("stream %d, step %d: %v", seed, step, err)
 			}
 		}
 	}
+}
+
+// A waiting is an approval that may not have been used.
+type waiting struct {
+	firmware string
+	more     bool // it is of more PCRs
+	unsure   bool // it failed, or there was a start with its firmware: it may be a seal now
+}
+
+// updates is what has to hold of a machine.
+type updates struct {
+	*machine
+	r        *rand.Rand
+	approved []string  // ever
+	ran      []string  // the last three, the latest last
+	waiting  []waiting // the newest approvals
+	usedMore bool      // the root key may be sealed to more PCRs than at first
+}
+
+func (u *updates) step() (err error) {
+	running := u.ran[len(u.ran)-1]
+	firmware := string(rune('B' + u.r.IntN(12)))
+	switch u.r.IntN(3) {
+	case 0:
+		err = u.approveOne(firmware)
+	case 1:
+		if len(u.waiting) == 0 {
+			return nil
+		}
+		w := u.waiting[u.r.IntN(len(u.waiting))]
+		if w.unsure {
+			return nil
+		}
+		cut := u.cut(u.r)
+		if err = u.boot(w.firmware); err == nil {
+			running = w.firmware
+		} else if cut {
+			err = nil
+		}
+	case 2:
+		if u.boot(firmware) == nil {
+			running = firmware
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", firmware, err)
+	}
+	u.disk.Hook = nil
+	if !slices.Contains(u.approved, running) {
+		return fmt.Errorf("starts with %s, which nobody approved", running)
+	}
+	u.started(running)
+	return u.check()
+}
+
+// approveOne sends an approval, and notes which ones wait now.
+func (u *updates) approveOne(firmware string) error {
+	w := waiting{firmware: firmware, more: u.r.IntN(2) == 0}
+	pcrs := fewPCRs
+	if w.more {
+		pcrs = morePCRs
+	}
+	cut := u.cut(u.r)
+	err := u.approveOf(pcrs, firmware)
+	switch {
+	case errors.Is(err, proto.BadApproval) && !w.more && u.usedMore:
+		return nil // of fewer PCRs than the root key is sealed to
+	case err != nil && !cut:
+		return err
+	}
+	// One that failed may have taken a place all the same.
+	w.unsure = err != nil
+	u.waiting = append(slices.DeleteFunc(u.waiting, func(v waiting) bool { return v.firmware == firmware && (w.more || !v.more) }), w)
+	u.waiting = u.waiting[max(0, len(u.waiting)-4):]
+	u.approved = append(u.approved, firmware)
+	return nil
+}
+
+// started notes with what the machine runs.
+func (u *updates) started(firmware string) {
+	u.ran = append(slices.DeleteFunc(u.ran, func(s string) bool { return s == firmware }), firmware)
+	u.ran = u.ran[max(0, len(u.ran)-3):]
+	for i := range u.waiting {
+		if w := &u.waiting[i]; slices.Contains(u.ran, w.firmware) {
+			w.unsure, u.usedMore = true, u.usedMore || w.more
+		}
+	}
+}
+
+// check starts the machine with all firmwares that ran last, the latest last, so that
+// their order stays.
+func (u *updates) check() error {
+	for _, firmware := range u.ran {
+		if err := u.boot(firmware); err != nil {
+			return fmt.Errorf("does not start with %s any more, one of %q, with which it started last: %w", firmware, u.ran, err)
+		}
+	}
+	if first, second := u.disk.Data[:8<<10], u.disk.Data[32<<10:][:8<<10]; !bytes.Equal(first, second) {
+		return errors.New("the copies of the root record differ after a start")
+	}
+	return nil
 }
 
 // cut lets the disk fail from some write on, in one of three cases.

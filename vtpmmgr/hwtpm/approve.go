@@ -8,7 +8,11 @@ import (
 
 // Approve returns a record with the operator's approval of other PCRs, which has
 // these values signed. The caller writes the record that is returned. Each way by
-// which the record opens today stays, but for the oldest of too many approvals.
+// which the record opens today stays, with two exceptions: an approval gives way to one
+// of the same system that is of the same PCRs or more, and the oldest goes where there
+// are too many. An approval has to be of all PCRs that the root key is sealed to now:
+// one that left any out would let in systems that nobody looked at. Once it is in the
+// record it waits, whatever the root key is sealed to later.
 func (r *Record) Approve(a *Approval, values []byte) (*Record, error) {
 	if len(r.operator) == 0 {
 		return nil, fmt.Errorf("%w: there is no operator's key", ErrApproval)
@@ -19,11 +23,11 @@ func (r *Record) Approve(a *Approval, values []byte) (*Record, error) {
 	if err := a.IsOf(values); err != nil {
 		return nil, err
 	}
-	if !r.covers(a) {
-		return nil, fmt.Errorf("%w: it is of PCRs %v, and the root key is sealed to %v", ErrApproval, a.PCRs, r.seals[0].pcrs)
+	if sealed := r.seals[0].pcrs; mask(a.PCRs)&mask(sealed) != mask(sealed) {
+		return nil, fmt.Errorf("%w: it is of PCRs %v, and the root key is sealed to %v", ErrApproval, a.PCRs, sealed)
 	}
 	next := r.clone()
-	next.approvals = slices.DeleteFunc(next.approvals, func(b Approval) bool { return b.Policy == a.Policy })
+	next.approvals = slices.DeleteFunc(next.approvals, func(b Approval) bool { return a.replaces(&b, values) })
 	next.approvals = append(next.approvals, *a)
 	if len(next.approvals) > maxApprovals {
 		next.approvals = next.approvals[1:]
@@ -31,10 +35,16 @@ func (r *Record) Approve(a *Approval, values []byte) (*Record, error) {
 	return next, nil
 }
 
-// covers reports whether an approval is of all PCRs that the root key is sealed to:
-// one that left any out would let in systems that nobody looked at.
-func (r *Record) covers(a *Approval) bool {
-	return mask(a.PCRs)&mask(r.seals[0].pcrs) == mask(r.seals[0].pcrs)
+// replaces reports whether an approval of these values is of all PCRs of another one,
+// with the same values there.
+func (a *Approval) replaces(b *Approval, values []byte) bool {
+	var same []byte
+	for i, pcr := range a.PCRs {
+		if slices.Contains(b.PCRs, pcr) {
+			same = append(same, values[32*i:][:32]...)
+		}
+	}
+	return len(same) == 32*len(b.PCRs) && pcrPolicy(b.PCRs, same) == b.Policy
 }
 
 // clone returns a copy whose lists can be changed.

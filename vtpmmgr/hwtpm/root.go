@@ -263,9 +263,7 @@ func (r *Record) ways() (w []way) {
 		w = append(w, way{seal: i})
 	}
 	for i := range r.approvals {
-		if r.covers(&r.approvals[i]) {
-			w = append(w, way{approval: &r.approvals[i]})
-		}
+		w = append(w, way{approval: &r.approvals[i]})
 	}
 	return w
 }
