@@ -77,6 +77,7 @@ var disasters = []disaster{
 	{"the owner of the hardware TPM has a password", starts(func(t *testing.T, v *victim) { changeAuth(t, v, tpm2.TPMRHOwner) })},
 	{"is gone from the hardware TPM", starts(func(t *testing.T, v *victim) { ownerIndex(t, v.tpm, anchorHandle, false) })},
 	{"is not the one that was made", starts(func(t *testing.T, v *victim) { ownerIndex(t, v.tpm, anchorHandle, true) })},
+	{"newer NV indices of this manager are there", starts(func(t *testing.T, v *victim) { cutMove(t, v.config(t), v.disk) })},
 	{"the order to move to new NV indices is not signed by the administrator for this moment", func(t *testing.T, v *victim) error {
 		_, err := OpenMoved(v.config(t), make([]byte, ed25519.SignatureSize))
 		return err

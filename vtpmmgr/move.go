@@ -39,7 +39,7 @@ func (m *Manager) challenge() (c [32]byte, err error) {
 // mayMove names in the error of a start what OpenMoved has to be given a signature
 // of, if an NV index is gone or is not ours.
 func (m *Manager) mayMove(err error) error {
-	if !errors.Is(err, hwtpm.ErrIndexGone) && !errors.Is(err, hwtpm.ErrIndexOther) {
+	if !errors.Is(err, hwtpm.ErrIndexGone) && !errors.Is(err, hwtpm.ErrIndexOther) && !errors.Is(err, hwtpm.ErrMoved) {
 		return err
 	}
 	c, e := m.challenge()
@@ -64,7 +64,8 @@ func OpenMoved(cfg Config, signature []byte) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	next, err := m.tpm.Succeed(m.root)
+	ordered := m.checkMove(c, signature)
+	next, err := m.tpm.Succeed(m.root, ordered)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,10 @@ func OpenMoved(cfg Config, signature []byte) (*Manager, error) {
 		if !errors.Is(err, ledger.ErrRolledBack) {
 			return nil, err
 		}
-		if err := m.moveLedger(c, signature); err != nil {
+		if ordered != nil {
+			return nil, ordered
+		}
+		if err := m.moveLedger(); err != nil {
 			return nil, err
 		}
 	}
@@ -85,9 +89,8 @@ func OpenMoved(cfg Config, signature []byte) (*Manager, error) {
 	return m, nil
 }
 
-// moveLedger checks the order, and makes the newest root that there is the one
-// that the new indices name.
-func (m *Manager) moveLedger(challenge [32]byte, signature []byte) error {
+// checkMove returns nil if the administrator signed the order to move.
+func (m *Manager) checkMove(challenge [32]byte, signature []byte) error {
 	// Whose key it is says the ledger itself: it is authentic.
 	c, err := readTwice(func(id ledger.ID) ([]byte, error) { return ledger.Peek(m.ledgerConfig(), id) }, configItems(), decodeConfig)
 	if err != nil {
@@ -96,6 +99,11 @@ func (m *Manager) moveLedger(challenge [32]byte, signature []byte) error {
 	if !ed25519.Verify(c.admin[:], proto.SignedMove(m.id, challenge), signature) {
 		return fmt.Errorf("%w: manager %x, challenge %x", ErrMove, m.id, challenge)
 	}
+	return nil
+}
+
+// moveLedger makes the newest root that there is the one that the new indices name.
+func (m *Manager) moveLedger() error {
 	// Counted first: the order is used up, and the epoch is one of its own.
 	if err := m.tpm.Count(); err != nil {
 		return err

@@ -267,7 +267,10 @@ func TestOldIndices(t *testing.T) {
 		"can be neither removed nor written": {func(cc, handle uint32, moved bool) bool {
 			return cc == 0x122 || cc == 0x136 && moved && handle == uint32(anchorHandle)
 		}, true, "degraded"},
-		"the list of indices cannot be had, once": {func(cc, _ uint32, moved bool) bool { return cc == 0x17A && moved }, true, "degraded"},
+		"the list of indices cannot be had": {func(cc, _ uint32, moved bool) bool { return cc == 0x17A && moved }, false, "ok"},
+		"an index cannot be looked at, once": {func(cc, handle uint32, moved bool) bool {
+			return cc == 0x169 && moved && handle == 0
+		}, true, "degraded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -328,4 +331,72 @@ func (x *failingTPM) Send(b []byte) ([]byte, error) {
 		return []byte{0x80, 1, 0, 0, 0, 10, 0, 0, 1, 1}, nil
 	}
 	return x.TPM.Send(b)
+}
+
+// TestForkAfterMove: the disk of just before a move, of which the old indices could not
+// be removed, does not open, however often it is tried; and it takes nothing from the
+// one of after the move, which removes them.
+func TestForkAfterMove(t *testing.T) {
+	t.Parallel()
+	for name, mode := range map[string]ledger.Mode{"strict": {}, "budget": {Daily: 54}, "bounded": {Bounded: ledger.MaxBounded}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, starts := range []int{1, 3, 5} {
+				forkAfterMove(t, mode, starts)
+			}
+		})
+	}
+}
+
+func forkAfterMove(t *testing.T, mode ledger.Mode, starts int) {
+	t.Helper()
+	v := newVictim(t)
+	tap := &failingTPM{TPM: v.tpm}
+	cfg := v.config(t)
+	cfg.TPM, cfg.Mode = tap, mode
+	clear(v.disk.Data)
+	m, err := Initialise(cfg, testSetup())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	if _, err := OpenMoved(cfg, nil); !errors.Is(err, ErrMove) {
+		t.Fatal(err)
+	}
+	m, err = Open(cfg)
+	if err != nil {
+		t.Fatalf("before the order is given: %v", err)
+	}
+	m.Close()
+	_, err = OpenMoved(cfg, nil)
+	challenge, old := challengeOf(t, err), bytes.Clone(v.disk.Data)
+	tap.fails = func(cc, _ uint32) bool { // as power that goes before the old indices are removed
+		return (cc == 0x169 || cc == 0x17A) && !bytes.Equal(v.disk.Data[:8<<10], old[:8<<10])
+	}
+	if m, err = OpenMoved(cfg, ed25519.Sign(testAdmin, proto.SignedMove(m.id, challenge))); err != nil {
+		t.Fatal(err)
+	}
+	m.Close()
+	tap.fails = nil
+	now := bytes.Clone(v.disk.Data)
+	copy(v.disk.Data, old)
+	for n := range starts {
+		reset(t, v.tpm)
+		if _, err := Open(cfg); err == nil {
+			t.Fatalf("start %d of the disk of before the move: it is taken", n)
+		}
+	}
+	copy(v.disk.Data, now)
+	reset(t, v.tpm)
+	if m, err = Open(cfg); err != nil {
+		t.Fatalf("after %d starts of the disk of before the move: %v", starts, err)
+	}
+	if s := m.status(Peer{}); !strings.Contains(s, "old-indices ok") {
+		t.Errorf("STATUS:\n%s", s)
+	}
+	m.Close()
+	copy(v.disk.Data, old)
+	if _, err := Open(cfg); err == nil {
+		t.Error("the disk of before the move is taken")
+	}
 }

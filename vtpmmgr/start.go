@@ -170,6 +170,9 @@ func Open(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := m.tpm.CheckNewest(m.root); err != nil {
+		return nil, m.mayMove(err)
+	}
 	if m.store, err = ledger.Open(m.ledgerConfig()); err != nil {
 		if errors.Is(err, ledger.ErrRolledBack) {
 			if n, e := m.tpm.Counter(); e == nil {
@@ -192,6 +195,9 @@ func OpenRestored(cfg Config, signature []byte) (*Manager, error) {
 	m, err := unlocked(cfg)
 	if err != nil {
 		return nil, err
+	}
+	if err := m.tpm.CheckNewest(m.root); err != nil {
+		return nil, m.mayMove(err)
 	}
 	// Whose key it is says the old ledger itself: it is authentic, only old.
 	c, err := readTwice(func(id ledger.ID) ([]byte, error) { return ledger.Peek(m.ledgerConfig(), id) }, configItems(), decodeConfig)
@@ -264,7 +270,16 @@ func (m *Manager) keepRoot() {
 	} else if err := m.reseal(); err != nil {
 		m.cfg.Log("vtpmmgr: the root key is not sealed to the present PCRs first: %v", err)
 	}
-	if m.oldIndices = m.tpm.RetireOlder(m.root); m.oldIndices != nil {
-		m.cfg.Log("vtpmmgr: old NV indices stay, and let an old disk in: %v", m.oldIndices)
+	if err := m.tpm.RemoveUnused(m.root); err != nil {
+		m.cfg.Log("vtpmmgr: NV indices of a move that was not ordered stay: %v", err)
+	}
+	next, err := m.tpm.RetireOlder(m.root)
+	if m.oldIndices = err; err != nil {
+		m.cfg.Log("vtpmmgr: old NV indices stay, and let an old disk in: %v", err)
+	}
+	if next != nil {
+		if err := m.writeRoot(next); err != nil {
+			m.cfg.Log("vtpmmgr: the root record still names old NV indices that are gone: %v", err)
+		}
 	}
 }

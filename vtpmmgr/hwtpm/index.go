@@ -31,13 +31,30 @@ const (
 	counterIndex
 )
 
+// A pair is two indices that belong together: extend, counter.
+type pair struct {
+	indices    [2]uint32
+	generation uint32
+}
+
+func (r *Record) pair() pair { return pair{r.indices, r.generation} }
+
+// policyRef is that of PolicySecret, by which the indices are written. So the generation
+// is in their names: none can be taken for one of another generation. The first has none.
+func (p pair) policyRef() []byte {
+	if p.generation == 0 {
+		return nil
+	}
+	return binary.BigEndian.AppendUint32(nil, p.generation)
+}
+
 // public is an index's public area. Its name, which authorizes, is made of it.
 func (s *secret) public(which int, written bool) (tpm2.TPMSNVPublic, error) {
 	name, err := s.objectName()
 	if err != nil {
 		return tpm2.TPMSNVPublic{}, err
 	}
-	policy := named([32]byte{}, tpm2.TPMCCPolicySecret, name.Buffer, "")
+	policy := named([32]byte{}, tpm2.TPMCCPolicySecret, name.Buffer, string(s.policyRef()))
 	p := tpm2.TPMSNVPublic{
 		NVIndex: tpm2.TPMHandle(s.indices[which]), NameAlg: tpm2.TPMAlgSHA256,
 		// Neither owner nor authorization value write: the policy alone does.
@@ -100,7 +117,7 @@ func (t *TPM) Abandon(r *Record) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drop()
-	err := t.undefine(&secret{object: r.object, indices: r.indices})
+	err := t.undefine(&secret{object: r.object, pair: r.pair()})
 	t.secret = nil
 	return t.note("undefine", err)
 }
@@ -139,6 +156,7 @@ func (t *TPM) prepare() error {
 	_, err := tpm2.PolicySecret{
 		AuthHandle:    tpm2.AuthHandle{Handle: t.auth.object.Handle, Name: t.auth.object.Name, Auth: t.auth.session},
 		PolicySession: t.auth.policy.Handle(),
+		PolicyRef:     tpm2.TPM2BNonce{Buffer: t.secret.policyRef()},
 	}.Execute(t.bus)
 	return err
 }

@@ -72,36 +72,58 @@ func (t *TPM) define(which int) error {
 	return nil
 }
 
-// ours reports whether an index of ours is at its handle, and whether it was
-// written. The bus can lie; whoever relies on it reads the index.
-func (t *TPM) ours(s *secret, which int) (there, written bool) {
+// ours reports whether an index of a pair of ours is at its handle, and whether it was
+// written. The bus can lie; whoever relies on it reads the index. An error says that the
+// TPM did not tell.
+func (t *TPM) ours(s *secret, which int) (there, written bool, err error) {
 	p, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(s.indices[which])}.Execute(t.bus)
-	if err != nil {
-		return false, false
+	if errors.Is(err, tpm2.TPMRCHandle) {
+		return false, false, nil
 	}
+	if err != nil {
+		return false, false, err
+	}
+	there, written = s.hasName(which, p.NVName.Buffer)
+	return there, written, nil
+}
+
+// hasName reports whether a name is that of an index of a pair, and if so, whether the
+// index was written.
+func (s *secret) hasName(which int, name []byte) (is, written bool) {
 	for _, written := range []bool{false, true} {
-		if h, err := s.index(which, written); err == nil && bytes.Equal(h.Name.Buffer, p.NVName.Buffer) {
+		if h, err := s.index(which, written); err == nil && bytes.Equal(h.Name.Buffer, name) {
 			return true, written
 		}
 	}
 	return false, false
 }
 
-// undefine removes those of a pair of indices that are ours.
+// undefine removes those of a pair of indices that are ours. It returns nil once
+// the TPM says of both that they are not there.
 func (t *TPM) undefine(s *secret) error {
 	var errs []error
 	for which := range s.indices {
-		there, written := t.ours(s, which)
-		if !there {
-			continue
-		}
-		h, err := s.index(which, written)
-		if err == nil {
-			_, err = tpm2.NVUndefineSpace{AuthHandle: t.ownerAuth(), NVIndex: h}.Execute(t.bus)
-		}
-		errs = append(errs, err)
+		errs = append(errs, t.undefineOne(s, which))
 	}
 	return errors.Join(errs...)
+}
+
+func (t *TPM) undefineOne(s *secret, which int) error {
+	there, written, err := t.ours(s, which)
+	if err != nil || !there {
+		return err
+	}
+	h, err := s.index(which, written)
+	if err == nil {
+		_, err = tpm2.NVUndefineSpace{AuthHandle: t.ownerAuth(), NVIndex: h}.Execute(t.bus)
+	}
+	if err != nil {
+		return err
+	}
+	if there, _, err = t.ours(s, which); err == nil && there {
+		err = fmt.Errorf("index %#x is still there", s.indices[which])
+	}
+	return err
 }
 
 // free reports whether nobody has a handle.
@@ -111,6 +133,8 @@ func (t *TPM) free(handle uint32) bool {
 }
 
 func pairAt(n uint32) [2]uint32 { return [2]uint32{firstIndex + 2*n, firstIndex + 2*n + 1} }
+
+func pairNumber(indices [2]uint32) uint32 { return (indices[0] - firstIndex) / 2 }
 
 // Successor returns the counter of the pair of indices that is to take the place
 // of a record's, which it makes at another place if there is none yet. A new counter
@@ -122,38 +146,14 @@ func (t *TPM) Successor(r *Record) (counter uint64, err error) {
 			return errLocked
 		}
 		t.dropAuth()
-		old, first := r.indices, [2]uint32{}
-		for n := range uint32(maxPairs) {
-			pair := pairAt(n)
-			if pair == old {
-				continue
-			}
-			t.secret.indices = pair
-			if there, _ := t.ours(t.secret, counterIndex); there {
-				first = pair
-				break
-			}
-			if first == [2]uint32{} && t.free(pair[0]) && t.free(pair[1]) {
-				first = pair
-			}
+		t.secret.pair = r.pair()
+		next, err := t.successor(r)
+		if err != nil {
+			return err
 		}
-		if t.secret.indices = first; first == [2]uint32{} {
-			t.secret.indices = old
-			return fmt.Errorf("no pair of NV indices is free from %#x on", firstIndex)
-		}
-		there, written := t.ours(t.secret, counterIndex)
-		if !there {
-			if err := t.define(counterIndex); err != nil {
-				return err
-			}
-		}
-		if !written {
-			if err := t.prepare(); err != nil {
-				return err
-			}
-			if err := t.write(counterIndex, false, [32]byte{}); err != nil {
-				return err
-			}
+		t.secret.pair = next
+		if err := t.makeCounter(); err != nil {
+			return err
 		}
 		b, err := t.read(counterIndex, 8)
 		if err == nil {
@@ -164,35 +164,107 @@ func (t *TPM) Successor(r *Record) (counter uint64, err error) {
 	return counter, err
 }
 
+// successor returns the newest pair of a later generation than the record's of which
+// there is a counter, or where one of the next generation can be made.
+func (t *TPM) successor(r *Record) (next pair, err error) {
+	free := false
+	for n := range uint32(maxPairs) {
+		at := pairAt(n)
+		if at == r.indices {
+			continue
+		}
+		p, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(at[counterIndex])}.Execute(t.bus)
+		switch {
+		case err == nil:
+			if g, _, ok := t.secret.generationOf(counterIndex, at, p.NVName.Buffer, r.generation+1); ok && g > next.generation {
+				next, free = pair{at, g}, true
+			}
+		case !errors.Is(err, tpm2.TPMRCHandle):
+			return next, err
+		case !free && t.free(at[extendIndex]):
+			next, free = pair{at, 0}, true
+		}
+	}
+	if !free {
+		return next, fmt.Errorf("no pair of NV indices is free from %#x on", firstIndex)
+	}
+	next.generation = max(next.generation, r.generation+1)
+	return next, nil
+}
+
+// generations is how many generations are looked for.
+const generations = 256
+
+// generationOf returns of which generation an index with this name is, from first on, and
+// whether it was written. It returns false if the index is none of this manager's.
+func (s *secret) generationOf(which int, at [2]uint32, name []byte, first uint32) (generation uint32, written, ok bool) {
+	one := *s
+	for g := first; g-first < generations; g++ {
+		one.pair = pair{at, g}
+		if is, written := one.hasName(which, name); is {
+			return g, written, true
+		}
+	}
+	return 0, false, false
+}
+
+// makeCounter defines the counter of t.secret and writes it for the first time, if
+// that was not done.
+func (t *TPM) makeCounter() error {
+	there, written, err := t.ours(t.secret, counterIndex)
+	if err != nil || written {
+		return err
+	}
+	if !there {
+		if err := t.define(counterIndex); err != nil {
+			return err
+		}
+	}
+	if err := t.prepare(); err != nil {
+		return err
+	}
+	return t.write(counterIndex, false, [32]byte{})
+}
+
 // Succeed makes the extend index beside the counter of Successor, which has to
 // be called before, and returns the record that names both. Until it is on the disk
-// the old ones count.
-func (t *TPM) Succeed(r *Record) (*Record, error) {
-	next := *r
+// the old ones count; but from the first write of the extend index on, CheckNewest
+// refuses the old record. So nothing is made where ordered, which says why a move is not
+// ordered, is not nil: then it is the error, unless that write was made before.
+func (t *TPM) Succeed(r *Record, ordered error) (*Record, error) {
+	next := r.clone()
 	err := t.do("new indices", func() error {
 		if t.secret == nil || t.secret.indices == r.indices {
 			return errLocked
 		}
-		next.indices = t.secret.indices
-		there, written := t.ours(t.secret, extendIndex)
-		if !there {
-			if err := t.define(extendIndex); err != nil {
-				return err
-			}
-		}
-		if written {
-			return nil
-		}
-		if err := t.prepare(); err != nil {
+		next.indices, next.generation = t.secret.indices, t.secret.generation
+		next.older = ^uint64(1 << pairNumber(next.indices)) // each is looked at once
+		return t.makeExtend(ordered)
+	})
+	return next, err
+}
+
+func (t *TPM) makeExtend(ordered error) error {
+	there, written, err := t.ours(t.secret, extendIndex)
+	if err != nil || written {
+		return err
+	}
+	if ordered != nil {
+		return ordered
+	}
+	if !there {
+		if err := t.define(extendIndex); err != nil {
 			return err
 		}
-		// At random: a root of the ledger's beginning must not find the value that
-		// it was based on.
-		var first [32]byte
-		rand.Read(first[:])
-		return t.write(extendIndex, false, first)
-	})
-	return &next, err
+	}
+	if err := t.prepare(); err != nil {
+		return err
+	}
+	// At random: a root of the ledger's beginning must not find the value that
+	// it was based on.
+	var first [32]byte
+	rand.Read(first[:])
+	return t.write(extendIndex, false, first)
 }
 
 // WriteIntent says on a blank disk which indices are about to be made, so that
@@ -237,7 +309,7 @@ func parseIntent(b []byte) *secret {
 		return nil
 	}
 	at := b[intentAt:]
-	s := &secret{indices: [2]uint32{binary.BigEndian.Uint32(at), binary.BigEndian.Uint32(at[4:])}}
+	s := &secret{pair: pair{indices: [2]uint32{binary.BigEndian.Uint32(at), binary.BigEndian.Uint32(at[4:])}}}
 	n := int(binary.BigEndian.Uint16(at[8:]))
 	if n == 0 || n > len(at)-10 {
 		return nil

@@ -10,7 +10,7 @@ import (
 
 const (
 	recordMagic   = "stubMGR\x00"
-	recordVersion = 4 // 3: one seal, one approval
+	recordVersion = 5 // 4: no generation; 3: one seal, one approval
 	recordSize    = 8 << 10
 )
 
@@ -32,6 +32,14 @@ type Record struct {
 	object    blob // that authorizes writes to the indices
 	indices   [2]uint32
 	approvals []Approval // of PCRs that no seal is for yet, oldest first
+
+	// generation is how often new indices took the place of others. The names of the
+	// indices contain it.
+	generation uint32
+
+	// older has a bit for each place at which a pair of an earlier generation may be: one
+	// that was not looked at since the move, or that was not seen to be gone.
+	older uint64
 }
 
 // A seal is the root key as it is sealed to some PCRs. With an operator it opens to
@@ -82,8 +90,8 @@ func unmask(m uint32) (pcrs []uint, err error) {
 // a length of 2 before each: operator's key, name of storage key and of endorsement
 // key, public and private area of the authorizing object; number of seals 1, for each
 // its PCR mask 4, policy digest 32, and as fields the public and private area; number
-// of approvals 1, for each its PCR mask 4, policy digest 32, signature 64; zeros; in
-// the last 32 bytes the SHA-256 hash of all before.
+// of approvals 1, for each its PCR mask 4, policy digest 32, signature 64; generation 4,
+// older pairs 8; zeros; in the last 32 bytes the SHA-256 hash of all before.
 func (r *Record) Encode() ([]byte, error) {
 	b := binary.BigEndian.AppendUint16([]byte(recordMagic), recordVersion)
 	b = append(b, r.id[:]...)
@@ -102,6 +110,8 @@ func (r *Record) Encode() ([]byte, error) {
 		b = binary.BigEndian.AppendUint32(b, mask(a.PCRs))
 		b = append(append(b, a.Policy[:]...), a.Signature[:]...)
 	}
+	b = binary.BigEndian.AppendUint32(b, r.generation)
+	b = binary.BigEndian.AppendUint64(b, r.older)
 	if len(b) > recordSize-sha256.Size {
 		return nil, fmt.Errorf("%w: %d bytes do not fit", ErrRecord, len(b))
 	}
@@ -118,7 +128,7 @@ func appendFields(b []byte, fields ...[]byte) []byte {
 	return b
 }
 
-// DecodeRecord reads a record, of this version or the one before.
+// DecodeRecord reads a record, of this version or the two before.
 func DecodeRecord(b []byte) (*Record, error) {
 	if len(b) != recordSize {
 		return nil, ErrRecord
@@ -130,7 +140,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 		return nil, ErrRecord
 	}
 	version := binary.BigEndian.Uint16(b[8:])
-	if version != 3 && version != recordVersion {
+	if version < 3 || version > recordVersion {
 		return nil, fmt.Errorf("%w: version %d, known is %d", ErrRecord, version, recordVersion)
 	}
 	if sum := sha256.Sum256(b[:recordSize-sha256.Size]); !bytes.Equal(sum[:], b[recordSize-sha256.Size:]) {
@@ -143,6 +153,9 @@ func DecodeRecord(b []byte) (*Record, error) {
 		r.decode3(in)
 	} else {
 		r.decode(in)
+	}
+	if version == recordVersion {
+		r.generation, r.older = binary.BigEndian.Uint32(in.take(4)), binary.BigEndian.Uint64(in.take(8))
 	}
 	if in.bad || !isZero(in.b) || len(r.seals) == 0 {
 		return nil, ErrRecord

@@ -2,54 +2,58 @@ package hwtpm
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/google/go-tpm/tpm2"
 )
 
-// RetireOlder removes the pairs of indices that this manager had before those of
-// the record: by a pair that stays, a disk from before the move would open again. A
-// pair that cannot be removed is made useless instead: its extend index is extended
-// by random bytes, so that no disk fits. It returns an error as long as neither works
-// for some pair; the next start tries again. A pair whose counter is higher than the
-// record's is of a move that is not done yet, and stays.
-func (t *TPM) RetireOlder(r *Record) error {
-	var left []error
-	err := t.do("old indices", func() error {
-		left = nil
+// ErrMoved says that newer NV indices have taken the place of a record's, or that the
+// administrator has ordered it: the disk is one of before.
+var ErrMoved = errors.New("hwtpm: newer NV indices of this manager are there: the disk is of before the move to them, or the move was cut off")
+
+// CheckNewest returns ErrMoved if the extend index of a later generation than the
+// record's was written. That happens only once the administrator has ordered a move; and
+// a disk of before it must not open by the old indices, should they still be there.
+func (t *TPM) CheckNewest(r *Record) error {
+	return t.do("NV indices", func() error {
 		if t.secret == nil {
 			return errLocked
 		}
-		own := t.secret.indices
-		defer func() {
-			t.dropAuth()
-			t.secret.indices = own
-		}()
-		pairs, err := t.otherPairs(own)
-		if err != nil || len(pairs) == 0 {
-			return err
-		}
-		b, err := t.read(counterIndex, 8)
+		handles, err := t.definedHandles()
 		if err != nil {
 			return err
 		}
-		for _, pair := range pairs {
-			t.dropAuth()
-			t.secret.indices = pair
-			if err := t.retirePair(binary.BigEndian.Uint64(b)); err != nil {
-				left = append(left, fmt.Errorf("NV indices %#x: %w", pair, err))
+		for _, h := range handles {
+			if err := t.checkOlder(h, r); err != nil {
+				return err
 			}
 		}
 		return nil
 	})
-	return errors.Join(append(left, err)...)
 }
 
-// otherPairs are the pairs besides own of which at least one index is defined. The
-// bus can lie: each one is looked at before anything is done to it.
-func (t *TPM) otherPairs(own [2]uint32) (pairs [][2]uint32, err error) {
+// checkOlder returns ErrMoved if an extend index is of a later generation.
+func (t *TPM) checkOlder(handle uint32, r *Record) error {
+	if (handle-firstIndex)%2 != extendIndex || handle == r.indices[extendIndex] {
+		return nil
+	}
+	p, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(handle)}.Execute(t.bus)
+	if errors.Is(err, tpm2.TPMRCHandle) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	at := pairAt((handle - firstIndex) / 2)
+	if _, written, ok := t.secret.generationOf(extendIndex, at, p.NVName.Buffer, r.generation+1); ok && written {
+		return fmt.Errorf("%w: %#x", ErrMoved, handle)
+	}
+	return nil
+}
+
+// definedHandles returns the handles in the range of the pairs at which there is an index.
+func (t *TPM) definedHandles() (handles []uint32, err error) {
 	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: firstIndex, PropertyCount: 2 * maxPairs}.Execute(t.bus)
 	if err != nil {
 		return nil, err
@@ -59,40 +63,141 @@ func (t *TPM) otherPairs(own [2]uint32) (pairs [][2]uint32, err error) {
 		return nil, err
 	}
 	for _, h := range list.Handle {
-		if uint32(h) < firstIndex || uint32(h) >= firstIndex+2*maxPairs {
-			continue
-		}
-		pair := pairAt((uint32(h) - firstIndex) / 2)
-		if pair != own && (len(pairs) == 0 || pairs[len(pairs)-1] != pair) {
-			pairs = append(pairs, pair)
+		if uint32(h) >= firstIndex && uint32(h) < firstIndex+2*maxPairs {
+			handles = append(handles, uint32(h))
 		}
 	}
-	return pairs, nil
+	return handles, nil
 }
 
-// retirePair retires the pair that t.secret names, if it is ours and its counter is
-// below newest.
-func (t *TPM) retirePair(newest uint64) error {
-	extend, written := t.ours(t.secret, extendIndex)
-	counter, counted := t.ours(t.secret, counterIndex)
-	if !extend && !counter {
-		return nil // another manager's
+// RetireOlder removes the pairs of indices of earlier generations, at the places that the
+// record names: by a pair that stays, a disk from before the move would open again. A pair that
+// cannot be removed is made useless instead: its extend index is extended by random bytes,
+// so that no disk fits. It returns the record without the pairs of which that was
+// seen, nil if it is the same, and an error as long as others are left; the next start
+// tries again. Who sits on the bus can feign that a pair is gone.
+func (t *TPM) RetireOlder(r *Record) (next *Record, err error) {
+	var left []error
+	older := r.older
+	err = t.do("old indices", func() error {
+		left = nil
+		if older == 0 {
+			return nil
+		}
+		if t.secret == nil {
+			return errLocked
+		}
+		own := t.secret.pair
+		defer func() {
+			t.dropAuth()
+			t.secret.pair = own
+		}()
+		for n := range uint32(maxPairs) {
+			if older&(1<<n) == 0 {
+				continue
+			}
+			if err := t.retireAt(n, r.generation); err != nil {
+				left = append(left, fmt.Errorf("NV indices %#x: %w", pairAt(n), err))
+			} else {
+				older &^= 1 << n
+			}
+		}
+		return nil
+	})
+	if older != r.older {
+		next = r.clone()
+		next.older = older
 	}
-	if counter && counted {
-		b, err := t.read(counterIndex, 8)
+	return next, errors.Join(append(left, err)...)
+}
+
+// RemoveUnused removes the indices that Successor made for a move that was never ordered:
+// a chip has room for few counters. They let no disk in.
+func (t *TPM) RemoveUnused(r *Record) error {
+	return t.do("unused indices", func() error {
+		if t.secret == nil {
+			return errLocked
+		}
+		handles, err := t.definedHandles()
 		if err != nil {
 			return err
 		}
-		if binary.BigEndian.Uint64(b) >= newest {
-			return nil
+		for _, h := range handles {
+			at := pairAt((h - firstIndex) / 2)
+			if at == r.indices {
+				continue
+			}
+			if err := t.removeUnused(h, at, r.generation+1); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+}
+
+// removeUnused removes the pair at a place, which has an index at handle h, if it is of
+// generation first or a later one. The caller knows by CheckNewest that no such move was
+// ordered, but the bus can hide that: so it looks again.
+func (t *TPM) removeUnused(h uint32, at [2]uint32, first uint32) error {
+	p, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(h)}.Execute(t.bus)
+	if errors.Is(err, tpm2.TPMRCHandle) {
+		return nil
 	}
-	err := t.undefine(t.secret)
-	if err == nil || !extend || !written {
+	if err != nil {
 		return err
 	}
-	if there, _ := t.ours(t.secret, extendIndex); !there {
+	one := *t.secret
+	g, _, ok := one.generationOf(int((h-firstIndex)%2), at, p.NVName.Buffer, first)
+	if !ok {
+		return nil
+	}
+	one.pair = pair{at, g}
+	if _, written, err := t.ours(&one, extendIndex); err != nil || written {
+		return err
+	}
+	return t.undefine(&one)
+}
+
+// retireAt retires a pair, if it is of an earlier generation. Each of the two indices
+// may be there without the other.
+func (t *TPM) retireAt(n, generation uint32) error {
+	for which := range 2 {
+		p, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(pairAt(n)[which])}.Execute(t.bus)
+		if errors.Is(err, tpm2.TPMRCHandle) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		first := generation - min(generation, generations)
+		g, _, ok := t.secret.generationOf(which, pairAt(n), p.NVName.Buffer, first)
+		if !ok || g >= generation {
+			continue // another manager's, or of a later move
+		}
+		t.dropAuth()
+		t.secret.pair = pair{pairAt(n), g}
+		if err := t.retirePair(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// retirePair removes the pair of t.secret, or makes it useless.
+func (t *TPM) retirePair() error {
+	err := t.undefine(t.secret)
+	if err == nil {
+		return nil
+	}
+	there, written, e := t.ours(t.secret, extendIndex)
+	if e != nil {
+		return errors.Join(err, e)
+	}
+	if !there {
 		return nil // what is left of the pair names no disk
+	}
+	if !written {
+		return err
 	}
 	if e := t.prepare(); e != nil {
 		return errors.Join(err, e)

@@ -39,7 +39,7 @@ type Policy struct {
 type secret struct {
 	authValue []byte // of the object that authorizes writes to the indices
 	object    blob
-	indices   [2]uint32 // extend, counter
+	pair
 }
 
 // A blob is an object as its parent keeps it outside of the TPM.
@@ -246,7 +246,7 @@ func (t *TPM) Unlock(r *Record) (key []byte, err error) {
 		return nil, err
 	}
 	t.byOther.Store(by != way{})
-	t.secret = &secret{authValue: indexAuth(key), object: r.object, indices: r.indices}
+	t.secret = &secret{authValue: indexAuth(key), object: r.object, pair: r.pair()}
 	return key, nil
 }
 

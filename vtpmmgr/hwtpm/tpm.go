@@ -182,7 +182,7 @@ func (t *TPM) note(what string, err error) error {
 
 // final says that an error is of the TPM's contents: no reset mends it.
 func final(err error) bool {
-	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrOwner, ErrPCR, ErrIndexGone, ErrIndexOther, ErrRecord, ErrApproval, ErrNoRoom} {
+	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrOwner, ErrPCR, ErrIndexGone, ErrIndexOther, ErrMoved, ErrRecord, ErrApproval, ErrNoRoom} {
 		if errors.Is(err, e) {
 			return true
 		}
