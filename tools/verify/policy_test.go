@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -134,6 +136,29 @@ func FuzzRevocationLists(f *testing.F) {
 		}
 		if n != len(b) {
 			t.Errorf("%d of %d bytes were read", n, len(b))
+		}
+	})
+}
+
+// FuzzLog: the events of a log that is accepted lead to the quoted values.
+func FuzzLog(f *testing.F) {
+	v := newWorld(f).va
+	f.Add(v.log)
+	l, quote := guestLayer(), v.quote(v.ak, evidence.Hash{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		q := &quoted{pcrs: quote.PCRs}
+		if err := l.checkLog(q, b, true); err != nil {
+			return
+		}
+		pcr4 := make([]byte, 32)
+		for _, e := range q.log {
+			if e.Index == 4 {
+				h := sha256.Sum256(append(pcr4, e.Digest...))
+				pcr4 = h[:]
+			}
+		}
+		if !bytes.Equal(pcr4, quote.PCRs[1].Digest) {
+			t.Errorf("the events lead to %x", pcr4)
 		}
 	})
 }

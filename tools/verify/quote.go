@@ -52,7 +52,10 @@ func (l layer) verifyQuote(b, name []byte, binding evidence.Hash) (*quoted, erro
 		return nil, refuse(Malformed, "%s: %v", l.name, err)
 	}
 	own, err := tpm2.ObjectName(public)
-	if err != nil || !bytes.Equal(own.Buffer, name) {
+	if err != nil {
+		return nil, refuse(Malformed, "%s: %v", l.name, err)
+	}
+	if !bytes.Equal(own.Buffer, name) {
 		return nil, refuse(l.key, "by %x, not by %x", own.Buffer, name)
 	}
 	if !cert.IsAK(public) {

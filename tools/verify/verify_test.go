@@ -159,6 +159,9 @@ func tamperings(w *world) []tampering {
 		parts("no guest quote", Incomplete, func(w *world, e *evidence.Evidence) { e.Guest = nil }),
 		parts("chain is no certificate", Malformed, func(w *world, e *evidence.Evidence) { e.Chain = []byte("x") }),
 		parts("statement is none", Malformed, func(w *world, e *evidence.Evidence) { e.Statement = flip(e.Statement, 0) }),
+		parts("guest's key without a Name", Malformed, func(w *world, e *evidence.Evidence) {
+			requote(w, &e.Guest, func(q *evidence.Quote) { q.Key = slices.Concat(q.Key[:2], []byte{0, 0x10}, q.Key[4:]) }) // nameAlg TPM_ALG_NULL
+		}),
 		parts("revocation list is none", Malformed, func(w *world, e *evidence.Evidence) { e.CRLs = []byte{0x30, 0} }),
 		policy("only hardware will do", Virtual, func(w *world, p *Policy) { p.HardwareOnly = true }),
 

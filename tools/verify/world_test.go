@@ -241,6 +241,11 @@ type making struct {
 	chipKey   *tpm2.CreatePrimaryResponse
 }
 
+// changes reports whether a step is changed.
+func (m making) changes() bool {
+	return m.statement != nil || m.hardware != nil || m.guest != nil || m.guestKey != nil || m.chipKey != nil
+}
+
 // make returns evidence of a vTPM, whose statement is one of five in the tree.
 func (m making) make() *evidence.Evidence {
 	w, v := m.w, m.of
