@@ -67,6 +67,7 @@ type Config struct {
 type Manager struct {
 	cfg   Config
 	tpm   *hwtpm.TPM
+	disk  *monitoredDisk // cfg.Disk
 	store *ledger.Store
 	id    [16]byte
 	keys  *keys
@@ -108,7 +109,8 @@ func newManager(cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Manager{cfg: cfg, tpm: tpm, copies: hwtpm.NewCopies(cfg.Disk), connected: map[UUID]*Session{},
+	disk := &monitoredDisk{Device: cfg.Disk}
+	return &Manager{cfg: cfg, tpm: tpm, disk: disk, copies: hwtpm.NewCopies(disk), connected: map[UUID]*Session{},
 		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, refused: map[proto.Code]uint64{}}, nil
 }
 

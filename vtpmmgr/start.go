@@ -46,7 +46,7 @@ func (m *Manager) unlock(r *hwtpm.Record, key []byte) (err error) {
 
 // ledgerConfig is that of the ledger behind the root record.
 func (m *Manager) ledgerConfig() ledger.Config {
-	return ledger.Config{Disk: m.cfg.Disk, Offset: hwtpm.Area, Manager: m.id, Key: m.keys.ledger,
+	return ledger.Config{Disk: m.disk, Offset: hwtpm.Area, Manager: m.id, Key: m.keys.ledger,
 		Anchor: m.tpm.Anchor(), PCR: uint32(m.tpm.ChainPCR()), Mode: m.cfg.Mode, Keep: m.cfg.KeepMode, Log: m.cfg.Log}
 }
 

@@ -20,14 +20,10 @@ func (m *Manager) status(p Peer) string {
 		policy = "in force, domain 0 is " + p.Label
 	}
 	b = fmt.Appendf(b, "xsm %s\n", policy)
-	disk := error(nil)
-	if d, ok := m.cfg.Disk.(interface{ Health() error }); ok {
-		disk = d.Health()
-	}
 	for _, s := range []struct {
 		name string
 		err  error
-	}{{"tpm", m.tpm.Health()}, {"anchor", m.store.Health()}, {"disk", disk}, {"old-indices", m.oldIndices}} {
+	}{{"tpm", m.tpm.Health()}, {"anchor", m.store.Health()}, {"disk", m.disk.Health()}, {"old-indices", m.oldIndices}} {
 		why := "ok"
 		if s.err != nil {
 			why = "degraded: " + oneLine(s.err)

@@ -12,6 +12,8 @@ import (
 
 	"stubtpm/drivers/block"
 	"stubtpm/drivers/block/blocktest"
+	"stubtpm/vtpmmgr/ledger"
+	"stubtpm/vtpmmgr/proto"
 )
 
 // A hung TPM gives no answer until it is let go.
@@ -87,5 +89,51 @@ func TestStatusWaitsForNothing(t *testing.T) {
 		t.Error(err)
 	} else {
 		s.Close()
+	}
+}
+
+// TestStatusOfFailedWrites: a disk of which any write fails is degraded, and well again
+// once it has taken a commit.
+func TestStatusOfFailedWrites(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []ledger.Mode{{}, {Daily: 54}, {Bounded: time.Minute}} {
+		disk := blocktest.NewMem(testDisk)
+		m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: disk, Mode: mode}, testSetup())
+		if err != nil {
+			t.Fatal(err)
+		}
+		admin := connect(t, m, Peer{})
+		says := func() string {
+			s, err := admin.Status()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s["disk"]
+		}
+		for fail := 1; fail < 5; fail++ { // the write of a sector that fails first
+			n := 0
+			disk.Hook = func() error {
+				if n++; n >= fail {
+					return errors.New("input/output error")
+				}
+				return nil
+			}
+			if err := enroll(admin, testUUID); !errors.Is(err, proto.Failed) {
+				t.Fatalf("%v, write %d: %v", mode, fail, err)
+			}
+			if s := says(); !strings.Contains(s, "degraded") || !strings.Contains(s, "input/output error") {
+				t.Errorf("%v: write %d of the disk failed, and STATUS has: disk %s", mode, fail, s)
+			}
+			disk.Hook = nil
+			if err := enroll(admin, testUUID); err != nil {
+				t.Fatalf("%v, after write %d: %v", mode, fail, err)
+			}
+			if s := says(); s != "ok" {
+				t.Errorf("%v: the disk takes writes again, and STATUS has: disk %s", mode, s)
+			}
+			if err := admin.Destroy(testUUID); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

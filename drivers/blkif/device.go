@@ -57,7 +57,12 @@ type Device struct {
 	data   []xen.SharedPage // granted for as long as the ring is
 	broken error
 
+	lost      chan error // why the backend of this ring left, from watchBackend
+	stopWatch func()     // ends watchBackend and waits for it; nil if it does not run
+
 	stalled atomic.Pointer[stall]     // nil while the disk answers
+	left    atomic.Pointer[stall]     // nil while the backend is connected
+	failed  atomic.Pointer[stall]     // nil if the last request succeeded
 	asked   atomic.Pointer[time.Time] // when the request under way was made; nil if there is none
 }
 
@@ -66,12 +71,6 @@ type disk struct {
 	size     int64
 	readOnly bool
 	flushOp  uint8 // or 0: none
-}
-
-// A stall is a time in which the backend did not answer.
-type stall struct {
-	since time.Time
-	why   error
 }
 
 // Connect opens the disk of a number, such as 51712 for xvda, and waits as
@@ -123,7 +122,11 @@ func (d *Device) connect(ctx context.Context) (_ disk, err error) {
 	if err != nil {
 		return disk{}, err
 	}
-	return found, xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Connected)
+	if err = xenbus.WriteState(ctx, store, d.path+"/state", xenbus.Connected); err != nil {
+		return disk{}, err
+	}
+	d.startWatch()
+	return found, nil
 }
 
 // offer makes a ring and tells the backend of it.
@@ -209,6 +212,9 @@ func (d *Device) describe(ctx context.Context, back string) (found disk, err err
 }
 
 func (d *Device) release() {
+	if d.stopWatch != nil {
+		d.stopWatch()
+	}
 	if d.watch != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		d.watch.Stop(ctx)
@@ -222,7 +228,7 @@ func (d *Device) release() {
 			p.Release()
 		}
 	}
-	d.watch, d.events, d.data, d.shared = nil, nil, nil, nil
+	d.stopWatch, d.watch, d.events, d.data, d.shared = nil, nil, nil, nil, nil
 }
 
 // Size returns the capacity in bytes.

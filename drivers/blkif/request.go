@@ -9,7 +9,6 @@ import (
 	"stubtpm/drivers/block"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/xenbus"
-	"stubtpm/drivers/xen/xenstore"
 )
 
 // reconnectDelay is how long a failed attempt to connect anew rests. Linux'
@@ -33,6 +32,7 @@ func (d *Device) request(op uint8, sector uint64, p []byte) error {
 		}
 		err := d.attempt(op, sector, p)
 		if err == nil || errors.Is(err, ErrIO) || errors.Is(err, ErrNoFlush) {
+			d.noteOutcome(err)
 			return err
 		}
 		if errors.Is(err, errStalled) {
@@ -86,13 +86,8 @@ func (d *Device) await(op uint8, timeout <-chan time.Time) error {
 			if !ok {
 				return xen.ErrClosed
 			}
-		case _, ok := <-d.watch.C():
-			if !ok {
-				return xenstore.ErrClosed
-			}
-			if err := d.backendLeft(); err != nil {
-				return err
-			}
+		case err := <-d.lost:
+			return err
 		case <-timeout:
 			// A domain that was paused finds the response and the end of its
 			// patience at the same time.
@@ -102,17 +97,6 @@ func (d *Device) await(op uint8, timeout <-chan time.Time) error {
 			return fmt.Errorf("%w: no response within %v", errStalled, d.Timeout)
 		}
 	}
-}
-
-// backendLeft returns an error if the backend is not connected any more.
-func (d *Device) backendLeft() error {
-	ctx, cancel := context.WithTimeout(context.Background(), d.Timeout)
-	defer cancel()
-	s, err := xenbus.ReadState(ctx, d.domain.Store, d.back)
-	if err == nil && s != xenbus.Connected {
-		err = fmt.Errorf("%w: backend is %v", errStalled, s)
-	}
-	return err
 }
 
 // reconnect replaces the ring and its pages, which the backend may still
@@ -157,20 +141,6 @@ func (d *Device) reopen(ctx context.Context) error {
 		err = fmt.Errorf("%w: %+v, was %+v", errChanged, found, d.disk)
 	}
 	return err
-}
-
-// Health returns nil while the disk answers, and otherwise why and for how long
-// it does not. It does not wait for a request under way.
-func (d *Device) Health() error {
-	if st := d.stalled.Load(); st != nil {
-		return fmt.Errorf("blkif: disk does not answer since %v: %w", time.Since(st.since).Round(time.Second), st.why)
-	}
-	if asked := d.asked.Load(); asked != nil {
-		if since := time.Since(*asked); since > d.Patience {
-			return fmt.Errorf("blkif: disk does not answer since %v: a request is under way", since.Round(time.Second))
-		}
-	}
-	return nil
 }
 
 func (d *Device) log(format string, args ...any) {

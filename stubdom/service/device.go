@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+
 	"stubtpm/drivers/block"
 	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpm"
