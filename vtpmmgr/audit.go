@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 	"time"
 
 	"stubtpm/vtpmmgr/ledger"
@@ -28,7 +29,7 @@ func (c *config) auditItem(number uint64) ledger.ID {
 // entry makes the next entry, and the configuration with it.
 func (c config) entry(u UUID, event, detail string) (config, []byte) {
 	e := proto.AuditEntry{Number: c.next, Time: time.Now().Unix(), Previous: c.hash, UUID: u,
-		Event: event, Detail: detail[:min(len(detail), 2*proto.MaxName)]}
+		Event: event, Detail: strings.ToValidUTF8(detail[:min(len(detail), 2*proto.MaxName)], "")}
 	b := e.Append(nil)
 	c.next, c.hash = c.next+1, sha256.Sum256(b)
 	return c, b

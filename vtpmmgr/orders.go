@@ -247,6 +247,7 @@ func (s *Session) hello() (proto.Code, []byte) {
 // configuration changed by edit (nil for nothing), and what to do once they are
 // committed.
 func (o *order) logged(u UUID, event, detail string, edit func(c *config)) (changes []ledger.Change, done func()) {
+	detail = proto.Visible(detail) // a name that an earlier version took need not be printable
 	m := o.m
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -20,7 +20,7 @@ type newGroup struct {
 
 func parseNewGroup(args []byte) (request, error) {
 	p, rest, err := proto.ParseGroup(args)
-	if err == nil && p.Name == "" {
+	if err == nil && !p.Valid() {
 		err = proto.BadMessage
 	}
 	return request{args: newGroup{p, rest}}, err
@@ -28,7 +28,7 @@ func parseNewGroup(args []byte) (request, error) {
 
 func parseAmendGroup(args []byte) (request, error) {
 	p, rest, err := proto.ParseGroup(args)
-	if err == nil && (len(rest) != 0 || p.Name == "") {
+	if err == nil && (len(rest) != 0 || !p.Valid()) {
 		err = proto.BadMessage
 	}
 	return request{group: &p.ID, args: p}, err

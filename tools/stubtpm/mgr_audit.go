@@ -88,12 +88,11 @@ func auditExport(m *mgrRun) error {
 	if len(f.Entries) == 0 {
 		return fmt.Errorf("no entry %d yet: the next will be %d", m.o.first, f.Next)
 	}
+	if m.o.output == "" {
+		return m.writeJSON(f)
+	}
 	b, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
-		return err
-	}
-	if m.o.output == "" {
-		_, err = m.out.Write(append(b, '\n'))
 		return err
 	}
 	return writeNew(m.o.output, append(b, '\n'))

@@ -76,7 +76,7 @@ func (m *mgrRun) report(o *order, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	f := failure{Order: o.name, Error: err.Error(), Exit: exitOf(err)}
+	f := failure{Order: o.name, Error: visibleLines(err.Error()), Exit: exitOf(err)}
 	var code proto.Code
 	if errors.As(err, &code) {
 		f.Status, f.Hint = uint32(code), hints()[code]
@@ -85,7 +85,7 @@ func (m *mgrRun) report(o *order, err error) int {
 		json.NewEncoder(m.stderr).Encode(f)
 		return f.Exit
 	}
-	fmt.Fprintf(m.stderr, "stubtpm mgr %s: %v\n", o.name, err)
+	fmt.Fprintf(m.stderr, "stubtpm mgr %s: %s\n", o.name, f.Error)
 	if f.Hint != "" {
 		fmt.Fprintf(m.stderr, "(%s)\n", f.Hint)
 	}

@@ -48,8 +48,8 @@ func groupList(m *mgrRun) error {
 // group returns the group that the flags describe.
 func (m *mgrRun) group(name string) (*proto.Group, error) {
 	g := &proto.Group{Name: name, Labels: m.o.labels}
-	if len(name) > proto.MaxName || len(g.Labels) > 2*proto.MaxName {
-		return nil, fmt.Errorf("%w: a name has at most %d bytes, labels %d", errUsage, proto.MaxName, 2*proto.MaxName)
+	if !g.Valid() || len(g.Labels) > 2*proto.MaxName {
+		return nil, fmt.Errorf("%w: a group's name has 1 to %d bytes of printable UTF-8 and is not 8 hexadecimal digits, as an ID is; labels have up to %d", errUsage, proto.MaxName, 2*proto.MaxName)
 	}
 	var err error
 	if g.Approver, err = publicKey("approver", m.o.approver); err != nil {
@@ -198,7 +198,7 @@ func escrowOpen(m *mgrRun) error {
 	}
 	clear(key)
 	return m.print(groupView{ID: k.Group, Name: k.Name, Escrow: k.To}, func() {
-		fmt.Fprintf(m.out, "the key of group %s (%s) opens\n", k.Name, k.Group)
+		fmt.Fprintf(m.out, "the key of group %s (%s) opens\n", proto.Visible(k.Name), proto.Visible(k.Group))
 	})
 }
 

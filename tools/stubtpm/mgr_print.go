@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"stubtpm/vtpmmgr/proto"
@@ -16,16 +17,40 @@ func (m *mgrRun) print(v any, human func()) error {
 		human()
 		return nil
 	}
-	e := json.NewEncoder(m.out)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	return m.writeJSON(v)
 }
 
-// table prints rows in columns.
+// writeJSON writes v as indented JSON in which every character is printable: json.Marshal
+// leaves DEL, C1 controls and such characters as U+202E as they are.
+func (m *mgrRun) writeJSON(v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(m.out, visibleLines(string(b)))
+	return err
+}
+
+// visibleLines is proto.Visible for a text of several lines.
+func visibleLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = proto.Visible(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// table prints rows in columns. Texts are printed as proto.Visible returns them: tenants
+// choose names, and the manager may be one that takes any.
 func (m *mgrRun) table(heads string, rows [][]any, format string) {
 	w := tabwriter.NewWriter(m.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, heads)
 	for _, r := range rows {
+		for i, cell := range r {
+			if s, ok := cell.(string); ok {
+				r[i] = proto.Visible(s)
+			}
+		}
 		fmt.Fprintf(w, format+"\n", r...)
 	}
 	w.Flush()
@@ -103,13 +128,20 @@ func (m *mgrRun) groupNames() (map[uint32]string, error) {
 	return names, err
 }
 
-// findGroup returns the group with the given name or hexadecimal ID.
+// findGroup returns the group with the given hexadecimal ID or name. What has the form of
+// an ID is one, so that no group's name can stand for another group.
 func (m *mgrRun) findGroup(name string) (*proto.Group, error) {
 	groups, err := m.c.Groups()
 	if err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(groups, func(g proto.Group) bool { return g.Name == name || groupID(g.ID) == name })
+	id, isID := proto.ParseGroupID(name)
+	i := slices.IndexFunc(groups, func(g proto.Group) bool {
+		if isID {
+			return g.ID == id
+		}
+		return g.Name == name
+	})
 	if i < 0 {
 		return nil, fmt.Errorf("group %q: %w", name, proto.NoGroup)
 	}

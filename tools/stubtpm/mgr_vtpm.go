@@ -5,7 +5,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"stubtpm/image"
@@ -61,8 +60,8 @@ func (m *mgrRun) enrollment() (*proto.Enrollment, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(m.o.name) > proto.MaxName {
-		return nil, fmt.Errorf("%w: a name has up to %d bytes", errUsage, proto.MaxName)
+	if m.given["name"] && (len(m.o.name) > proto.MaxName || !proto.Printable(m.o.name)) {
+		return nil, fmt.Errorf("%w: a name has up to %d bytes of printable UTF-8", errUsage, proto.MaxName)
 	}
 	if m.o.starts != "attested" && m.o.starts != "plain" {
 		return nil, fmt.Errorf("%w: --starts %s: want attested or plain", errUsage, m.o.starts)
@@ -86,8 +85,8 @@ func enroll(m *mgrRun) error {
 		return err
 	}
 	// An ID needs no lookup.
-	if id, err := strconv.ParseUint(m.o.group, 16, 32); err == nil && len(m.o.group) == 8 {
-		e.Group = uint32(id)
+	if id, ok := proto.ParseGroupID(m.o.group); ok {
+		e.Group = id
 	} else if m.o.group != "default" {
 		g, err := m.findGroup(m.o.group)
 		if err != nil {

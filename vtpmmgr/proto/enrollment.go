@@ -8,7 +8,7 @@ type Enrollment struct {
 	Group   uint32
 	Replace bool     // the new TPM may overwrite another TPM's state, as on a cloned disk
 	Image   [32]byte // SHA-256 of the program that the domain must run; zeros for any
-	Name    string   // up to MaxName bytes
+	Name    string   // Printable, up to MaxName bytes
 
 	// Attested, if set, gives a guest the PCRs of a start only if the host
 	// reported its creation (order Created). Otherwise every domain that was not
@@ -45,7 +45,7 @@ func ParseEnrollment(b []byte) (e Enrollment, err error) {
 	e.Replace, e.Attested = flags&1 != 0, flags&2 != 0
 	e.Image = [32]byte(r.take(32))
 	e.Name, e.Profile = r.text(), r.text()
-	if flags > 3 || len(e.Name) > MaxName || len(e.Profile) > MaxProfile {
+	if flags > 3 || len(e.Name) > MaxName || !Printable(e.Name) || len(e.Profile) > MaxProfile {
 		return e, errMessage
 	}
 	return e, r.done()

@@ -1,15 +1,34 @@
 package proto
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // A Group is a tenant. The keys of its vTPMs are wrapped by a key of its own.
 type Group struct {
 	ID       uint32   // 0 for the group that always exists
-	Name     string   // up to MaxName bytes
+	Name     string   // see Valid
 	Approver [32]byte // Ed25519 key that signs orders about its vTPMs; zeros for the administrator's
 	Escrow   []byte   // HPKE public key (X25519, 32 bytes) that its key is sealed to; empty for none
 	Labels   string   // allowed security labels of its vTPMs' domains, separated by commas; empty for any
 	Quota    uint32   // largest number of vTPMs, set by the administrator; 0 for no limit
+}
+
+// Valid reports whether a group may be given this name and these labels: both printable, and
+// the name 1 to MaxName bytes that are not those of a group's ID.
+func (g *Group) Valid() bool {
+	_, isID := ParseGroupID(g.Name)
+	return g.Name != "" && len(g.Name) <= MaxName && !isID && Printable(g.Name) && Printable(g.Labels)
+}
+
+// ParseGroupID decodes an ID as it is written: 8 hexadecimal digits.
+func ParseGroupID(s string) (id uint32, ok bool) {
+	if len(s) != 8 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 16, 32)
+	return uint32(n), err == nil
 }
 
 // Append appends the encoding.
@@ -37,7 +56,7 @@ func (r *reader) group() (g Group) {
 	return g
 }
 
-// ParseGroup decodes a Group, and returns what follows it.
+// ParseGroup decodes a Group, which need not be valid, and returns what follows it.
 func ParseGroup(b []byte) (g Group, rest []byte, err error) {
 	r := reader{b: b}
 	g = r.group()
