@@ -2,50 +2,34 @@ package xenlife
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"regexp"
-	"strconv"
+
+	"stubtpm/vtpmmgr/proto"
 )
 
-// vtpmUUID matches the UUID in a configuration's first vtpm line.
-var vtpmUUID = regexp.MustCompile(`(?m)^\s*vtpm\s*=.*?uuid=([0-9a-fA-F-]{36})`)
-
 // CreateGuest creates the domain of a guest's configuration, reports it to the manager
-// before it runs, and unpauses it. If the report fails the domain is destroyed: its PCRs
-// would show that they are not those of a start.
+// before it runs, and unpauses it. If the report or the unpausing fails the domain is
+// destroyed: its PCRs would show that they are not those of a start, or it would stay paused.
+// Of several vtpm devices the first is reported.
 func (h *Host) CreateGuest(ctx context.Context, file string) error {
-	config, err := os.ReadFile(file)
+	config, err := readConfig(file)
 	if err != nil {
 		return err
 	}
-	name, err := domainName(config)
+	name, err := config.name()
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	uuid := vtpmUUID.FindSubmatch(config)
-	if uuid == nil {
-		return fmt.Errorf("%s: the vtpm line needs uuid=, the UUID of the vTPM", file)
+	uuid, err := proto.ParseUUID(config.vtpm("uuid"))
+	if err != nil {
+		return fmt.Errorf("%s: the vtpm setting needs uuid=, the UUID of the vTPM: %w", file, err)
 	}
-	if _, err := h.XL(ctx, "create", "-q", "-p", file); err != nil {
+	id, err := h.createPaused(ctx, name, file)
+	if err != nil {
 		return err
 	}
-	id, err := h.find(ctx, name)
-	if err == nil && id == 0 {
-		err = ErrFailed
+	if err := h.ReportCreated(ctx, id, uuid.String()); err != nil {
+		return h.undo(ctx, name, id, err)
 	}
-	if err == nil {
-		err = h.ReportCreated(ctx, id, string(uuid[1]))
-	}
-	number := strconv.Itoa(int(id))
-	if err != nil {
-		var undone error
-		if id != 0 {
-			_, undone = h.XL(context.WithoutCancel(ctx), "destroy", number)
-		}
-		return fmt.Errorf("%s: %w", name, errors.Join(err, undone))
-	}
-	_, err = h.XL(ctx, "unpause", number)
-	return err
+	return h.unpause(ctx, name, id)
 }

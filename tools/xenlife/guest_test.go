@@ -11,49 +11,178 @@ import (
 	"stubtpm/drivers/xen"
 )
 
-// TestCreateGuest: the manager is told of a guest before it runs; a guest of which it
-// could not be told does not run.
+const (
+	guestUUID   = "6f3b2a10-0000-4000-8000-000000000001"
+	guestConfig = "name = \"mail\"\nvtpm = [\"backend=vtpm-mail,uuid=" + guestUUID + "\"]\n"
+)
+
+// A guestHost is a fake on which xl creates domain 8, with what the manager was told.
+type guestHost struct {
+	*fake
+	file   string
+	told   map[xen.DomID]string
+	refuse error // of the manager
+}
+
+func newGuestHost(t *testing.T, text string) *guestHost {
+	t.Helper()
+	g := &guestHost{fake: newFake(t), file: filepath.Join(t.TempDir(), "guest.cfg"), told: map[xen.DomID]string{}}
+	if err := os.WriteFile(g.file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.reply = paused
+	g.create = map[string]string{"/local/domain/8/name": "mail"}
+	g.xen.Store.Set(map[string]string{"/local/domain/0/name": "Domain-0"})
+	g.ReportCreated = func(_ context.Context, id xen.DomID, uuid string) error {
+		g.told[id] = uuid
+		return g.refuse
+	}
+	return g
+}
+
+// check compares the orders since the last call, without xl list.
+func (g *guestHost) check(t *testing.T, want ...string) {
+	t.Helper()
+	var did []string
+	for o := range strings.SplitSeq(g.orders(), "; ") {
+		if o != "" && !strings.HasPrefix(o, "list ") {
+			did = append(did, strings.TrimSuffix(o, " "+g.file))
+		}
+	}
+	if got, want := strings.Join(did, "; "), strings.Join(want, "; "); got != want {
+		t.Errorf("orders: %s; want: %s", got, want)
+	}
+}
+
+// TestCreateGuest: the manager is told of a guest before it runs.
 func TestCreateGuest(t *testing.T) {
 	t.Parallel()
-	ctx := context.Background()
-	file := filepath.Join(t.TempDir(), "guest.cfg")
-	const uuid = "6f3b2a10-0000-4000-8000-000000000001"
-	config := "name = \"mail\"\nvtpm = [\"backend=vtpm-mail,uuid=" + uuid + "\"]\n"
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
+	g := newGuestHost(t, guestConfig)
+	report := g.ReportCreated
+	g.ReportCreated = func(ctx context.Context, id xen.DomID, uuid string) error {
+		g.check(t, "create -q -p")
+		return report(ctx, id, uuid)
 	}
-	f := newFake(t)
-	if err := f.Store.Write(ctx, "/local/domain/7/name", "mail"); err != nil {
-		t.Fatal(err)
+	if err := g.CreateGuest(t.Context(), g.file); err != nil || len(g.told) != 1 || g.told[8] != guestUUID {
+		t.Fatalf("told %v, %v", g.told, err)
 	}
-	var told string
-	f.ReportCreated = func(_ context.Context, id xen.DomID, u string) error {
-		if did := f.orders(); did != "create -q -p "+file || id != 7 {
-			t.Errorf("told of domain %d after %q", id, did)
-		}
-		told = u
-		return nil
+	g.check(t, "unpause 8")
+}
+
+// TestCreateGuestUndone: a guest of which the manager cannot be told, or that cannot be
+// unpaused, does not stay, also if this program is interrupted.
+func TestCreateGuestUndone(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		prepare func(g *guestHost, interrupt func())
+		want    []string
+	}{
+		"no manager":               {func(g *guestHost, _ func()) { g.refuse = errors.New("no manager") }, []string{"create -q -p", "destroy 8"}},
+		"interrupted while told":   {func(g *guestHost, stop func()) { g.refuse = context.Canceled; stop() }, []string{"create -q -p", "destroy 8"}},
+		"unpause fails":            {func(g *guestHost, _ func()) { g.fail = "unpause" }, []string{"create -q -p", "unpause 8", "destroy 8"}},
+		"xl fails with its domain": {func(g *guestHost, _ func()) { g.fail = "create" }, []string{"create -q -p", "destroy 8"}},
+		"xl fails":                 {func(g *guestHost, _ func()) { g.fail, g.create = "create", nil }, []string{"create -q -p"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			g := newGuestHost(t, guestConfig)
+			c.prepare(g, cancel)
+			if err := g.CreateGuest(ctx, g.file); err == nil {
+				t.Error("it is created")
+			}
+			g.check(t, c.want...)
+		})
 	}
-	if err := f.CreateGuest(ctx, file); err != nil || told != uuid {
-		t.Fatalf("told %q, %v", told, err)
+}
+
+// TestCreateGuestBesides: whatever other domains there are, of the same name too, they are
+// neither reported nor destroyed nor unpaused.
+func TestCreateGuestBesides(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		config string
+		before string // name of domain 7, which runs
+		made   map[string]string
+		told   bool
+	}{
+		"another of the name":    {guestConfig, "mail", map[string]string{"/local/domain/8/name": "mail"}, true},
+		"two settings of a name": {"name = \"web\"\n" + guestConfig, "web", map[string]string{"/local/domain/8/name": "mail"}, true},
+		"a name in a string":     {"extra = 'name = \"web\"'\n" + guestConfig, "web", map[string]string{"/local/domain/8/name": "mail"}, true},
+		"xl made none":           {guestConfig, "mail", nil, false},
+		"two at once":            {guestConfig, "", map[string]string{"/local/domain/8/name": "mail", "/local/domain/9/name": "mail"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, refuse := range []error{nil, errors.New("no manager")} {
+				g := newGuestHost(t, c.config)
+				g.create, g.refuse = c.made, refuse
+				if c.before != "" {
+					g.xen.Store.Set(map[string]string{"/local/domain/7/name": c.before})
+				}
+				err := g.CreateGuest(t.Context(), g.file)
+				if (err == nil) != (c.told && refuse == nil) {
+					t.Errorf("manager answers %v: %v", refuse, err)
+				}
+				if _, told := g.told[8]; told != c.told || len(g.told) > 1 {
+					t.Errorf("told %v", g.told)
+				}
+				switch {
+				case !c.told:
+					g.check(t, "create -q -p")
+				case refuse != nil:
+					g.check(t, "create -q -p", "destroy 8")
+				default:
+					g.check(t, "create -q -p", "unpause 8")
+				}
+			}
+		})
 	}
-	if did := f.orders(); did != "unpause 7" {
-		t.Errorf("after it: %q", did)
+}
+
+// TestCreateGuestRuns: a new domain that somebody has unpaused meanwhile is not reported.
+func TestCreateGuestRuns(t *testing.T) {
+	t.Parallel()
+	g := newGuestHost(t, guestConfig)
+	g.reply = strings.Replace(paused, "--p---       0.0", "r-----       3.1", 1)
+	if err := g.CreateGuest(t.Context(), g.file); !errors.Is(err, ErrNotPaused) || len(g.told) != 0 {
+		t.Errorf("told %v, %v", g.told, err)
 	}
-	os.WriteFile(file, []byte(strings.Replace(config, "\"]", "\", \"backend=b,uuid=0f7c9c1e-2f4a-4f2b-9c58-0d7c1b2a3f99\"]", 1)), 0o600)
-	if err := f.CreateGuest(ctx, file); err != nil || told != uuid {
-		t.Errorf("of two vTPMs: told %q, %v", told, err)
-	}
-	f.orders()
-	f.ReportCreated = func(context.Context, xen.DomID, string) error { return errors.New("no manager") }
-	if err := f.CreateGuest(ctx, file); err == nil || !strings.Contains(err.Error(), "no manager") {
-		t.Errorf("without the manager: %v", err)
-	}
-	if did := f.orders(); did != "create -q -p "+file+"; destroy 7" {
-		t.Errorf("without the manager: %q", did)
-	}
-	os.WriteFile(file, []byte("name = \"mail\"\nvtpm = [\"backend=vtpm-mail\"]\n"), 0o600)
-	if err := f.CreateGuest(ctx, file); err == nil || f.orders() != "" {
-		t.Errorf("without a uuid: %v", err)
+	g.check(t, "create -q -p")
+}
+
+// TestCreateGuestUUID: the UUID is that of the vtpm setting as xl reads it, or nothing is
+// created.
+func TestCreateGuestUUID(t *testing.T) {
+	t.Parallel()
+	const other = "0f7c9c1e-2f4a-4f2b-9c58-0d7c1b2a3f99"
+	for name, c := range map[string]struct {
+		vtpm string
+		ok   bool
+	}{
+		"several lines":     {"vtpm = [\n  \"backend=vtpm-mail,uuid=" + guestUUID + "\"\n]\n", true},
+		"upper case":        {"vtpm = ['backend=vtpm-mail,uuid=" + strings.ToUpper(guestUUID) + "']\n", true},
+		"two devices":       {"vtpm = ['uuid=" + guestUUID + "', 'backend=b,uuid=" + other + "']\n", true},
+		"the last setting":  {"vtpm = ['uuid=" + other + "']\nvtpm = ['uuid=" + guestUUID + "']\n", true},
+		"comment before":    {"#vtpm = ['uuid=" + other + "']\nvtpm = ['uuid=" + guestUUID + "']\n", true},
+		"comment behind":    {"vtpm = ['backend=vtpm-mail'] # uuid=" + guestUUID + "\n", false},
+		"no UUID":           {"vtpm = ['backend=vtpm-mail']\n", false},
+		"36 dashes":         {"vtpm = ['uuid=" + strings.Repeat("-", 36) + "']\n", false},
+		"no vtpm":           {"", false},
+		"not closed":        {"vtpm = ['uuid=" + guestUUID + "'\n", false},
+		"in another string": {"extra = \"vtpm = ['uuid=" + guestUUID + "']\"\n", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGuestHost(t, "name = 'mail'\n"+c.vtpm)
+			err := g.CreateGuest(t.Context(), g.file)
+			if (err == nil) != c.ok || c.ok && g.told[8] != guestUUID {
+				t.Errorf("told %v, %v", g.told, err)
+			}
+			if !c.ok {
+				g.check(t)
+			}
+		})
 	}
 }

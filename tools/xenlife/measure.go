@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -100,15 +99,14 @@ func (h *Host) checkNotRun(ctx context.Context, id xen.DomID) error {
 	return nil
 }
 
-var kernelLine = regexp.MustCompile(`(?m)^\s*kernel\s*=\s*["']([^"']+)["']`)
-
 // manifestHash returns the kernel of a configuration, and its hash from a manifest.
-func manifestHash(config []byte, manifest string) (file, hash string, err error) {
-	k := kernelLine.FindSubmatch(config)
-	if k == nil {
-		return "", "", errors.New("xenlife: the configuration has no kernel")
+func manifestHash(c config, manifest string) (file, hash string, err error) {
+	if file, err = c.text("kernel"); err == nil && file == "" {
+		err = fmt.Errorf("%w: it has no kernel", errConfig)
 	}
-	file = string(k[1])
+	if err != nil {
+		return "", "", err
+	}
 	b, err := os.ReadFile(manifest)
 	if err != nil {
 		return "", "", err

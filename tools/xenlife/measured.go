@@ -5,29 +5,25 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"stubtpm/drivers/xen"
 )
 
-// backendName matches the backend of a configuration's first vtpm device.
-var backendName = regexp.MustCompile(`(?m)^\s*vtpm\s*=.*backend=([^,"'\]]+)`)
-
 // reportMeasured reports the image of a domain that has not run yet to the manager that
 // the configuration names, and saves the measurement for later incarnations of the
 // manager. A configuration without a vtpm device is that of a manager: there is nobody to
 // report to.
-func (h *Host) reportMeasured(ctx context.Context, config []byte, id xen.DomID, hash string) error {
-	manager := backendName.FindSubmatch(config)
-	if h.ReportMeasured == nil || manager == nil {
+func (h *Host) reportMeasured(ctx context.Context, c config, id xen.DomID, hash string) error {
+	manager := c.vtpm("backend")
+	if h.ReportMeasured == nil || manager == "" {
 		return nil
 	}
 	if err := h.saveMeasured(ctx, id, hash); err != nil {
 		return err
 	}
-	return h.ReportMeasured(ctx, string(manager[1]), id, hash)
+	return h.ReportMeasured(ctx, manager, id, hash)
 }
 
 // repeatMeasured reports the measurement of a running domain, which cannot be measured any

@@ -46,6 +46,9 @@ func (h *Host) pendingDevices(name string) ([]pendingDevice, error) {
 
 // recordPending writes down that a device was taken from a domain.
 func (h *Host) recordPending(name string, d pendingDevice) error {
+	if d.uuid == "" || strings.ContainsFunc(d.uuid, func(r rune) bool { return r <= ' ' }) {
+		return fmt.Errorf("xenlife: %q is no UUID", d.uuid)
+	}
 	return h.editPending(name, func(list []pendingDevice) []pendingDevice { return append(without(list, d), d) })
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,26 +30,15 @@ const reattachInterval = 5 * time.Second
 // ErrFailed means that a domain ended or failed before it served.
 var ErrFailed = errors.New("domain does not serve")
 
-var nameLine = regexp.MustCompile(`(?m)^\s*name\s*=\s*["']([^"']+)["']`)
-
-// domainName returns the name in an xl configuration.
-func domainName(config []byte) (string, error) {
-	m := nameLine.FindSubmatch(config)
-	if m == nil {
-		return "", errors.New("xenlife: the configuration has no name")
-	}
-	return string(m[1]), nil
-}
-
 // Run starts the domain of a configuration file, calls ready once it serves, connects the
 // frontends that an earlier domain of that name served, and returns when the domain has
 // ended. If ctx ends first, Run shuts the domain down.
 func (h *Host) Run(ctx context.Context, file string, ready func()) error {
-	config, err := os.ReadFile(file)
+	config, err := readConfig(file)
 	if err != nil {
 		return err
 	}
-	name, err := domainName(config)
+	name, err := config.name()
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -115,39 +103,25 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 
 // create starts a domain. With a manifest, it does so only if the domain's memory holds
 // the image that the manifest names.
-func (h *Host) create(ctx context.Context, name, file string, config []byte) (xen.DomID, error) {
-	order := []string{"create", "-q"}
+func (h *Host) create(ctx context.Context, name, file string, c config) (xen.DomID, error) {
+	id, err := h.createPaused(ctx, name, file)
+	if err != nil {
+		return 0, err
+	}
 	if h.Manifest != "" {
-		order = append(order, "-p")
+		kernel, hash, err := manifestHash(c, h.Manifest)
+		if err == nil {
+			err = h.Expect(ctx, strconv.Itoa(int(id)), kernel, hash)
+		}
+		if err == nil {
+			err = h.reportMeasured(ctx, c, id, hash)
+		}
+		if err != nil {
+			return 0, h.undo(ctx, name, id, err)
+		}
+		h.Log("%s: domain %d has the image %s", name, id, hash)
 	}
-	if _, err := h.XL(ctx, append(order, file)...); err != nil {
-		return 0, err
-	}
-	id, err := h.find(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	if id == 0 {
-		return 0, fmt.Errorf("%s: %w", name, ErrFailed)
-	}
-	if h.Manifest == "" {
-		return id, nil
-	}
-	number := strconv.Itoa(int(id))
-	kernel, hash, err := manifestHash(config, h.Manifest)
-	if err == nil {
-		err = h.Expect(ctx, number, kernel, hash)
-	}
-	if err == nil {
-		err = h.reportMeasured(ctx, config, id, hash)
-	}
-	if err != nil {
-		_, undone := h.XL(context.WithoutCancel(ctx), "destroy", number)
-		return 0, fmt.Errorf("%s: %w", name, errors.Join(err, undone))
-	}
-	h.Log("%s: domain %d has the image %s", name, id, hash)
-	_, err = h.XL(ctx, "unpause", number)
-	return id, err
+	return id, h.unpause(ctx, name, id)
 }
 
 // Restart calls Run repeatedly until ctx ends. The pause between two runs grows while the
@@ -174,26 +148,36 @@ func (h *Host) Restart(ctx context.Context, file string, ready func()) {
 	}
 }
 
-// find returns the ID of the domain with the given name, 0 if there is none.
+// find returns the ID of the domain with the given name, 0 if there is none. Of several,
+// of which all but one are on their way out, it returns the highest.
 func (h *Host) find(ctx context.Context, name string) (xen.DomID, error) {
-	ids, err := directory(ctx, h.Store, "/local/domain")
-	if err != nil {
+	ids, err := h.named(ctx, name)
+	if err != nil || len(ids) == 0 {
 		return 0, err
 	}
-	for _, s := range ids {
+	return slices.Max(ids), nil
+}
+
+// named returns the IDs of the domains with the given name.
+func (h *Host) named(ctx context.Context, name string) (ids []xen.DomID, err error) {
+	all, err := directory(ctx, h.Store, "/local/domain")
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
 		id, err := strconv.ParseUint(s, 10, 16)
 		if err != nil || id == 0 {
 			continue
 		}
 		n, err := h.Store.Read(ctx, "/local/domain/"+s+"/name")
 		if err == nil && n == name {
-			return xen.DomID(id), nil
+			ids = append(ids, xen.DomID(id))
 		}
 		if err != nil && !errors.Is(err, xenstore.ErrNotExist) {
-			return 0, err
+			return nil, err
 		}
 	}
-	return 0, nil
+	return ids, nil
 }
 
 // awaitReady waits until a domain reports that it serves.

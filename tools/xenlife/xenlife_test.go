@@ -24,7 +24,12 @@ type fake struct {
 	did   []string
 	fail  string // beginning of an order that fails
 	reply string
+
+	create map[string]string // nodes that appear with an order to create
 }
+
+// paused is what xl list prints of a domain that was created and has not run.
+const paused = "Name                                        ID   Mem VCPUs\tState\tTime(s)\nx   8    24     1     --p---       0.0\n"
 
 func newFake(t *testing.T) *fake {
 	f := &fake{t: t, xen: xentest.NewHost()}
@@ -38,6 +43,9 @@ func (f *fake) xl(_ context.Context, args ...string) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did = append(f.did, order)
+	if args[0] == "create" {
+		f.xen.Store.Set(f.create)
+	}
 	if f.fail != "" && strings.HasPrefix(order, f.fail) {
 		return "", errors.New("no")
 	}
@@ -107,7 +115,7 @@ func TestTell(t *testing.T) {
 		_, err := f.xl(ctx, "tell", manager, fmt.Sprint(id), hash)
 		return err
 	}
-	config := []byte("name = \"vtpm-a\"\nvtpm = [\"backend=mgr,uuid=u1\"]\n")
+	config := config{"name": {"vtpm-a"}, "vtpm": {"backend=mgr,uuid=u1"}}
 	f.xen.Store.Set(map[string]string{"/local/domain/5/name": "vtpm-a"})
 	if err := f.reportMeasured(t.Context(), config, 4, "00"); err != nil {
 		t.Fatal(err)
@@ -115,7 +123,7 @@ func TestTell(t *testing.T) {
 	if err := f.reportMeasured(t.Context(), config, 5, "ab"); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.reportMeasured(t.Context(), []byte("name = \"mgr\"\n"), 6, "cd"); err != nil {
+	if err := f.reportMeasured(t.Context(), map[string][]string{"name": {"mgr"}}, 6, "cd"); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := f.orders(), "tell mgr 4 00; tell mgr 5 ab"; got != want {
@@ -184,12 +192,6 @@ func TestNames(t *testing.T) {
 		if got, ok := backendDomain(path); ok {
 			t.Errorf("%s: %d", path, got)
 		}
-	}
-	if n, err := domainName([]byte("# x\ntype = \"pvh\"\n name='a-b'\n")); err != nil || n != "a-b" {
-		t.Errorf("%q, %v", n, err)
-	}
-	if n, err := domainName([]byte("xname = \"a\"\n")); err == nil {
-		t.Errorf("%q", n)
 	}
 	if got := printable("a\x1b[31m\nb"); got != "a?[31m?b" {
 		t.Errorf("%q", got)
