@@ -34,8 +34,8 @@ func VTPMName(guest string) string { return "vtpm-" + guest }
 // A File is a configuration by its path below ConfigDir.
 type File struct{ Name, Text string }
 
-// Files returns the configurations: the manager's, the vTPM's, and the line
-// that the guest's own configuration needs. The guest's line names the uuid
+// Files returns the configurations: the manager's, the vTPM's, and the lines
+// that the guest's own configuration needs. The guest's vtpm line names the uuid
 // too, so that the device keeps its identity when its backend is started again.
 func (s Set) Files() ([]File, error) {
 	if s.ManagerName == "" {
@@ -62,11 +62,13 @@ func (s Set) Files() ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := fmt.Sprintf("# For the configuration of %s.\nvtpm = [\"backend=%s,uuid=%s\"]\n", s.Guest, v.Name, s.UUID)
+	lines := fmt.Sprintf("# For the configuration of %s. With on_reboot, a reboot ends the domain, and\n"+
+		"# stubtpm-host guest creates it again and tells the manager.\n"+
+		"vtpm = [\"backend=%s,uuid=%s\"]\non_reboot = \"destroy\"\n", s.Guest, v.Name, s.UUID)
 	return []File{
 		{"vtpmmgr.cfg", manager},
 		{"vtpm/" + s.Guest + ".cfg", vtpm},
-		{"guest/" + s.Guest + ".cfg", line},
+		{"guest/" + s.Guest + ".cfg", lines},
 	}, nil
 }
 

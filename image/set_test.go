@@ -19,7 +19,7 @@ func TestSet(t *testing.T) {
 	for name, want := range map[string]string{
 		"vtpmmgr.cfg":      "iomem = [\"fed40,5\"]",
 		"vtpm/guest1.cfg":  "vtpm = [\"backend=vtpmmgr,uuid=" + testUUID + "\"]",
-		"guest/guest1.cfg": "vtpm = [\"backend=vtpm-guest1,uuid=" + testUUID + "\"]",
+		"guest/guest1.cfg": "vtpm = [\"backend=vtpm-guest1,uuid=" + testUUID + "\"]\non_reboot = \"destroy\"\n",
 	} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil || !strings.Contains(string(b), want) {

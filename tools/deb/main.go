@@ -84,6 +84,7 @@ var packages = []debian{{
 	files: map[string]string{
 		"lib/systemd/system/stubtpm-manager.service": "host/stubtpm-manager.service",
 		"lib/systemd/system/stubtpm-vtpm@.service":   "host/stubtpm-vtpm@.service",
+		"lib/systemd/system/stubtpm-domain@.service": "host/stubtpm-domain@.service",
 		"usr/share/doc/stubtpm-host/dom0-tpm.cfg":    "host/dom0-tpm.cfg",
 	},
 	units: []string{"stubtpm-manager.service"},

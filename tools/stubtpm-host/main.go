@@ -8,6 +8,8 @@
 //	        connect the frontends of an earlier domain NAME to the current one
 //	stubtpm-host create -tell KEY [-manager NAME] FILE
 //	        create a guest's domain, and report that to the manager before it runs
+//	stubtpm-host guest -tell KEY [-manager NAME] FILE
+//	        create, again each time that the domain has ended, as after a reboot
 //	stubtpm-host measure DOMAIN IMAGE
 //	        print the hash of the image in the memory of a domain made by
 //	        xl create -p; fail if it is not IMAGE
@@ -63,7 +65,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | create -tell KEY [-manager NAME] FILE | tpm-info")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | create|guest -tell KEY [-manager NAME] FILE | tpm-info")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -82,7 +84,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		f.StringVar(&manifest, "measure", "", "image manifest `file`: start a domain only if its memory holds a listed image")
 		f.BoolVar(&restart, "restart", false, "start a domain again when it has ended")
 	}
-	if args[0] == "create" {
+	guest := args[0] == "create" || args[0] == "guest"
+	if guest {
 		f.StringVar(&manager, "manager", "vtpmmgr", "`name` of the manager's domain")
 	}
 	if args[0] != "measure" {
@@ -98,7 +101,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case key != "" && manifest == "" && args[0] == "run":
 		return errUsage
 	case args[0] == "run" && (n == 1 || n > 1 && restart), args[0] == "reattach" && n == 1, args[0] == "measure" && n == 2,
-		args[0] == "create" && n == 1 && key != "":
+		guest && n == 1 && key != "":
 	default:
 		return errUsage
 	}
@@ -129,6 +132,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	switch args[0] {
 	case "create":
 		return h.CreateGuest(ctx, f.Arg(0))
+	case "guest":
+		var once sync.Once
+		h.Restart(ctx, h.RunGuest, f.Arg(0), func() { once.Do(notify) })
+		return nil
 	case "reattach":
 		return h.ReattachNow(ctx, f.Arg(0))
 	case "measure":
@@ -157,7 +164,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	for _, file := range f.Args() {
 		wait.Go(func() {
 			var once sync.Once
-			h.Restart(ctx, file, func() { once.Do(up) })
+			h.Restart(ctx, h.Run, file, func() { once.Do(up) })
 		})
 	}
 	wait.Wait()

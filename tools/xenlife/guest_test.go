@@ -3,6 +3,7 @@ package xenlife
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,8 @@ type guestHost struct {
 	file   string
 	told   map[xen.DomID]string
 	refuse error // of the manager
+
+	interrupt func() // called while the manager is told; may be nil
 }
 
 func newGuestHost(t *testing.T, text string) *guestHost {
@@ -35,6 +38,9 @@ func newGuestHost(t *testing.T, text string) *guestHost {
 	g.xen.Store.Set(map[string]string{"/local/domain/0/name": "Domain-0"})
 	g.ReportCreated = func(_ context.Context, id xen.DomID, uuid string) error {
 		g.told[id] = uuid
+		if g.interrupt != nil {
+			g.interrupt()
+		}
 		return g.refuse
 	}
 	return g
@@ -78,7 +84,7 @@ func TestCreateGuestUndone(t *testing.T) {
 		want    []string
 	}{
 		"no manager":               {func(g *guestHost, _ func()) { g.refuse = errors.New("no manager") }, []string{"create -q -p", "destroy 8"}},
-		"interrupted while told":   {func(g *guestHost, stop func()) { g.refuse = context.Canceled; stop() }, []string{"create -q -p", "destroy 8"}},
+		"interrupted while told":   {func(g *guestHost, stop func()) { g.refuse, g.interrupt = context.Canceled, stop }, []string{"create -q -p", "destroy 8"}},
 		"unpause fails":            {func(g *guestHost, _ func()) { g.fail = "unpause" }, []string{"create -q -p", "unpause 8", "destroy 8"}},
 		"xl fails with its domain": {func(g *guestHost, _ func()) { g.fail = "create" }, []string{"create -q -p", "destroy 8"}},
 		"xl fails":                 {func(g *guestHost, _ func()) { g.fail, g.create = "create", nil }, []string{"create -q -p"}},
@@ -185,4 +191,66 @@ func TestCreateGuestUUID(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRunGuest: a guest that reboots itself is created again, and the manager told of each
+// of its domains before it runs. A configuration by which xl itself would create it again is
+// refused.
+func TestRunGuest(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{guestConfig, guestConfig + "on_reboot = 'restart'\n", guestConfig + "on_reboot = ['destroy', 'x']\n"} {
+		g := newGuestHost(t, text)
+		if err := g.RunGuest(t.Context(), g.file, nil); !errors.Is(err, ErrReboot) {
+			t.Errorf("%q: %v", text, err)
+		}
+		g.check(t)
+	}
+	g := newGuestHost(t, guestConfig+"on_reboot = \"destroy\"\n")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	next := xen.DomID(8)
+	report := g.ReportCreated
+	g.ReportCreated = func(ctx context.Context, id xen.DomID, uuid string) error {
+		if id != next {
+			t.Errorf("told of domain %d, want %d", id, next)
+		}
+		return report(ctx, id, uuid)
+	}
+	lives := 0
+	g.Restart(ctx, g.RunGuest, g.file, func() {
+		if lives++; lives == 3 {
+			cancel()
+			return
+		}
+		// It reboots: xl destroys its domain, and makes the next one with the next number.
+		if err := g.Store.Remove(ctx, fmt.Sprintf("/local/domain/%d", next)); err != nil {
+			t.Error(err)
+		}
+		next++
+		g.mu.Lock()
+		g.create = map[string]string{fmt.Sprintf("/local/domain/%d/name", next): "mail"}
+		g.mu.Unlock()
+	})
+	if len(g.told) != 3 {
+		t.Errorf("3 starts, told of %v", g.told)
+	}
+	if did := g.orders(); !strings.HasSuffix(did, "shutdown 10") {
+		t.Errorf("it does not shut the guest down at its end: %s", did)
+	}
+}
+
+// TestRunGuestAdopts: a guest that runs already is not created, and its end is waited for.
+func TestRunGuestAdopts(t *testing.T) {
+	t.Parallel()
+	g := newGuestHost(t, guestConfig+"on_reboot = \"destroy\"\n")
+	g.xen.Store.Set(map[string]string{"/local/domain/7/name": "mail"})
+	err := g.RunGuest(t.Context(), g.file, func() {
+		if err := g.Store.Remove(t.Context(), "/local/domain/7"); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil || len(g.told) != 0 {
+		t.Errorf("told %v, %v", g.told, err)
+	}
+	g.check(t)
 }

@@ -22,7 +22,7 @@ func TestRestartBacksOff(t *testing.T) {
 	f.xen.Store.Set(map[string]string{"/local/domain/0/name": "Domain-0"})
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	f.Restart(ctx, file, func() { t.Error("it is said to serve") })
+	f.Restart(ctx, f.Run, file, func() { t.Error("it is said to serve") })
 	// After 0, 0.2, 0.6 and 1.4 seconds.
 	if n := strings.Count(f.orders(), "create"); n < 2 || n > 4 {
 		t.Errorf("%d tries in two seconds", n)

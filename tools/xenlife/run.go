@@ -98,7 +98,7 @@ func (h *Host) Run(ctx context.Context, file string, ready func()) error {
 		}
 		return err
 	}
-	return h.stop(context.WithoutCancel(ctx), name, id)
+	return h.stop(context.WithoutCancel(ctx), name, id, stopTimeout)
 }
 
 // create starts a domain. With a manifest, it does so only if the domain's memory holds
@@ -124,14 +124,14 @@ func (h *Host) create(ctx context.Context, name, file string, c config) (xen.Dom
 	return id, h.unpause(ctx, name, id)
 }
 
-// Restart calls Run repeatedly until ctx ends. The pause between two runs grows while the
+// Restart calls run, which is Run or RunGuest, repeatedly until ctx ends. The pause between two runs grows while the
 // domain does not come to serve: a domain that always fails must not use up the host's
 // domain IDs or the NV memory of its TPM.
-func (h *Host) Restart(ctx context.Context, file string, ready func()) {
+func (h *Host) Restart(ctx context.Context, run func(ctx context.Context, file string, ready func()) error, file string, ready func()) {
 	const least, most = 200 * time.Millisecond, 30 * time.Second
 	rest := least
 	for ctx.Err() == nil {
-		err := h.Run(ctx, file, func() {
+		err := run(ctx, file, func() {
 			rest = least
 			if ready != nil {
 				ready()
@@ -243,13 +243,13 @@ func (h *Host) awaitEnd(ctx context.Context, id xen.DomID) error {
 	}
 }
 
-// stopTimeout is how long a domain may take to shut down.
+// stopTimeout is how long the domain of a vTPM or a manager may take to shut down.
 const stopTimeout = 30 * time.Second
 
 // stop shuts a domain down, and destroys it if it does not end.
-func (h *Host) stop(ctx context.Context, name string, id xen.DomID) error {
+func (h *Host) stop(ctx context.Context, name string, id xen.DomID, patience time.Duration) error {
 	h.Log("%s: shutting down domain %d", name, id)
-	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	number := strconv.Itoa(int(id))
 	if _, err := h.XL(ctx, "shutdown", number); err == nil && h.awaitEnd(ctx, id) == nil {

@@ -10,6 +10,7 @@
 //	Host.Restart      Run, again and again
 //	Host.ReattachNow  connect the frontends of a domain that was started by hand
 //	Host.CreateGuest  create a guest and report that to the manager
+//	Host.RunGuest     CreateGuest, and wait until the guest's domain ends
 //	Host.Measure      hash the program in the memory of a domain that has not run
 //
 // It runs in dom0 on Linux, as root.

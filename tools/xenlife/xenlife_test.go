@@ -43,8 +43,11 @@ func (f *fake) xl(_ context.Context, args ...string) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.did = append(f.did, order)
-	if args[0] == "create" {
+	switch args[0] {
+	case "create":
 		f.xen.Store.Set(f.create)
+	case "shutdown":
+		f.Store.Remove(context.Background(), "/local/domain/"+args[1])
 	}
 	if f.fail != "" && strings.HasPrefix(order, f.fail) {
 		return "", errors.New("no")
