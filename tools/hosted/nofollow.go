@@ -85,10 +85,14 @@ func idOf(f *os.File) (fileID, error) {
 
 // pathID returns what a path leads to, and how many names that has. The last
 // element of the path is not followed as a symbolic link.
+//
+// It asks for no times: since Linux 6.13 the first write after a stat(2) of a file
+// gives it a new time of its own, and a flush then costs a commit of the file
+// system's journal.
 func pathID(path string) (id fileID, names uint64, err error) {
-	var st unix.Stat_t
-	err = unix.Lstat(path, &st)
-	return fileID{uint64(st.Dev), st.Ino}, uint64(st.Nlink), err
+	var st unix.Statx_t
+	err = unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE|unix.STATX_INO|unix.STATX_NLINK, &st)
+	return fileID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}, uint64(st.Nlink), err
 }
 
 // leadsTo compares what a name in a directory leads to with an open file, and
