@@ -9,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	"stubtpm/tools/house/count"
 )
 
 // pure lists the folders whose packages keep no state of their own: a device is
@@ -26,12 +28,12 @@ var machine = map[string]string{
 // Tables and error values stay allowed.
 func TestNoPackageState(t *testing.T) {
 	t.Parallel()
-	packages := map[string][]file{}
+	packages := map[string][]count.File{}
 	for _, f := range goFiles(t) {
-		top, _, _ := strings.Cut(f.name, "/")
+		top, _, _ := strings.Cut(f.Name, "/")
 		for _, p := range pure {
-			if top == p && !strings.HasSuffix(f.name, "_test.go") {
-				packages[path.Dir(f.name)] = append(packages[path.Dir(f.name)], f)
+			if top == p && !f.Test() {
+				packages[f.Folder()] = append(packages[f.Folder()], f)
 			}
 		}
 	}
@@ -46,19 +48,19 @@ func TestNoPackageState(t *testing.T) {
 func TestPackageStateIsFound(t *testing.T) {
 	t.Parallel()
 	src := "package p\nvar n int\nvar m = map[int]int{}\nvar ok = []int{1}\nfunc f() { n++; m[1] = 2; n := 3; _ = n; _ = ok[0] }\n"
-	if got := changedVariables("p", []file{{name: "p/p.go", src: []byte(src)}}); len(got) != 2 {
+	if got := changedVariables("p", []count.File{{Name: "p/p.go", Src: []byte(src)}}); len(got) != 2 {
 		t.Errorf("want n and m, got %q", got)
 	}
 }
 
 // changedVariables type-checks a package without its imports, which suffices to
 // tell package variables from local ones of the same name.
-func changedVariables(dir string, files []file) []string {
+func changedVariables(dir string, files []count.File) []string {
 	var found []string
 	fset := token.NewFileSet()
 	var asts []*ast.File
 	for _, f := range files {
-		parsed, err := parser.ParseFile(fset, f.name, f.src, 0)
+		parsed, err := parser.ParseFile(fset, f.Name, f.Src, 0)
 		if err != nil {
 			return []string{err.Error()}
 		}
