@@ -2,13 +2,11 @@ package command
 
 import (
 	"bytes"
-	"encoding/binary"
 	"testing"
 
 	"stubtpm/vtpm/internal/engine"
 	"stubtpm/vtpm/internal/pcr"
 	"stubtpm/vtpm/tcg"
-	"stubtpm/vtpm/tpmcrypto"
 )
 
 // TestAbsentCommands: a command that the device has not, or its profile has
@@ -245,86 +243,5 @@ func TestNV2(t *testing.T) {
 	got2.Unmarshal2B(&r)
 	if got2.Public().NVIndex != public.NVIndex || !bytes.Equal(r.Sized(66), name) {
 		t.Fatalf("ReadPublic2: %+v", got2)
-	}
-}
-
-// TestPolicyCapability compares with the manufacturer of the fixed properties.
-func TestPolicyCapability(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	h, before := x.policyFor(tcg.TPMCCGetRandom, false)
-	const manufacturer = 0x105
-	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCGetCapability, nil, func(w *tcg.Writer) {
-		w.Uint32(uint32(tcg.TPMCapTPMProperties))
-		w.Uint32(manufacturer)
-		w.Uint32(1)
-	})
-	r.Bytes(1 + 4 + 4 + 4)
-	value := bytes.Clone(r.Bytes(4))
-	policy := func(b []byte, offset uint16, op tcg.TPMEO, property uint32) func(w *tcg.Writer) {
-		return func(w *tcg.Writer) {
-			w.Sized(b)
-			w.Uint16(offset)
-			w.Uint16(uint16(op))
-			w.Uint32(uint32(tcg.TPMCapTPMProperties))
-			w.Uint32(property)
-		}
-	}
-	x.want(tcg.TPMRCPolicy, tcg.TPMCCPolicyCapability, handles(h), policy(value, 4, tcg.TPMEONeq, manufacturer))
-	if rc, _, _ := x.send(tcg.TPMCCPolicyCapability, handles(h), policy(value, 0xFFFF, tcg.TPMEOEq, manufacturer)); rc == tcg.TPMRCSuccess {
-		t.Fatal("an offset beyond the property passes")
-	}
-	// No such property, although the list goes on after it.
-	x.want(tcg.TPMRCPolicy, tcg.TPMCCPolicyCapability, handles(h), policy(nil, 0, tcg.TPMEOEq, 0x1FF))
-	pcrs := func(w *tcg.Writer) {
-		w.Sized(nil)
-		w.Uint32(uint32(tcg.TPMEONeq)) // offset 0, operation
-		w.Uint32(uint32(tcg.TPMCapPCRs))
-		w.Uint32(0)
-	}
-	x.want(tcg.TPMRCValue.P(4), tcg.TPMCCPolicyCapability, handles(h), pcrs)
-	other, start := x.policyFor(tcg.TPMCCGetRandom, false)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCapability, handles(other), policy(nil, 0, tcg.TPMEONeq, 0x1FF))
-	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(other), nil)
-	if bytes.Equal(r.Sized(64), start) {
-		t.Fatal("the policy is as before")
-	}
-
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCapability, handles(h), policy(value, 4, tcg.TPMEOEq, manufacturer))
-	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
-	var w tcg.Writer
-	w.Bytes(value)
-	w.Uint16(4)
-	w.Uint16(uint16(tcg.TPMEOEq))
-	w.Uint32(uint32(tcg.TPMCapTPMProperties))
-	w.Uint32(manufacturer)
-	args := tpmcrypto.Digest(tcg.TPMAlgSHA256, w.B)
-	want := tpmcrypto.Digest(tcg.TPMAlgSHA256, before, binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCPolicyCapability)), args)
-	if got := r.Sized(64); !bytes.Equal(got, want) {
-		t.Fatalf("policy %x, not %x", got, want)
-	}
-}
-
-// TestPolicyTransport: the policy can be computed, and this device cannot meet
-// it.
-func TestPolicyTransport(t *testing.T) {
-	t.Parallel()
-	name := append([]byte{0, byte(tcg.TPMAlgSHA256)}, make([]byte, 32)...)
-	keys := func(a, b []byte) func(w *tcg.Writer) {
-		return func(w *tcg.Writer) { w.Sized(a); w.Sized(b) }
-	}
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	h, before := x.policyFor(tcg.TPMCCGetRandom, false)
-	x.want(tcg.TPMRCHash.P(1), tcg.TPMCCPolicyTransportSPDM, handles(h), keys(make([]byte, 34), nil))
-	x.want(tcg.TPMRCSize.P(2), tcg.TPMCCPolicyTransportSPDM, handles(h), keys(nil, name[:33]))
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyTransportSPDM, handles(h), keys(nil, name))
-	x.want(tcg.TPMRCValue, tcg.TPMCCPolicyTransportSPDM, handles(h), keys(nil, name))
-	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
-	both := tpmcrypto.Digest(tcg.TPMAlgSHA256, []byte{0, 0, 0, 34}, name)
-	want := tpmcrypto.Digest(tcg.TPMAlgSHA256, before, binary.BigEndian.AppendUint32(nil, uint32(tcg.TPMCCPolicyTransportSPDM)), both)
-	if got := r.Sized(64); !bytes.Equal(got, want) {
-		t.Fatalf("policy %x, not %x", got, want)
 	}
 }

@@ -69,7 +69,7 @@ func policyPCR(d *engine.Device, c *dispatch.Call) error {
 
 // policyLocality is TPM2_PolicyLocality.
 //
-//	TPM_RC_RANGE  the localities exclude all that are allowed so far
+//	TPM_RC_RANGE  the localities exclude all that are allowed so far, or are none
 func policyLocality(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	var l tcg.TPMALocality
@@ -101,7 +101,8 @@ func policyLocality(d *engine.Device, c *dispatch.Call) error {
 
 // policyCommandCode is TPM2_PolicyCommandCode.
 //
-//	TPM_RC_VALUE  the session is bound to another command
+//	TPM_RC_POLICY_CC  code is not implemented
+//	TPM_RC_VALUE      the session is bound to another command
 func policyCommandCode(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	code := tcg.TPMCC(r.Next().Uint32())
@@ -175,7 +176,9 @@ func policyNameHash(d *engine.Device, c *dispatch.Call) error {
 }
 
 // policyTemplate is TPM2_PolicyTemplate. Response codes are those of
-// policyHash, and TPM_RC_VALUE for another template than before.
+// policyHash, and
+//
+//	TPM_RC_VALUE  another template than before
 func policyTemplate(d *engine.Device, c *dispatch.Call) error {
 	return policyHash(d, c, func(p *session.Policy) *[]byte { return &p.TemplateHash })
 }

@@ -91,6 +91,7 @@ func limitSession(d *engine.Device, s *session.Session, seconds uint64) tcg.TPMR
 //	TPM_RC_NV_RANGE          offset and size reach beyond the index's data
 //	TPM_RC_NV_LOCKED, TPM_RC_NV_UNINITIALIZED, TPM_RC_NV_AUTHORIZATION
 //	                         the index cannot be read
+//	TPM_RC_VALUE             offset beyond the index's data
 func policyNV(d *engine.Device, c *dispatch.Call) error {
 	o, err := readOperands(c)
 	if err != nil {

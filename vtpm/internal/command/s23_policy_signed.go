@@ -122,6 +122,7 @@ func authTicket(d *engine.Device, h tcg.TPMHandle, tag tcg.TPMST, timeout, cpHas
 //
 //	TPM_RC_CPHASH       another cpHash restricts the session
 //	TPM_RC_EXPIRED      expiration has passed
+//	TPM_RC_HANDLE       an HMAC key of which only the public part is loaded
 //	TPM_RC_POLICY_FAIL  the signature is not the authority's
 //	TPM_RC_SCHEME       the signature's scheme is not that of a key of this type
 //	TPM_RC_SIZE         cpHashA is not of the session's algorithm
@@ -160,6 +161,8 @@ func policySigned(d *engine.Device, c *dispatch.Call) error {
 //
 //	TPM_RC_CPHASH   another cpHash restricts the session
 //	TPM_RC_EXPIRED  expiration has passed
+//	TPM_RC_MODE     a policy session that does not prove the secret; from the
+//	                dispatcher
 //	TPM_RC_SIZE     cpHashA is not of the session's algorithm
 //	TPM_RC_VALUE    nonceTPM is not the session's
 func policySecret(d *engine.Device, c *dispatch.Call) error {
@@ -208,10 +211,12 @@ func entityHierarchy(d *engine.Device, h tcg.TPMHandle) tcg.TPMHandle {
 
 // policyTicket is TPM2_PolicyTicket.
 //
-//	TPM_RC_CPHASH   another cpHash restricts the session
-//	TPM_RC_EXPIRED  the ticket has expired
-//	TPM_RC_SIZE     timeout is not one that this TPM made
-//	TPM_RC_TICKET   the ticket is not valid
+//	TPM_RC_ATTRIBUTES  a trial session, which a ticket says nothing to
+//	TPM_RC_CPHASH      another cpHash restricts the session
+//	TPM_RC_EXPIRED     the ticket has expired
+//	TPM_RC_SIZE        timeout is not one that this TPM made, or cpHashA is not of
+//	                   the session's algorithm
+//	TPM_RC_TICKET      the ticket is not valid, or its hierarchy is disabled
 func policyTicket(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	timeout := r.Next().Timeout()
@@ -301,8 +306,11 @@ func policyAuthorize(d *engine.Device, c *dispatch.Call) error {
 
 // policyAuthorizeNV is TPM2_PolicyAuthorizeNV.
 //
-//	TPM_RC_HASH   the index holds a policy of another algorithm
-//	TPM_RC_VALUE  the policy in the index is not the session's digest
+//	TPM_RC_HASH          the index holds a policy of another algorithm
+//	TPM_RC_INSUFFICIENT  the index is too small for a policy
+//	TPM_RC_NV_LOCKED, TPM_RC_NV_UNINITIALIZED, TPM_RC_NV_AUTHORIZATION
+//	                     the index cannot be read
+//	TPM_RC_VALUE         the policy in the index is not the session's digest
 func policyAuthorizeNV(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
