@@ -94,43 +94,6 @@ func TestNotLimited(t *testing.T) {
 	}
 }
 
-func TestReadOnlyMode(t *testing.T) {
-	t.Parallel()
-	d, s, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	const persists, volatile = 0x01800001, 0x01800002
-	for h, attrs := range map[tcg.TPMHandle]tcg.TPMANV{
-		persists: 0, volatile: tcg.TPMANVOrderly | tcg.TPMANVClearSTClear,
-	} {
-		x.want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace, handles(tcg.TPMRHOwner), func(w *tcg.Writer) {
-			w.Sized(nil)
-			p := tcg.TPMSNVPublic{
-				NVIndex: h, NameAlg: tcg.TPMAlgSHA256, DataSize: 1,
-				Attributes: attrs | tcg.TPMANVOwnerWrite | tcg.TPMANVOwnerRead | tcg.TPMANVNoDA,
-			}
-			p.Marshal2B(w)
-		})
-	}
-	write := func(w *tcg.Writer) { w.Sized([]byte{1}); w.Uint16(0) }
-	mode := func(v uint8) func(w *tcg.Writer) { return func(w *tcg.Writer) { w.Uint8(v) } }
-	platform := handles(tcg.TPMRHPlatform)
-	x.want(tcg.TPMRCValue.P(1), tcg.TPMCCReadOnlyControl, platform, mode(2))
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, platform, mode(1))
-	before := s.saves
-	x.want(tcg.TPMRCReadOnly, tcg.TPMCCClear, platform, nil)
-	x.want(tcg.TPMRCReadOnly, tcg.TPMCCChangeEPS, platform, nil)
-	x.want(tcg.TPMRCReadOnly, tcg.TPMCCCreatePrimary, platform, nil)
-	x.want(tcg.TPMRCReadOnly, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, persists), write)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadClock, nil, nil)
-	if s.saves != before {
-		t.Fatal("the state was changed in read-only mode")
-	}
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, volatile), write)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCReadOnlyControl, platform, mode(0))
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, persists), write)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, platform, nil)
-}
-
 // TestPCRAllocate: the banks change at the next reset, and not before.
 func TestPCRAllocate(t *testing.T) {
 	t.Parallel()
@@ -186,35 +149,6 @@ func TestPCRAllocate(t *testing.T) {
 	if n := banks(); n != 0 {
 		t.Fatalf("%d PCRs of SHA-256 are told after it", n)
 	}
-}
-
-func TestPhysicalPresenceList(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	list := func(set, clear []tcg.TPMCC) func(w *tcg.Writer) {
-		return func(w *tcg.Writer) {
-			for _, l := range [][]tcg.TPMCC{set, clear} {
-				w.Uint32(uint32(len(l)))
-				for _, cc := range l {
-					w.Uint32(uint32(cc))
-				}
-			}
-		}
-	}
-	pp := handles(tcg.TPMRHPlatform)
-	x.want(tcg.TPMRCPP.S(1), tcg.TPMCCPPCommands, pp, list([]tcg.TPMCC{tcg.TPMCCClear}, nil))
-	d.SetPhysicalPresence(true)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCPPCommands, pp, list([]tcg.TPMCC{tcg.TPMCCClear, tcg.TPMCCGetRandom}, nil))
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, pp, nil)
-	d.SetPhysicalPresence(false)
-	x.want(tcg.TPMRCPP.S(1), tcg.TPMCCClear, pp, nil)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCChangeEPS, pp, nil)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCGetRandom, nil, func(w *tcg.Writer) { w.Uint16(1) })
-	d.SetPhysicalPresence(true)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCPPCommands, pp, list(nil, []tcg.TPMCC{tcg.TPMCCClear}))
-	d.SetPhysicalPresence(false)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCClear, pp, nil)
 }
 
 // TestNV2: an index that either command defines, both read, with one Name.

@@ -8,7 +8,10 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// ppCommands is TPM2_PP_Commands.
+// ppCommands is TPM2_PP_Commands. What cannot need physical presence is passed
+// over.
+//
+//	TPM_RC_PP  physical presence is not asserted; from the dispatcher
 func ppCommands(d *engine.Device, c *dispatch.Call) error {
 	var set, clear tcg.TPMLCC
 	r := c.Reader()

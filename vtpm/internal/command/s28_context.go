@@ -20,10 +20,10 @@ const (
 	savedSTClear  tcg.TPMHandle = 0x80000002
 )
 
-// contextSave is TPM2_ContextSave.
+// contextSave is TPM2_ContextSave. The sequence number has 64 bits, so that there
+// is no TPM_RC_TOO_MANY_CONTEXTS.
 //
-//	TPM_RC_CONTEXT_GAP       a session cannot be saved: the oldest is too old
-//	TPM_RC_TOO_MANY_CONTEXTS the counter is at its end
+//	TPM_RC_CONTEXT_GAP  a session cannot be saved: the oldest is too old
 func contextSave(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -77,7 +77,9 @@ func contextKeys(d *engine.Device, ctx *tcg.TPMSContext) (key, iv []byte) {
 	return k[:32], k[32:]
 }
 
-// contextMAC binds a context to what must be unchanged when it is loaded.
+// contextMAC binds a context to what must be unchanged when it is loaded. One with
+// stClear must not outlive a TPM Restart (Part 2, 8.3.3.3). restartCount, which
+// stands for that here, rises at a TPM Resume too, so that a resume ends it as well.
 func contextMAC(d *engine.Device, ctx *tcg.TPMSContext, body []byte) []byte {
 	var w tcg.Writer
 	w.Uint64(d.Perm.TotalResetCount)

@@ -37,8 +37,10 @@ func clockSet(d *engine.Device, c *dispatch.Call) error {
 }
 
 // clockRateAdjust is TPM2_ClockRateAdjust. The host's clock is disciplined
-// already: the request is checked and has no effect, as Part 3 allows where
-// the rate is at its limit.
+// already: the request is checked and has no effect, so that no rate is beyond
+// the limit at which Part 3, 29.3, has TPM_RC_VALUE.
+//
+//	TPM_RC_VALUE  no such TPM_CLOCK_ADJUST
 func clockRateAdjust(_ *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	r.Next().ClockAdjust()
