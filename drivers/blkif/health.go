@@ -9,26 +9,26 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A stall is what is wrong with the disk, and since when.
+// A stall is an error of the disk, and since when it lasts.
 type stall struct {
 	since time.Time
 	why   error
 }
 
-// Health returns nil while the disk answers, and otherwise what is wrong: the backend
-// does not answer, has left, or answered the last request with an error. Health neither
-// makes a request nor waits for one.
+// Health returns nil while the disk works. Otherwise it returns an error that tells
+// whether the backend does not respond, has disconnected, or reported an error for the
+// last request, and since when. Health neither makes a request nor waits for one.
 func (d *Device) Health() error {
 	if st := d.stalled.Load(); st != nil {
-		return fmt.Errorf("blkif: disk does not answer since %v: %w", sinceOf(st), st.why)
+		return fmt.Errorf("blkif: no response from the disk for %v: %w", sinceOf(st), st.why)
 	}
-	if asked := d.asked.Load(); asked != nil {
-		if since := time.Since(*asked); since > d.Patience {
-			return fmt.Errorf("blkif: disk does not answer since %v: a request is under way", since.Round(time.Second))
+	if submitted := d.submitted.Load(); submitted != nil {
+		if since := time.Since(*submitted); since > d.Patience {
+			return fmt.Errorf("blkif: no response from the disk for %v: a request is in flight", since.Round(time.Second))
 		}
 	}
 	if st := d.left.Load(); st != nil {
-		return fmt.Errorf("blkif: disk is away since %v: %w", sinceOf(st), st.why)
+		return fmt.Errorf("blkif: disk disconnected %v ago: %w", sinceOf(st), st.why)
 	}
 	if st := d.failed.Load(); st != nil {
 		return fmt.Errorf("blkif: the last request, %v ago, failed: %w", sinceOf(st), st.why)
@@ -38,7 +38,7 @@ func (d *Device) Health() error {
 
 func sinceOf(st *stall) time.Duration { return time.Since(st.since).Round(time.Second) }
 
-// noteOutcome records whether the backend carried out a request.
+// noteOutcome records the result of a request, for Health.
 func (d *Device) noteOutcome(err error) {
 	if err == nil {
 		d.failed.Store(nil)
@@ -47,16 +47,16 @@ func (d *Device) noteOutcome(err error) {
 	d.failed.Store(&stall{time.Now(), err})
 }
 
-// startWatch starts watchBackend for the ring that the backend has just connected to.
+// startWatch starts watchBackend for the current ring.
 func (d *Device) startWatch() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	watch, back, lost := d.watch, d.back, make(chan error, 1)
+	front, lost := d.front, make(chan error, 1)
 	d.left.Store(nil)
 	d.lost, d.stopWatch = lost, func() { cancel(); <-done }
 	go func() {
 		defer close(done)
-		err := d.watchBackend(ctx, watch, back)
+		err := watchBackend(ctx, &front)
 		if ctx.Err() == nil {
 			d.left.Store(&stall{time.Now(), err})
 			lost <- err
@@ -64,19 +64,19 @@ func (d *Device) startWatch() {
 	}()
 }
 
-// watchBackend returns when the backend is not connected any more, with the reason. So
-// Health reports it also while nobody makes a request.
-func (d *Device) watchBackend(ctx context.Context, w *xenstore.Watch, back string) error {
+// watchBackend waits until the backend is not connected any more and returns why. It
+// runs in a goroutine, so that Health reports it even if there are no requests.
+func watchBackend(ctx context.Context, front *xenbus.Frontend) error {
 	for {
 		select {
-		case _, ok := <-w.C():
+		case _, ok := <-front.Watch.C():
 			if !ok {
 				return xenstore.ErrClosed
 			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		s, err := xenbus.ReadState(ctx, d.domain.Store, back)
+		s, err := front.BackendState(ctx)
 		if err != nil {
 			return err
 		}

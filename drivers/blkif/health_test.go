@@ -18,9 +18,9 @@ func waitHealth(t *testing.T, d *Device, ill bool) {
 	}
 }
 
-// TestErrorIsTold: a disk whose backend answers each write with an error is not well,
-// until it has carried one out.
-func TestErrorIsTold(t *testing.T) {
+// TestHealthAfterError: Health reports an error of the backend until a later request
+// succeeds.
+func TestHealthAfterError(t *testing.T) {
 	t.Parallel()
 	failing := true
 	f := &fake{change: func(r []byte) bool {
@@ -45,9 +45,9 @@ func TestErrorIsTold(t *testing.T) {
 	}
 }
 
-// TestLeftIsTold: that the backend left, because the disk was detached or its domain
-// ended, is told while nobody makes a request.
-func TestLeftIsTold(t *testing.T) {
+// TestHealthAfterDetach: Health reports that the backend disconnected, because the disk
+// was detached or its domain ended, even if there are no requests.
+func TestHealthAfterDetach(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
 	d, h, err := open(t, f, nil)
@@ -65,9 +65,9 @@ func TestLeftIsTold(t *testing.T) {
 	waitHealth(t, d, true)
 }
 
-// TestLeftAndBack: a disk whose backend left while nobody made a request is connected anew
-// by the next one, and is well then.
-func TestLeftAndBack(t *testing.T) {
+// TestHealthAfterReconnect: the next request reconnects a disk whose backend disconnected,
+// and Health is nil then.
+func TestHealthAfterReconnect(t *testing.T) {
 	t.Parallel()
 	f := &fake{}
 	d, h := openStalling(t, f, 1)

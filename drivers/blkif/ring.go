@@ -1,9 +1,3 @@
-// Package blkif is the frontend of Xen's block ring: a disk of this domain,
-// given by a backend in another.
-//
-// It implements Xen's public/io/blkif.h and public/io/ring.h, protocol
-// "x86_64-abi", one ring page, one request at a time. It has no build tag and
-// runs anywhere.
 package blkif
 
 import (
@@ -17,11 +11,11 @@ import (
 
 // Layout of the ring page (public/io/ring.h, DEFINE_RING_TYPES).
 //
-//	 0  4  req_prod: requests made, by the frontend
-//	 4  4  req_event: when the backend wants an event
-//	 8  4  rsp_prod: responses made, by the backend
-//	12  4  rsp_event: when the frontend wants an event
-//	64     slots, each for a request and later for its response
+//	 0  4  req_prod: number of requests, written by the frontend
+//	 4  4  req_event: value of req_prod at which the backend wants an event
+//	 8  4  rsp_prod: number of responses, written by the backend
+//	12  4  rsp_event: value of rsp_prod at which the frontend wants an event
+//	64     slots of 112 bytes, each for a request and then for its response
 const (
 	offReqProd  = 0
 	offReqEvent = 4
@@ -61,8 +55,8 @@ const (
 	responseLength = 12
 )
 
-// Errors of requests. After ErrBackend and ErrBroken the device is of no use
-// any more: its pages may still be written by the backend.
+// Errors of requests. After ErrBackend and ErrBroken the device cannot be used
+// any more: the backend may still write to its pages.
 var (
 	ErrBackend  = errors.New("blkif: backend broke the protocol")
 	ErrBroken   = errors.New("blkif: device is broken")
@@ -81,7 +75,7 @@ type ring struct {
 	id      uint64
 }
 
-// init prepares the page, whose counts begin at start.
+// init prepares the page, with all counters at start.
 func (r *ring) init(start uint32) {
 	r.reqProd, r.rspCons = start, start
 	r.page.Store32(offReqProd, start)
@@ -96,7 +90,9 @@ type segment struct {
 	first, last uint8
 }
 
-// submit makes a request. Preconditions: none is in flight.
+// submit puts a request into the ring.
+//
+// Preconditions: no request is in flight.
 func (r *ring) submit(op uint8, sector uint64, segments []segment) {
 	r.id++
 	var b [slotSize]byte
@@ -115,8 +111,8 @@ func (r *ring) submit(op uint8, sector uint64, segments []segment) {
 	r.page.Store32(offReqProd, r.reqProd)
 }
 
-// response takes the response to the request in flight, if it is there. Counts
-// subtract modulo 2^32.
+// response takes the response to the request in flight out of the ring, and
+// reports whether there was one. Counters wrap at 2^32.
 func (r *ring) response(op uint8) (done bool, err error) {
 	waiting := r.page.Load32(offRspProd) - r.rspCons
 	if waiting == 0 {

@@ -12,9 +12,9 @@ import (
 
 // A Device names one TPM device between two domains.
 type Device struct {
-	Front, Back xen.DomID
-	ID          int
-	UUID        string
+	Front, Back xen.DomID // of the frontend and the backend
+	ID          int       // number of the device in the frontend's domain
+	UUID        string    // of the vTPM
 }
 
 func (d Device) front() string {
@@ -25,10 +25,10 @@ func (d Device) back() string {
 	return fmt.Sprintf("/local/domain/%d/%s/%d/%d", d.Back, directory, d.Front, d.ID)
 }
 
-// Attach makes the nodes of a device as Xen's toolstack does (libxl_vtpm.c),
-// and returns the frontend's directory, for ConnectAt. Only the control
-// domain may. A device that is there already is left as it is, if its uuid is
-// the same.
+// Attach creates the xenstore nodes of a device as Xen's toolstack does
+// (libxl_vtpm.c), and returns the frontend's directory, for ConnectAt. It can be
+// called in the control domain only. A device that exists already is left as it
+// is if its UUID is the same; otherwise Attach returns an error.
 func Attach(ctx context.Context, store *xenstore.Client, d Device) (string, error) {
 	front, back, handle := d.front(), d.back(), strconv.Itoa(d.ID)
 	perms := func(owner, reader xen.DomID) []string {
@@ -37,7 +37,7 @@ func Attach(ctx context.Context, store *xenstore.Client, d Device) (string, erro
 	err := store.Transaction(ctx, func(t *xenstore.Tx) error {
 		if uuid, err := t.Read(ctx, back+"/uuid"); err == nil {
 			if uuid != d.UUID {
-				return fmt.Errorf("there is a device of another uuid: %s", uuid)
+				return fmt.Errorf("a device with another uuid exists: %s", uuid)
 			}
 			if _, err := t.Read(ctx, front+"/backend"); err == nil {
 				return nil
@@ -78,7 +78,7 @@ func Attach(ctx context.Context, store *xenstore.Client, d Device) (string, erro
 	return front, nil
 }
 
-// Detach removes a device made by Attach; the frontend should be closed.
+// Detach removes a device created by Attach. Its frontend should be closed.
 func Detach(ctx context.Context, store *xenstore.Client, d Device) error {
 	var failed error
 	for _, p := range []string{d.front(), d.back()} {

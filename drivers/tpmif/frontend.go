@@ -13,17 +13,12 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A Frontend is a connected TPM device of this domain.
+// A Frontend is a connected TPM device of this domain. It is safe for concurrent
+// use; commands are sent one at a time.
 type Frontend struct {
-	domain xenbus.Domain
-	path   string // own directory in the store
-
-	mu     sync.Mutex // held during an exchange: the ring carries one
-	page   xen.SharedPage
-	events xen.Channel
-	back   string          // the backend's state node
-	watch  *xenstore.Watch // on back
-	broken error           // why the ring cannot be used any more
+	mu     sync.Mutex // held during a command
+	front  xenbus.Frontend
+	broken error // why the ring cannot be used until Reopen
 }
 
 // Errors of Transact.
@@ -32,132 +27,88 @@ var (
 	ErrCancelled = errors.New("tpmif: command was cancelled")
 	ErrResponse  = errors.New("tpmif: backend gave a response of an impossible size")
 
-	// ErrBroken says that the ring cannot be used until Reopen: the backend
-	// left it, or did not answer.
+	// ErrBroken means that the ring cannot be used until Reopen: the backend
+	// has disconnected, or did not respond.
 	ErrBroken = errors.New("tpmif: ring is broken")
 )
 
-// Connect makes a ring for device number devid of this domain and waits, as
+// Connect shares a ring for device number devid of this domain and waits, as
 // long as ctx allows, until the backend has connected to it.
 func Connect(ctx context.Context, domain xenbus.Domain, devid int) (*Frontend, error) {
 	return ConnectAt(ctx, domain, "device/vtpm/"+strconv.Itoa(devid))
 }
 
-// ConnectAt is Connect for a device whose frontend directory is at path.
+// ConnectAt is like Connect, for a device whose frontend directory is at path.
 func ConnectAt(ctx context.Context, domain xenbus.Domain, path string) (*Frontend, error) {
-	f := &Frontend{domain: domain, path: path}
+	f := &Frontend{front: xenbus.Frontend{Domain: domain, Path: path}}
 	if err := f.connect(ctx); err != nil {
-		return nil, fmt.Errorf("tpmif: connect %s: %w", f.path, err)
+		return nil, fmt.Errorf("tpmif: connect %s: %w", path, err)
 	}
 	return f, nil
 }
 
 func (f *Frontend) connect(ctx context.Context) (err error) {
-	store := f.domain.Store
-	back, err := store.Read(ctx, f.path+"/backend")
-	if err != nil {
+	if err := f.front.Find(ctx); err != nil {
 		return err
 	}
-	f.back = back + "/state"
-	id, err := store.ReadUint(ctx, f.path+"/backend-id")
-	if err != nil {
-		return err
-	}
-	peer := xen.DomID(id)
-	// A user of the device before this one may have left it in any state.
-	if err = xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Initialising); err != nil {
+	// An earlier user of the device may have left it in any state.
+	if err := f.front.SetState(ctx, xenbus.Initialising); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			// Let the backend be ready for another try, and the toolstack see
-			// that nothing of the device is in use.
-			xenbus.WriteState(context.WithoutCancel(ctx), store, f.path+"/state", xenbus.Closed)
+			// Closed lets the backend get ready for another attempt, and shows
+			// the toolstack that the device is not in use.
+			f.front.SetState(context.WithoutCancel(ctx), xenbus.Closed)
 			f.release(context.WithoutCancel(ctx))
 		}
 	}()
-	if err = f.awaitBackend(ctx, back); err != nil {
+	if err := f.awaitBackend(ctx); err != nil {
 		return err
 	}
-	if f.page, err = f.domain.Grants.Share(peer); err != nil {
+	if err := f.front.Share(ctx); err != nil {
 		return err
 	}
-	if f.events, err = f.domain.Events.AllocUnbound(peer); err != nil {
+	if err := f.front.Offer(ctx, xenbus.Node{Name: "feature-protocol-v2", Value: "1"}); err != nil {
 		return err
 	}
-	if f.watch, err = store.Watch(ctx, f.back); err != nil {
-		return err
-	}
-	err = store.Transaction(ctx, func(t *xenstore.Tx) error {
-		for _, n := range []struct{ node, value string }{
-			{"ring-ref", strconv.FormatUint(uint64(f.page.Ref()), 10)},
-			{"event-channel", strconv.FormatUint(uint64(f.events.Port()), 10)},
-			{"feature-protocol-v2", "1"},
-		} {
-			if err := t.Write(ctx, f.path+"/"+n.node, n.value); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if err = xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Initialised); err != nil {
-		return err
-	}
-	s, err := xenbus.WaitState(ctx, store, f.back, xenbus.Connected, xenbus.Gone)
-	if err == nil && s == xenbus.Gone {
-		err = errBackendGone
-	}
-	if err != nil {
+	if err := f.front.WaitConnected(ctx); err != nil {
 		return err
 	}
 	f.broken = nil
-	return xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Connected)
+	return f.front.SetState(ctx, xenbus.Connected)
 }
 
-// errBackendGone says that a backend was removed: it will not come back.
-var errBackendGone = errors.New("backend is gone")
-
-// awaitBackend waits until the backend is ready for a frontend. One that has
-// no directory any more was removed with its domain, and is not waited for.
-func (f *Frontend) awaitBackend(ctx context.Context, back string) error {
-	store := f.domain.Store
-	s, err := xenbus.WaitReopen(ctx, store, f.back, xenbus.InitWait, xenbus.Gone)
+// awaitBackend waits until the backend is ready for a frontend. If the
+// backend's directory was removed, with its domain, awaitBackend returns
+// xenbus.ErrBackendGone at once.
+func (f *Frontend) awaitBackend(ctx context.Context) error {
+	s, err := f.front.WaitReopen(ctx, xenbus.InitWait, xenbus.Gone)
 	if err != nil || s == xenbus.InitWait {
 		return err
 	}
-	_, err = store.Read(ctx, back+"/frontend")
+	_, err = f.front.Domain.Store.Read(ctx, f.front.Backend+"/frontend")
 	if errors.Is(err, xenstore.ErrNotExist) || errors.Is(err, xenstore.ErrAccess) {
-		return errBackendGone
+		return xenbus.ErrBackendGone
 	}
 	if err == nil {
-		_, err = xenbus.WaitReopen(ctx, store, f.back, xenbus.InitWait)
+		_, err = f.front.WaitReopen(ctx, xenbus.InitWait)
 	}
 	return err
 }
 
 func (f *Frontend) release(ctx context.Context) {
-	if f.watch != nil {
-		f.watch.Stop(ctx)
-	}
-	if f.events != nil {
-		f.events.Close()
-	}
-	if f.page != nil {
-		f.page.Release()
-	}
-	f.watch, f.events, f.page = nil, nil, nil
+	f.front.Release(ctx)
 	f.broken = ErrBroken
 }
 
-// cancelWait is how long a backend may take to end a cancelled command.
+// cancelWait is how long a backend may take to end a cancelled command before
+// the ring counts as broken.
 const cancelWait = 5 * time.Second
 
-// Transact sends one command and returns the response. Where ctx ends first,
-// the command is cancelled; the ring stays usable if the backend says that
-// it stopped.
+// Transact sends one command and returns the response. If ctx ends first, it
+// cancels the command; the ring stays usable if the backend confirms that the
+// command has ended, otherwise later calls return ErrBroken.
 func (f *Frontend) Transact(ctx context.Context, locality uint8, command []byte) ([]byte, error) {
 	if len(command) > MaxPacket {
 		return nil, ErrTooLarge
@@ -170,13 +121,13 @@ func (f *Frontend) Transact(ctx context.Context, locality uint8, command []byte)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p := f.page.Page()
+	p := f.front.Ring.Page()
 	p.CopyIn(offData, command)
 	p.Store32(offLength, uint32(len(command)))
 	p.Store8(offLocality, locality)
 	p.Store8(offExtra, 0)
 	p.Store8(offState, stateSubmit)
-	if err := f.events.Notify(); err != nil {
+	if err := f.front.Channel.Notify(); err != nil {
 		return nil, fmt.Errorf("tpmif: %w", err)
 	}
 	cancelled := ctx.Done()
@@ -195,22 +146,22 @@ func (f *Frontend) Transact(ctx context.Context, locality uint8, command []byte)
 			return nil, ErrCancelled
 		}
 		select {
-		case _, ok := <-f.events.C():
+		case _, ok := <-f.front.Channel.C():
 			if !ok {
 				return nil, xen.ErrClosed
 			}
 		case <-cancelled:
 			cancelled = nil
 			p.Store8(offState, stateCancel)
-			if err := f.events.Notify(); err != nil {
+			if err := f.front.Channel.Notify(); err != nil {
 				return nil, fmt.Errorf("tpmif: %w", err)
 			}
 			giveUp = time.After(cancelWait)
 		case <-giveUp:
-			f.broken = fmt.Errorf("%w: no answer to a command", ErrBroken)
+			f.broken = fmt.Errorf("%w: no response to a command", ErrBroken)
 			return nil, fmt.Errorf("%w: %w", f.broken, ctx.Err())
-		case <-f.watch.C():
-			s, err := xenbus.ReadState(context.WithoutCancel(ctx), f.domain.Store, f.back)
+		case <-f.front.Watch.C():
+			s, err := f.front.BackendState(context.WithoutCancel(ctx))
 			if err == nil && s == xenbus.Connected {
 				continue
 			}
@@ -224,7 +175,7 @@ func (f *Frontend) Transact(ctx context.Context, locality uint8, command []byte)
 }
 
 // Close closes the ring and waits, as long as ctx allows, until the backend
-// has let go of the page.
+// has released the page.
 func (f *Frontend) Close(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -232,29 +183,28 @@ func (f *Frontend) Close(ctx context.Context) error {
 }
 
 func (f *Frontend) close(ctx context.Context) error {
-	if f.page == nil {
+	if f.front.Ring == nil {
 		return nil
 	}
-	store := f.domain.Store
-	err := xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Closing)
+	err := f.front.SetState(ctx, xenbus.Closing)
 	if err == nil {
-		err = xenbus.WriteState(ctx, store, f.path+"/state", xenbus.Closed)
+		err = f.front.SetState(ctx, xenbus.Closed)
 	}
 	if err == nil {
-		_, err = xenbus.WaitReopen(ctx, store, f.back, xenbus.InitWait, xenbus.Closed, xenbus.Gone)
+		_, err = f.front.WaitReopen(ctx, xenbus.InitWait, xenbus.Closed, xenbus.Gone)
 	}
 	f.release(context.WithoutCancel(ctx))
 	return err
 }
 
-// Reopen gives up the ring, whatever its state, and connects anew. Where it
-// fails, it may be called again.
+// Reopen closes the ring, whatever its state, and connects again. After an error
+// it may be called again.
 func (f *Frontend) Reopen(ctx context.Context) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.close(ctx) // what is wrong with the old ring does not matter
+	f.close(ctx) // an error of the old ring does not matter
 	if err := f.connect(ctx); err != nil {
-		return fmt.Errorf("tpmif: reopen %s: %w", f.path, err)
+		return fmt.Errorf("tpmif: reopen %s: %w", f.front.Path, err)
 	}
 	return nil
 }

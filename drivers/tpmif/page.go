@@ -1,10 +1,3 @@
-// Package tpmif is both ends of Xen's TPM ring: a page shared by a guest and
-// its TPM, through which one command at a time goes.
-//
-// It implements Xen's public/io/tpmif.h, protocol version 2, as all known
-// implementations do: with the packet right behind the list of extra pages,
-// where the header's text speaks of offset 16. It has no build tag and runs
-// anywhere.
 package tpmif
 
 // Layout of the shared page (struct vtpm_shared_page). Numbers are
@@ -26,7 +19,7 @@ const (
 )
 
 // MaxPacket is the size in bytes of the largest command or response: a page
-// less the header, without extra pages.
+// without the header, with no extra pages.
 const MaxPacket = 4096 - offData
 
 // State of the shared page (enum vtpm_state). The frontend writes submit and
@@ -38,8 +31,8 @@ const (
 	stateCancel = 3
 )
 
-// packet returns where the packet lies and how many bytes it can have, for a
-// number of extra pages: any number leaves room.
+// packet returns the offset of the packet and the largest size that it can
+// have, in bytes, for a number of extra pages. Even 255 of them leave room.
 func packet(extra uint8) (offset, capacity int) {
 	offset = offData + 4*int(extra)
 	return offset, 4096 - offset

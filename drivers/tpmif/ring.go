@@ -6,8 +6,8 @@ import (
 	"stubtpm/drivers/xen"
 )
 
-// A ring is the backend of one connected page. The peer may write any byte of
-// it at any moment: each field is read once, and the copy is checked.
+// A ring is the backend's end of one connected page. The peer may write any byte
+// of the page at any moment, so each field is read once and the copy is checked.
 type ring struct {
 	page   *xen.Page
 	events xen.Channel
@@ -23,7 +23,8 @@ type ring struct {
 const minPacket = 10
 
 // rcCommandSize and rcFailure are response codes of the TPM 2.0 library (Part
-// 2, table "TPM_RC"): for what never reaches the TPM, or cannot leave it.
+// 2, table "TPM_RC"), for a command that is not passed to the TPM and for a
+// response that does not fit the page.
 const (
 	rcCommandSize = 0x142
 	rcFailure     = 0x101
@@ -35,8 +36,8 @@ func errorResponse(rc uint32) []byte {
 	return b
 }
 
-// serve answers requests until close. It looks at the page once before it
-// waits: the first request may have come before the channel was bound.
+// serve answers requests until close. It polls the page once before it waits,
+// because the first request may have come before the channel was bound.
 func (r *ring) serve() {
 	defer close(r.done)
 	defer r.conn.Close()
@@ -53,17 +54,18 @@ func (r *ring) serve() {
 	}
 }
 
-// poll does what the page's state asks for.
+// poll acts on the state of the page.
 func (r *ring) poll() {
 	switch r.page.Load8(offState) {
 	case stateSubmit:
 		r.request()
 	case stateCancel:
-		r.finish(stateIdle) // there is nothing to cancel any more
+		r.finish(stateIdle) // no command is in progress
 	}
 }
 
-// request runs the request in the page and answers it, whatever it is.
+// request runs the request in the page and writes a response, also to a
+// malformed request.
 func (r *ring) request() {
 	length := r.page.Load32(offLength)
 	locality := r.page.Load8(offLocality)
@@ -103,7 +105,7 @@ func (r *ring) request() {
 	}
 }
 
-// respond writes a response where the request was, then says so.
+// respond writes a response in place of the request, then the state.
 func (r *ring) respond(offset int, response []byte) {
 	r.page.CopyIn(offset, response)
 	r.page.Store32(offLength, uint32(len(response)))
@@ -117,7 +119,7 @@ func (r *ring) finish(state uint8) {
 	}
 }
 
-// close ends the ring: when it returns, the page is unmapped.
+// close cancels the command in progress and unmaps the page.
 func (r *ring) close() error {
 	close(r.stop)
 	<-r.done

@@ -311,9 +311,9 @@ func TestCancel(t *testing.T) {
 	close(s.device.block)
 	s.echo(f, 0, 10)
 	// With nothing in progress, the page goes back to idle.
-	p := f.page.Page()
+	p := f.front.Ring.Page()
 	p.Store8(offState, stateCancel)
-	f.events.Notify()
+	f.front.Channel.Notify()
 	s.wait("idle", func() bool { return p.Load8(offState) == stateIdle })
 }
 
@@ -337,12 +337,12 @@ type raw struct {
 
 func (r raw) submit(length uint32, extra uint8, at int, data []byte) (n uint32, b []byte) {
 	r.s.t.Helper()
-	p := r.page.Page()
+	p := r.front.Ring.Page()
 	p.CopyIn(at, data)
 	p.Store32(offLength, length)
 	p.Store8(offExtra, extra)
 	p.Store8(offState, stateSubmit)
-	r.events.Notify()
+	r.front.Channel.Notify()
 	r.s.wait(fmt.Sprintf("an answer to length %#x with %d extra pages", length, extra),
 		func() bool { return p.Load8(offState) == stateFinish })
 	n = p.Load32(offLength)
@@ -412,7 +412,7 @@ func TestMovedMeanwhile(t *testing.T) {
 	}
 	s := start(t, d)
 	f := s.connect(5)
-	page = f.page.Page()
+	page = f.front.Ring.Page()
 	n, b := raw{f, s}.submit(64, 0, offData, command(64))
 	if n != 64 || !bytes.Equal(b, command(64)) {
 		t.Errorf("length %d: %x", n, b)
@@ -429,7 +429,7 @@ func TestFlicker(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		r := rand.New(rand.NewPCG(1, 2))
-		p := bad.page.Page()
+		p := bad.front.Ring.Page()
 		for {
 			select {
 			case <-stop:
@@ -439,7 +439,7 @@ func TestFlicker(t *testing.T) {
 			p.Store32(offLength, []uint32{10, 4088, 0xFFFFFFF8, r.Uint32()}[r.IntN(4)])
 			p.Store32(offState, r.Uint32())
 			p.Store8(offState, uint8(r.IntN(5)))
-			bad.events.Notify()
+			bad.front.Channel.Notify()
 		}
 	})
 	for range 300 {
@@ -516,8 +516,8 @@ func TestQuota(t *testing.T) {
 func TestHostileBackend(t *testing.T) {
 	t.Parallel()
 	for _, n := range []uint32{MaxPacket + 1, 0xFFFFFFFF, 0xFFFFFFF8} {
-		f := &Frontend{page: sharedPage{xen.NewPage()}}
-		f.events = answer{f.page.Page(), n, make(chan struct{})}
+		f := &Frontend{front: xenbus.Frontend{Ring: sharedPage{xen.NewPage()}}}
+		f.front.Channel = answer{f.front.Ring.Page(), n, make(chan struct{})}
 		if b, err := f.Transact(context.Background(), 0, command(10)); !errors.Is(err, ErrResponse) || b != nil {
 			t.Errorf("response of %d bytes: %v", n, err)
 		}

@@ -1,8 +1,3 @@
-// Package xenbus has what the two ends of a split driver have in common: the
-// states they go through in xenstore, and the means they are built from.
-//
-// It implements Xen's public/io/xenbus.h. It has no build tag and runs
-// anywhere.
 package xenbus
 
 import (
@@ -12,23 +7,15 @@ import (
 	"slices"
 	"strconv"
 
-	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A Domain is what a driver end needs of the domain it runs in.
-type Domain struct {
-	Events xen.Events
-	Grants xen.Grants
-	Store  *xenstore.Client
-}
-
-// A State is where one end of a device stands (public/io/xenbus.h, enum
+// A State is the state of one end of a device (public/io/xenbus.h, enum
 // xenbus_state).
 type State uint8
 
-// States, in the order of a device's life. Gone is no number of the protocol:
-// it says that the node is not there.
+// States, in the order of a device's life. Gone is not part of the protocol:
+// it stands for a node that does not exist.
 const (
 	Gone         State = 0
 	Initialising State = 1
@@ -47,14 +34,14 @@ func (s State) String() string {
 	return "State(" + strconv.Itoa(int(s)) + ")"
 }
 
-// ErrState says that the peer's state is none that the protocol has.
+// ErrState is returned for a state that the protocol does not define.
 var ErrState = errors.New("xenbus: unknown state")
 
-// ReadState returns the state in a node; Gone if the node is not there.
+// ReadState returns the state in a node, or Gone if the node does not exist.
 func ReadState(ctx context.Context, store *xenstore.Client, path string) (State, error) {
 	s, err := store.Read(ctx, path)
-	// The store says EACCES where a removed node lay below one that this
-	// domain may not list.
+	// xenstored answers EACCES for a removed node whose parent this domain may
+	// not read.
 	if errors.Is(err, xenstore.ErrNotExist) || errors.Is(err, xenstore.ErrAccess) {
 		return Gone, nil
 	}
@@ -68,14 +55,14 @@ func ReadState(ctx context.Context, store *xenstore.Client, path string) (State,
 	return State(v), nil
 }
 
-// WriteState sets the state in a node.
+// WriteState writes the state in a node.
 func WriteState(ctx context.Context, store *xenstore.Client, path string, s State) error {
 	return store.Write(ctx, path, strconv.Itoa(int(s)))
 }
 
-// steps lists, for each state of one end, the states it may go to next. An end
-// that goes back to InitWait is ready for its peer to start over.
-var steps = [...][]State{
+// transitions lists the states that may follow each state. An end that goes
+// back to InitWait is ready for its peer to start over.
+var transitions = [...][]State{
 	Gone:         {Initialising},
 	Initialising: {InitWait, Initialised, Connected, Closing, Closed, Gone},
 	InitWait:     {Initialising, Initialised, Connected, Closing, Closed, Gone},
@@ -85,21 +72,23 @@ var steps = [...][]State{
 	Closed:       {Initialising, InitWait, Gone},
 }
 
-// MayBecome tells whether an end may go from s to next; staying is no step.
+// MayBecome reports whether an end may go from s to next. It is false if they
+// are equal.
 func (s State) MayBecome(next State) bool {
-	return int(s) < len(steps) && slices.Contains(steps[s], next)
+	return int(s) < len(transitions) && slices.Contains(transitions[s], next)
 }
 
-// ErrPeerClosed says that the peer closed where it was expected to go on.
+// ErrPeerClosed is returned by WaitState when the peer closes first.
 var ErrPeerClosed = errors.New("xenbus: peer closed")
 
-// WaitState waits until the state in a node is one of those wanted. A peer
-// that closes first is an error.
+// WaitState waits until the state in a node is one of those wanted. It returns
+// ErrPeerClosed if the peer closes first.
 func WaitState(ctx context.Context, store *xenstore.Client, path string, want ...State) (State, error) {
 	return wait(ctx, store, path, true, want)
 }
 
-// WaitReopen is WaitState for a peer that may have to close first.
+// WaitReopen is like WaitState, but waits on while the peer is closing or
+// closed.
 func WaitReopen(ctx context.Context, store *xenstore.Client, path string, want ...State) (State, error) {
 	return wait(ctx, store, path, false, want)
 }
