@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// SectorSize is the unit in bytes of offsets and lengths that a Device takes.
+// SectorSize is the size of a sector in bytes.
 const SectorSize = 512
 
 // A Device is a disk. Offsets and lengths are multiples of SectorSize. A write

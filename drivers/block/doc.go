@@ -1,9 +1,8 @@
-// Package block defines the disk that the packages above it are given.
+// Package block defines the interface of disks.
 //
-// [Device] is what a disk driver implements (drivers/blkif), and what the
-// manager's ledger and a vTPM's state disk are written on. [File] is a Device
-// for programs of Linux. Package blocktest has disks in memory whose power can
-// be cut at any sector.
+// A disk driver (drivers/blkif) implements [Device]; the manager's ledger and a
+// vTPM's state disk are stored on one. [File] is a Device for Linux programs.
+// Package blocktest has disks in memory that can lose power at any sector.
 //
 // It has no build tag and runs anywhere.
 package block

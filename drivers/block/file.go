@@ -5,13 +5,14 @@ import (
 	"os"
 )
 
-// A File is a disk in a file, or a block device, of a Linux system.
+// A File is a disk in a file or on a block device of a Linux system.
 type File struct {
 	f    *os.File
 	size int64
 }
 
-// OpenFile opens a file as a disk. Its size is rounded down to whole sectors.
+// OpenFile opens the named file, for reading and writing, as a disk. Its size is
+// rounded down to whole sectors.
 func OpenFile(name string) (*File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {

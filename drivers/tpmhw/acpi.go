@@ -6,23 +6,23 @@ import (
 	"fmt"
 )
 
-// A Table is what ACPI's TPM2 table says of where a TPM is (TCG ACPI
+// A Table is the part of ACPI's TPM2 table that locates a TPM (TCG ACPI
 // Specification 1.4, table "TPM2").
 type Table struct {
 	Control uint64 // physical address of the control area
 	Start   StartMethod
 }
 
-// A StartMethod says how a command is started (the same specification, table
+// A StartMethod is how a command is started (the same specification, table
 // "Start Method Values for ACPI Table for TPM 2.0").
 type StartMethod uint32
 
 // Start methods.
 const (
-	StartACPI    StartMethod = 2 // by a method of ACPI
-	StartTIS     StartMethod = 6 // there is no CRB: a FIFO
-	StartCRB     StartMethod = 7
-	StartCRBACPI StartMethod = 8 // CRB, and a method of ACPI
+	StartACPI    StartMethod = 2 // by an ACPI method
+	StartTIS     StartMethod = 6 // by the FIFO interface; there is no CRB
+	StartCRB     StartMethod = 7 // by a CRB register
+	StartCRBACPI StartMethod = 8 // by a CRB register and an ACPI method
 )
 
 func (s StartMethod) String() string {
@@ -39,7 +39,7 @@ func (s StartMethod) String() string {
 	return fmt.Sprintf("%d", uint32(s))
 }
 
-// errTable is returned for bytes that are no TPM2 table.
+// errTable is returned for bytes that are not a TPM2 table.
 var errTable = errors.New("tpmhw: not a TPM2 table")
 
 // Offsets in the table.
@@ -50,7 +50,7 @@ const (
 	tableMin     = 52
 )
 
-// ParseTable reads a TPM2 table, as Linux gives it in
+// ParseTable parses a TPM2 table, such as Linux's
 // /sys/firmware/acpi/tables/TPM2. Numbers are little-endian.
 func ParseTable(b []byte) (Table, error) {
 	if len(b) < tableMin || string(b[:4]) != "TPM2" {

@@ -11,10 +11,10 @@ import (
 const (
 	regLocCtrl   = 0x08
 	regLocStatus = 0x0C
-	ctrlArea     = 0x40 // where the control area begins
+	ctrlArea     = 0x40 // offset of the control area
 )
 
-// Registers of the control area, at offsets from its begin (the same table, and
+// Registers of the control area, at offsets from its start (the same table, and
 // TCG ACPI Specification 1.4, table "Control Area").
 const (
 	areaReq         = 0x00
@@ -38,11 +38,11 @@ const (
 	statusError      = 1 << 0 // TPM_CRB_CTRL_STS
 )
 
-// maxBuffer is the size in bytes of the largest buffer that is used. Firmware
-// may say more.
+// maxBuffer is how many bytes of a buffer are used at most. Firmware may report
+// more.
 const maxBuffer = 64 << 10
 
-// Window returns the registers, or the memory, from an offset on.
+// Window returns the part of r that starts at an offset.
 func Window(r Registers, off int) Registers { return window{r, off} }
 
 type window struct {
@@ -55,7 +55,8 @@ func (w window) Read32(off int) uint32     { return w.Registers.Read32(w.off + o
 func (w window) Write8(off int, v uint8)   { w.Registers.Write8(w.off+off, v) }
 func (w window) Write32(off int, v uint32) { w.Registers.Write32(w.off+off, v) }
 
-// A crb is a TPM with the CRB interface, at locality 0 where it has localities.
+// A crb is a TPM with the CRB interface. If it has localities, it is used at
+// locality 0.
 type crb struct {
 	clock                      Clock
 	locality                   Registers // nil for a control area without localities
@@ -64,8 +65,9 @@ type crb struct {
 	commandSize, responseLimit int
 }
 
-// newCRB takes a control area, and the registers in front of it if there are
-// any. A buffer is looked for in registers, then in memory.
+// newCRB returns the TPM with a control area and, unless it has no localities,
+// the locality registers in front of it. Buffers are looked up in registers, then
+// in memory.
 func newCRB(area, locality, registers Registers, memory Memory, clock Clock) (*crb, error) {
 	t := &crb{clock: clock, locality: locality, area: area}
 	var err error
@@ -78,7 +80,7 @@ func newCRB(area, locality, registers Registers, memory Memory, clock Clock) (*c
 	return t, t.request()
 }
 
-// buffer finds the buffer whose address and size two registers say.
+// buffer finds the buffer whose address and size are in two registers.
 func (t *crb) buffer(address, size int, registers Registers, memory Memory) (Registers, int, error) {
 	at := uint64(t.area.Read32(address)) | uint64(t.area.Read32(address+4))<<32
 	n := t.area.Read32(size)
@@ -99,7 +101,7 @@ func (t *crb) buffer(address, size int, registers Registers, memory Memory) (Reg
 	return b, int(n), nil
 }
 
-// request takes locality 0.
+// request requests locality 0.
 func (t *crb) request() error {
 	if t.locality == nil {
 		return nil
@@ -111,7 +113,7 @@ func (t *crb) request() error {
 	})
 }
 
-// Close gives the locality up.
+// Close relinquishes the locality.
 func (t *crb) Close() error {
 	if t.locality != nil {
 		t.locality.Write32(regLocCtrl, locRelinquish)
@@ -119,6 +121,8 @@ func (t *crb) Close() error {
 	return nil
 }
 
+// waitClear waits until bits of a register are clear, or returns ErrReset if the
+// bus reads as all ones.
 func (t *crb) waitClear(step string, limit time.Duration, reg int, bits uint32) error {
 	gone := false
 	err := wait(t.clock, step, limit, func() bool {
@@ -132,8 +136,8 @@ func (t *crb) waitClear(step string, limit time.Duration, reg int, bits uint32) 
 	return err
 }
 
-// Send runs one command. After an error the next command starts from a clean
-// state.
+// Send runs one command and returns the response. After an error the next command
+// starts from a clean state.
 func (t *crb) Send(command []byte) ([]byte, error) {
 	if len(command) < 10 || len(command) > min(MaxSize, t.commandSize) {
 		return nil, fmt.Errorf("tpmhw: command of %d bytes, buffer of %d", len(command), t.commandSize)
@@ -159,7 +163,7 @@ func (t *crb) exchange(command []byte) ([]byte, error) {
 		t.command.Write8(i, b)
 	}
 	t.area.Write32(areaStart, 1)
-	if err := t.waitClear("the response", commandTimeout, areaStart, 1); err != nil {
+	if err := t.waitClear("response", commandTimeout, areaStart, 1); err != nil {
 		if errors.Is(err, ErrTimeout) {
 			t.area.Write32(areaCancel, 1)
 			t.waitClear("cancel", timeoutB, areaStart, 1)

@@ -293,7 +293,7 @@ func TestPlan(t *testing.T) {
 			memory = c.m.open
 		}
 		p, err := PlanFor(c.table, memory)
-		if err != nil || !slices.Equal(p.IOMem, c.iomem) || p.Word != c.word || c.warns != (len(p.Warnings) != 0) {
+		if err != nil || !slices.Equal(p.IOMem, c.iomem) || p.Parameter != c.word || c.warns != (len(p.Warnings) != 0) {
 			t.Errorf("%s: %+v, %v", c.name, p, err)
 		}
 		for _, line := range strings.Split(strings.TrimSpace(p.String()), "\n") {

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// A Plan says what a domain that is to have the TPM needs.
+// A Plan lists what a domain needs to use the TPM.
 type Plan struct {
-	// IOMem are the ranges of pages for xl's iomem option: the number of the
-	// first page in hexadecimal, a comma, how many, in hexadecimal.
+	// IOMem are the ranges for xl's iomem option: the number of the first page,
+	// a comma, and the number of pages, both in hexadecimal.
 	IOMem []string
 
-	// Word is for the manager's command line; empty if the registers are at
-	// their usual place.
-	Word string
+	// Parameter is for the manager's command line, such as "tpm=7f000000". It is
+	// empty if the registers are at Base.
+	Parameter string
 
-	// Warnings are for people.
+	// Warnings are sentences for the administrator.
 	Warnings []string
 }
 
-// PlanFor returns what the table says that is needed. It reads the control area,
-// where there is one, for the places of the buffers.
+// PlanFor returns the plan for a TPM2 table. It reads the addresses of the buffers
+// from the control area, if the TPM has one.
 func PlanFor(t Table, memory Memory) (Plan, error) {
 	registers := t.Start == StartTIS || t.Control >= Base && t.Control < Base+Size
 	var p Plan
@@ -35,15 +35,15 @@ func PlanFor(t Table, memory Memory) (Plan, error) {
 		add(Base, Size)
 	} else {
 		add(t.Control, areaSize)
-		p.Word = fmt.Sprintf("tpm=%x", t.Control)
+		p.Parameter = fmt.Sprintf("tpm=%x", t.Control)
 	}
 	switch t.Start {
 	case StartTIS, StartCRB:
 	case StartACPI, StartCRBACPI:
-		p.Warnings = append(p.Warnings, fmt.Sprintf("the firmware wants start method %v: the manager has no ACPI interpreter and writes the START "+
-			"register, which is enough for many firmware TPMs; if commands time out, this TPM cannot be used", t.Start))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("the firmware asks for start method %v: the manager has no ACPI interpreter and writes the START "+
+			"register, which suffices for many firmware TPMs; if commands time out, this TPM cannot be used", t.Start))
 	default:
-		p.Warnings = append(p.Warnings, fmt.Sprintf("start method %v is not known", t.Start))
+		p.Warnings = append(p.Warnings, fmt.Sprintf("unknown start method %v", t.Start))
 	}
 	if t.Start != StartTIS {
 		area, err := memory(t.Control, areaSize)
@@ -63,7 +63,7 @@ func PlanFor(t Table, memory Memory) (Plan, error) {
 	return p, nil
 }
 
-// ranges puts page numbers together.
+// ranges returns the ranges of consecutive page numbers, as IOMem has them.
 func ranges(pages map[uint64]bool) []string {
 	var numbers []uint64
 	for n := range pages {
@@ -82,12 +82,13 @@ func ranges(pages map[uint64]bool) []string {
 	return all
 }
 
-// String returns lines for a configuration and a reader.
+// String returns lines for the configuration of the domain, with the warnings as
+// comments.
 func (p Plan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "iomem = [\"%s\"]\n", strings.Join(p.IOMem, "\", \""))
-	if p.Word != "" {
-		fmt.Fprintf(&b, "extra = \"%s\"\n", p.Word)
+	if p.Parameter != "" {
+		fmt.Fprintf(&b, "extra = \"%s\"\n", p.Parameter)
 	}
 	for _, w := range p.Warnings {
 		fmt.Fprintf(&b, "# %s\n", w)

@@ -1,8 +1,3 @@
-// Package tpmhw drives a hardware TPM through its registers: the FIFO of a TIS
-// and the CRB, the two interfaces of the TCG PC Client Platform TPM Profile
-// Specification (PTP) 1.06. Each is a transport.TPM of google/go-tpm.
-//
-// It has no build tag and runs anywhere: the registers are an interface.
 package tpmhw
 
 import (
@@ -11,15 +6,15 @@ import (
 	"time"
 )
 
-// Base is the physical address of locality 0, and Size how many bytes of
-// registers there are: a page for each of the localities 0 to 4 (PTP, 6.5.2).
+// Base is the physical address of locality 0 and Size the size in bytes of the
+// register window, with one page for each of localities 0 to 4 (PTP, 6.5.2).
 const (
 	Base = 0xFED40000
 	Size = 5 * 4096
 )
 
-// Registers are a TPM's, at byte offsets from Base. Each access is of exactly
-// the width asked for.
+// Registers is a TPM's register window, or a buffer in memory. Offsets are in
+// bytes from its start. Each access must have exactly the width of its method.
 type Registers interface {
 	Read8(off int) uint8
 	Read32(off int) uint32
@@ -27,9 +22,8 @@ type Registers interface {
 	Write32(off int, v uint32)
 }
 
-// Memory gives access to size bytes of physical memory at an address, which need
-// not be a multiple of anything. It must return an error for what is not this
-// domain's to use.
+// Memory gives access to size bytes of physical memory at any address. It must
+// return an error for memory that this domain may not use.
 type Memory func(addr uint64, size int) (Registers, error)
 
 // A Clock provides the time and sleeps.
@@ -53,19 +47,20 @@ const (
 	commandTimeout = 5 * time.Minute
 )
 
-// slack is added to timeouts C and D: a domain may not have run for that long.
+// slack is added to timeouts C and D, because Xen may not schedule the domain
+// for that long.
 const slack = time.Second
 
 // MaxSize is the size in bytes of the largest command and response.
 const MaxSize = 4096
 
-// Errors that callers may want to tell apart.
+// Errors that callers may want to distinguish.
 var (
-	ErrBuffer   = errors.New("tpmhw: CRB buffer is not within its registers or this domain's memory")
+	ErrBuffer   = errors.New("tpmhw: CRB buffer is neither in the registers nor in this domain's memory")
 	ErrAbsent   = errors.New("tpmhw: no TPM answers at these registers")
 	ErrTimeout  = errors.New("tpmhw: timeout")
-	ErrResponse = errors.New("tpmhw: TPM gave a response of an impossible size")
-	ErrReset    = errors.New("tpmhw: TPM was reset or failed in the middle of a command")
+	ErrResponse = errors.New("tpmhw: TPM returned a response of an impossible size")
+	ErrReset    = errors.New("tpmhw: TPM was reset or failed during a command")
 )
 
 // A TPM is a hardware TPM at one locality. Send is not safe for concurrent use.
@@ -74,24 +69,25 @@ type TPM interface {
 	Close() error
 }
 
-// Register TPM_INTERFACE_ID (PTP, 6.5.4.11), and what its lowest bits say.
+// Register TPM_INTERFACE_ID (PTP, 6.5.4.11), and the values of its lowest bits.
 const (
 	regInterfaceID = 0x30
 
 	interfaceTypeMask = 0xF
 	interfaceFIFO     = 0x0
 	interfaceCRB      = 0x1
-	interfaceTIS13    = 0xF // a FIFO of before the register
+	interfaceTIS13    = 0xF // a FIFO older than this register
 )
 
-// Open finds out which interface is there and takes locality 0. The TPM it
-// returns sends a command again where the TPM asks for that, see retry.go. A CRB
-// may have its buffers elsewhere, in memory; with a nil memory they must lie
-// within the registers.
+// Open finds out which interface the TPM has and requests locality 0. The TPM
+// that it returns repeats a command if the TPM asks for that (see retry.go). A CRB
+// may have its buffers in memory; if memory is nil, they must be in the register
+// window.
 func Open(regs Registers, memory Memory) (TPM, error) { return open(regs, memory, systemClock{}) }
 
-// OpenControlArea opens a TPM whose CRB control area is elsewhere in memory, as
-// ACPI's TPM2 table says. It has no localities there.
+// OpenControlArea opens a TPM whose CRB control area is at a physical address
+// outside the register window, which ACPI's TPM2 table gives. Such a TPM has no
+// localities.
 func OpenControlArea(control uint64, memory Memory) (TPM, error) {
 	return openControlArea(control, memory, systemClock{})
 }
@@ -133,8 +129,8 @@ func openInterface(regs Registers, memory Memory, clock Clock) (TPM, error) {
 	return nil, fmt.Errorf("%w: interface id %#x", ErrAbsent, id)
 }
 
-// wait polls until ready reports true. step says, in the error, what was
-// waited for.
+// wait polls until ready reports true. The error names step, the event that did
+// not happen.
 func wait(clock Clock, step string, limit time.Duration, ready func() bool) error {
 	end := clock.Now().Add(limit)
 	pause := 20 * time.Microsecond
@@ -143,17 +139,17 @@ func wait(clock Clock, step string, limit time.Duration, ready func() bool) erro
 			return nil
 		}
 		if clock.Now().After(end) {
-			if ready() { // the domain may not have run in between
+			if ready() { // the domain may not have been scheduled in between
 				return nil
 			}
-			return fmt.Errorf("%w: %s did not come in %v", ErrTimeout, step, limit)
+			return fmt.Errorf("%w: no %s within %v", ErrTimeout, step, limit)
 		}
 		clock.Sleep(pause)
 		pause = min(2*pause, 2*time.Millisecond)
 	}
 }
 
-// responseSize takes the size out of a response's header.
+// responseSize returns the size in bytes that a response's header gives.
 func responseSize(header []byte) (int, error) {
 	n := uint32(header[2])<<24 | uint32(header[3])<<16 | uint32(header[4])<<8 | uint32(header[5])
 	if n < 10 || n > MaxSize {
@@ -162,6 +158,6 @@ func responseSize(header []byte) (int, error) {
 	return int(n), nil
 }
 
-// isSizeFault reports whether a response was misread, so that reading it again
-// may help.
+// isSizeFault reports whether a response was misread, so that it may help to
+// read it again.
 func isSizeFault(err error) bool { return errors.Is(err, ErrResponse) }

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Response codes that ask for the same command once more (TPM 2.0 Part 2,
-// 6.6.3): in each case nothing was changed yet, and the sessions' nonces are
-// as before, so that the same bytes are valid again.
+// Response codes that ask for the same command again (TPM 2.0 Part 2, 6.6.3). The
+// TPM has changed nothing, not even the sessions' nonces, so the same bytes are
+// still valid.
 const (
 	rcYielded       = 0x908
 	rcTesting       = 0x90A
@@ -16,16 +16,16 @@ const (
 	rcNVUnavailable = 0x923
 )
 
-// A command is sent up to maxTries times in all, with a pause before each
-// repetition that begins at firstPause and doubles. A self-test takes about a
-// second on slow parts; the sum of the pauses is about five.
+// A command is sent up to maxTries times, with a pause before each repetition
+// that starts at firstPause and doubles. A self-test takes about a second on slow
+// TPMs; the pauses add up to about five.
 const (
 	maxTries   = 9
 	firstPause = 20 * time.Millisecond
 )
 
-// retrying repeats commands that the TPM was too busy for. What it still
-// answers so after the last try goes to the caller.
+// A retrying TPM repeats commands for which the TPM was too busy. The caller gets
+// the response to the last try, whatever it is.
 type retrying struct {
 	TPM
 	clock Clock
@@ -35,7 +35,7 @@ func (t *retrying) Send(command []byte) ([]byte, error) {
 	pause := firstPause
 	for try := 1; ; try++ {
 		response, err := t.TPM.Send(command)
-		if err != nil || try == maxTries || !again(response) {
+		if err != nil || try == maxTries || !asksRetry(response) {
 			return response, err
 		}
 		t.clock.Sleep(pause)
@@ -43,8 +43,8 @@ func (t *retrying) Send(command []byte) ([]byte, error) {
 	}
 }
 
-// again reports whether a response asks for the command once more.
-func again(response []byte) bool {
+// asksRetry reports whether a response asks for the same command again.
+func asksRetry(response []byte) bool {
 	switch binary.BigEndian.Uint32(response[6:]) {
 	case rcYielded, rcTesting, rcNVRate, rcRetry, rcNVUnavailable:
 		return true

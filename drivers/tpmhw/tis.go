@@ -45,7 +45,7 @@ func openTIS(regs Registers, clock Clock) (*tis, error) {
 	return t, t.request()
 }
 
-// request takes locality 0.
+// request requests locality 0, unless it is active already.
 func (t *tis) request() error {
 	if a := t.regs.Read8(regAccess); a != 0xFF && a&(accessValid|accessActive) == accessValid|accessActive {
 		return nil
@@ -57,18 +57,19 @@ func (t *tis) request() error {
 	})
 }
 
-// Close gives the locality up.
+// Close relinquishes the locality.
 func (t *tis) Close() error {
 	t.regs.Write8(regAccess, accessActive)
 	return nil
 }
 
-// status reads TPM_STS; a bus that reads all ones has no TPM any more.
+// status reads TPM_STS. If it reads as all ones, the TPM is gone from the bus.
 func (t *tis) status() (flags uint8, burst int, gone bool) {
 	v := t.regs.Read32(regStatus)
 	return uint8(v), int(v >> 8 & 0xFFFF), v == 0xFFFFFFFF
 }
 
+// waitStatus waits until all bits of TPM_STS are set.
 func (t *tis) waitStatus(step string, limit time.Duration, bits uint8) error {
 	gone := false
 	err := wait(t.clock, step, limit, func() bool {
@@ -82,15 +83,15 @@ func (t *tis) waitStatus(step string, limit time.Duration, bits uint8) error {
 	return err
 }
 
-// ready puts the TPM in the state where it takes a command; whatever it was
-// doing is aborted.
+// ready puts the TPM in the state in which it accepts a command, and aborts
+// whatever it was doing.
 func (t *tis) ready() error {
 	t.regs.Write8(regStatus, statusCommandReady)
 	return t.waitStatus("commandReady", timeoutB, statusCommandReady)
 }
 
-// Send runs one command. After an error the next command starts from a clean
-// state.
+// Send runs one command and returns the response. After an error the next command
+// starts from a clean state.
 func (t *tis) Send(command []byte) ([]byte, error) {
 	if len(command) < 10 || len(command) > MaxSize {
 		return nil, fmt.Errorf("tpmhw: command of %d bytes", len(command))
@@ -113,8 +114,8 @@ func (t *tis) exchange(command []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The last byte goes alone, so that Expect tells before it that the
-		// TPM counts as we do.
+		// The last byte is written alone, so that Expect shows before it whether
+		// the TPM has received all others.
 		n = min(n, max(len(rest)-1, 1))
 		for _, b := range rest[:n] {
 			t.regs.Write8(regFIFO, b)
@@ -132,12 +133,12 @@ func (t *tis) exchange(command []byte) ([]byte, error) {
 		}
 	}
 	t.regs.Write8(regStatus, statusGo)
-	if err := t.waitStatus("the response", commandTimeout, statusValid|statusDataAvail); err != nil {
+	if err := t.waitStatus("response", commandTimeout, statusValid|statusDataAvail); err != nil {
 		return nil, err
 	}
 	response, err := t.receive()
 	if err != nil && isSizeFault(err) {
-		// The TPM has the whole response still: it can be read once more.
+		// The TPM still has the whole response, so it can be read again.
 		t.regs.Write8(regStatus, statusResponseRetry)
 		response, err = t.receive()
 	}
@@ -162,7 +163,7 @@ func (t *tis) receive() ([]byte, error) {
 		return nil, err
 	}
 	if s, _, _ := t.status(); s&statusDataAvail != 0 {
-		return nil, fmt.Errorf("%w: more than the %d bytes that its header says", ErrResponse, n)
+		return nil, fmt.Errorf("%w: longer than the %d bytes in its header", ErrResponse, n)
 	}
 	return response, nil
 }
@@ -185,7 +186,8 @@ func (t *tis) read(b []byte) error {
 	return nil
 }
 
-// burst waits until the TPM takes or gives at least one byte.
+// burst waits until at least one byte can be written or read, and returns how
+// many can.
 func (t *tis) burst(step string) (int, error) {
 	n, gone := 0, false
 	err := wait(t.clock, step, timeoutD+slack, func() bool {

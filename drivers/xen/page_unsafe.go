@@ -6,14 +6,14 @@ import (
 )
 
 // A Page is one frame shared with another domain, which may write any byte at
-// any moment. All access is by copy: a caller loads a word or copies bytes
-// once, checks the copy and uses only the copy.
+// any moment. A caller must load a word or copy bytes once, check the copy and
+// use only the copy.
 type Page struct {
 	b *[PageSize]byte
 }
 
-// PageAt returns the page at p, which must be page-aligned and stay mapped for
-// as long as the Page is used.
+// PageAt returns the page at p, which must be page-aligned and must stay mapped
+// for as long as the Page is used.
 func PageAt(p unsafe.Pointer) *Page {
 	if uintptr(p)%PageSize != 0 {
 		panic("xen: internal error: page is not aligned")
@@ -36,8 +36,8 @@ func (p *Page) Pointer() unsafe.Pointer { return unsafe.Pointer(p.b) }
 // must be a multiple of four.
 func (p *Page) Load32(off int) uint32 { return atomic.LoadUint32(p.word(off)) }
 
-// Store32 atomically stores the word at byte offset off, a multiple of four.
-// Writes before it are visible to the peer before it is.
+// Store32 atomically stores the little-endian word at byte offset off, which must
+// be a multiple of four. The peer sees earlier writes before this one.
 func (p *Page) Store32(off int, v uint32) { atomic.StoreUint32(p.word(off), v) }
 
 func (p *Page) word(off int) *uint32 {
@@ -53,9 +53,9 @@ func (p *Page) Load8(off int) uint8 {
 	return uint8(w >> (8 * (off & 3)))
 }
 
-// Store8 stores one byte and leaves its neighbours alone. On amd64 stores are
-// seen in program order; the call is not inlined, so that the compiler keeps
-// that order too.
+// Store8 stores one byte and leaves its neighbours alone. On amd64 the peer sees
+// stores in program order; the function is not inlined, so that the compiler
+// keeps that order too.
 //
 //go:noinline
 func (p *Page) Store8(off int, v uint8) { p.b[off] = v }

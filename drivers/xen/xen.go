@@ -1,8 +1,3 @@
-// Package xen names what a domain needs from Xen: event channels and grants,
-// as small interfaces with two implementations, one for a bare-metal PVH
-// domain (hypercalls) and one for a Linux domain (/dev/xen/*).
-//
-// It has no build tag and runs anywhere.
 package xen
 
 import "errors"
@@ -20,15 +15,15 @@ const DomIDSelf DomID = 0x7FF0
 // (public/grant_table.h, grant_ref_t).
 type GrantRef uint32
 
-// Port is an event channel port of the calling domain, or, where a parameter
-// says so, of its peer (public/event_channel.h, evtchn_port_t).
+// Port is an event channel port of the calling domain or, as a parameter of
+// BindInterdomain, of its peer (public/event_channel.h, evtchn_port_t).
 type Port uint32
 
 // ErrClosed is returned by operations on a port, page or client that has been
 // closed or released.
 var ErrClosed = errors.New("xen: closed")
 
-// Events makes event channels.
+// Events opens event channels. It is safe for concurrent use.
 type Events interface {
 	// AllocUnbound opens a local port that peer may bind to.
 	AllocUnbound(peer DomID) (Channel, error)
@@ -37,35 +32,36 @@ type Events interface {
 	BindInterdomain(peer DomID, port Port) (Channel, error)
 }
 
-// ErrNoPolicy is returned where Xen enforces no mandatory policy (XSM), so that
+// ErrNoPolicy is returned if Xen enforces no security policy (XSM), so that
 // domains have no labels.
 var ErrNoPolicy = errors.New("xen: no XSM policy in force")
 
-// Labels is implemented by Events that can tell the label that a policy gives
-// to the domain at the other end of a local port.
+// Labels is implemented by Events that can look up labels of a security policy.
 type Labels interface {
+	// PeerLabel returns the label of the domain at the other end of a local
+	// port, or ErrNoPolicy.
 	PeerLabel(port Port) (string, error)
 }
 
 // A Channel is one open local event channel port.
 type Channel interface {
-	// Port returns the local port number, to be told to the peer.
+	// Port returns the local port number, which the peer needs to bind.
 	Port() Port
 
 	// Notify raises an event at the peer.
 	Notify() error
 
-	// C returns a Go channel of capacity one that is readable after at least
-	// one event arrived since it was last read. Events coalesce, so a reader
-	// looks at the shared page after each receive, never before the first
-	// only. It is closed by Close.
+	// C returns a Go channel of capacity one from which one value can be
+	// received after one or more events. Because events coalesce, a reader must
+	// check the shared page again after every receive. Close closes it.
 	C() <-chan struct{}
 
-	// Close closes the port; the peer is not told.
+	// Close closes the port. The peer is not notified.
 	Close() error
 }
 
-// Grants shares pages with other domains and maps theirs.
+// Grants shares pages with other domains and maps theirs. It is safe for
+// concurrent use.
 type Grants interface {
 	// Share allocates a zeroed page and grants peer read-write access to it.
 	Share(peer DomID) (SharedPage, error)
@@ -80,7 +76,7 @@ type SharedPage interface {
 	Ref() GrantRef
 
 	// Release ends the peer's access and frees the page. If the peer still
-	// maps it, the page is never used again and an error says so.
+	// maps the page, Release returns an error, and the page is never reused.
 	Release() error
 }
 

@@ -1,10 +1,3 @@
-// Package abi has the numbers and layouts of Xen's public interface that a PVH
-// domain uses: hypercalls, the shared information page, event channels, grants
-// (version 1), the rings of the console and of the store.
-//
-// Source: Xen 4.17, xen/include/public. Names and values are Xen's; where only
-// one field of a structure matters, its offset stands alone. All is for 64-bit
-// x86. The package imports nothing and runs anywhere.
 package abi
 
 // Hypercalls (public/xen.h).
@@ -17,7 +10,7 @@ const (
 	HvmOp          = 34
 )
 
-// Operations of SchedOp, and reasons of SchedShutdown (public/sched.h).
+// Operations of SchedOp, and reasons for SchedShutdown (public/sched.h).
 const (
 	SchedShutdown = 2
 	SchedPoll     = 3
@@ -46,7 +39,7 @@ const (
 	ParamConsoleEvtchn  = 18
 	CallbackTypeVector  = 2 // HVM_PARAM_CALLBACK_TYPE_VECTOR
 	CallbackTypeShift   = 56
-	SpecialPagesBase    = 0xfeff8 // frames of store, console and others
+	SpecialPagesBase    = 0xfeff8 // first frame of xenstore, console and others
 	SpecialPagesPastEnd = 0xff000
 )
 
@@ -87,8 +80,8 @@ type MemoryMap struct {
 // E820EntrySize is the size in bytes of struct e820entry.
 const E820EntrySize = 20
 
-// Leaves of CPUID for guests (public/arch-x86/cpuid.h). The base is one of
-// 0x40000000, 0x40000100 and so on to 0x40010000: the one with the signature.
+// CPUID leaves for guests (public/arch-x86/cpuid.h). The base is the one of
+// 0x40000000, 0x40000100 and so on up to 0x40010000 that has the signature.
 const (
 	CPUIDBase = 0x40000000
 	CPUIDStep = 0x100

@@ -1,9 +1,9 @@
 package abi
 
-// XSMOp is the hypercall of the security module (public/xen.h).
+// XSMOp is the hypercall of the Xen security module (public/xen.h).
 const XSMOp = 27
 
-// Commands of XSMOp where the module is FLASK (public/xsm/flask_op.h).
+// Commands of XSMOp if the module is FLASK (public/xsm/flask_op.h).
 const (
 	FlaskVersion      = 1 // XEN_FLASK_INTERFACE_VERSION
 	FlaskSIDToContext = 5

@@ -7,8 +7,9 @@ const (
 	GrantQuerySize = 6
 )
 
-// Grant entries of version 1: flags and domid of 16 bits, frame of 32, here as
-// one 64-bit word. The first GrantReserved are the toolstack's.
+// A grant entry of version 1 is one 64-bit word here: flags and domain ID of 16
+// bits each, frame number of 32. The toolstack uses the first GrantReserved
+// entries.
 const (
 	GrantsPerFrame = 512
 	GrantReserved  = 8
@@ -24,7 +25,7 @@ const (
 // Flags of MapGrantRef.
 const GrantMapHost = 1 << 1
 
-// Statuses, of which there are more (GNTST_*).
+// Statuses (GNTST_*); there are more.
 const (
 	GrantOkay  = 0
 	GrantAgain = -12

@@ -12,7 +12,7 @@ const (
 	ConsoleOutProd = 3084
 )
 
-// Offsets in bytes in the page of the store's ring (public/io/xs_wire.h).
+// Offsets in bytes in the page of the xenstore ring (public/io/xs_wire.h).
 const (
 	StoreRingSize = 1024
 	StoreReq      = 0

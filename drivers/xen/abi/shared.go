@@ -15,8 +15,8 @@ type VcpuTimeInfo struct {
 
 // VcpuInfo is struct vcpu_info (public/xen.h).
 type VcpuInfo struct {
-	// UpcallPending is the byte evtchn_upcall_pending; the bytes above it,
-	// evtchn_upcall_mask and padding, are of no use to an HVM guest.
+	// UpcallPending holds evtchn_upcall_pending in its lowest byte. An HVM
+	// guest ignores the bytes above, evtchn_upcall_mask and padding.
 	UpcallPending uint32
 	_             uint32
 	PendingSel    uint64
@@ -24,14 +24,14 @@ type VcpuInfo struct {
 	Time          VcpuTimeInfo
 }
 
-// EventWords is the number of 64-bit words of event bits, and EventChannels how
-// many ports there are (two-level ABI, public/event_channel.h).
+// EventWords is the number of 64-bit words of event bits, and EventChannels the
+// number of ports (two-level ABI, public/event_channel.h).
 const (
 	EventWords    = 64
 	EventChannels = EventWords * 64
 )
 
-// SharedInfo is struct shared_info (public/xen.h) as far as it is used.
+// SharedInfo is the part of struct shared_info (public/xen.h) that is in use.
 type SharedInfo struct {
 	Vcpu       [32]VcpuInfo
 	EvtchnPend [EventWords]uint64

@@ -11,9 +11,9 @@ import (
 	"stubtpm/drivers/xen"
 )
 
-// events is one open /dev/xen/evtchn, with all ports of the process. A read
-// gives the numbers of ports with an event, which are then masked until they
-// are written back.
+// events is an open /dev/xen/evtchn with all ports of the process. A read returns
+// the numbers of ports with an event; they stay masked until they are written
+// back.
 type events struct {
 	f    *os.File
 	done chan struct{}
@@ -35,6 +35,7 @@ func (e *events) close() error {
 	return err
 }
 
+// read passes on events until the device is closed, then closes all channels.
 func (e *events) read() {
 	defer close(e.done)
 	b := make([]byte, 4*1024)
@@ -43,7 +44,7 @@ func (e *events) read() {
 		if err != nil {
 			break
 		}
-		// Unmask before passing on: what comes after is a new event.
+		// Unmask first: an event that comes later must not be lost.
 		if _, err := e.f.Write(b[:n]); err != nil {
 			break
 		}
@@ -67,7 +68,7 @@ func (e *events) read() {
 	e.ports = nil
 }
 
-// open makes a port by an ioctl that returns its number.
+// open opens a port by an ioctl that returns its number.
 func (e *events) open(what string, request uintptr, args ...uint32) (xen.Channel, error) {
 	n, err := ioctlWords(e.f, request, args)
 	if err != nil {

@@ -65,24 +65,25 @@ func ioctlWords(f *os.File, request uintptr, words []uint32) (uint32, error) {
 	return ioctl(f, request, b)
 }
 
-// grants is the open gntdev, which maps, and gntalloc, which shares.
+// grants is an open gntdev, which maps pages, and gntalloc, which shares them.
 type grants struct {
 	mapper, sharer *os.File
 }
 
-// A page is a mapping of one page, and the struct that ends it.
+// A page is a mapping of one page.
 type page struct {
 	f       *os.File
 	b       []byte
-	end     []byte
-	request uintptr
+	request uintptr // the ioctl that releases it
+	end     []byte  // the argument of that ioctl
 	ref     xen.GrantRef
 
 	mu   sync.Mutex
 	done bool
 }
 
-// mmap maps the page of which an ioctl gave the index.
+// mmap maps the page at the index that an ioctl returned. request is the ioctl
+// that releases it.
 func mmap(f *os.File, index []byte, request uintptr, ref xen.GrantRef) (*page, error) {
 	end := append(append([]byte(nil), index...), 1, 0, 0, 0, 0, 0, 0, 0) // index, count
 	p := &page{f: f, end: end, request: request, ref: ref}
@@ -120,7 +121,7 @@ func (p *page) Unmap() error {
 	return nil
 }
 
-// Release is Unmap: while a peer still maps the page, the kernel keeps it.
+// Release is Unmap: the kernel keeps a page for as long as a peer maps it.
 func (p *page) Release() error { return p.Unmap() }
 
 // Share implements xen.Grants. struct ioctl_gntalloc_alloc_gref is: domid u16,

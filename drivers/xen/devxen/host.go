@@ -11,15 +11,15 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A Host is the open devices.
+// A Host is the set of open devices.
 type Host struct {
 	events *events
 	grants *grants
 	store  *xenstore.Client
 }
 
-// Open opens the devices. An error names the device that is not there; its
-// module may have to be loaded (xen-evtchn, xen-gntdev, xen-gntalloc).
+// Open opens the devices. If one does not exist, its kernel module may have to be
+// loaded (xen-evtchn, xen-gntdev, xen-gntalloc).
 func Open() (*Host, error) {
 	var files []*os.File
 	for _, name := range []string{"evtchn", "gntdev", "gntalloc", "xenbus"} {
@@ -35,17 +35,17 @@ func Open() (*Host, error) {
 	return &Host{
 		events: newEvents(files[0]),
 		grants: &grants{mapper: files[1], sharer: files[2]},
-		store:  xenstore.NewClient(newTurns(files[3])),
+		store:  xenstore.NewClient(serialize(files[3])),
 	}, nil
 }
 
-// Domain returns what drivers need.
+// Domain returns the interfaces that drivers use.
 func (h *Host) Domain() xenbus.Domain {
 	return xenbus.Domain{Events: h.events, Grants: h.grants, Store: h.store}
 }
 
-// Close closes the devices, and with them all ports. Pages that are mapped or
-// shared stay until they are released or the process ends.
+// Close closes the devices and all ports. Mapped and shared pages stay until they
+// are released or the process ends.
 func (h *Host) Close() error {
 	return errors.Join(h.store.Close(), h.events.close(), h.grants.mapper.Close(), h.grants.sharer.Close())
 }

@@ -19,12 +19,12 @@ import (
 // privcmdMapBatch is IOCTL_PRIVCMD_MMAPBATCH_V2 of include/uapi/xen/privcmd.h.
 var privcmdMapBatch = request('P', 4, 32)
 
-// maxBatch is how many pages are mapped at once.
+// maxBatch is the largest number of pages that are mapped at once.
 const maxBatch = 256
 
-// Memory reads the memory of another domain, by that domain's own physical
-// addresses. Only a domain that Xen lets build or control the other may, which
-// is what a policy of XSM takes from dom0 (image/flask).
+// Memory reads the memory of another domain at that domain's physical addresses.
+// Xen allows it to a domain that may build or control the other one; an XSM
+// policy can deny it to dom0 (image/flask).
 type Memory struct {
 	f      *os.File
 	domain xen.DomID
@@ -42,11 +42,11 @@ func OpenMemory(domain xen.DomID) (*Memory, error) {
 // Close closes the device.
 func (m *Memory) Close() error { return m.f.Close() }
 
-// ReadAt implements io.ReaderAt. A page that the domain does not have is an
-// error.
+// ReadAt implements io.ReaderAt. It returns an error if the domain has no page
+// at an address.
 func (m *Memory) ReadAt(b []byte, at int64) (int, error) {
 	if at < 0 {
-		return 0, fmt.Errorf("devxen: address %#x", at)
+		return 0, fmt.Errorf("devxen: negative address %#x", at)
 	}
 	done := 0
 	for done < len(b) {
@@ -64,9 +64,10 @@ func (m *Memory) ReadAt(b []byte, at int64) (int, error) {
 
 var _ io.ReaderAt = (*Memory)(nil)
 
-// read maps pages from a frame number on, and copies what is behind offset.
+// read maps pages, starting at a frame number, and copies from offset on into b.
 // struct privcmd_mmapbatch_v2 is: num u32, dom u16, padding, addr u64, arr u64
-// (pointer to u64 frame numbers), err u64 (pointer to a result each).
+// (pointer to the frame numbers, u64 each), err u64 (pointer to the results, s32
+// each).
 func (m *Memory) read(b []byte, frame uint64, pages, offset int) (n int, err error) {
 	conn, err := m.f.SyscallConn()
 	if err != nil {

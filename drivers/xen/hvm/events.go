@@ -10,7 +10,8 @@ import (
 	"stubtpm/drivers/xen/abi"
 )
 
-// Events are this domain's event channels. They implement xen.Events.
+// Events is the set of this domain's event channels. It implements xen.Events and
+// xen.Labels.
 type Events struct {
 	up *Upcall
 
@@ -18,13 +19,14 @@ type Events struct {
 	open map[uint32]*channel
 }
 
-// NewEvents returns the events that arrive by u, which is set up already.
+// NewEvents returns Events that arrive through u, which must be initialized.
 func NewEvents(u *Upcall) *Events {
 	return &Events{up: u, open: make(map[uint32]*channel)}
 }
 
-// Deliver passes on the events that Upcall.Handle has marked. It does not block
-// and is to be called by one goroutine after each interrupt with others.
+// Deliver passes on the events that Upcall.Handle has marked. One goroutine must
+// call it after each interrupt for which Handle reported others. It does not
+// block.
 func (e *Events) Deliver() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -53,18 +55,8 @@ func (e *Events) BindInterdomain(peer xen.DomID, port xen.Port) (xen.Channel, er
 	return e.adopt(b.LocalPort)
 }
 
-// BindVIRQ opens a port for a virtual interrupt of this domain (VIRQ_*,
-// public/xen.h) other than the timer's.
-func (e *Events) BindVIRQ(virq uint32) (xen.Channel, error) {
-	b := abi.BindVirq{Virq: virq}
-	if err := check(call(abi.EventChannelOp, abi.EvtchnBindVirq, &b)); err != nil {
-		return nil, fmt.Errorf("virtual interrupt %d: %w", virq, err)
-	}
-	return e.adopt(b.Port)
-}
-
 // Adopt returns the channel of a port that the toolstack has opened for this
-// domain, such as the store's.
+// domain, such as xenstore's.
 func (e *Events) Adopt(port xen.Port) (xen.Channel, error) {
 	if port == 0 || port >= abi.EventChannels {
 		return nil, fmt.Errorf("event channel: port %d: %w", port, Errno(22))
@@ -99,16 +91,16 @@ type channel struct {
 func (c *channel) wake() {
 	select {
 	case c.c <- struct{}{}:
-	default: // one is waiting to be read: it tells of this event too
+	default: // events coalesce
 	}
 }
 
 func (c *channel) Port() xen.Port     { return xen.Port(c.port) }
 func (c *channel) C() <-chan struct{} { return c.c }
 
-// Notify does not hold the lock while it sends: an event to this domain itself
-// interrupts at once. If Close comes between, the worst is an event more at
-// who gets the port next.
+// Notify does not hold the lock while it sends, because an event for this domain
+// itself interrupts at once. If the port is closed and reused in between, its next
+// user gets a spurious event, which it must expect anyway.
 func (c *channel) Notify() error {
 	c.events.mu.Lock()
 	closed := c.closed

@@ -12,21 +12,22 @@ import (
 	"stubtpm/drivers/xen/abi"
 )
 
-// A Mapper puts pages outside RAM into the address space.
+// A Mapper maps and unmaps pages outside RAM at their physical addresses.
 type Mapper interface {
-	Map(addr uint64, pages int) error // write-back
+	Map(addr uint64, pages int) error // with write-back caching
 	Unmap(addr uint64, pages int) error
 }
 
-// Places are where Grants puts frames: addresses without memory.
+// Places are the physical addresses, without RAM behind them, at which Grants maps
+// frames.
 type Places struct {
-	Table       uint64 // of the grant table
-	TableFrames int    // how many it may grow to
-	Foreign     uint64 // of other domains' frames
-	ForeignSize int    // how many may be mapped at once
+	Table       uint64 // the grant table
+	TableFrames int    // its largest size, in frames
+	Foreign     uint64 // frames of other domains
+	ForeignSize int    // how many of them can be mapped at a time
 }
 
-// Grants shares pages of this domain and maps those of others. It implements
+// Grants shares pages of this domain and maps pages of others. It implements
 // xen.Grants.
 type Grants struct {
 	self   xen.DomID
@@ -35,13 +36,14 @@ type Grants struct {
 
 	mu     sync.Mutex
 	table  grantTable
-	frames int                          // of the table that are mapped
+	frames int                          // number of frames of the table that are mapped
 	shared map[xen.GrantRef]*sharedPage // keeps the memory from being reused
-	used   int                          // of Foreign, at some time
-	free   []uint64
+	used   int                          // frames at Foreign that have ever been used
+	free   []uint64                     // addresses of those that are free now
 }
 
-// NewGrants returns the grants of this domain, self. Call it once.
+// NewGrants returns the grants of this domain, whose ID is self. It must be called
+// only once.
 func NewGrants(self xen.DomID, m Mapper, p Places) *Grants {
 	return &Grants{self: self, mapper: m, places: p, shared: make(map[xen.GrantRef]*sharedPage)}
 }
@@ -49,12 +51,12 @@ func NewGrants(self xen.DomID, m Mapper, p Places) *Grants {
 // Errors of Grants.
 var (
 	ErrNoGrants = errors.New("xen: grant table is full")
-	ErrNoRoom   = errors.New("xen: no room for another domain's page")
+	ErrNoRoom   = errors.New("xen: too many pages of other domains are mapped")
 	ErrSelf     = errors.New("xen: a domain cannot map its own grant")
 	ErrInUse    = errors.New("xen: the peer still maps the page")
 )
 
-// A grantStatus is what Xen answered for one entry (GNTST_*), negative.
+// A grantStatus is Xen's error for one grant (GNTST_*), a negative number.
 type grantStatus int16
 
 func (s grantStatus) Error() string { return fmt.Sprintf("xen: grant status %d", int16(s)) }
@@ -78,7 +80,7 @@ func (g *Grants) Share(peer xen.DomID) (xen.SharedPage, error) {
 	return s, nil
 }
 
-// grow maps one more frame of the grant table, which Xen makes at need.
+// grow maps one more frame of the grant table, which Xen allocates on demand.
 func (g *Grants) grow() error {
 	q := abi.QueryGrantSize{Dom: abi.DomIDSelf}
 	if err := check(call(abi.GrantTableOp, abi.GrantQuerySize, &q)); err != nil {
@@ -127,12 +129,12 @@ func (s *sharedPage) Release() error {
 	return nil
 }
 
-// again is how often Xen is asked for a page that it has to bring back first.
-const again = 10
+// maxTries is how often a grant is mapped while Xen pages its frame in.
+const maxTries = 10
 
-// Map implements xen.Grants. A page of this domain itself is refused: Xen would
-// move it, out of the heap and for good, since a frame of an HVM domain has one
-// address only (p2m.c, guest_physmap_add_entry).
+// Map implements xen.Grants. It returns ErrSelf for a page of this domain: a frame
+// of an HVM domain has only one address (p2m.c, guest_physmap_add_entry), so Xen
+// would move the page out of the heap permanently.
 func (g *Grants) Map(peer xen.DomID, ref xen.GrantRef) (xen.MappedPage, error) {
 	if peer == g.self || peer == xen.DomIDSelf {
 		return nil, fmt.Errorf("map grant %d: %w", ref, ErrSelf)
@@ -142,7 +144,7 @@ func (g *Grants) Map(peer xen.DomID, ref xen.GrantRef) (xen.MappedPage, error) {
 		return nil, fmt.Errorf("map grant %d of domain %d: %w", ref, peer, err)
 	}
 	m := abi.MapGrantRef{Status: abi.GrantAgain}
-	for try := 0; m.Status == abi.GrantAgain && try < again; try++ {
+	for try := 0; m.Status == abi.GrantAgain && try < maxTries; try++ {
 		if try > 0 {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -156,7 +158,7 @@ func (g *Grants) Map(peer xen.DomID, ref xen.GrantRef) (xen.MappedPage, error) {
 		err = grantStatus(m.Status)
 	}
 	if err != nil {
-		g.giveBack(addr)
+		g.freePlace(addr)
 		return nil, fmt.Errorf("map grant %d of domain %d: %w", ref, peer, err)
 	}
 	p := &mappedPage{grants: g, addr: addr, handle: m.Handle}
@@ -168,7 +170,7 @@ func (g *Grants) Map(peer xen.DomID, ref xen.GrantRef) (xen.MappedPage, error) {
 	return p, nil
 }
 
-// place returns an address for a foreign page.
+// place returns a free address for a foreign page.
 func (g *Grants) place() (uint64, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -184,7 +186,8 @@ func (g *Grants) place() (uint64, error) {
 	return g.places.Foreign + uint64(g.used-1)*xen.PageSize, nil
 }
 
-func (g *Grants) giveBack(addr uint64) {
+// freePlace makes an address available again.
+func (g *Grants) freePlace(addr uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.free = append(g.free, addr)
@@ -200,7 +203,7 @@ type mappedPage struct {
 
 func (p *mappedPage) Page() *xen.Page { return p.page }
 
-// Unmap gives the page back. Who touches it later faults.
+// Unmap unmaps the page. A later access to it faults.
 func (p *mappedPage) Unmap() error {
 	err := xen.ErrClosed
 	p.once.Do(func() { err = p.unmap() })
@@ -218,8 +221,8 @@ func (p *mappedPage) unmap() error {
 		err = grantStatus(u.Status)
 	}
 	if err != nil {
-		return fmt.Errorf("unmap grant: %w", err) // and the address is not used again
+		return fmt.Errorf("unmap grant: %w", err) // the address is not reused
 	}
-	g.giveBack(p.addr)
+	g.freePlace(p.addr)
 	return nil
 }

@@ -7,16 +7,16 @@ import (
 	"stubtpm/drivers/xen/abi"
 )
 
-// A grantTable is this domain's table of version 1 entries (public/
-// grant_table.h), of which Xen reads and marks what is granted. The holder keeps
-// it from concurrent use.
+// A grantTable is this domain's table of version 1 grant entries
+// (public/grant_table.h). Xen reads the entries and sets flags in them. A
+// grantTable is not safe for concurrent use.
 type grantTable struct {
 	entries []uint64 // in frames shared with Xen
 	next    uint32   // entries from here on were never used
 	free    []xen.GrantRef
 }
 
-// grow takes the entries of one more frame.
+// grow replaces the entries after one more frame was mapped.
 func (t *grantTable) grow(entries []uint64) {
 	if t.next == 0 {
 		t.next = abi.GrantReserved
@@ -24,7 +24,7 @@ func (t *grantTable) grow(entries []uint64) {
 	t.entries = entries
 }
 
-// take returns an unused entry.
+// take returns an unused entry, if there is one.
 func (t *grantTable) take() (ref xen.GrantRef, ok bool) {
 	if n := len(t.free); n > 0 {
 		ref = t.free[n-1]
@@ -38,7 +38,7 @@ func (t *grantTable) take() (ref xen.GrantRef, ok bool) {
 	return xen.GrantRef(t.next - 1), true
 }
 
-// grant lets peer map a frame, read-write. The flags are written last, since
+// grant lets peer map a frame, read-write. The flags are written last, because
 // they make the entry valid.
 func (t *grantTable) grant(ref xen.GrantRef, peer xen.DomID, frame uint32) {
 	e := uint64(peer)<<abi.GrantDomidShift | uint64(frame)<<abi.GrantFrameShift
@@ -46,9 +46,9 @@ func (t *grantTable) grant(ref xen.GrantRef, peer xen.DomID, frame uint32) {
 	atomic.StoreUint64(&t.entries[ref], e|abi.GrantPermitAccess)
 }
 
-// end revokes a grant and reports true, unless the peer maps the frame. Xen sets
-// the marks of that in the same word, so that either this or the mapping comes
-// first.
+// end revokes a grant and reports whether it could: not while the peer maps the
+// frame. Xen sets the flags for a mapping in the same word, so the two cannot
+// happen at the same time.
 func (t *grantTable) end(ref xen.GrantRef) bool {
 	p := &t.entries[ref]
 	for {

@@ -1,15 +1,8 @@
-// Package hvm reaches Xen from a PVH domain without an operating system: by
-// hypercalls, the shared information page, the grant table and the rings of
-// store and console. Events and Grants are those of package xen.
-//
-// Hypercalls need the build tag tamago; what is logic only has none. Addresses of
-// the domain are physical and equal to virtual ones. The board tells where
-// pages may be mapped, and calls in for interrupts.
 package hvm
 
 import "strconv"
 
-// An Errno is what a hypercall answered (public/errno.h), as a positive number.
+// An Errno is the error of a hypercall (public/errno.h), as a positive number.
 type Errno int
 
 var errnoNames = map[Errno]string{
@@ -24,7 +17,7 @@ func (e Errno) Error() string {
 	return "xen: error " + strconv.Itoa(int(e))
 }
 
-// check turns the answer of a hypercall into an error.
+// check converts the result of a hypercall into an error.
 func check(r int64) error {
 	if r < 0 {
 		return Errno(-r)

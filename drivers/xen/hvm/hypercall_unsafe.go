@@ -9,11 +9,12 @@ import (
 	"stubtpm/drivers/xen/abi"
 )
 
-// amd says which instruction is the hypercall; Detect sets it.
+// amd reports whether the hypercall instruction is VMMCALL rather than VMCALL.
+// Detect sets it.
 var amd bool
 
-// hypercall is in hypercall_amd64.s. Arguments of hypercalls that take an address
-// must stay where they are for the call only.
+// hypercall is implemented in hypercall_amd64.s. Xen uses the memory at arg during
+// the call only.
 //
 //go:noescape
 func hypercall(nr, op uint64, arg unsafe.Pointer, n uint64) int64
@@ -24,9 +25,9 @@ func cpuid(leaf uint32) (eax, ebx, ecx, edx uint32)
 //go:nosplit
 func call[T any](nr, op uint64, arg *T) int64 { return hypercall(nr, op, unsafe.Pointer(arg), 1) }
 
-// Detect looks for Xen and prepares hypercalls. It returns Xen's version, major
-// << 16 | minor, 0 if there is no Xen, and this domain's id if Xen tells it.
-// It allocates nothing and may run before the runtime does.
+// Detect looks for Xen and prepares hypercalls. It returns Xen's version as major
+// << 16 | minor, or 0 if there is no Xen, and this domain's ID if it is known. It
+// does not allocate and may run before the Go runtime is initialized.
 func Detect() (version uint32, domain uint16, known bool) {
 	_, b, c, d := cpuid(0)
 	// "AuthenticAMD" and "HygonGenuine".
@@ -47,8 +48,8 @@ func Detect() (version uint32, domain uint16, known bool) {
 	return 0, 0, false
 }
 
-// Param returns a parameter of this domain (public/hvm/params.h), 0 if Xen
-// refuses.
+// Param returns a parameter of this domain (public/hvm/params.h), or 0 if Xen
+// returns an error.
 func Param(index uint32) uint64 {
 	p := abi.HvmParam{Domid: abi.DomIDSelf, Index: index}
 	if call(abi.HvmOp, abi.HvmGetParam, &p) != 0 {
@@ -57,23 +58,23 @@ func Param(index uint32) uint64 {
 	return p.Value
 }
 
-// SetUpcallVector makes events interrupt by a vector, without a controller
-// that would have to be told of the interrupt's end.
+// SetUpcallVector makes Xen deliver events by an interrupt vector. The handler need
+// not acknowledge the interrupt at any controller.
 func SetUpcallVector(vector uint8) error {
 	p := abi.HvmParam{Domid: abi.DomIDSelf, Index: abi.ParamCallbackIRQ,
 		Value: abi.CallbackTypeVector<<abi.CallbackTypeShift | uint64(vector)}
 	return check(call(abi.HvmOp, abi.HvmSetParam, &p))
 }
 
-// MapFrame puts a frame of one of Xen's spaces, such as
-// abi.MapSpaceSharedInfo, at a physical address of this domain.
+// MapFrame maps a frame of one of Xen's spaces, such as abi.MapSpaceSharedInfo, at
+// a physical address of this domain.
 func MapFrame(space uint32, index, addr uint64) error {
 	a := abi.AddToPhysmap{Domid: abi.DomIDSelf, Space: space, Idx: index, Gpfn: addr >> 12}
 	return check(call(abi.MemoryOp, abi.AddToPhysmapOp, &a))
 }
 
-// MemoryMap fills b with Xen's map of this domain's memory, abi.E820EntrySize
-// bytes each, and returns the number of entries.
+// MemoryMap fills b with Xen's map of this domain's memory and returns the number
+// of entries, of abi.E820EntrySize bytes each. It returns 0 on error.
 func MemoryMap(b []byte) int {
 	m := abi.MemoryMap{Entries: uint32(len(b) / abi.E820EntrySize), Buffer: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))}
 	r := call(abi.MemoryOp, abi.MemoryMapOp, &m)
@@ -84,13 +85,13 @@ func MemoryMap(b []byte) int {
 	return int(m.Entries)
 }
 
-// Shutdown ends the domain for a reason such as abi.ShutdownPoweroff.
+// Shutdown ends the domain, for a reason such as abi.ShutdownPoweroff.
 //
 //go:nosplit
 func Shutdown(reason uint32) { call(abi.SchedOp, abi.SchedShutdown, &reason) }
 
-// Poll blocks the processor until a port's event is pending, masked or not, or
-// until a system time in nanoseconds.
+// Poll blocks the virtual CPU until an event is pending at a port, masked or not,
+// or until a system time in nanoseconds.
 //
 //go:nosplit
 func Poll(port uint32, until uint64) {
@@ -99,8 +100,8 @@ func Poll(port uint32, until uint64) {
 	runtime.KeepAlive(&port)
 }
 
-// SetTimer lets VIRQ_TIMER come once, at a system time in nanoseconds; 0 stops
-// it.
+// SetTimer makes Xen raise VIRQ_TIMER once, at a system time in nanoseconds; 0
+// stops the timer.
 //
 //go:nosplit
 func SetTimer(at uint64) { hypercall(abi.SetTimerOp, at, nil, 0) }
@@ -108,7 +109,7 @@ func SetTimer(at uint64) { hypercall(abi.SetTimerOp, at, nil, 0) }
 // Send raises an event at the other end of a port.
 func Send(port uint32) error { return check(SendRaw(port)) }
 
-// SendRaw is Send for code that may not allocate: its answer is negative on
+// SendRaw is like Send, for code that must not allocate. Its result is negative on
 // failure.
 //
 //go:nosplit
@@ -117,7 +118,7 @@ func SendRaw(port uint32) int64 {
 	return call(abi.EventChannelOp, abi.EvtchnSend, &p)
 }
 
-// BindTimer opens a port for VIRQ_TIMER of processor 0.
+// BindTimer opens a port for VIRQ_TIMER of virtual CPU 0.
 func BindTimer() (port uint32, err error) {
 	b := abi.BindVirq{Virq: abi.VirqTimer}
 	err = check(call(abi.EventChannelOp, abi.EvtchnBindVirq, &b))

@@ -16,9 +16,9 @@ import (
 // maxLabel is the size in bytes of the longest label that is read.
 const maxLabel = 256
 
-// peerSID and context pass the one argument of XSMOp, an address, where other
-// hypercalls have their operation. They may not be preempted while they hold
-// the address of what may be on a stack.
+// peerSID and context pass the only argument of XSMOp, an address, in the place of
+// other hypercalls' operation. They must not be preempted while they hold the
+// address as a number, because a stack may move.
 //
 //go:nosplit
 func peerSID(op *abi.FlaskPeerSID) int64 {
@@ -36,7 +36,7 @@ func (e *Events) PeerLabel(port xen.Port) (string, error) {
 	p := abi.FlaskPeerSID{Cmd: abi.FlaskGetPeerSID, Version: abi.FlaskVersion, Port: uint32(port)}
 	err := check(peerSID(&p))
 	if errors.Is(err, Errno(38)) {
-		return "", xen.ErrNoPolicy // a Xen built without XSM, or with none but the default
+		return "", xen.ErrNoPolicy // Xen was built without XSM, or uses the default module
 	}
 	if err != nil {
 		return "", fmt.Errorf("label of the peer at port %d: %w", port, err)

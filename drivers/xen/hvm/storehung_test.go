@@ -42,7 +42,7 @@ func TestStoreRingHung(t *testing.T) {
 			page := xen.NewPage()
 			b := &bell{c: make(chan struct{}, 1), notify: func() {}}
 			r := NewStoreRing(page, b)
-			r.patience = 100 * time.Millisecond
+			r.timeout = 100 * time.Millisecond
 			stop := make(chan struct{})
 			var store sync.WaitGroup
 			if c.noisy {
@@ -93,7 +93,7 @@ func TestStoreRingLate(t *testing.T) {
 	page.Store32(abi.StoreReqProd, abi.StoreRingSize) // full
 	r := NewStoreRing(page, &bell{c: make(chan struct{}, 1), notify: func() {}})
 	defer r.Close()
-	r.patience = 50 * time.Millisecond
+	r.timeout = 50 * time.Millisecond
 	// Room is made without an event, so that only the timer wakes the writer.
 	time.AfterFunc(5*time.Millisecond, func() { page.Store32(abi.StoreReqCons, abi.StoreRingSize) })
 	if n, err := inTime(t, "Write", func() (int, error) { return r.Write(make([]byte, 10)) }); n != 10 || err != nil {

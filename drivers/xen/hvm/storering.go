@@ -9,40 +9,41 @@ import (
 	"stubtpm/drivers/xen/abi"
 )
 
-var errStoreRing = errors.New("xen: the store's ring is broken")
+var errStoreRing = errors.New("xen: indices in the xenstore ring are invalid")
 
-// ErrStoreHung says that the store did not take a message in time. Part of one
-// may be in the ring, so the connection has ended.
-var ErrStoreHung = errors.New("xen: the store takes no requests")
+// ErrStoreHung is returned when xenstored did not accept a message in time. Part of
+// the message may be in the ring, so the connection has ended.
+var ErrStoreHung = errors.New("xen: xenstored accepts no requests")
 
-// storePatience bounds one Write. A store that is slow or replaces itself (live
-// update) needs seconds; one that needs longer must not hold up this domain.
-const storePatience = 30 * time.Second
+// storeTimeout bounds one Write. A xenstored that is slow or replaces itself (live
+// update) takes seconds; if it takes longer, it must not block this domain.
+const storeTimeout = 30 * time.Second
 
-// A StoreRing is this domain's connection to the store (public/io/xs_wire.h,
-// struct xenstore_domain_interface). One goroutine may read and one write.
+// A StoreRing is this domain's connection to xenstored (public/io/xs_wire.h,
+// struct xenstore_domain_interface). One goroutine may read while another one
+// writes.
 type StoreRing struct {
 	page     *xen.Page
 	channel  xen.Channel
 	readable chan struct{}
 	writable chan struct{}
-	patience time.Duration
+	timeout  time.Duration
 	done     chan struct{}
 	end      sync.Once
 	err      error // why done was closed
 	close    sync.Once
 }
 
-// NewStoreRing returns the ring in a page, whose other end is behind channel,
-// and takes the channel over.
+// NewStoreRing returns the connection over the ring in a page, and takes over the
+// event channel to its peer.
 func NewStoreRing(page *xen.Page, channel xen.Channel) *StoreRing {
 	r := &StoreRing{page: page, channel: channel, readable: make(chan struct{}, 1),
-		writable: make(chan struct{}, 1), patience: storePatience, done: make(chan struct{})}
+		writable: make(chan struct{}, 1), timeout: storeTimeout, done: make(chan struct{})}
 	go r.forward()
 	return r
 }
 
-// forward gives each event to reader and writer; either looks at the ring.
+// forward passes each event to both reader and writer.
 func (r *StoreRing) forward() {
 	for range r.channel.C() {
 		for _, c := range []chan struct{}{r.readable, r.writable} {
@@ -54,7 +55,8 @@ func (r *StoreRing) forward() {
 	}
 }
 
-// Read takes at least one byte, and waits for it.
+// Read waits for at least one byte and returns what is in the ring, up to
+// len(b).
 func (r *StoreRing) Read(b []byte) (int, error) {
 	for len(b) > 0 {
 		if err := r.ended(); err != nil {
@@ -80,11 +82,11 @@ func (r *StoreRing) Read(b []byte) (int, error) {
 	return 0, nil
 }
 
-// Write puts all of b into the ring, and waits for room, but not forever: after
-// ErrStoreHung all further reads and writes fail too.
+// Write puts all of b into the ring. If it takes longer than 30 seconds, it returns
+// ErrStoreHung, and all later reads and writes fail too.
 func (r *StoreRing) Write(b []byte) (int, error) {
 	done := 0
-	late := time.NewTimer(r.patience)
+	late := time.NewTimer(r.timeout)
 	defer late.Stop()
 	hung := false
 	for done < len(b) {
@@ -101,8 +103,8 @@ func (r *StoreRing) Write(b []byte) (int, error) {
 				r.stop(ErrStoreHung)
 				return done, ErrStoreHung
 			}
-			// The ring is looked at once more when time is up: a domain that
-			// was paused finds the event and the timer due together.
+			// After a pause of this domain, the event and the timeout may both be
+			// there: look at the ring once more.
 			if err := r.wait(r.writable, late.C); err == ErrStoreHung {
 				hung = true
 			} else if err != nil {
@@ -122,7 +124,8 @@ func (r *StoreRing) Write(b []byte) (int, error) {
 	return done, nil
 }
 
-// wait waits for an event, the end of the connection, or late.
+// wait waits for an event. It returns an error at the end of the connection, and
+// ErrStoreHung when late fires.
 func (r *StoreRing) wait(c <-chan struct{}, late <-chan time.Time) error {
 	select {
 	case <-c:
@@ -134,7 +137,8 @@ func (r *StoreRing) wait(c <-chan struct{}, late <-chan time.Time) error {
 	}
 }
 
-// stop ends the connection, once, for a reason.
+// stop ends the connection. err is what later calls return; only the first one
+// counts.
 func (r *StoreRing) stop(err error) {
 	r.end.Do(func() {
 		r.err = err
@@ -142,6 +146,7 @@ func (r *StoreRing) stop(err error) {
 	})
 }
 
+// ended returns why the connection has ended, or nil.
 func (r *StoreRing) ended() error {
 	select {
 	case <-r.done:
@@ -151,7 +156,7 @@ func (r *StoreRing) ended() error {
 	}
 }
 
-// Close ends waiting reads and writes and closes the channel.
+// Close unblocks reads and writes and closes the channel.
 func (r *StoreRing) Close() error {
 	err := xen.ErrClosed
 	r.close.Do(func() {

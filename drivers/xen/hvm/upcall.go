@@ -7,20 +7,20 @@ import (
 	"stubtpm/drivers/xen/abi"
 )
 
-// An Upcall takes Xen's interrupts for events. Handle runs in the interrupt
-// handler and only marks; Events.Deliver does the rest in a goroutine.
+// An Upcall handles Xen's interrupts for events. Handle runs in the interrupt
+// handler and only marks events; Events.Deliver does the rest in a goroutine.
 //
-// Xen sets an event's bit in EvtchnPend; if it was clear and not masked, the bit
-// of its word in PendingSel; if that was clear, UpcallPending, and interrupts.
-// Each is therefore cleared before what lies below it is looked at, so that an
-// event which comes meanwhile interrupts again.
+// Xen sets an event's bit in EvtchnPend; if it was clear and is not masked, the bit
+// of its word in PendingSel; and if that was clear, UpcallPending, and interrupts.
+// Each level is therefore cleared before the level below is read, so that an event
+// which arrives in between interrupts again.
 type Upcall struct {
 	info  *abi.SharedInfo
-	timer uint32 // port of VIRQ_TIMER, which Handle serves itself
-	words uint64 // words in which Handle saw events
+	timer uint32 // port of VIRQ_TIMER, which Handle clears itself
+	words uint64 // bit set of the words in which Handle found events
 }
 
-// Init masks all events and sets the port of the timer, which is unmasked.
+// Init masks all events but that of the timer, and sets the timer's port.
 func (u *Upcall) Init(info *abi.SharedInfo, timer uint32) {
 	u.info, u.timer = info, timer
 	for i := range info.EvtchnMask {
@@ -29,8 +29,8 @@ func (u *Upcall) Init(info *abi.SharedInfo, timer uint32) {
 	u.unmask(timer)
 }
 
-// unmask clears a mask bit. An event that is pending already does not
-// interrupt by it; EVTCHNOP_unmask makes it.
+// unmask clears a mask bit. Unlike EVTCHNOP_unmask, it raises no interrupt for an
+// event that is pending already.
 func (u *Upcall) unmask(port uint32) {
 	atomic.AndUint64(&u.info.EvtchnMask[port/64], ^(uint64(1) << (port % 64)))
 }
@@ -39,15 +39,16 @@ func (u *Upcall) mask(port uint32) {
 	atomic.OrUint64(&u.info.EvtchnMask[port/64], 1<<(port%64))
 }
 
-// Clear forgets a port's event, for who polls it.
+// Clear clears a pending event of a port that is polled.
 //
 //go:nosplit
 func (u *Upcall) Clear(port uint32) {
 	atomic.AndUint64(&u.info.EvtchnPend[port/64], ^(uint64(1) << (port % 64)))
 }
 
-// Handle takes an interrupt. It reports whether the timer's event came, and
-// whether others did, for which Deliver must run. It allocates nothing.
+// Handle handles an interrupt. It reports whether the timer's event is among the
+// pending ones, and whether others are, for which Events.Deliver must run. It does
+// not allocate.
 func (u *Upcall) Handle() (timer, others bool) {
 	v := &u.info.Vcpu[0]
 	atomic.StoreUint32(&v.UpcallPending, 0)
@@ -63,7 +64,8 @@ func (u *Upcall) Handle() (timer, others bool) {
 	return timer, sel != 0
 }
 
-// take clears the pending events that are not masked and calls f for each.
+// take clears the pending, unmasked events of the marked words and calls f for
+// each.
 func (u *Upcall) take(f func(port uint32)) {
 	words := atomic.SwapUint64(&u.words, 0)
 	for ; words != 0; words &= words - 1 {

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// A Watch tells of changes at a node and below it. Changes coalesce: after a
-// receive from C, the watcher looks at the store for what is there now.
+// A Watch reports changes of a node and of all nodes below it. Changes coalesce:
+// after a receive from C, the watcher must read what is in xenstore now.
 type Watch struct {
 	client *Client
 	path   string
@@ -15,8 +15,8 @@ type Watch struct {
 	c      chan struct{}
 }
 
-// Watch starts to watch a path, absolute or relative to the domain's own. C is
-// readable at once: the store fires each new watch a first time.
+// Watch watches a path, absolute or relative to the domain's own. One value can be
+// received from C at once, because xenstored fires each new watch.
 func (c *Client) Watch(ctx context.Context, path string) (*Watch, error) {
 	w := &Watch{client: c, path: path, c: make(chan struct{}, 1)}
 	c.mu.Lock()
@@ -37,8 +37,8 @@ func (c *Client) Watch(ctx context.Context, path string) (*Watch, error) {
 	return w, nil
 }
 
-// C is readable after at least one change. It is closed when the connection
-// ends, not by Stop.
+// C returns a channel of capacity one from which one value can be received after
+// one or more changes. It is closed when the connection ends, not by Stop.
 func (w *Watch) C() <-chan struct{} { return w.c }
 
 // Stop ends the watch.
@@ -51,7 +51,7 @@ func (w *Watch) Stop(ctx context.Context) error {
 	return wrap("unwatch", w.path, err)
 }
 
-// event passes on a watch event: path, zero, token, zero.
+// event passes on a watch event: path, zero byte, token, zero byte.
 func (c *Client) event(body []byte) {
 	_, rest, ok := bytes.Cut(body, []byte{0})
 	token, _, ok2 := bytes.Cut(rest, []byte{0})
@@ -63,7 +63,7 @@ func (c *Client) event(body []byte) {
 	if w := c.watches[string(token)]; w != nil {
 		select {
 		case w.c <- struct{}{}:
-		default: // one is waiting to be read: it tells of this change too
+		default: // changes coalesce
 		}
 	}
 }

@@ -1,8 +1,3 @@
-// Package xenstore is a client of Xen's configuration store, over any byte
-// stream: the ring of a domain, or /dev/xen/xenbus of a Linux domain.
-//
-// It implements the protocol of Xen's public/io/xs_wire.h and
-// docs/misc/xenstore.txt. It has no build tag and runs anywhere.
 package xenstore
 
 import (
@@ -53,8 +48,8 @@ func (m *message) append(b []byte) []byte {
 
 var errProtocol = errors.New("xenstore: malformed message")
 
-// parse takes the first message off b and returns what is left. need is how
-// many bytes b must have before it can; it is zero where a message was taken.
+// parse parses the first message of b and returns the rest of b. If b is too short,
+// it returns in need how long b must be at least, otherwise zero.
 func parse(b []byte) (m message, rest []byte, need int, err error) {
 	if len(b) < headerSize {
 		return m, b, headerSize, nil

@@ -1,5 +1,3 @@
-// Package xentest is a Xen host in memory, for tests: domains with event
-// channels, grants and a xenstore, between goroutines of one program.
 package xentest
 
 import (
@@ -12,7 +10,8 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 )
 
-// A Host is where domains meet.
+// A Host is a host whose domains can share pages and send events to each other. It
+// is safe for concurrent use.
 type Host struct {
 	Store *Store
 
@@ -38,14 +37,14 @@ func NewHost() *Host {
 	return &Host{Store: newStore(), ports: map[port]*channel{}, grants: map[grant]*shared{}}
 }
 
-// Domain returns what a domain of this number has. Each call makes a new
-// connection to the store, which the caller closes.
+// Domain returns the interfaces of the domain with an ID. Each call opens a
+// connection to xenstored, which the caller must close.
 func (h *Host) Domain(id xen.DomID) xenbus.Domain {
 	d := domain{h, id}
 	return xenbus.Domain{Events: d, Grants: d, Store: xenstore.NewClient(h.Store.Connect(id))}
 }
 
-// Open returns how many ports and mappings exist, to find what was leaked.
+// Open returns how many ports, mappings and grants exist, to find leaks.
 func (h *Host) Open() (ports, mappings, grants int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -91,7 +90,7 @@ func (d domain) BindInterdomain(peer xen.DomID, p xen.Port) (xen.Channel, error)
 	}
 	c := d.open(peer)
 	c.peer, other.peer = other, c
-	c.raise() // as Xen does: an event may have been sent before
+	c.raise() // as Xen does, because an event may have been sent before
 	return c, nil
 }
 

@@ -19,19 +19,19 @@ func message(typ, req uint32, body string) []byte {
 	return append(b, body...)
 }
 
-// TestTurns has a store that answers late, in pieces, with a watch event before
-// each answer: no second request may arrive before the answer is read.
-func TestTurns(t *testing.T) {
+// TestSerialize has a xenstored that replies late, in pieces, with a watch event before
+// each reply: no second request may arrive before the reply is read.
+func TestSerialize(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()
-	ts := newTurns(near)
-	defer ts.Close()
+	s := serialize(near)
+	defer s.Close()
 	const requests = 5
 	writes := make(chan error, requests)
 	for i := range requests {
-		go func() { _, err := ts.Write(message(2, uint32(i), "path")); writes <- err }()
+		go func() { _, err := s.Write(message(2, uint32(i), "path")); writes <- err }()
 	}
-	go io.Copy(io.Discard, ts)
+	go io.Copy(io.Discard, s)
 	buf := make([]byte, 100)
 	for i := range requests {
 		n, err := far.Read(buf)
@@ -56,18 +56,18 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestTurnsClose frees a writer whose turn never comes.
-func TestTurnsClose(t *testing.T) {
+// TestSerializeClose closes the device while a Write waits.
+func TestSerializeClose(t *testing.T) {
 	t.Parallel()
 	near, far := net.Pipe()
-	ts := newTurns(near)
+	s := serialize(near)
 	go io.Copy(io.Discard, far)
-	if _, err := ts.Write(message(2, 0, "")); err != nil {
+	if _, err := s.Write(message(2, 0, "")); err != nil {
 		t.Fatal(err)
 	}
 	end := make(chan error, 1)
-	go func() { _, err := ts.Write(message(2, 1, "")); end <- err }()
-	ts.Close()
+	go func() { _, err := s.Write(message(2, 1, "")); end <- err }()
+	s.Close()
 	select {
 	case err := <-end:
 		if err == nil {
