@@ -26,7 +26,7 @@ func examples() map[string]Domain {
 	return map[string]Domain{"vtpmmgr.cfg": m, "vtpm-guest1.cfg": v, "guest1.cfg": g}
 }
 
-// TestConfigs pins the shipped examples; UPDATE=1 writes them.
+// TestConfigs compares the shipped examples with Config; UPDATE=1 writes them.
 func TestConfigs(t *testing.T) {
 	t.Parallel()
 	for name, d := range examples() {
@@ -80,7 +80,7 @@ func TestConfigRefuses(t *testing.T) {
 	}
 }
 
-// testELF makes a small PVH image by hand.
+// testELF returns a small PVH image.
 func testELF(text []byte, entry uint32, note bool) []byte {
 	var b bytes.Buffer
 	const notes, code, load = 0x1000, 0x2000, 0x200000
@@ -125,7 +125,7 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("measured %+v", m)
 	}
 
-	// Bytes that are not loaded change the file's hash only.
+	// Bytes that are not loaded must change the file's hash only.
 	tail, err := Measure(write("tail.elf", append(bytes.Clone(img), 1, 2, 3)))
 	if err != nil {
 		t.Fatal(err)

@@ -12,14 +12,14 @@ import (
 
 // A Manifest lists images with their measurements, sorted by name.
 type Manifest struct {
-	// Version of this format; readers refuse any other.
+	// Version is the version of the format, 1.
 	Version int     `json:"version"`
 	Images  []Entry `json:"images"`
 }
 
 // An Entry is one image of a Manifest.
 type Entry struct {
-	Name string `json:"name"` // file name, beside the manifest
+	Name string `json:"name"` // file name, in the manifest's directory
 	Measurement
 }
 
@@ -29,7 +29,7 @@ const manifestVersion = 1
 // ErrManifest is returned for a manifest that is malformed or does not match.
 var ErrManifest = errors.New("image: manifest")
 
-// NewManifest measures the files.
+// NewManifest measures image files.
 func NewManifest(files ...string) (Manifest, error) {
 	m := Manifest{Version: manifestVersion}
 	for _, f := range files {
@@ -50,7 +50,8 @@ func (m Manifest) Encode() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
-// DecodeManifest reads a manifest and refuses what it does not know.
+// DecodeManifest parses a manifest. It returns ErrManifest for another version,
+// unknown fields and names that are not plain file names.
 func DecodeManifest(b []byte) (Manifest, error) {
 	var m Manifest
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -59,7 +60,7 @@ func DecodeManifest(b []byte) (Manifest, error) {
 		return m, fmt.Errorf("%w: %v", ErrManifest, err)
 	}
 	if d.More() {
-		return m, fmt.Errorf("%w: data behind its end", ErrManifest)
+		return m, fmt.Errorf("%w: data after its end", ErrManifest)
 	}
 	if m.Version != manifestVersion {
 		return m, fmt.Errorf("%w: version %d, want %d", ErrManifest, m.Version, manifestVersion)
@@ -72,8 +73,8 @@ func DecodeManifest(b []byte) (Manifest, error) {
 	return m, nil
 }
 
-// Verify measures each image of the manifest in a directory again and returns
-// an error that names every one that is missing or differs.
+// Verify measures the images of the manifest in a directory, and returns an error
+// that names every image that is missing or differs.
 func (m Manifest) Verify(dir string) error {
 	var errs []error
 	for _, e := range m.Images {

@@ -7,36 +7,38 @@ import (
 	"path/filepath"
 )
 
-// Where the host's package puts the unikernels, and where the configurations
-// that its units start lie.
+// Paths of the unikernels that the host's package installs, and of the directory
+// with the configurations that its systemd units start.
 const (
 	ManagerImage = "/usr/lib/stubtpm/vtpmmgr.elf"
 	VTPMImage    = "/usr/lib/stubtpm/vtpm.elf"
 	ConfigDir    = "/etc/stubtpm"
 )
 
-// A Set is what a host needs for the TPM of one guest.
+// A Set describes the configurations that a host needs for the TPM of one guest.
 type Set struct {
 	Guest       string // name of the guest's domain
-	UUID        string // of its vTPM; must not change
+	UUID        string // of its vTPM; it must not change
 	ManagerDisk string // block devices in dom0
 	VTPMDisk    string
 	ManagerName string // "vtpmmgr" if empty
-	// ManagerExtra and VTPMExtra are their command lines.
+	// ManagerExtra and VTPMExtra are the command lines of the manager and the
+	// vTPM.
 	ManagerExtra, VTPMExtra string
-	// IOMem are the registers of the hardware TPM if not those of Manager.
+	// IOMem replaces Manager's ranges of the hardware TPM's registers, unless
+	// it is empty.
 	IOMem string
 }
 
-// VTPMName is the name of a guest's vTPM.
+// VTPMName returns the name of the domain of a guest's vTPM.
 func VTPMName(guest string) string { return "vtpm-" + guest }
 
-// A File is a configuration by its path below ConfigDir.
+// A File is a configuration. Name is its path relative to ConfigDir.
 type File struct{ Name, Text string }
 
-// Files returns the configurations: the manager's, the vTPM's, and the lines
-// that the guest's own configuration needs. The guest's vtpm line names the uuid
-// too, so that the device keeps its identity when its backend is started again.
+// Files returns the manager's configuration, the vTPM's, and the lines that the
+// guest's own configuration needs. Its vtpm line contains the UUID too, so that the
+// device keeps its identity when its backend is restarted.
 func (s Set) Files() ([]File, error) {
 	if s.ManagerName == "" {
 		s.ManagerName = "vtpmmgr"
@@ -62,8 +64,8 @@ func (s Set) Files() ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	lines := fmt.Sprintf("# For the configuration of %s. With on_reboot, a reboot ends the domain, and\n"+
-		"# stubtpm-host guest creates it again and tells the manager.\n"+
+	lines := fmt.Sprintf("# For the configuration of %s. With on_reboot, a reboot ends the domain;\n"+
+		"# stubtpm-host guest creates it again and notifies the manager.\n"+
 		"vtpm = [\"backend=%s,uuid=%s\"]\non_reboot = \"destroy\"\n", s.Guest, v.Name, s.UUID)
 	return []File{
 		{"vtpmmgr.cfg", manager},
@@ -72,11 +74,12 @@ func (s Set) Files() ([]File, error) {
 	}, nil
 }
 
-// ErrExists says that a configuration is there already and is another.
+// ErrExists is returned if a configuration exists and differs.
 var ErrExists = errors.New("image: configuration exists and differs")
 
-// Write writes the configurations below a directory and returns the files that
-// were new. It writes none if one of them is there with another text.
+// Write writes the configurations below a directory and returns the names of the
+// files that it created. If one of them exists and differs, it returns ErrExists
+// and writes none.
 func (s Set) Write(dir string) ([]string, error) {
 	files, err := s.Files()
 	if err != nil {

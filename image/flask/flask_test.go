@@ -15,8 +15,8 @@ import (
 var module string
 
 // names are the classes and permissions of Xen's access vectors that the module
-// and the macros below use. Order and completeness do not matter to the
-// compiler's checks; a hypervisor would not load what comes out of this.
+// and the macros below use. Their order and completeness do not matter to the
+// compiler's checks, but Xen would not load the compiled policy.
 const names = `
 domain: create max_vcpus setdomainmaxmem setaddrsize getdomaininfo hypercall setvcpucontext getvcpucontext getvcpuinfo setdebugging set_target pause unpause resume shutdown destroy transition
 domain2: relabelfrom relabelto soft_reset set_as_target settsc gettsc get_vnumainfo
@@ -32,8 +32,8 @@ security: check_context
 //go:embed testdata/macros.m4
 var macros string
 
-// policy returns a whole policy: names, a base of types, the module, and rules
-// of another module behind it.
+// policy returns a complete policy: names, basic types, the module, and then more
+// rules, as of another module.
 func policy(more string) string {
 	var classes, vectors []string
 	for _, line := range strings.Split(strings.TrimSpace(names), "\n") {
@@ -107,7 +107,7 @@ func TestModule(t *testing.T) {
 	}
 }
 
-// TestForbidden adds one rule at a time that would give the secrets away.
+// TestForbidden adds one rule at a time that would disclose secrets.
 func TestForbidden(t *testing.T) {
 	t.Parallel()
 	need(t)
@@ -139,7 +139,7 @@ func TestForbidden(t *testing.T) {
 			t.Errorf("%s: refused for another reason:\n%s", rule, out)
 		}
 	}
-	// The compiler does take what is harmless.
+	// A harmless rule must compile.
 	if out, err := compile(t, policy("allow dom0_t vtpmguest_t:mmu adjust;")); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
