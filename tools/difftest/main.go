@@ -1,16 +1,17 @@
 // Difftest sends the same generated TPM 2.0 commands to this project's device
-// and to another TPM, and tells where the answers differ.
+// and to another TPM, and reports where their responses differ.
 //
 // Synopsis:
 //
 //	difftest [-n COMMANDS] [-seed SEED] [-stop N] [-other 'PROGRAM ARGS'] [-list] [-v]
 //
 // The other TPM is Debian's swtpm unless -other names a program that takes its
-// options. A run is repeated by its seed; an episode (a fresh pair of TPMs) has the
-// seed that is printed with what was found in it. -list prints the differences that
-// are known, with the paragraph of the specification that decides each.
+// options. The same seed gives the same run; an episode (a new pair of TPMs) has the
+// seed that is printed with its divergences. -list prints the differences that
+// are known, each with the paragraph of the specification about it.
 //
-// Exit codes: 0 no difference but those, 1 otherwise, 2 wrong use.
+// The exit code is 0 if there are only known differences, 1 otherwise, 2 for wrong
+// usage.
 package main
 
 import (
@@ -36,8 +37,8 @@ func run(args []string, out io.Writer) error {
 	fs := flag.NewFlagSet("difftest", flag.ExitOnError)
 	n := fs.Int("n", 5000, "commands")
 	seed := fs.Uint64("seed", 1, "seed of the first episode")
-	stop := fs.Int("stop", 0, "end after so many divergences")
-	program := fs.String("other", "", "program of the other side; default: swtpm socket")
+	stop := fs.Int("stop", 0, "end after this number of divergences; 0 for never")
+	program := fs.String("other", "", "program of the other TPM; default: swtpm socket")
 	list := fs.Bool("list", false, "print the known differences")
 	verbose := fs.Bool("v", false, "print each command")
 	fs.Parse(args)

@@ -9,23 +9,23 @@ import (
 	"stubtpm/vtpm"
 )
 
-// A device is ours, in this process.
+// A device is this project's device, in this process.
 type device struct{ *vtpm.Device }
 
-// A forgetful store: the device lives as long as the episode.
-type forgetful struct{}
+// noStore saves nothing, because a device lives as long as its episode.
+type noStore struct{}
 
-func (forgetful) Save([]byte) error { return nil }
+func (noStore) Save([]byte) error { return nil }
 
 func newDevice() (stream.TPM, error) {
-	d, err := vtpm.Manufacture(vtpm.Config{Store: forgetful{}})
+	d, err := vtpm.Manufacture(vtpm.Config{Store: noStore{}})
 	return device{d}, err
 }
 
 func (d device) Execute(cmd []byte) ([]byte, error) { return d.Device.Execute(0, cmd), nil }
 func (d device) Reset() error                       { d.Init(); return nil }
 
-// A process is another TPM, behind its socket.
+// A process is another TPM in its own process, used over its socket.
 type process struct {
 	proc *tpmproc.Process
 	conn *tpmproc.Conn
@@ -42,7 +42,7 @@ func startProcess(program []string) (*process, error) {
 		p.close()
 		return nil, err
 	}
-	for range 50 { // its control socket may be there before the other
+	for range 50 { // the control socket may exist before the data socket
 		if p.conn, err = tpmproc.Dial(p.proc.Data); err == nil {
 			return p, nil
 		}
@@ -65,7 +65,8 @@ func (p *process) close() {
 	os.RemoveAll(p.dir)
 }
 
-// open is a new device of ours beside a new process of the other program.
+// open returns a function that opens a new device and a new process of the other
+// program.
 func open(program []string) func() (stream.TPM, stream.TPM, func(), error) {
 	return func() (stream.TPM, stream.TPM, func(), error) {
 		ours, err := newDevice()

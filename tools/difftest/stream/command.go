@@ -1,12 +1,3 @@
-// Package stream generates streams of TPM 2.0 commands from a seed, sends each
-// to two TPMs in parallel, and tells where they differ.
-//
-// A command is logical: it names objects, sessions and indices, and is encoded
-// for each TPM with its own handles, names, nonces and blobs. Most commands are
-// valid; some are spoiled on purpose, in the same way for both.
-//
-// It uses nothing of package vtpm but its numbers: what it says of the
-// response has to come from the specification, not from our device.
 package stream
 
 import (
@@ -17,38 +8,38 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// A TPM takes commands. Reset is _TPM_Init.
+// A TPM executes commands. Reset is _TPM_Init.
 type TPM interface {
 	Execute(command []byte) ([]byte, error)
 	Reset() error
 }
 
-// A Looker is a TPM that sends a command to a copy of itself.
+// A Looker is a TPM that can execute a command on a copy of itself.
 type Looker interface {
 	Look(command []byte) error
 }
 
-// Sides of a comparison.
+// The sides of a comparison.
 const (
 	ours = iota
 	other
 	sides
 )
 
-// A pair is a value that each side has its own of.
+// A pair is a value that differs between the sides.
 type pair[T any] [sides]T
 
 func same[T any](v T) pair[T] { return pair[T]{v, v} }
 
-// A bytesPair is bytes of each side.
+// A bytesPair is a byte string for each side.
 type bytesPair = pair[[]byte]
 
 // An entity is what a handle refers to.
 type entity struct {
 	handle pair[uint32]
-	name   bytesPair // nil: the handle is the name
-	auth   []byte
-	da     bool
+	name   bytesPair // nil if the name is the handle
+	auth   []byte    // its authValue
+	da     bool      // subject to dictionary attack protection
 }
 
 func fixedEntity(h uint32) *entity { return &entity{handle: same(h)} }
@@ -62,12 +53,12 @@ func (e *entity) nameOf(s int) []byte {
 
 // An auth is one entry of the authorization area.
 type auth struct {
-	session  *session // nil: password
-	handle   uint32   // if there is no session
+	session  *session // nil for a password
+	handle   uint32   // if session is nil
 	password []byte
 	attrs    byte
-	entity   *entity // what it authorizes; nil for an additional session
-	raw      []byte  // if not nil, in place of the computed HMAC
+	entity   *entity // the entity that it authorizes; nil for an additional session
+	raw      []byte  // if not nil, replaces the computed HMAC
 }
 
 // A command is one logical command.
@@ -77,25 +68,25 @@ type command struct {
 	auths   []*auth
 	params  []bytesPair
 
-	tag   uint16 // 0: as needed
+	tag   uint16 // 0 for the correct one
 	size  int    // added to commandSize
-	extra []byte // after the end
+	extra []byte // appended to the command
 
-	// handleInResponse tells whether a response has a handle.
+	// handleInResponse is whether a response has a handle.
 	handleInResponse bool
-	// exact lists that all bytes of the response are determined; else only
-	// those of types that never depend on a key or on randomness.
+	// exact means that all bytes of the response must be equal on both sides.
+	// Otherwise only values that never depend on a key or on randomness must.
 	exact bool
-	// loose means that not even sizes are determined.
+	// loose means that not even sizes must be equal.
 	loose bool
 	// done updates the model after success on both sides.
 	done func(r *pair[response])
 
-	whole   bool   // must not be spoiled: the model could not follow
+	whole   bool   // must not be spoiled, because the model could not follow
 	spoiled string // how it was spoiled, for the log
 
-	restarted bool // the TPMs were, before it
-	counted   bool // resetCount began at the same number on both sides
+	restarted bool // the TPMs were restarted before it
+	counted   bool // resetCount started at the same number on both sides
 }
 
 func (c *command) String() string {
@@ -107,7 +98,7 @@ func (c *command) String() string {
 	return b.String()
 }
 
-// A response is a decoded one.
+// A response is a decoded response.
 type response struct {
 	raw    []byte
 	rc     tcg.TPMRC
@@ -122,6 +113,8 @@ type response struct {
 func u16[T ~uint16 | ~int](v T) []byte { return binary.BigEndian.AppendUint16(nil, uint16(v)) }
 func u32[T ~uint32 | ~int](v T) []byte { return binary.BigEndian.AppendUint32(nil, uint32(v)) }
 func u64(v uint64) []byte              { return binary.BigEndian.AppendUint64(nil, v) }
+
+// b2 returns a TPM2B.
 func b2(b ...[]byte) []byte {
 	n := cat(b...)
 	return append(u16(len(n)), n...)
@@ -135,14 +128,13 @@ func cat(b ...[]byte) []byte {
 	return r
 }
 
-// lit is a parameter that both sides get alike.
+// lit returns a parameter that is the same for both sides.
 func lit(b ...[]byte) bytesPair { return same(cat(b...)) }
 
-// own2B is a TPM2B of which each side gets its own.
+// own2B returns a parameter of type TPM2B with each side's own value.
 func own2B(p bytesPair) bytesPair { return bytesPair{b2(p[0]), b2(p[1])} }
 
-// encode builds the command for a side. It advances nothing: the nonces of
-// sessions that it used are kept in the sessions.
+// encode encodes the command for a side. It does not change the state of sessions.
 func (c *command) encode(s int) []byte {
 	var params []byte
 	for _, p := range c.params {
@@ -171,7 +163,7 @@ func (c *command) encode(s int) []byte {
 	return cat(u16(int(tag)), u32(10+len(body)+c.size), u32(uint32(c.code)), body, c.extra)
 }
 
-// decode splits a response.
+// decode parses a response.
 func (c *command) decode(raw []byte) (r response, err error) {
 	r.raw = raw
 	if len(raw) < 10 || int(binary.BigEndian.Uint32(raw[2:])) != len(raw) {

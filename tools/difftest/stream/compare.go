@@ -7,7 +7,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// compare tells how the responses of both sides differ; "" if they do not.
+// compare returns how the responses of both sides differ, or "" if they do not.
 func (c *command) compare(r *pair[response]) string {
 	a, b := &r[0], &r[1]
 	if a.rc != b.rc {
@@ -36,14 +36,14 @@ func (c *command) compare(r *pair[response]) string {
 	for i := range fa {
 		p := spec.Response[i]
 		if p.Name == "pcrUpdateCounter" {
-			continue // where it starts is the TPM's choice; see counters
+			continue // each TPM chooses its first value
 		}
 		x, y := fa[i], fb[i]
 		if !c.exact {
 			x, y = mask(p.Type, x, c), mask(p.Type, y, c)
 		}
 		if p.Type == "TPMI_YES_NO" && c.code == tcg.TPMCCGetCapability {
-			continue // the lists may have other lengths
+			continue // the lists may have different lengths
 		}
 		if p.Type == "TPMS_CAPABILITY_DATA" {
 			if d := compareCapability(x, y); d != "" {
@@ -58,16 +58,16 @@ func (c *command) compare(r *pair[response]) string {
 	return ""
 }
 
-// mask keeps of a value what has to be the same on both sides.
+// mask returns the part of a value that must be the same on both sides.
 func mask(typ string, b []byte, c *command) []byte {
 	size := u32(len(b))
 	switch typ {
 	case "TPMT_SIGNATURE":
 		return cat(size, b[:min(4, len(b))])
 	case "TPMT_TK_HASHCHECK", "TPMT_TK_VERIFIED", "TPMT_TK_AUTH", "TPMT_TK_CREATION":
-		return b[:min(6, len(b))] // the size of the digest is the TPM's choice
+		return b[:min(6, len(b))] // each TPM chooses the size of the digest
 	case "TPM2B_PRIVATE", "TPM2B_TIMEOUT":
-		return nil // how long is the TPM's choice
+		return nil // each TPM chooses the size
 	case "TPM2B_PUBLIC":
 		return cat(size, maskUnique(b))
 	case "TPM2B_ATTEST":
@@ -89,13 +89,13 @@ func mask(typ string, b []byte, c *command) []byte {
 	return size
 }
 
-// maskUnique leaves the unique field out of a TPM2B_PUBLIC.
+// maskUnique removes the unique field from a TPM2B_PUBLIC.
 func maskUnique(b []byte) []byte {
 	if len(b) < 12 {
 		return b
 	}
 	n := 2 + 8 + 2 + int(binary.BigEndian.Uint16(b[10:])) // up to the parameters
-	// An algorithm and, unless it is TPM_ALG_NULL, so many bytes more.
+	// optional skips an algorithm and, unless it is TPM_ALG_NULL, its parameters.
 	optional := func(more int) {
 		if len(b) < n+2 {
 			return
@@ -127,7 +127,7 @@ func maskUnique(b []byte) []byte {
 	return b[:min(n, len(b))]
 }
 
-// maskAttest leaves out of a TPM2B_ATTEST what depends on keys and the clock.
+// maskAttest removes from a TPM2B_ATTEST what depends on keys and the clock.
 func maskAttest(b []byte) []byte {
 	if len(b) < 8 {
 		return b
@@ -148,8 +148,8 @@ func maskAttest(b []byte) []byte {
 	return cat(head, extra, rest)
 }
 
-// ecdsaAsRegistered clears what Microsoft's reference adds to the attributes of
-// ECDSA: the TCG Algorithm Registry, and swtpm, have it asymmetric and signing only.
+// ecdsaAsRegistered clears the attribute that Microsoft's reference adds to ECDSA. In
+// the TCG Algorithm Registry, and in swtpm, ECDSA is asymmetric and signing only.
 func ecdsaAsRegistered(b []byte) []byte {
 	b = append([]byte(nil), b...)
 	for at := 8; at+6 <= len(b); at += 6 {
@@ -160,8 +160,8 @@ func ecdsaAsRegistered(b []byte) []byte {
 	return b
 }
 
-// compareCapability compares what two TPMs that support different things have
-// to have in common.
+// compareCapability compares the entries that two TPMs with different algorithms,
+// commands and properties both have.
 func compareCapability(a, b []byte) string {
 	if len(a) < 8 || len(b) < 8 || string(a[:4]) != string(b[:4]) {
 		return fmt.Sprintf("capability %x, other %x", a, b)
@@ -182,7 +182,7 @@ func compareCapability(a, b []byte) string {
 			h = binary.BigEndian.Uint32(a[8:]) >> 24
 		}
 		if h == 0x40 || h == 0x80 || len(a) != len(b) && h == 0 {
-			return "" // ACTs; slots are chosen freely
+			return "" // each TPM chooses its ACTs and handles
 		}
 	case 8:
 		return ""

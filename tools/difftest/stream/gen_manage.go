@@ -85,14 +85,14 @@ func (w *world) manage() *command {
 	return c
 }
 
-// cleared makes the model forget what may be gone; what is still there is
-// flushed or undefined later as it is met.
+// cleared marks the model as stale after a command that may remove objects and
+// indices.
 func (w *world) cleared() {
-	w.forget = true
+	w.stale = true
 }
 
-// unknown are the commands that our device may not have yet, or that a TPM may
-// leave out: their answer to empty and to random parameters.
+// unknown sends a command that one of the TPMs may not implement, with empty or random
+// parameters.
 func (w *world) unknown() *command {
 	code := tcg.TPMCC(0x11F + w.n(0x1AB-0x11F))
 	spec := tcg.CommandByCode(code)

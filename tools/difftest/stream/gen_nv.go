@@ -2,29 +2,6 @@ package stream
 
 import "stubtpm/vtpm/tcg"
 
-// NV attributes (Part 2, TPMA_NV).
-const (
-	nvPPWrite     = 1 << 0
-	nvOwnerWrite  = 1 << 1
-	nvAuthWrite   = 1 << 2
-	nvPolicyWrite = 1 << 3
-	nvPolicyDel   = 1 << 10
-	nvWriteLocked = 1 << 11
-	nvWriteAll    = 1 << 12
-	nvWriteDefine = 1 << 13
-	nvWriteSTCl   = 1 << 14
-	nvGlobalLock  = 1 << 15
-	nvPPRead      = 1 << 16
-	nvOwnerRead   = 1 << 17
-	nvAuthRead    = 1 << 18
-	nvPolicyRead  = 1 << 19
-	nvNoDA        = 1 << 25
-	nvOrderly     = 1 << 26
-	nvClearSTCl   = 1 << 27
-	nvReadSTCl    = 1 << 31
-	nvPlatform    = 1 << 30
-)
-
 func (w *world) nvDefine() *command {
 	if len(w.indices) >= maxIndices {
 		return w.nvUndefine()
@@ -95,8 +72,8 @@ func (w *world) nvUndefine() *command {
 	return c
 }
 
-// nvReadPublic also learns the name of an index, which changes as it is
-// written and locked.
+// nvReadPublic reads the public area of an index and updates its name in the model: the
+// name changes when the index is written or locked.
 func (w *world) nvReadPublic(x *index) *command {
 	c := &command{code: tcg.TPMCCNVReadPublic, handles: []*entity{&x.entity}, exact: true}
 	c.done = func(r *pair[response]) {
@@ -112,7 +89,7 @@ func (w *world) nvReadPublic(x *index) *command {
 	return c
 }
 
-// nvAuth is who authorizes a use of an index, often the index itself.
+// nvAuth returns the entity that authorizes a use of an index, often the index itself.
 func (w *world) nvAuth(x *index) *entity {
 	if w.chance(0.5) {
 		return &x.entity
@@ -163,7 +140,7 @@ func (w *world) nv() *command {
 	default:
 		return w.nvReadPublic(x)
 	}
-	// The one that fits the type is more likely.
+	// The command for the type of the index is the most likely one.
 	if c.code == tcg.TPMCCNVWrite {
 		switch x.nt() {
 		case 1:

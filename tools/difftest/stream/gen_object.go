@@ -7,7 +7,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// pcrSelection is a TPML_PCR_SELECTION.
+// pcrSelection returns a random TPML_PCR_SELECTION.
 func (w *world) pcrSelection(most int) []byte {
 	n := w.n(most + 1)
 	b := u32(n)
@@ -99,7 +99,7 @@ func (w *world) create(c *command, t *template, done func(*pair[response], *pair
 }
 
 func (w *world) createChild() *command {
-	p := w.object((*object).parent)
+	p := w.object((*object).isParent)
 	if p == nil {
 		return w.createPrimary()
 	}
@@ -142,14 +142,14 @@ func (w *world) loadBlob(b *blob) *command {
 		}
 	}
 	if !slices.Contains(w.objects, parent) {
-		return nil // its handle may be another object's by now, on one side only
+		return nil // on one side the handle may belong to another object by now
 	}
 	c := &command{code: tcg.TPMCCLoad, handles: []*entity{&parent.entity}, handleInResponse: true,
 		params: []bytesPair{own2B(b.priv), own2B(b.pub)}}
 	w.authorize(c, &parent.entity)
 	w.extraSession(c)
 	c.done = func(r *pair[response]) {
-		o := &object{pub: b.pub, hierarchy: parent.hierarchy, policy: b.policy, of: parent}
+		o := &object{pub: b.pub, hierarchy: parent.hierarchy, policy: b.policy, parent: parent}
 		o.auth = b.auth
 		o.typ, o.attrs = publicOf(b.pub[0])
 		for s := range r {
@@ -188,7 +188,7 @@ func (w *world) loadExternal(ext []external) *command {
 	attrs := e.attrs | attrUserAuth | pick(w, []uint32{0, attrNoDA})
 	secret := w.secret()
 	var sensitive []byte
-	o := &object{typ: e.typ, attrs: attrs, known: true, policy: recipe}
+	o := &object{typ: e.typ, attrs: attrs, sameKey: true, policy: recipe}
 	if e.typ == tcg.TPMAlgRSA || e.typ == tcg.TPMAlgECC {
 		o.noPrivate = w.chance(0.3)
 	}
@@ -241,7 +241,7 @@ func (w *world) readPublic() *command {
 	if o == nil {
 		return nil
 	}
-	c := &command{code: tcg.TPMCCReadPublic, handles: []*entity{&o.entity}, exact: o.known}
+	c := &command{code: tcg.TPMCCReadPublic, handles: []*entity{&o.entity}, exact: o.sameKey}
 	w.extraSession(c)
 	return c
 }
@@ -259,7 +259,8 @@ func (w *world) unseal() *command {
 	return c
 }
 
-// authorizeObject authorizes by the object's policy if a session has it.
+// authorizeObject authorizes the use of an object, by its policy if a session satisfies
+// that.
 func (w *world) authorizeObject(c *command, o *object) {
 	if o.policy >= 0 && w.chance(0.7) {
 		if s := w.satisfied(o.policy); s != nil {
@@ -284,12 +285,12 @@ func (w *world) authorizeObject(c *command, o *object) {
 
 func (w *world) changeAuth() *command {
 	o := w.object(func(o *object) bool { return !o.sequence && !o.persistent })
-	p := w.object((*object).parent)
+	p := w.object((*object).isParent)
 	if o == nil || p == nil {
 		return nil
 	}
-	if slices.Contains(w.objects, o.of) && w.chance(0.8) {
-		p = o.of
+	if slices.Contains(w.objects, o.parent) && w.chance(0.8) {
+		p = o.parent
 	}
 	secret := w.secret()
 	c := &command{code: tcg.TPMCCObjectChangeAuth, handles: []*entity{&o.entity, &p.entity}, params: []bytesPair{lit(b2(secret))}}
@@ -333,7 +334,7 @@ func (w *world) evict() *command {
 }
 
 func (w *world) contextSave() *command {
-	x := &saved{}
+	x := &savedContext{}
 	var e *entity
 	if o := w.object(func(o *object) bool { return !o.persistent }); o != nil && w.chance(0.7) {
 		x.object, e = o, &o.entity
@@ -363,7 +364,7 @@ func (w *world) contextLoad() *command {
 	return nil
 }
 
-func (w *world) contextLoadOf(x *saved) *command {
+func (w *world) contextLoadOf(x *savedContext) *command {
 	if x.object != nil && w.transient() >= maxObjects {
 		return w.flush()
 	}
@@ -386,7 +387,7 @@ func (w *world) testParms() *command {
 
 func (w *world) makeCredential() *command {
 	o := w.object(func(o *object) bool { return o.attrs&attrDecryptKey != 0 })
-	// In the reference, a sequence has the name of what had its slot before.
+	// In libtpms, a sequence has the name of the object that used its slot before.
 	k := w.object(func(o *object) bool { return !o.sequence })
 	if o == nil {
 		return nil

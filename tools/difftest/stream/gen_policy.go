@@ -2,14 +2,6 @@ package stream
 
 import "stubtpm/vtpm/tcg"
 
-// A recipe is a policy: commands that both sides run alike, whose digest is
-// the same on both.
-type recipe struct {
-	steps  []func(*world, *session) *command
-	digest []byte
-	pcr    int // that it asserts, if it does
-}
-
 func policyCommand(s *session, code tcg.TPMCC, params ...[]byte) *command {
 	return &command{code: code, handles: []*entity{&s.entity}, params: []bytesPair{lit(params...)}}
 }
@@ -64,7 +56,8 @@ func (w *world) newRecipes() []recipe {
 	return l
 }
 
-// satisfied returns a policy session for which a recipe was run, if any.
+// satisfied returns a policy session that satisfies a recipe, or nil, and marks it as
+// used.
 func (w *world) satisfied(recipe int) *session {
 	for _, s := range w.sessions {
 		if s.undeclared == recipe+1 && s.kind == 1 {
@@ -75,8 +68,8 @@ func (w *world) satisfied(recipe int) *session {
 	return nil
 }
 
-// satisfy queues the commands that make a session satisfy a recipe, and then
-// another.
+// satisfy queues the commands that make a session satisfy a recipe, and then a
+// command.
 func (w *world) satisfy(recipe int, then func() *command) {
 	if len(w.sessions) >= maxSessions {
 		return
@@ -112,7 +105,7 @@ func (w *world) satisfy(recipe int, then func() *command) {
 	w.queue = append(w.queue, then)
 }
 
-// startRecipe queues a trial session that finds the digest of a recipe.
+// startRecipe queues a trial session that computes the digest of a recipe.
 func (w *world) startRecipe(i int) {
 	var s *session
 	w.queue = append(w.queue, func() *command {
@@ -145,7 +138,7 @@ func (w *world) startRecipe(i int) {
 	})
 }
 
-// startSession starts one of a kind; below 0 of any.
+// startSession starts a session of a kind (TPM_SE), or of any kind if it is negative.
 func (w *world) startSession(kind int) *command {
 	s := &session{nonce: w.bytes(16 + w.n(17)), hash: tcg.TPMAlgSHA256}
 	random := kind < 0
@@ -289,7 +282,7 @@ func (w *world) policy() *command {
 		if t == nil {
 			break
 		}
-		// The digest that was signed is not of a policy, so this mostly fails.
+		// The signed digest is not that of a policy, so this mostly fails.
 		s.tainted = true
 		return &command{code: tcg.TPMCCPolicyAuthorize, handles: []*entity{&s.entity}, params: []bytesPair{lit(b2()), lit(b2()), own2B(t.key.name), t.body}}
 	case 16:
@@ -302,7 +295,7 @@ func (w *world) policy() *command {
 	return c
 }
 
-// policySigned queues the signature by a key of the TPM itself.
+// policySigned queues TPM2_PolicySigned with a signature by a key of the TPM itself.
 func (w *world) policySigned(s *session) *command {
 	k := w.object(func(o *object) bool {
 		return isSigner(o) && o.typ != tcg.TPMAlgSymCipher && o.attrs&attrRestricted == 0 && o.typ != tcg.TPMAlgKeyedHash
@@ -326,7 +319,7 @@ func (w *world) policySigned(s *session) *command {
 			c := &command{code: tcg.TPMCCPolicySigned, handles: []*entity{&k.entity, &s.entity},
 				params: []bytesPair{lit(b2()), lit(b2()), lit(b2(ref)), lit(exp), sig}}
 			c.done = func(r *pair[response]) {
-				s.tainted = s.tainted || !k.known
+				s.tainted = s.tainted || !k.sameKey
 				var t bytesPair
 				var timeout bytesPair
 				for i := range r {

@@ -2,7 +2,7 @@ package stream
 
 import "stubtpm/vtpm/tcg"
 
-// scheme is a TPMT_SIG_SCHEME that suits a key, mostly.
+// scheme returns a TPMT_SIG_SCHEME, mostly one that a key allows.
 func (w *world) scheme(e *entity) []byte {
 	var typ tcg.TPMAlgID
 	for _, o := range w.objects {
@@ -33,7 +33,7 @@ func isSigner(o *object) bool { return o.attrs&attrSignKey != 0 && !o.noPrivate 
 
 var nullCheck = cat(u16(0x8024), u32(0x40000007), b2())
 
-// use is some command that uses an object.
+// use returns a random command that uses an object.
 func (w *world) use(o *object) *command {
 	switch {
 	case o.sequence:
@@ -62,10 +62,10 @@ func (w *world) signWith(o *object) *command {
 	}
 	digest := w.bytes(size)
 	check := same(nullCheck)
-	if t := pick(w, w.checks); t != nil && w.chance(0.5) {
+	if t := pick(w, w.hashChecks); t != nil && w.chance(0.5) {
 		digest, check = t.digest, t.body
 	}
-	c.exact = o.known && len(s) == 4 && (s[1] == byte(tcg.TPMAlgRSASSA) || s[1] == byte(tcg.TPMAlgHMAC))
+	c.exact = o.sameKey && len(s) == 4 && (s[1] == byte(tcg.TPMAlgRSASSA) || s[1] == byte(tcg.TPMAlgHMAC))
 	c.params = []bytesPair{lit(b2(digest)), lit(s), check}
 	w.authorizeObject(c, o)
 	w.extraSession(c)
@@ -135,7 +135,7 @@ func (w *world) symmetric() *command {
 	if w.chance(0.2) {
 		data = b2(w.bytes(w.n(70)))
 	}
-	c := &command{code: tcg.TPMCCEncryptDecrypt2, handles: []*entity{&o.entity}, exact: o.known,
+	c := &command{code: tcg.TPMCCEncryptDecrypt2, handles: []*entity{&o.entity}, exact: o.sameKey,
 		params: []bytesPair{lit(data), lit([]byte{byte(w.n(2))}), lit(alg(mode)), lit(iv)}}
 	if w.chance(0.4) {
 		c.code = tcg.TPMCCEncryptDecrypt
@@ -157,7 +157,7 @@ func (w *world) rsa() *command {
 	if len(scheme) == 2 && w.chance(0.5) && len(msg) > 0 {
 		msg[0] = 0
 	}
-	c := &command{code: tcg.TPMCCRSAEncrypt, handles: []*entity{&o.entity}, exact: o.known && scheme[1] == byte(tcg.TPMAlgNull),
+	c := &command{code: tcg.TPMCCRSAEncrypt, handles: []*entity{&o.entity}, exact: o.sameKey && scheme[1] == byte(tcg.TPMAlgNull),
 		params: []bytesPair{lit(b2(msg)), lit(scheme), lit(label)}}
 	w.extraSession(c)
 	c.done = func(r *pair[response]) {
@@ -206,12 +206,12 @@ func (w *world) hmac() *command {
 		secret := w.secret()
 		c := &command{code: tcg.TPMCCMACStart, handles: []*entity{&o.entity}, handleInResponse: true, params: []bytesPair{lit(b2(secret)), lit(alg(h))}}
 		w.authorizeObject(c, o)
-		q := &object{sequence: true, known: o.known, hash: h, policy: -1}
+		q := &object{sequence: true, sameKey: o.sameKey, hash: h, policy: -1}
 		q.auth, q.name = secret, same([]byte{})
 		c.done = func(r *pair[response]) { w.keepSequence(q, r) }
 		return c
 	}
-	c := &command{code: tcg.TPMCCMAC, handles: []*entity{&o.entity}, exact: o.known, params: []bytesPair{lit(b2(w.bytes(w.n(100)))), lit(alg(h))}}
+	c := &command{code: tcg.TPMCCMAC, handles: []*entity{&o.entity}, exact: o.sameKey, params: []bytesPair{lit(b2(w.bytes(w.n(100)))), lit(alg(h))}}
 	w.authorizeObject(c, o)
 	w.extraSession(c)
 	return c
@@ -230,7 +230,7 @@ func (w *world) hashStart() *command {
 	if w.chance(0.3) {
 		h = tcg.TPMAlgNull
 	}
-	q := &object{sequence: true, known: true, hash: h, policy: -1}
+	q := &object{sequence: true, sameKey: true, hash: h, policy: -1}
 	q.auth, q.name = w.secret(), same([]byte{})
 	return &command{code: tcg.TPMCCHashSequenceStart, handleInResponse: true, params: []bytesPair{lit(b2(q.auth)), lit(alg(h))},
 		done: func(r *pair[response]) { w.keepSequence(q, r) }}
@@ -254,7 +254,7 @@ func (w *world) sequenceComplete() *command {
 	if o == nil {
 		return nil
 	}
-	if o.hash == tcg.TPMAlgNull && o.known {
+	if o.hash == tcg.TPMAlgNull && o.sameKey {
 		p := pick(w, w.pcrs)
 		if w.chance(0.3) {
 			p = w.hierarchy(tcg.TPMRHNull)
@@ -270,7 +270,7 @@ func (w *world) sequenceComplete() *command {
 	w.extraSession(c)
 	c.done = func(r *pair[response]) {
 		w.objects = without(w.objects, o)
-		w.keepCheck(c, r, o.known)
+		w.keepCheck(c, r, o.sameKey)
 	}
 	return c
 }
@@ -284,9 +284,9 @@ func (w *world) keepCheck(c *command, r *pair[response], known bool) {
 		}
 		t.digest, t.body[s] = f[0][2:], f[1]
 	}
-	w.checks = append(w.checks, &t)
-	if len(w.checks) > 5 {
-		w.checks = w.checks[1:]
+	w.hashChecks = append(w.hashChecks, &t)
+	if len(w.hashChecks) > 5 {
+		w.hashChecks = w.hashChecks[1:]
 	}
 }
 

@@ -2,8 +2,8 @@ package stream
 
 import "stubtpm/vtpm/tcg"
 
-// Generated are the commands for which there is a generator with valid
-// parameters; the rest are only sent with random ones.
+// Generated returns the commands for which there is a generator with valid parameters.
+// Others are only sent with random parameters.
 func Generated() []tcg.TPMCC {
 	return []tcg.TPMCC{
 		tcg.TPMCCActivateCredential,

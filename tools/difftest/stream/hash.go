@@ -9,7 +9,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// newHash is a hash that both sides have; of others SHA-256 stands in.
+// newHash returns a hash function that both sides have, SHA-256 in place of others.
 func newHash(alg tcg.TPMAlgID) hash.Hash {
 	switch alg {
 	case tcg.TPMAlgSHA1:

@@ -3,97 +3,24 @@ package stream
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 
 	"stubtpm/vtpm/tcg"
 )
 
-// Options are of a run. Open makes a new pair of TPMs, powered on but not
-// started up; it is called for each episode, and close ends it.
+// Options are the options of a run. Run calls Open for each episode, for a new pair
+// of TPMs that are powered on and not started up, and close at its end.
 type Options struct {
 	Seed     uint64
-	Commands int
+	Commands int // how many to send
 	Episode  int // commands in an episode; 250 if 0
 	Open     func() (ours, other TPM, close func(), err error)
-	Log      func(format string, args ...any) // a line for each command, if set
-	NoReboot bool                             // leave out what resets the TPMs, and how often they were
-	Stop     int                              // end after so many divergences; 0: never
-	Wild     bool                             // send what no two TPMs agree on too
+	Log      func(format string, args ...any) // logs a line for each command, if set
+	NoReboot bool                             // neither reset the TPMs nor compare resetCount
+	Stop     int                              // end after this number of divergences; 0 for never
+	Wild     bool                             // also send commands on which no two TPMs agree
 }
 
-// A Divergence is a difference that no entry of Differences explains.
-type Divergence struct {
-	Seed   uint64 // of its episode
-	Step   int
-	What   string
-	Sent   pair[[]byte]
-	Got    pair[[]byte]
-	Detail string
-}
-
-func (d *Divergence) String() string {
-	return fmt.Sprintf("seed %d step %d: %s\n  ours  > %x\n        < %x\n  other > %x\n        < %x", d.Seed, d.Step, d.What, d.Sent[0], d.Got[0], d.Sent[1], d.Got[1])
-}
-
-// A Result is what a run found.
-type Result struct {
-	Commands    int
-	Succeeded   int
-	Codes       map[tcg.TPMCC][2]int // sent, and with success
-	RCs         map[tcg.TPMRC]int
-	Known       map[string]int // by Difference.Name
-	Divergences []*Divergence
-}
-
-// Merge adds the counts of b to a, which may be nil.
-func Merge(a, b *Result) *Result {
-	if a == nil {
-		return b
-	}
-	a.Commands += b.Commands
-	a.Succeeded += b.Succeeded
-	a.Divergences = append(a.Divergences, b.Divergences...)
-	for k, v := range b.Codes {
-		n := a.Codes[k]
-		a.Codes[k] = [2]int{n[0] + v[0], n[1] + v[1]}
-	}
-	for k, v := range b.RCs {
-		a.RCs[k] += v
-	}
-	for k, v := range b.Known {
-		a.Known[k] += v
-	}
-	return a
-}
-
-// String is a report of some lines.
-func (r *Result) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d commands (%d codes, %d response codes), %d succeeded on both sides, %d divergences\n", r.Commands, len(r.Codes), len(r.RCs), r.Succeeded, len(r.Divergences))
-	var names []string
-	for n := range r.Known {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	for _, n := range names {
-		fmt.Fprintf(&b, "  known: %-40s %d\n", n, r.Known[n])
-	}
-	groups := map[string][]*Divergence{}
-	var keys []string
-	for _, d := range r.Divergences {
-		if groups[d.Detail] == nil {
-			keys = append(keys, d.Detail)
-		}
-		groups[d.Detail] = append(groups[d.Detail], d)
-	}
-	for _, k := range keys {
-		fmt.Fprintf(&b, "%d times: %s\n  first: %s\n", len(groups[k]), k, groups[k][0])
-	}
-	return b.String()
-}
-
-// Run runs episodes until so many commands are compared.
+// Run runs episodes until o.Commands commands were compared.
 func Run(o Options) (*Result, error) {
 	res := &Result{Codes: map[tcg.TPMCC][2]int{}, RCs: map[tcg.TPMRC]int{}, Known: map[string]int{}}
 	ext := externals()
@@ -111,7 +38,7 @@ func Run(o Options) (*Result, error) {
 	return res, nil
 }
 
-// A runner is one episode.
+// A runner runs one episode.
 type runner struct {
 	*world
 	o    *Options
@@ -122,16 +49,16 @@ type runner struct {
 	ext  []external
 	lost bool // the sides are no longer in the same state
 
-	restarted bool
-	looked    error
+	restarted bool  // the TPMs were, in this episode
+	looked    error // of the last command to a copy of the TPM
 
 	generators []generator
 	total      int // of their weights
 }
 
-// reboots is how often there is a reboot.
-func (x *runner) reboots() float64 {
-	if x.soon {
+// rebootChance returns the probability of a reboot after a command.
+func (x *runner) rebootChance() float64 {
+	if x.rebootSoon {
 		return 1
 	}
 	if x.pool != nil {
@@ -167,7 +94,7 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	for range 3 {
 		x.startRecipe(x.n(len(x.recipes)))
 	}
-	if x.pool != nil { // most episodes should come to PIN indices
+	if x.pool != nil { // most episodes should reach PIN indices
 		x.startRecipe(x.n(2))
 		x.queue = append(x.queue, x.definePIN, x.definePIN)
 	}
@@ -186,12 +113,12 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 		if err := x.run(c); err != nil {
 			return err
 		}
-		if x.forget {
+		if x.stale {
 			if err := x.sync(); err != nil {
 				return err
 			}
 		}
-		if !o.NoReboot && x.chance(x.reboots()) && !x.lost {
+		if !o.NoReboot && x.chance(x.rebootChance()) && !x.lost {
 			if err := x.reboot(); err != nil {
 				return err
 			}
@@ -200,6 +127,7 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	return nil
 }
 
+// next returns the next command, or nil if there is none this time.
 func (x *runner) next() *command {
 	if len(x.queue) > 0 {
 		f := x.queue[0]
@@ -218,13 +146,13 @@ func (x *runner) next() *command {
 	return nil
 }
 
-// A generator makes a command, or none.
+// A generator returns a command, or nil.
 type generator struct {
-	weight int
+	weight int // relative frequency
 	f      func() *command
 }
 
-// newGenerators sets what next chooses from.
+// newGenerators sets the generators from which next chooses.
 func (x *runner) newGenerators() {
 	x.generators = []generator{
 		{5, x.createPrimary}, {7, x.createChild}, {5, x.load}, {5, func() *command { return x.loadExternal(x.ext) }},
@@ -236,214 +164,4 @@ func (x *runner) newGenerators() {
 	for _, g := range x.generators {
 		x.total += g.weight
 	}
-}
-
-// send runs a command on one side. TPM_RC_RETRY is an answer that a TPM may
-// give at any time (Part 2, Table 17), so it is asked again.
-func (x *runner) send(s int, cmd []byte) ([]byte, error) {
-	for i := 0; ; i++ {
-		raw, err := x.tpms[s].Execute(cmd)
-		if err != nil || i > 3 || len(raw) != 10 || raw[8] != 0x09 || raw[9] != 0x22 {
-			return raw, err
-		}
-		x.res.Known["TPM_RC_RETRY at the first use of dictionary attack protection"]++
-	}
-}
-
-func (x *runner) run(c *command) error {
-	x.step++
-	c.restarted, c.counted = x.restarted, !x.o.NoReboot
-	var r pair[response]
-	var sent pair[[]byte]
-	var wrong string
-	for s := range r {
-		sent[s] = c.encode(s)
-		raw, err := x.send(s, sent[s])
-		if err != nil {
-			return fmt.Errorf("step %d, %s, side %d, command %x: %w", x.step, c, s, sent[s], err)
-		}
-		if r[s], err = c.decode(raw); err != nil {
-			wrong = fmt.Sprintf("side %d: %v", s, err)
-		} else if r[s].rc == 0 {
-			if err := c.checkAuths(s, &r[s]); err != nil && c.spoiled == "" {
-				wrong = fmt.Sprintf("side %d: %v", s, err)
-			}
-		}
-	}
-	x.res.Commands++
-	if r[ours].rc == tcg.TPMRCCommandCode && x.missing != nil {
-		x.missing[c.code] = true
-	}
-	n := x.res.Codes[c.code]
-	n[0]++
-	x.res.RCs[r[other].rc]++
-	good := r[0].rc == 0 && r[1].rc == 0
-	if good {
-		x.res.Succeeded++
-		n[1]++
-	}
-	x.res.Codes[c.code] = n
-	if x.o.Log != nil {
-		x.o.Log("%d.%d %s: 0x%03X 0x%03X", x.seed, x.step, c, uint32(r[0].rc), uint32(r[1].rc))
-		if c.spoiled == "" && !good {
-			x.o.Log("   %x", sent[0])
-		}
-	}
-	if wrong == "" {
-		wrong = c.compare(&r)
-	}
-	if wrong != "" {
-		x.judge(c, &r, sent, wrong)
-	}
-	if (r[0].rc == 0) != (r[1].rc == 0) {
-		x.lost = true
-		return nil
-	}
-	if good && c.spoiled != "" && c.code == tcg.TPMCCFlushContext {
-		x.lost = true // something else went than the model thinks
-		return nil
-	}
-	if good {
-		x.after(c)
-		if c.done != nil {
-			c.done(&r)
-		}
-	}
-	return nil
-}
-
-func (x *runner) judge(c *command, r *pair[response], sent pair[[]byte], wrong string) {
-	for _, d := range Differences {
-		if d.match(c, r) {
-			x.res.Known[d.Name]++
-			return
-		}
-	}
-	detail := wrong
-	if r[0].rc == r[1].rc && len(detail) > 60 {
-		detail = detail[:60]
-	}
-	x.res.Divergences = append(x.res.Divergences, &Divergence{Seed: x.seed, Step: x.step, What: c.String() + ": " + wrong,
-		Sent: sent, Got: pair[[]byte]{r[0].raw, r[1].raw}, Detail: c.code.String() + ": " + detail})
-}
-
-// sync asks for everything that the model knows, and forgets what is gone.
-func (x *runner) sync() error {
-	x.forget = false
-	x.soon = false
-	kept := x.keptContexts()
-	x.queue, x.contexts, x.checks, x.verified, x.blobs = nil, kept, nil, nil, nil
-	for _, c := range kept {
-		x.queue = append(x.queue, func() *command { return x.contextLoadOf(c) })
-	}
-	if len(kept) > 0 {
-		x.queue = append(x.queue, x.pcrPolicy)
-	}
-	gone := func(c *command) (bool, error) {
-		ok := false
-		done := c.done
-		c.done = func(r *pair[response]) {
-			ok = true
-			if done != nil {
-				done(r)
-			}
-		}
-		err := x.run(c)
-		return !ok, err
-	}
-	for _, o := range x.objects {
-		c := &command{code: tcg.TPMCCReadPublic, handles: []*entity{&o.entity}, exact: o.known}
-		if o.sequence {
-			c = x.flushEntity(&o.entity, func() {})
-		}
-		g, err := gone(c)
-		if err != nil {
-			return err
-		}
-		if g || o.sequence {
-			x.objects = without(x.objects, o)
-		}
-	}
-	for _, i := range x.indices {
-		g, err := gone(x.nvReadPublic(i))
-		if err != nil {
-			return err
-		}
-		if g {
-			x.indices = without(x.indices, i)
-		}
-	}
-	for _, s := range x.sessions {
-		if _, err := gone(x.flushEntity(&s.entity, func() {})); err != nil {
-			return err
-		}
-	}
-	x.sessions = nil
-	// Clear empties the authorizations of owner, endorsement and lockout; to
-	// find out costs tries, so they are probed with the empty one first.
-	for _, h := range []tcg.TPMHandle{tcg.TPMRHOwner, tcg.TPMRHEndorsement, tcg.TPMRHLockout, tcg.TPMRHPlatform} {
-		e := x.hierarchies[uint32(h)]
-		if len(e.auth) == 0 {
-			continue
-		}
-		c := &command{code: tcg.TPMCCSetPrimaryPolicy, handles: []*entity{e}, params: []bytesPair{lit(b2()), lit(alg(tcg.TPMAlgNull))}}
-		c.auths = []*auth{{handle: uint32(tcg.TPMRSPW), entity: e}}
-		g, err := gone(c)
-		if err != nil {
-			return err
-		}
-		if !g {
-			e.auth = nil
-		}
-	}
-	return x.run(x.attempts())
-}
-
-// attempts allows so many tries that lockout is met but does not end everything. What
-// TPM2_Clear sets instead is each TPM's choice.
-func (x *runner) attempts() *command {
-	h := x.hierarchy(tcg.TPMRHLockout)
-	c := &command{code: tcg.TPMCCDictionaryAttackParameters, handles: []*entity{h}, params: []bytesPair{lit(u32(60), u32(10000), u32(10000))}}
-	c.auths = []*auth{{handle: uint32(tcg.TPMRSPW), password: h.auth, entity: h}}
-	return c
-}
-
-// reboot is a shutdown or none, _TPM_Init and a startup.
-func (x *runner) reboot() error {
-	kind := pick(x.world, []tcg.TPMSU{tcg.TPMSUClear, tcg.TPMSUState})
-	if err := x.saveSessions(); err != nil {
-		return err
-	}
-	if x.chance(0.8) {
-		if err := x.run(&command{code: tcg.TPMCCShutdown, exact: true, params: []bytesPair{lit(u16(int(kind)))}}); err != nil {
-			return err
-		}
-	}
-	if err := x.afterShutdown(); err != nil {
-		return err
-	}
-	x.restarted = true
-	for _, t := range x.tpms {
-		if err := t.Reset(); err != nil {
-			return err
-		}
-	}
-	if x.chance(0.3) || x.pool != nil && x.chance(0.7) {
-		kind = pick(x.world, []tcg.TPMSU{tcg.TPMSUClear, tcg.TPMSUState})
-	}
-	ok := false
-	c := x.startup(kind)
-	c.done = func(*pair[response]) { ok = true }
-	if err := x.run(c); err != nil {
-		return err
-	}
-	if !ok && !x.lost {
-		if err := x.run(x.startup(tcg.TPMSUClear)); err != nil {
-			return err
-		}
-	}
-	if err := x.lookAtPINs(); err != nil {
-		return err
-	}
-	return x.sync()
 }

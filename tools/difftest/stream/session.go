@@ -11,16 +11,6 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// Session attributes (Part 2, TPMA_SESSION).
-const (
-	attrContinue  = 1 << 0
-	attrExclusive = 1 << 1
-	attrDecrypt   = 1 << 5
-	attrEncrypt   = 1 << 6
-	attrReset     = 1 << 2 // auditReset: CLEAR in a response, which not every TPM does
-	attrAudit     = 1 << 7
-)
-
 // A session is an HMAC or policy session on both sides.
 type session struct {
 	entity
@@ -32,10 +22,10 @@ type session struct {
 	nonce      []byte // nonceCaller
 	bound      *entity
 	boundAuth  []byte
-	authValue  bool // PolicyAuthValue was done
-	password   bool // PolicyPassword was done
-	tainted    bool // the policy digest has something of a side in it
-	undeclared int
+	authValue  bool // TPM2_PolicyAuthValue succeeded
+	password   bool // TPM2_PolicyPassword succeeded
+	tainted    bool // the policy digest differs between the sides
+	undeclared int  // 1 + the recipe that it satisfies, or 0
 }
 
 func (s *session) isPolicy() bool { return s.kind != 0 }
@@ -56,7 +46,7 @@ func mac(alg tcg.TPMAlgID, key []byte, b ...[]byte) []byte {
 	return h.Sum(nil)
 }
 
-// kdfa is Part 1's KDFa for whole bytes.
+// kdfa is KDFa of Part 1, for whole bytes.
 func kdfa(alg tcg.TPMAlgID, key []byte, label string, u, v []byte, bits int) []byte {
 	var out []byte
 	for i := 1; len(out)*8 < bits; i++ {
@@ -65,7 +55,7 @@ func kdfa(alg tcg.TPMAlgID, key []byte, label string, u, v []byte, bits int) []b
 	return out[:bits/8]
 }
 
-// hmacKey is the session's key for an authorization of e.
+// hmacKey returns the HMAC key of the session for an authorization of e.
 func (s *session) hmacKey(side int, e *entity) []byte {
 	key := s.key[side]
 	if e == nil || s.isPolicy() && !s.authValue {
@@ -103,7 +93,7 @@ func (c *command) encodeAuth(side, i int, a *auth, names, params []byte) []byte 
 		cp := sum(s.hash, u32(uint32(c.code)), names, params)
 		var extra []byte
 		if i == 0 {
-			// Part 1: the nonces of sessions that encrypt, in the first HMAC.
+			// The first HMAC covers the nonces of sessions that encrypt (Part 1).
 			for _, want := range []byte{attrDecrypt, attrEncrypt} {
 				for j, b := range c.auths {
 					if j > 0 && b.session != nil && b.attrs&want != 0 {
@@ -176,8 +166,8 @@ func (c *command) encryptParams(side int, params []byte) []byte {
 	return params
 }
 
-// checkAuths verifies the response's authorizations, decrypts its first
-// parameter and moves the sessions on. It returns what is wrong.
+// checkAuths verifies the authorizations of a response, decrypts its first parameter
+// and updates the sessions.
 func (c *command) checkAuths(side int, r *response) error {
 	if len(c.auths) == 0 {
 		return nil
@@ -215,7 +205,7 @@ func (c *command) checkAuths(side int, r *response) error {
 			continue
 		}
 		if c.loose {
-			continue // its key may have changed
+			continue // the session's key may have changed
 		}
 		want := mac(s.hash, key, sum(s.hash, u32(0), u32(uint32(c.code)), rp), nonce, s.nonce, []byte{attrs})
 		if string(want) != string(proof) {

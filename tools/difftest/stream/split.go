@@ -28,8 +28,8 @@ func split(code tcg.TPMCC, b []byte) [][]byte {
 	return out
 }
 
-// fieldSize is the size of a value of a type at the start of b; -1 for types
-// that it does not know, which are always last.
+// fieldSize returns the size in bytes of the value of a type at the start of b. It
+// returns -1 for other types, which are always last.
 func fieldSize(typ string, b []byte) int {
 	sized := func(at int) int {
 		if len(b) < at+2 {

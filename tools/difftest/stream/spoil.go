@@ -6,7 +6,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// spoil changes a command, the same way for both sides.
+// spoil makes a command invalid, in the same way for both sides. It may leave the
+// command as it is.
 func (w *world) spoil(c *command) {
 	switch w.n(13) {
 	case 0: // another handle
@@ -24,8 +25,9 @@ func (w *world) spoil(c *command) {
 			c.handles[i] = e
 			c.spoiled = fmt.Sprintf("handle %d", i+1)
 		}
-	case 1: // a wrong secret
-		for _, a := range c.auths {
+	case 1: // a wrong secret, for which the responses must still be equal
+		if len(c.auths) > 0 {
+			a := c.auths[0]
 			if a.session == nil {
 				a.password = append(a.password[:len(a.password):len(a.password)], 'x')
 				c.spoiled = "wrong password"
@@ -38,12 +40,12 @@ func (w *world) spoil(c *command) {
 	case 2: // no session
 		if len(c.auths) > 0 {
 			c.auths = c.auths[:len(c.auths)-1]
-			c.spoiled = "a session less"
+			c.spoiled = "one session less"
 		}
 	case 3: // one more
 		if len(c.auths) < 4 {
 			c.auths = append(c.auths, &auth{handle: uint32(tcg.TPMRSPW)})
-			c.spoiled = "a password more"
+			c.spoiled = "one more password"
 		}
 	case 4: // attributes of a session
 		if len(c.auths) > 0 {
@@ -81,7 +83,7 @@ func (w *world) spoil(c *command) {
 		}
 	case 10: // more
 		c.params = append(c.params, lit(w.bytes(1+w.n(4))))
-		c.spoiled = "bytes more"
+		c.spoiled = "more bytes"
 	case 11:
 		switch w.n(3) {
 		case 0:
@@ -108,7 +110,7 @@ func (w *world) spoil(c *command) {
 	}
 }
 
-// commonParam is a parameter that is the same for both sides.
+// commonParam returns a random parameter that is the same for both sides, or nil.
 func (w *world) commonParam(c *command) *bytesPair {
 	var l []*bytesPair
 	for i := range c.params {

@@ -9,20 +9,6 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// Object attributes (Part 2, TPMA_OBJECT).
-const (
-	attrFixedTPM    = 1 << 1
-	attrSTClear     = 1 << 2
-	attrFixedParent = 1 << 4
-	attrOrigin      = 1 << 5
-	attrUserAuth    = 1 << 6
-	attrAdminPolicy = 1 << 7
-	attrNoDA        = 1 << 10
-	attrRestricted  = 1 << 16
-	attrDecryptKey  = 1 << 17
-	attrSignKey     = 1 << 18
-)
-
 var (
 	symNull   = u16(int(tcg.TPMAlgNull))
 	symAES    = cat(u16(int(tcg.TPMAlgAES)), u16(128), u16(int(tcg.TPMAlgCFB)))
@@ -35,14 +21,14 @@ func public(typ, name tcg.TPMAlgID, attrs uint32, policy []byte, rest ...[]byte)
 	return cat(alg(typ), alg(name), u32(attrs), b2(policy), cat(rest...))
 }
 
-// A template is a public area to create, with what has to be known of it.
+// A template is a public area for TPM2_Create and similar commands.
 type template struct {
 	typ    tcg.TPMAlgID
 	attrs  uint32
 	params []byte
 	unique []byte
-	slow   bool
-	sealed bool
+	slow   bool // its key takes long to generate
+	sealed bool // a data object
 }
 
 func (t *template) public(name tcg.TPMAlgID, policy []byte) []byte {
@@ -93,7 +79,7 @@ func (w *world) template() template {
 	return template{typ: tcg.TPMAlgKeyedHash, attrs: made&^attrOrigin | da, params: none, unique: unique, sealed: true}
 }
 
-// An external is a key that both sides are given.
+// An external is a key that both sides load.
 type external struct {
 	typ       tcg.TPMAlgID
 	params    []byte
@@ -103,8 +89,8 @@ type external struct {
 	attrs     uint32
 }
 
-// externals are keys made from a fixed seed: the library's generators do not
-// take one.
+// externals returns keys that are generated from a fixed seed, which the standard
+// library's generators do not accept.
 func externals() []external {
 	r := rand.New(rand.NewPCG(1, 2))
 	prime := func(bits int) *big.Int {

@@ -6,28 +6,18 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// A wilderness is what the generator remembers where it sends all that the
-// specification has, to one TPM: values of each type that the TPM gave.
-type wilderness struct {
-	pool map[string][][]byte
-	keys []external
-
-	missing map[tcg.TPMCC]bool     // commands that the TPM has not
-	look    func(c *command) error // how a copy of the TPM is asked, or nil
-}
-
-// tame are the commands that have generators of their own because the model has to
-// follow what they do.
+// tame lists the commands that the wild generators leave out because the model must
+// follow their effects. They have generators of their own.
 var tame = []tcg.TPMCC{
 	tcg.TPMCCStartup, tcg.TPMCCShutdown, tcg.TPMCCFlushContext, tcg.TPMCCEvictControl, tcg.TPMCCContextSave, tcg.TPMCCStartAuthSession,
 	tcg.TPMCCHierarchyChangeAuth, tcg.TPMCCHierarchyControl, tcg.TPMCCClear, tcg.TPMCCChangeEPS, tcg.TPMCCChangePPS, tcg.TPMCCNVDefineSpace,
 	tcg.TPMCCNVUndefineSpace, tcg.TPMCCSequenceComplete, tcg.TPMCCEventSequenceComplete, tcg.TPMCCDictionaryAttackParameters, tcg.TPMCCSelfTest,
 }
 
-// rare are those after which little else succeeds for a time.
+// rare lists the commands after which few others succeed for some time.
 var rare = []tcg.TPMCC{tcg.TPMCCReadOnlyControl, tcg.TPMCCPPCommands, tcg.TPMCCSetAlgorithmSet, tcg.TPMCCPCRAllocate, tcg.TPMCCClearControl}
 
-// wild is any command, with parameters of the right types.
+// wild returns any command, with parameters of the right types.
 func (w *world) wild() *command {
 	switch w.n(17) {
 	case 0:
@@ -57,7 +47,7 @@ func (w *world) wild() *command {
 	return w.typedAny()
 }
 
-// typed is a command made by its row of the specification's tables.
+// typed returns a command made from its row of the specification's tables.
 func (w *world) typed(spec *tcg.CommandSpec) *command {
 	switch spec.Code {
 	case tcg.TPMCCObjectChangeAuth:
@@ -88,7 +78,8 @@ func (w *world) typed(spec *tcg.CommandSpec) *command {
 	return c
 }
 
-// authorizeEntity authorizes by policy where the entity has one that is known.
+// authorizeEntity authorizes the use of an entity, by its policy if that is in the
+// model.
 func (w *world) authorizeEntity(c *command, e *entity) {
 	for _, o := range w.objects {
 		if &o.entity == e {
@@ -99,7 +90,8 @@ func (w *world) authorizeEntity(c *command, e *entity) {
 	w.authorize(c, e)
 }
 
-// remember keeps what a response has for later commands, and the object that it made.
+// remember keeps the values of a response for later commands, and the object that the
+// command created.
 func (w *world) remember(c *command, spec *tcg.CommandSpec, r *pair[response], secret []byte) {
 	f := split(c.code, r[0].params)
 	if f == nil {
@@ -123,7 +115,7 @@ func (w *world) remember(c *command, spec *tcg.CommandSpec, r *pair[response], s
 			w.flushNext(r[0].handle)
 		}
 	case tcg.TPMCCNVDefineSpace2:
-		w.forget = true
+		w.stale = true
 	case tcg.TPMCCPCRSetAuthValue, tcg.TPMCCNVChangeAuth:
 		c.handles[0].auth = secret
 	case tcg.TPMCCReadOnlyControl, tcg.TPMCCPPCommands:
@@ -136,7 +128,7 @@ func (w *world) remember(c *command, spec *tcg.CommandSpec, r *pair[response], s
 	}
 }
 
-// typedAny is some command made by its row.
+// typedAny returns a random command made from its row of the tables.
 func (w *world) typedAny() *command {
 	for range 20 {
 		if spec := tcg.CommandByCode(tcg.TPMCC(0x11F + w.n(0x1AB-0x11F))); spec != nil && !w.missing[spec.Code] && !slices.Contains(tame, spec.Code) && !slices.Contains(rare, spec.Code) {
@@ -161,7 +153,7 @@ func (w *world) keepValue(typ string, v []byte) {
 	w.pool[typ] = l
 }
 
-// handleOf is an entity that suits a handle, mostly.
+// handleOf returns an entity for a handle, mostly one of the right type.
 func (w *world) handleOf(spec *tcg.CommandSpec, h *tcg.HandleSpec) *entity {
 	if w.chance(0.03) {
 		return w.any()
@@ -209,7 +201,8 @@ func (w *world) handleOf(spec *tcg.CommandSpec, h *tcg.HandleSpec) *entity {
 	return w.hierarchy()
 }
 
-// objectFor is an object that suits a handle by the name it has in the tables.
+// objectFor returns an object for a handle, selected by the handle's name in the
+// tables.
 func (w *world) objectFor(spec *tcg.CommandSpec, h *tcg.HandleSpec) *entity {
 	ok := func(o *object) bool { return !o.sequence }
 	if spec.Code == tcg.TPMCCCreateLoaded && w.chance(0.3) {

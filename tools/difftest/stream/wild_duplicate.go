@@ -2,8 +2,8 @@ package stream
 
 import "stubtpm/vtpm/tcg"
 
-// duplicable is the recipe of the policy that allows TPM2_Duplicate, or -1 if
-// its digest is not known.
+// duplicable returns the recipe of the policy that allows TPM2_Duplicate, or -1 while its
+// digest is unknown.
 func (w *world) duplicable() int {
 	if i := len(w.recipes) - 2; i >= 0 && w.recipes[i].digest != nil {
 		return i
@@ -15,7 +15,7 @@ func isStorage(o *object) bool {
 	return o.attrs&(attrRestricted|attrDecryptKey) == attrRestricted|attrDecryptKey && !o.sequence
 }
 
-// newParent is what an object is duplicated to, mostly a storage key.
+// newParent returns the new parent for a duplication, mostly a storage key.
 func (w *world) newParent() *entity {
 	if o := w.object(isStorage); o != nil && w.chance(0.9) {
 		return &o.entity
@@ -23,7 +23,7 @@ func (w *world) newParent() *entity {
 	return w.hierarchies[uint32(tcg.TPMRHNull)]
 }
 
-// duplicate wraps an object whose policy allows it for another parent.
+// duplicate duplicates an object whose policy allows it.
 func (w *world) duplicate() *command {
 	i := w.duplicable()
 	if i < 0 {
@@ -64,7 +64,8 @@ func (w *world) duplicate() *command {
 	return c
 }
 
-// rewrap is from one parent to another, mostly from none.
+// rewrap rewraps a duplicate from one parent to another, mostly one without an outer
+// wrapper.
 func (w *world) rewrap() *command {
 	old, seed := w.hierarchies[uint32(tcg.TPMRHNull)], b2()
 	if w.chance(0.2) {

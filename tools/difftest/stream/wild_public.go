@@ -11,7 +11,7 @@ const (
 	attrX509         = 1 << 19
 )
 
-// wildAttrs turns attributes of a template about.
+// wildAttrs changes attributes of a template at random.
 func (w *world) wildAttrs(a uint32) uint32 {
 	if w.chance(0.4) {
 		a &^= attrFixedTPM | attrFixedParent
@@ -31,7 +31,7 @@ func (w *world) wildAttrs(a uint32) uint32 {
 	return a
 }
 
-// wildPublic is a TPMT_PUBLIC: a template, or the public area of a key.
+// wildPublic returns a TPMT_PUBLIC: a template, or the public area of a key.
 func (w *world) wildPublic(template bool) []byte {
 	name := pick(w, allHashes)
 	var policy []byte
@@ -45,7 +45,7 @@ func (w *world) wildPublic(template bool) []byte {
 	return public(t.typ, name, w.wildAttrs(t.attrs), policy, w.wildParams(t.typ, t.params), w.wildUnique(t.typ, t.unique))
 }
 
-// wildParams are other parameters of the same type, sometimes.
+// wildParams returns, at times, other parameters of the same type.
 func (w *world) wildParams(typ tcg.TPMAlgID, params []byte) []byte {
 	if !w.chance(0.3) {
 		return params
@@ -66,7 +66,7 @@ func (w *world) wildParams(typ tcg.TPMAlgID, params []byte) []byte {
 	return pick(w, [][]byte{none, cat(alg(tcg.TPMAlgHMAC), h), cat(alg(tcg.TPMAlgXOR), h, alg(tcg.TPMAlgKDF1SP800108)), cat(alg(tcg.TPMAlgXOR), h, alg(tcg.TPMAlgKDF2))})
 }
 
-// wildUnique is the same number written in another way, or another.
+// wildUnique returns another encoding of the same number, or another number.
 func (w *world) wildUnique(typ tcg.TPMAlgID, unique []byte) []byte {
 	if !w.chance(0.4) {
 		return unique
@@ -94,8 +94,7 @@ func (w *world) wildNumber(b []byte) []byte {
 	return b
 }
 
-// wildKeys are keys to load besides the externals: those of externals as storage
-// keys.
+// wildKeys returns keys to load besides the externals: the same keys, as storage keys.
 func wildKeys(ext []external) []external {
 	l := append([]external{}, ext...)
 	for _, e := range ext {
@@ -107,7 +106,7 @@ func wildKeys(ext []external) []external {
 			n := e
 			n.attrs = attrRestricted | attrDecryptKey
 			l = append(l, s, n)
-			if e.typ == tcg.TPMAlgECC { // a point can be written in the most ways
+			if e.typ == tcg.TPMAlgECC { // a point has the most encodings
 				l = append(l, e, e, s)
 			}
 		}
@@ -115,7 +114,7 @@ func wildKeys(ext []external) []external {
 	return l
 }
 
-// wildExternal loads a key in one of the ways in which it may be written down.
+// wildExternal loads a key in one of its possible encodings.
 func (w *world) wildExternal() *command {
 	if w.transient() >= maxObjects {
 		return w.flush()
@@ -164,7 +163,7 @@ func (w *world) wildExternal() *command {
 	return c
 }
 
-// wildTemplate is a template, also of keys that not every TPM has.
+// wildTemplate returns a template, also for keys that not every TPM implements.
 func (w *world) wildTemplate() template {
 	none := alg(tcg.TPMAlgNull)
 	point := cat(b2(), b2())
@@ -184,7 +183,7 @@ func (w *world) wildTemplate() template {
 	}
 }
 
-// wildCreate makes an object of a template that is turned about.
+// wildCreate creates an object from a template with random changes.
 func (w *world) wildCreate() *command {
 	t := w.wildTemplate()
 	if w.chance(0.5) {
@@ -192,7 +191,7 @@ func (w *world) wildCreate() *command {
 		t.params = w.wildParams(t.typ, t.params)
 		t.unique = w.wildUnique(t.typ, t.unique)
 	}
-	p := w.object((*object).parent)
+	p := w.object((*object).isParent)
 	if p == nil {
 		return nil
 	}

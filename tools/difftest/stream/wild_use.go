@@ -6,8 +6,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// partialCertificate is the least that TPM2_CertifyX509 takes: issuer, validity,
-// subject, and an extension keyUsage with digitalSignature.
+// partialCertificate is the smallest input that TPM2_CertifyX509 accepts: issuer,
+// validity, subject, and the extension keyUsage with digitalSignature.
 var partialCertificate = []byte("\x30\x50" +
 	"\x30\x0C\x31\x0A\x30\x08\x06\x03\x55\x04\x03\x0C\x01i" +
 	"\x30\x1E\x17\x0D260101000000Z\x17\x0D360101000000Z" +
@@ -30,7 +30,8 @@ func (w *world) certifyX509() *command {
 	return c
 }
 
-// auditStatus has a command audited, or not any more; or the digest is asked for.
+// auditStatus turns the audit of a command on or off, sets the audit hash, or reads
+// the audit digest.
 func (w *world) auditStatus() *command {
 	h := w.hierarchy(tcg.TPMRHOwner, tcg.TPMRHPlatform)
 	code := pick(w, []tcg.TPMCC{tcg.TPMCCPCRExtend, tcg.TPMCCPCRExtend, tcg.TPMCCGetRandom, tcg.TPMCCPCREvent, tcg.TPMCCNVIncrement, tcg.TPMCCSequenceUpdate, tcg.TPMCCHash})
@@ -54,7 +55,7 @@ func (w *world) auditStatus() *command {
 	return c
 }
 
-// kdfe is Part 1's KDFe.
+// kdfe is KDFe of Part 1, for whole bytes.
 func kdfe(h tcg.TPMAlgID, z []byte, label string, u, v []byte, bits int) []byte {
 	var out []byte
 	for i := 1; len(out)*8 < bits; i++ {
@@ -63,8 +64,8 @@ func kdfe(h tcg.TPMAlgID, z []byte, label string, u, v []byte, bits int) []byte 
 	return out[:bits/8]
 }
 
-// salted starts a session with a salt for a key on P-256; for other keys, one
-// whose salt does not decrypt.
+// salted starts a session with a salt that is encrypted for a key on P-256 or, for
+// other keys, does not decrypt.
 func (w *world) salted() *command {
 	if len(w.sessions) >= maxSessions {
 		return w.flushSession()
@@ -123,8 +124,7 @@ func (w *world) saltFor(k *object) (salt, sent []byte) {
 	return kdfe(name, z, "SECRET", e[1:33], x, newHash(name).Size()*8), cat(b2(e[1:33]), b2(e[33:]))
 }
 
-// pointOf returns the coordinates of the public area of a key on an elliptic
-// curve, which are last.
+// pointOf returns the coordinates at the end of the public area of an ECC key.
 func pointOf(pub []byte) (x, y []byte) {
 	for at := range pub {
 		a, rest, ok := take2B(pub[at:])
@@ -138,8 +138,7 @@ func pointOf(pub []byte) (x, y []byte) {
 	return nil, nil
 }
 
-// wrongTry uses something that dictionary attack protection covers with a wrong
-// value.
+// wrongTry uses an entity under dictionary attack protection with a wrong authValue.
 func (w *world) wrongTry() *command {
 	var c *command
 	if o := w.object(func(o *object) bool { return o.da && !o.noPrivate && !o.sequence }); o != nil && w.chance(0.8) {
@@ -166,8 +165,8 @@ func (w *world) wrongValue(a *auth) {
 
 func isPIN(x *index) bool { return x.nt() == 8 || x.nt() == 9 }
 
-// pinTry uses a PIN index, often with a wrong value, and looks at its count
-// before and after.
+// pinTry uses a PIN index, often with a wrong value, and reads its pinCount before
+// and after.
 func (w *world) pinTry() *command {
 	var l []*index
 	for _, x := range w.indices {
@@ -203,8 +202,8 @@ func (w *world) pinTry() *command {
 	return c
 }
 
-// byPolicy authorizes by a policy of an index that asks for its value, if it has one.
-// Where no session has satisfied it, one is begun.
+// byPolicy authorizes the use of an index by its policy, if it has one, and reports
+// whether it did. If no session satisfies the policy, it starts one.
 func (w *world) byPolicy(c *command, x *index) bool {
 	if x.policy < 0 || w.chance(0.3) {
 		return false
@@ -219,7 +218,7 @@ func (w *world) byPolicy(c *command, x *index) bool {
 	return true
 }
 
-// definePIN defines a PIN index that its owner writes and reads.
+// definePIN defines a PIN index that the owner can write and read.
 func (w *world) definePIN() *command {
 	if len(w.indices) >= maxIndices {
 		return w.nvUndefine()
@@ -256,7 +255,7 @@ func (w *world) definePIN() *command {
 	return c
 }
 
-// pinLook is what tells the count of a PIN index.
+// pinLook returns the command that reads the pinCount of a PIN index.
 func (w *world) pinLook(x *index) *command {
 	h := w.hierarchies[uint32(tcg.TPMRHOwner)]
 	c := &command{code: tcg.TPMCCNVRead, handles: []*entity{h, &x.entity}, params: []bytesPair{lit(u16(8)), lit(u16(0))}}
@@ -264,8 +263,8 @@ func (w *world) pinLook(x *index) *command {
 	return c
 }
 
-// pcrPolicy sees to it that a PCR has been extended and that a hierarchy has a
-// policy with its value, or uses the policy.
+// pcrPolicy extends a PCR and sets a hierarchy's policy to its value or, if that is
+// done, uses the policy.
 func (w *world) pcrPolicy() *command {
 	i := len(w.recipes) - 1 // the recipe with TPM2_PolicyPCR is last
 	if i < 0 {
@@ -296,75 +295,8 @@ func (w *world) pcrPolicy() *command {
 		return c
 	}
 	w.satisfy(i, func() *command {
-		w.soon = w.chance(0.6)
+		w.rebootSoon = w.chance(0.6)
 		return nil
 	})
-	return nil
-}
-
-// keptContexts are the contexts of sessions that may outlive a restart.
-func (w *world) keptContexts() (l []*saved) {
-	if w.pool == nil {
-		return nil
-	}
-	for _, x := range w.contexts {
-		if x.session != nil {
-			l = append(l, x)
-		}
-	}
-	return l
-}
-
-// saveSessions saves the sessions before a shutdown, as a resource manager does.
-func (x *runner) saveSessions() error {
-	if x.pool == nil || !x.soon && x.chance(0.4) {
-		return nil
-	}
-	for _, s := range x.sessions {
-		v := &saved{session: s}
-		err := x.run(&command{code: tcg.TPMCCContextSave, loose: true, params: []bytesPair{{u32(s.handle[0]), u32(s.handle[1])}},
-			done: func(r *pair[response]) {
-				v.blob = bytesPair{r[0].params, r[1].params}
-				x.contexts = append(x.contexts, v)
-				x.sessions = without(x.sessions, s)
-			}})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// afterShutdown sends some commands between TPM2_Shutdown and the loss of power.
-func (x *runner) afterShutdown() error {
-	if x.pool == nil || x.chance(0.3) {
-		return nil
-	}
-	if err := x.lookAtPINs(); err != nil {
-		return err
-	}
-	for range 1 + x.n(4) {
-		c := x.pinTry()
-		if x.chance(0.15) {
-			c = x.typedAny()
-		}
-		if c != nil {
-			if err := x.run(c); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// lookAtPINs looks at the count of each PIN index.
-func (x *runner) lookAtPINs() error {
-	for _, i := range x.indices {
-		if x.look != nil && isPIN(i) {
-			if err := x.look(x.pinLook(i)); err != nil {
-				return err
-			}
-		}
-	}
 	return nil
 }

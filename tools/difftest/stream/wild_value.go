@@ -13,8 +13,8 @@ var (
 	modes  = []tcg.TPMAlgID{tcg.TPMAlgCFB, tcg.TPMAlgCFB, tcg.TPMAlgNull, tcg.TPMAlgCBC, tcg.TPMAlgCTR, tcg.TPMAlgECB, tcg.TPMAlgOFB, tcg.TPMAlgCMAC}
 )
 
-// value is a parameter of a type of the specification's tables: one that the TPM
-// gave, or one that is made.
+// value returns a parameter of a type of the specification's tables: one that the TPM
+// returned, or a generated one.
 func (w *world) value(typ, name string, c *command, secret []byte) []byte {
 	typ = strings.TrimSuffix(typ, "+")
 	if l := w.pool[typ]; len(l) > 0 && w.chance(0.5) && typ != "TPM2B_DIGEST" && typ != "TPM2B_PUBLIC" {
@@ -145,7 +145,7 @@ func (w *world) value(typ, name string, c *command, secret []byte) []byte {
 	return w.bytes(w.n(40))
 }
 
-// someName is the name of something, or what looks like one.
+// someName returns the name of an entity, or bytes in the form of a name.
 func (w *world) someName() []byte {
 	if o := pick(w, w.objects); o != nil && w.chance(0.7) && o.name[0] != nil {
 		return o.name[0]

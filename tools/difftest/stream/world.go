@@ -6,91 +6,36 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// Most that the model keeps alive at once: what a TPM with the least slots
-// (3 objects, 3 loaded sessions) can hold.
+// The largest numbers of entities that the model keeps: what a TPM with the fewest
+// slots that are allowed (3 objects, 3 loaded sessions) can hold.
 const (
 	maxObjects  = 3
 	maxSessions = 3
 	maxIndices  = 6
 )
 
-// An object is a loaded one.
-type object struct {
-	entity
-	typ        tcg.TPMAlgID
-	attrs      uint32
-	pub        bytesPair // TPMT_PUBLIC
-	known      bool      // both sides have the same key
-	noPrivate  bool
-	sequence   bool
-	hash       tcg.TPMAlgID
-	hierarchy  uint32
-	policy     int     // recipe of its authPolicy, or -1
-	of         *object // its parent, if it is known
-	persistent bool
-}
-
-func (o *object) parent() bool {
-	return o.attrs&(attrRestricted|attrDecryptKey) == attrRestricted|attrDecryptKey && !o.noPrivate
-}
-
-// A blob is what TPM2_Create returned.
-type blob struct {
-	parent       *object
-	priv, pub    bytesPair // TPM2B_PRIVATE and TPMT_PUBLIC without their sizes
-	auth         []byte
-	policy       int
-	creationHash bytesPair
-	ticket       bytesPair
-}
-
-// An index is an NV index.
-type index struct {
-	entity
-	attrs  uint32
-	size   int
-	hash   tcg.TPMAlgID
-	policy int
-}
-
-func (x *index) nt() uint32 { return x.attrs >> 4 & 15 }
-
-// A saved is a saved context.
-type saved struct {
-	blob    bytesPair
-	object  *object
-	session *session
-}
-
-// A ticket is one that both sides gave for the same thing.
-type ticket struct {
-	body   bytesPair
-	digest []byte
-	key    *object
-}
-
-// A world is the model of what exists on both sides.
+// A world is the model of the state that both sides must have.
 type world struct {
 	r *rand.Rand
 
-	objects  []*object
-	sessions []*session
-	indices  []*index
-	blobs    []*blob
-	contexts []*saved
-	checks   []*ticket // TPMT_TK_HASHCHECK
-	verified []*ticket
+	objects    []*object
+	sessions   []*session
+	indices    []*index
+	blobs      []*blob
+	contexts   []*savedContext
+	hashChecks []*ticket // TPMT_TK_HASHCHECK
+	verified   []*ticket // TPMT_TK_VERIFIED
 
 	hierarchies map[uint32]*entity
 	pcrs        []*entity
 	recipes     []recipe
-	forget      bool // what exists has to be found out anew
+	stale       bool // the model must be synchronized with the TPMs
 
-	queue []func() *command
+	queue []func() *command // commands that come before the next random one
 
 	wilderness
-	policyOf int  // recipe that is the owner's policy, or 0
-	soon     bool // a reboot is due
+	policyOf   int  // recipe that is the owner's policy, or 0
+	rebootSoon bool // the next step is a reboot
 }
 
 func newWorld(r *rand.Rand) *world {
@@ -123,7 +68,7 @@ func (w *world) bytes(n int) []byte {
 	return b
 }
 
-// secret is an authorization value.
+// secret returns a random authorization value.
 func (w *world) secret() []byte {
 	switch w.n(4) {
 	case 0:
@@ -134,6 +79,8 @@ func (w *world) secret() []byte {
 	return w.bytes(1 + w.n(16))
 }
 
+// hierarchy returns a random one of the hierarchies listed, by default any but the
+// lockout hierarchy.
 func (w *world) hierarchy(list ...tcg.TPMHandle) *entity {
 	if len(list) == 0 {
 		list = []tcg.TPMHandle{tcg.TPMRHOwner, tcg.TPMRHOwner, tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHNull}
@@ -141,7 +88,7 @@ func (w *world) hierarchy(list ...tcg.TPMHandle) *entity {
 	return w.hierarchies[uint32(pick(w, list))]
 }
 
-// object returns a random one for which ok holds, or nil.
+// object returns a random object for which ok returns true, or nil.
 func (w *world) object(ok func(*object) bool) *object {
 	var l []*object
 	for _, o := range w.objects {
@@ -152,6 +99,7 @@ func (w *world) object(ok func(*object) bool) *object {
 	return pick(w, l)
 }
 
+// transient returns the number of transient objects.
 func (w *world) transient() int {
 	n := 0
 	for _, o := range w.objects {
@@ -172,7 +120,7 @@ func without[T comparable](s []T, v T) []T {
 	return out
 }
 
-// any is some entity, of any kind.
+// any returns a random entity of any kind.
 func (w *world) any() *entity {
 	switch w.n(7) {
 	case 0:
@@ -195,7 +143,7 @@ func (w *world) any() *entity {
 	return w.hierarchy(tcg.TPMRHOwner, tcg.TPMRHEndorsement, tcg.TPMRHPlatform, tcg.TPMRHNull, tcg.TPMRHLockout)
 }
 
-// authorize adds an authorization for an entity: by password, or by a session.
+// authorize adds an authorization for an entity, with a password or a session.
 func (w *world) authorize(c *command, e *entity) {
 	if w.chance(0.45) {
 		var l []*session
@@ -222,6 +170,7 @@ func usesSession(c *command, s *session) bool {
 	return false
 }
 
+// attributes returns random attributes for a session of a command.
 func (w *world) attributes(c *command, s *session) byte {
 	a := byte(attrContinue)
 	if w.chance(0.05) {
@@ -250,7 +199,7 @@ func (w *world) attributes(c *command, s *session) byte {
 	return a
 }
 
-// extraSession sometimes adds a session that authorizes nothing.
+// extraSession adds, to some commands, a session that does not authorize.
 func (w *world) extraSession(c *command) {
 	if !w.chance(0.08) || len(c.auths) > 2 {
 		return
@@ -267,7 +216,7 @@ func (w *world) extraSession(c *command) {
 	c.auths = append(c.auths, &auth{session: s, attrs: a})
 }
 
-// after brings the sessions of a command that both sides did up to date.
+// after updates the sessions of a command that succeeded on both sides.
 func (w *world) after(c *command) {
 	for _, a := range c.auths {
 		s := a.session
@@ -280,7 +229,7 @@ func (w *world) after(c *command) {
 		if a.attrs&attrAudit != 0 {
 			s.bound = nil // Part 1, 17.1
 		}
-		if s.isPolicy() { // used up
+		if s.isPolicy() { // the command restarts the policy
 			s.authValue, s.password, s.tainted = false, false, false
 		}
 	}
