@@ -11,7 +11,10 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// hash is TPM2_Hash.
+// hash is TPM2_Hash. A hierarchy that is disabled has tickets, too: whoever takes
+// one checks that it is enabled.
+//
+//	TPM_RC_VALUE  there is no such hierarchy
 func hash(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	data := r.Next().MaxBuffer()
@@ -46,8 +49,9 @@ func hashTicket(d *engine.Device, h tcg.TPMHandle, alg tcg.TPMAlgID, v []byte) [
 
 // newMAC returns the running MAC of a key, and how it is made.
 //
+//	TPM_RC_ATTRIBUTES  the key is restricted
+//	TPM_RC_KEY         the key is not for signing
 //	TPM_RC_TYPE        the key is neither an HMAC nor a symmetric key
-//	TPM_RC_ATTRIBUTES  the key is restricted, or not for signing
 //	TPM_RC_VALUE       the scheme is not the key's, or there is none
 func newMAC(o *object.Object, scheme tcg.TPMAlgID) (*object.Sequence, tcg.TPMRC) {
 	if o.Seq != nil {
@@ -99,7 +103,8 @@ func checkMACKey(o *object.Object) tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-// mac is TPM2_MAC, and with an HMAC key TPM2_HMAC.
+// mac is TPM2_MAC, and with an HMAC key TPM2_HMAC. Response codes are those of
+// newMAC.
 func mac(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	data := r.Next().MaxBuffer()

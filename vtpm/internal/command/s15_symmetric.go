@@ -24,7 +24,7 @@ func encryptDecrypt(d *engine.Device, c *dispatch.Call) error {
 }
 
 // encryptDecrypt2 is TPM2_EncryptDecrypt2: the same with inData first, so that
-// it can be encrypted by a session.
+// it can be encrypted by a session. Response codes are those of cryptData.
 func encryptDecrypt2(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	data := r.Next().MaxBuffer()

@@ -26,6 +26,7 @@ func addSequence(d *engine.Device, c *dispatch.Call, s *object.Sequence) error {
 // hashSequenceStart is TPM2_HashSequenceStart. The algorithm TPM_ALG_NULL
 // starts an event sequence.
 //
+//	TPM_RC_HASH           hashAlg is not a hash algorithm
 //	TPM_RC_OBJECT_MEMORY  no free slot
 func hashSequenceStart(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
@@ -40,7 +41,10 @@ func hashSequenceStart(d *engine.Device, c *dispatch.Call) error {
 	return addSequence(d, c, &object.Sequence{Auth: bytes.Clone(auth), Alg: alg, Hash: tpmcrypto.MustHash(alg)})
 }
 
-// macStart is TPM2_MAC_Start, and with an HMAC key TPM2_HMAC_Start.
+// macStart is TPM2_MAC_Start, and with an HMAC key TPM2_HMAC_Start. The other
+// response codes are those of newMAC.
+//
+//	TPM_RC_OBJECT_MEMORY  no free slot
 func macStart(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	auth := tcg.TrimAuth(r.Next().Digest())
@@ -84,7 +88,8 @@ func sequenceUpdate(d *engine.Device, c *dispatch.Call) error {
 
 // sequenceComplete is TPM2_SequenceComplete.
 //
-//	TPM_RC_MODE  the handle is not of a hash or MAC sequence
+//	TPM_RC_MODE   the handle is not of a hash or MAC sequence
+//	TPM_RC_VALUE  there is no such hierarchy
 func sequenceComplete(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	data := r.Next().MaxBuffer()
