@@ -105,9 +105,6 @@ func pcrResetCommand(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
 	}
-	if c.Handles[0] == tcg.TPMRHNull {
-		return nil
-	}
 	n := int(c.Handles[0])
 	if !dispatch.LocalityIn(pcr.Rules(n).Reset, c.Locality) {
 		return tcg.TPMRCLocality
