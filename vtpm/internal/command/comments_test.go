@@ -200,8 +200,6 @@ var pending = []tcg.TPMCC{
 	tcg.TPMCCCertify,
 	tcg.TPMCCCertifyCreation,
 	tcg.TPMCCCertifyX509,
-	tcg.TPMCCCommit,
-	tcg.TPMCCECEphemeral,
 	tcg.TPMCCGetCapability,
 	tcg.TPMCCGetCommandAuditDigest,
 	tcg.TPMCCGetSessionAuditDigest,
@@ -225,7 +223,5 @@ var pending = []tcg.TPMCC{
 	tcg.TPMCCQuote,
 	tcg.TPMCCSetCapability,
 	tcg.TPMCCSetCommandCodeAuditStatus,
-	tcg.TPMCCSign,
 	tcg.TPMCCTestParms,
-	tcg.TPMCCVerifySignature,
 }

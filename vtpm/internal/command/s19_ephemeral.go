@@ -129,6 +129,8 @@ func signECDAA(d *engine.Device, o *object.Object, k *tpmcrypto.ECCPrivate, s tc
 }
 
 // ecEphemeral is TPM2_EC_Ephemeral.
+//
+//	TPM_RC_CURVE  there is no such curve
 func ecEphemeral(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	id := r.Next().Curve()

@@ -15,6 +15,7 @@ import (
 //	TPM_RC_HANDLE      an HMAC key of which only the public part is loaded
 //	TPM_RC_SCHEME      not a scheme of the key
 //	TPM_RC_SIGNATURE   the signature is not the key's over the digest
+//	TPM_RC_SIZE        digest is not of the signature's hash algorithm
 func verifySignature(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	v := r.Next().Digest()
@@ -49,10 +50,12 @@ func verifySignature(d *engine.Device, c *dispatch.Call) error {
 //
 //	TPM_RC_ATTRIBUTES  the key does not sign, or signs certificates only
 //	TPM_RC_KEY         not a signing key
+//	TPM_RC_RANGE       the counter in an anonymous scheme is of no open commit
 //	TPM_RC_SCHEME      not a scheme of the key
 //	TPM_RC_SIZE        digest is not of the scheme's size
 //	TPM_RC_TICKET      a restricted key, and no ticket that says the digest is
 //	                   not of a structure of the TPM's own
+//	TPM_RC_VALUE       the counter in an anonymous scheme was used
 func signCommand(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	v := r.Next().Digest()
