@@ -197,13 +197,7 @@ func TestEveryCommand(t *testing.T) {
 // pending are commands whose tests are yet to be written.
 var pending = []tcg.TPMCC{
 	tcg.TPMCCACTSetTimeout,
-	tcg.TPMCCCertify,
-	tcg.TPMCCCertifyCreation,
-	tcg.TPMCCCertifyX509,
 	tcg.TPMCCGetCapability,
-	tcg.TPMCCGetCommandAuditDigest,
-	tcg.TPMCCGetSessionAuditDigest,
-	tcg.TPMCCGetTime,
 	tcg.TPMCCNVCertify,
 	tcg.TPMCCNVChangeAuth,
 	tcg.TPMCCNVDefineSpace,
@@ -220,8 +214,6 @@ var pending = []tcg.TPMCC{
 	tcg.TPMCCNVUndefineSpaceSpecial,
 	tcg.TPMCCNVWrite,
 	tcg.TPMCCNVWriteLock,
-	tcg.TPMCCQuote,
 	tcg.TPMCCSetCapability,
-	tcg.TPMCCSetCommandCodeAuditStatus,
 	tcg.TPMCCTestParms,
 }

@@ -1,89 +1,65 @@
-package command
+package command_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/x509"
-	"crypto/x509/pkix"
+	goecdsa "crypto/ecdsa"
 	"testing"
 
 	"stubtpm/vtpm/tcg"
-	"stubtpm/vtpm/tpmcrypto"
+	"stubtpm/vtpm/tpmtest"
 )
-
-// widen writes a number with zeros in front, in size bytes.
-func widen(b []byte, size int) []byte { return tpmcrypto.LeftPad(b, size) }
 
 // TestWideCoordinates: coordinates and numbers with any zeros in front are what
 // they are without; what is too large is refused; nothing ends in failure mode.
 func TestWideCoordinates(t *testing.T) {
 	t.Parallel()
-	d := testDevice(t, new(memStore))
-	d.Execute(0, startupClear)
-	x := rawTPM{t, d}
-	plain, private := p256(t, 0, noSym)
+	tpm := tpmtest.New(t)
+	plain, private := outside(t, 0)
 	for _, size := range []int{32, 33, 34, 64, tcg.MaxECCKeyBytes} {
-		q := tcg.TPMSECCPoint{X: widen(plain.UniqueECC.X, size), Y: widen(plain.UniqueECC.Y, size)}
-		s := private.Clone()
-		s.Sensitive = widen(s.Sensitive, size)
-		load := func(attributes tcg.TPMAObject, scheme tcg.TPMTAsymScheme) tcg.TPMHandle {
-			p := plain.Clone()
-			p.NameAlg = tcg.TPMAlgSHA256
+		// widen writes a number with zeros in front.
+		widen := func(b []byte) []byte { return append(make([]byte, size-len(b)), b...) }
+		q := tcg.TPMSECCPoint{X: widen(plain.UniqueECC.X), Y: widen(plain.UniqueECC.Y)}
+		load := func(attributes tcg.TPMAObject, scheme tcg.TPMTAsymScheme) handles {
+			p, s := plain, private
 			p.ObjectAttributes |= attributes
-			p.ECC.Scheme, p.UniqueECC = scheme, q
-			return x.external(tcg.TPMRCSuccess, p, &s, tcg.TPMRHNull)
+			p.ECC.Scheme, p.UniqueECC, s.Sensitive = scheme, q, widen(private.Sensitive)
+			return handles{external(tpm, p, &s)}
 		}
-		h := load(tcg.TPMAObjectSignEncrypt, noScheme)
-		part := partial(t, nil, []pkix.Extension{keyUsage(t, 0x80)})
-		added, _, sig := x.x509(tcg.TPMRCSuccess, h, h, tcg.TPMTSigScheme{Scheme: tcg.TPMAlgECDSA, HashAlg: tcg.TPMAlgSHA256}, part)
-		cert, err := x509.ParseCertificate(assemble(t, part, added, sig))
-		if err != nil {
-			t.Fatalf("x of %d bytes: %v", size, err)
-		}
-		key := cert.PublicKey.(*ecdsa.PublicKey)
-		if !bytes.Equal(key.X.Bytes(), plain.UniqueECC.X) || !bytes.Equal(key.Y.Bytes(), plain.UniqueECC.Y) ||
-			cert.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) != nil {
+		h := load(sign, noAlg)
+		part := partial(t, nil, keyUsage(t, 0x80))
+		r := tpm.Do(tcg.TPMCCCertifyX509, append(h, h[0]), nil, nil, ecdsa, part)
+		added := take(r)
+		take(r)
+		key := assemble(t, part, added, signature(r)).PublicKey.(*goecdsa.PublicKey)
+		if !key.Equal(goECDSA(&plain)) {
 			t.Errorf("x of %d bytes: another key is certified", size)
 		}
-		x.flush(h)
+		tpm.Flush(h[0])
 
-		h = load(tcg.TPMAObjectDecrypt, noScheme)
-		z := x.want(tcg.TPMRCSuccess, tcg.TPMCCECDHZGen, handles(h), q.Marshal2B)
-		z.Uint16()
-		first := bytes.Clone(z.Sized(100))
-		z = x.want(tcg.TPMRCSuccess, tcg.TPMCCECDHZGen, handles(h), plain.UniqueECC.Marshal2B)
-		z.Uint16()
-		if !bytes.Equal(first, z.Sized(100)) {
+		h = load(decrypt, noAlg)
+		wide, narrow := point(tpm.Do(tcg.TPMCCECDHZGen, h, nil, q)), point(tpm.Do(tcg.TPMCCECDHZGen, h, nil, plain.UniqueECC))
+		if !bytes.Equal(wide.X, narrow.X) || !bytes.Equal(wide.Y, narrow.Y) {
 			t.Errorf("x of %d bytes: another secret is agreed on", size)
 		}
-		x.want(tcg.TPMRCSuccess, tcg.TPMCCECDHKeyGen, handles(h), nil)
+		tpm.Do(tcg.TPMCCECDHKeyGen, h, nil)
 		for _, alg := range []tcg.TPMAlgID{tcg.TPMAlgECDH, tcg.TPMAlgECMQV} {
-			r := x.want(tcg.TPMRCSuccess, tcg.TPMCCECEphemeral, nil, func(w *tcg.Writer) { w.Uint16(uint16(tcg.TPMECCNistP256)) })
-			r.Sized(200)
-			counter := r.Uint16()
-			x.want(tcg.TPMRCSuccess, tcg.TPMCCZGen2Phase, handles(h), func(w *tcg.Writer) {
-				q.Marshal2B(w)
-				q.Marshal2B(w)
-				w.Uint16(uint16(alg))
-				w.Uint16(counter)
-			})
+			r := tpm.Do(tcg.TPMCCECEphemeral, nil, nil, tcg.TPMECCNistP256)
+			point(r)
+			tpm.Do(tcg.TPMCCZGen2Phase, h, nil, q, q, alg, r.Uint16())
 		}
-		x.flush(h)
+		tpm.Flush(h[0])
 
-		h = load(tcg.TPMAObjectSignEncrypt, tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgECDAA, HashAlg: tcg.TPMAlgSHA256, Count: 0})
-		x.want(tcg.TPMRCSuccess, tcg.TPMCCCommit, handles(h), func(w *tcg.Writer) { q.Marshal2B(w); w.Sized(nil); w.Sized(nil) })
-		x.flush(h)
+		h = load(sign, ecdaa)
+		tpm.Do(tcg.TPMCCCommit, h, nil, q, nil, nil)
+		tpm.Flush(h[0])
 
 		if size > 32 { // one bit above the field
-			bad := plain.Clone()
-			bad.NameAlg = tcg.TPMAlgSHA256
-			bad.ObjectAttributes |= tcg.TPMAObjectSignEncrypt
+			bad := plain
+			bad.ObjectAttributes |= sign
 			bad.UniqueECC = q.Clone()
 			bad.UniqueECC.X[0] |= 1
-			x.external(tcg.TPMRCECCPoint.P(1), bad, nil, tcg.TPMRHNull)
+			tpm.Want(tcg.TPMRCECCPoint.P(1), tcg.TPMCCLoadExternal, nil, nil, nil, bad, null)
 		}
 	}
-	if d.Vol.Failed {
-		t.Errorf("failure mode: %s", d.Vol.Failure.What)
-	}
+	tpm.Do(tcg.TPMCCGetRandom, nil, nil, 1) // is refused in failure mode
 }

@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -338,4 +339,18 @@ func TestPowerCuts(t *testing.T) {
 	if cuts < 6 {
 		t.Fatalf("the power was cut %d times only", cuts)
 	}
+}
+
+func FuzzPartialCertificate(f *testing.F) {
+	b, err := hex.DecodeString("30523011310f300d060355040313066973737565723000300030" + "00")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte{0x30, 0x0A, 0x30, 0, 0x30, 0, 0x30, 0, 0xA3, 2, 0x30, 0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, ok := readPartial(b); ok && len(p.issuer)+len(p.validity)+len(p.subject)+len(p.extensions) > len(b) {
+			t.Fatal("more than there was")
+		}
+	})
 }

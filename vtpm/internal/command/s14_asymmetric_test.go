@@ -81,7 +81,14 @@ func TestRSAEncryptCodes(t *testing.T) {
 	c.row(tcg.TPMRCValue.P(1), "a message too large for RSAES", h, make([]byte, 246), rsaes, nil)
 	c.row(tcg.TPMRCValue.P(1), "a message beyond the modulus", h, bytes.Repeat([]byte{0xFF}, 256), nil, nil)
 	c.row(tcg.TPMRCSize.P(1), "a message longer than any key", h, make([]byte, 513), nil, nil)
+	c.row(tcg.TPMRCValue.P(3), "the same, without a scheme", h, "m", nil, "label")
 	c.row(tcg.TPMRCSuccess, "attributes do not matter", handles{signs.Handle}, "m", oaep, nil)
+	c.row(tcg.TPMRCSuccess, "a label, without a scheme", handles{signs.Handle}, "m", nil, "label\x00")
+	public := signs.Public // of a key that signs in its own scheme
+	public.RSA.Scheme = rsassa
+	signing := handles{external(tpm, public, nil)}
+	c.row(tcg.TPMRCScheme.P(2), "a key's scheme that signs", signing, "m", nil, nil)
+	c.row(tcg.TPMRCScheme.P(2), "a key's scheme that signs, and another", signing, "m", rsaes, nil)
 }
 
 func TestRSADecryptCodes(t *testing.T) {
