@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/binary"
 	"testing"
 
@@ -109,3 +110,17 @@ var (
 )
 
 func handles(h ...tcg.TPMHandle) []tcg.TPMHandle { return h }
+
+// policyFor starts a policy session that allows one command by its code, and
+// returns the policy's digest: duplication needs a policy.
+func (x rawTPM) policyFor(cc tcg.TPMCC, trial bool) (tcg.TPMHandle, []byte) {
+	x.t.Helper()
+	kind := tcg.TPMSEPolicy
+	if trial {
+		kind = tcg.TPMSETrial
+	}
+	h := x.session(kind)
+	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCommandCode, handles(h), func(w *tcg.Writer) { w.Uint32(uint32(cc)) })
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
+	return h, bytes.Clone(r.Sized(64))
+}

@@ -116,12 +116,7 @@ func TestShutdownCodes(t *testing.T) {
 	c.row(tcg.TPMRCType.P(1), "STATE in a measured launch", nil, tcg.TPMSUState)
 	tpm.HashEnd()
 	c.row(tcg.TPMRCSuccess, "STATE after it", nil, tcg.TPMSUState)
-	var one tcg.Writer
-	one.Uint32(1)
-	one.Uint16(uint16(tcg.TPMAlgSHA256))
-	s := tcg.SelectPCRs(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23)
-	s.Marshal(&one)
-	tpm.Do(tcg.TPMCCPCRAllocate, handles{platform}, nil, tpmtest.Raw(one.B))
+	tpm.Do(tcg.TPMCCPCRAllocate, handles{platform}, nil, bank(tcg.TPMAlgSHA256, allPCRs()...))
 	c.row(tcg.TPMRCType.P(1), "STATE after TPM2_PCR_Allocate", nil, tcg.TPMSUState)
 	c.row(tcg.TPMRCSuccess, "CLEAR after TPM2_PCR_Allocate", nil, tcg.TPMSUClear)
 }

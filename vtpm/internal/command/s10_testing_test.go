@@ -63,6 +63,12 @@ func TestIncrementalSelfTest(t *testing.T) {
 	if !slices.Contains(all, tcg.TPMAlgECDSA) {
 		t.Fatalf("to be tested: %v", all)
 	}
+	profile := tpm.Profile()
+	for _, alg := range all {
+		if !profile.HasAlg(alg) {
+			t.Errorf("%v is not in the profile", alg)
+		}
+	}
 	if left := toDo(tcg.TPMLAlg{tcg.TPMAlgECDSA}); slices.Contains(left, tcg.TPMAlgECDSA) || len(left) >= len(all) {
 		t.Errorf("left after ECDSA: %v of %v", left, all)
 	}

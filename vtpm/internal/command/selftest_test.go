@@ -52,55 +52,6 @@ func testResult(d *engine.Device) (what string, rc uint32) {
 	return string(r[12 : len(r)-4]), binary.BigEndian.Uint32(r[len(r)-4:])
 }
 
-func TestSelfTestPasses(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	if r := d.Execute(0, []byte{0x80, 0x01, 0, 0, 0, 11, 0, 0, 0x01, 0x43, 1}); binary.BigEndian.Uint32(r[6:]) != 0 {
-		t.Fatalf("SelfTest: %#x", binary.BigEndian.Uint32(r[6:]))
-	}
-	if what, rc := testResult(d); what != "" || rc != 0 {
-		t.Fatalf("GetTestResult: %q, %#x", what, rc)
-	}
-}
-
-// TestIncrementalSelfTest: an algorithm is tested when it is asked for, and what
-// was not is told, until TPM2_SelfTest (Part 3, 10.3 and 10.4).
-func TestIncrementalSelfTest(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	left := func(algs ...tcg.TPMAlgID) map[tcg.TPMAlgID]bool {
-		r := x.want(tcg.TPMRCSuccess, tcg.TPMCCIncrementalSelfTest, nil, func(w *tcg.Writer) { tcg.TPMLAlg(algs).Marshal(w) })
-		m := map[tcg.TPMAlgID]bool{}
-		for n := r.Uint32(); n > 0; n-- {
-			m[tcg.TPMAlgID(r.Uint16())] = true
-		}
-		return m
-	}
-	first := left()
-	if !first[tcg.TPMAlgECDSA] || !first[tcg.TPMAlgRSA] || first[tcg.TPMAlgSHA256] || len(left()) != len(first) {
-		t.Fatalf("at first to do: %v", first)
-	}
-	for a := range first {
-		if !d.Profile.HasAlg(a) {
-			t.Errorf("algorithm %#x is not in the profile", uint16(a))
-		}
-	}
-	if _, rc := testResult(d); tcg.TPMRC(rc) != tcg.TPMRCNeedsTest {
-		t.Errorf("GetTestResult: %#x", rc)
-	}
-	if then := left(tcg.TPMAlgECDSA); then[tcg.TPMAlgECDSA] || len(then) != len(first)-1 {
-		t.Errorf("after the test of one algorithm: %v", then)
-	}
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCSelfTest, nil, func(w *tcg.Writer) { w.YesNo(false) })
-	if last := left(); len(last) != 0 {
-		t.Errorf("after TPM2_SelfTest: %v", last)
-	}
-	if _, rc := testResult(d); rc != 0 {
-		t.Errorf("GetTestResult: %#x", rc)
-	}
-}
-
 // stepThrough runs all self-tests, and calls between after each.
 func stepThrough(t *testing.T, d *engine.Device, between func()) {
 	t.Helper()
