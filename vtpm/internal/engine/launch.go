@@ -61,12 +61,12 @@ func (d *Device) HashEnd() {
 	}
 }
 
-// NewEventSequence returns an event sequence with a digest for each PCR bank.
+// NewEventSequence returns an event sequence with a digest for each PCR bank of the
+// profile: also for those without PCRs, whose digests are returned but extend
+// nothing (Part 3, 17.9.1).
 func (d *Device) NewEventSequence(auth []byte) *object.Sequence {
 	s := &object.Sequence{Auth: bytes.Clone(auth), Alg: tcg.TPMAlgNull}
-	banks := d.Vol.PCRs.Banks()
-	for i := range banks {
-		alg := banks[i].Alg()
+	for _, alg := range d.Profile.PCRBanks() {
 		s.Event = append(s.Event, object.EventHash{Alg: alg, H: tpmcrypto.MustHash(alg)})
 	}
 	return s
