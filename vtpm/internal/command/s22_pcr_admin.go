@@ -13,7 +13,8 @@ import (
 
 // pcrAllocateCommand is TPM2_PCR_Allocate. Banks that the list does not name
 // stay as they are; the change takes effect at the next _TPM_Init, before which
-// no TPM2_Shutdown(STATE) is possible.
+// no TPM2_Shutdown(STATE) is possible. There is room for all PCRs of all banks, so
+// that no request fails with TPM_RC_NO_RESULT.
 //
 //	TPM_RC_PCR  PCR 0 or a PCR of a dynamic launch would be in no bank
 func pcrAllocateCommand(d *engine.Device, c *dispatch.Call) error {
