@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"testing"
 
 	"stubtpm/vtpm/internal/engine"
@@ -148,34 +147,5 @@ func TestPCRAllocate(t *testing.T) {
 	}
 	if n := banks(); n != 0 {
 		t.Fatalf("%d PCRs of SHA-256 are told after it", n)
-	}
-}
-
-// TestNV2: an index that either command defines, both read, with one Name.
-func TestNV2(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	public := tcg.TPMSNVPublic{
-		NVIndex: 0x01800100, NameAlg: tcg.TPMAlgSHA256, DataSize: 8,
-		Attributes: tcg.TPMANVOwnerWrite | tcg.TPMANVOwnerRead | tcg.TPMANVNoDA,
-	}
-	public2 := public.Public2()
-	define := func(w *tcg.Writer) { w.Sized(nil); public2.Marshal2B(w) }
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace2, handles(tcg.TPMRHOwner), define)
-	x.want(tcg.TPMRCNVDefined, tcg.TPMCCNVDefineSpace2, handles(tcg.TPMRHOwner), define)
-
-	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCNVReadPublic, handles(public.NVIndex), nil)
-	var got tcg.TPMSNVPublic
-	got.Unmarshal2B(&r)
-	name := bytes.Clone(r.Sized(66))
-	if got.Attributes != public.Attributes || got.DataSize != 8 {
-		t.Fatalf("ReadPublic: %+v", got)
-	}
-	r = x.want(tcg.TPMRCSuccess, tcg.TPMCCNVReadPublic2, handles(public.NVIndex), nil)
-	var got2 tcg.TPMTNVPublic2
-	got2.Unmarshal2B(&r)
-	if got2.Public().NVIndex != public.NVIndex || !bytes.Equal(r.Sized(66), name) {
-		t.Fatalf("ReadPublic2: %+v", got2)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"stubtpm/vtpm/internal/engine"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -72,4 +73,18 @@ func TestPolicyCheckOrder(t *testing.T) {
 	if r := d.Execute(0, w.B); !ok(r) {
 		t.Errorf("without a fault: %x", r)
 	}
+}
+
+// A timed device has a clock that the test sets.
+func timedDevice(t *testing.T) (d *engine.Device, s *memStore, cfg engine.Config, now *time.Duration) {
+	t.Helper()
+	now = new(time.Duration)
+	s = new(memStore)
+	cfg = engine.Config{Store: s, Now: func() time.Duration { return *now }, Log: t.Logf}
+	d, err := Manufacture(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Execute(0, startupClear)
+	return d, s, cfg, now
 }

@@ -124,3 +124,21 @@ func (x rawTPM) policyFor(cc tcg.TPMCC, trial bool) (tcg.TPMHandle, []byte) {
 	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
 	return h, bytes.Clone(r.Sized(64))
 }
+
+// capability asks for a list, and returns the reader at its first entry.
+func (x rawTPM) capability(rc tcg.TPMRC, capability tcg.TPMCap, property, count uint32) (more bool, n int, r tcg.Reader) {
+	x.t.Helper()
+	r = x.want(rc, tcg.TPMCCGetCapability, nil, func(w *tcg.Writer) {
+		w.Uint32(uint32(capability))
+		w.Uint32(property)
+		w.Uint32(count)
+	})
+	if rc == tcg.TPMRCSuccess {
+		more = r.YesNo()
+		if got := r.Uint32(); got != uint32(capability) {
+			x.t.Fatalf("capability %#x, not %#x", got, uint32(capability))
+		}
+		n = int(r.Uint32())
+	}
+	return more, n, r
+}

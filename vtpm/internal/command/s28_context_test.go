@@ -168,10 +168,15 @@ func TestFlushContext(t *testing.T) {
 	context := save(tpm, s.Handle)
 	tpm.Flush(s.Handle)
 	tpm.Want(tcg.TPMRCHandle.P(1), tcg.TPMCCContextLoad, nil, nil, context)
-	// The type of a session does not matter.
-	s = tpm.StartPolicy()
-	tpm.Flush(s.Handle&0x00FFFFFF | tcg.TPMHandle(tcg.TPMHTHMACSession)<<24)
-	tpm.Want(tcg.TPMRCReferenceH0, tcg.TPMCCPolicyGetDigest, handles{s.Handle}, nil)
+	// The type of a session does not matter, be it loaded or saved.
+	for _, saved := range []bool{false, true} {
+		s = tpm.StartPolicy()
+		if saved {
+			save(tpm, s.Handle)
+		}
+		tpm.Flush(s.Handle&0x00FFFFFF | tcg.TPMHandle(tcg.TPMHTHMACSession)<<24)
+		tpm.Want(tcg.TPMRCHandle.P(1), tcg.TPMCCFlushContext, nil, nil, s.Handle)
+	}
 }
 
 func TestFlushContextCodes(t *testing.T) {

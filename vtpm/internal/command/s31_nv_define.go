@@ -55,6 +55,7 @@ func nvDefine(d *engine.Device, by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPubli
 // nvUndefineSpace is TPM2_NV_UndefineSpace.
 //
 //	TPM_RC_ATTRIBUTES        the index may be deleted by its policy only
+//	TPM_RC_HANDLE            the index is not defined; from the dispatcher
 //	TPM_RC_NV_AUTHORIZATION  the platform's index, by the owner
 func nvUndefineSpace(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
@@ -75,6 +76,7 @@ func nvUndefineSpace(d *engine.Device, c *dispatch.Call) error {
 // nvUndefineSpaceSpecial is TPM2_NV_UndefineSpaceSpecial.
 //
 //	TPM_RC_ATTRIBUTES  the index is not one that its policy may delete
+//	TPM_RC_HANDLE      the index is not defined; from the dispatcher
 func nvUndefineSpaceSpecial(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err

@@ -8,27 +8,6 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// TestFlushSessionByAnyKind: of a session's handle the first byte is ignored
-// (Part 3, 28.4.1).
-func TestFlushSessionByAnyKind(t *testing.T) {
-	t.Parallel()
-	d, _, _ := newTestDevice(t)
-	x := rawTPM{t, d}
-	flush := func(rc tcg.TPMRC, h tcg.TPMHandle) {
-		t.Helper()
-		x.want(rc, tcg.TPMCCFlushContext, nil, func(w *tcg.Writer) { w.Uint32(uint32(h)) })
-	}
-	s := x.session(tcg.TPMSEPolicy)
-	other := s&0x00FFFFFF | tcg.TPMHandle(tcg.TPMHTHMACSession)<<24
-	flush(tcg.TPMRCSuccess, other)
-	flush(tcg.TPMRCHandle.P(1), s)
-	s = x.session(tcg.TPMSEPolicy)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCContextSave, handles(s), nil)
-	flush(tcg.TPMRCSuccess, other)
-	flush(tcg.TPMRCHandle.P(1), s)
-	flush(tcg.TPMRCHandle.P(1), 0x80000000)
-}
-
 // TestSessionArea: more sessions than a command may have are an area of the
 // wrong size (Part 3, 5.5, items 3 and 4.3).
 func TestSessionArea(t *testing.T) {

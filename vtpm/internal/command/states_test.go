@@ -145,3 +145,35 @@ func checkState(t *testing.T, file string, timer uint32) {
 		}
 	}
 }
+
+type actData struct {
+	timeout  uint32
+	signaled bool
+	preserve bool
+}
+
+// actOf reads a timer by TPM2_GetCapability.
+func (x rawTPM) act(h tcg.TPMHandle) actData {
+	x.t.Helper()
+	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCGetCapability, nil, func(w *tcg.Writer) {
+		w.Uint32(uint32(tcg.TPMCapACT))
+		w.Uint32(uint32(h))
+		w.Uint32(1)
+	})
+	r.Bytes(5)
+	if n := r.Uint32(); n != 1 {
+		x.t.Fatalf("%d timers", n)
+	}
+	if got := tcg.TPMHandle(r.Uint32()); got != h {
+		x.t.Fatalf("timer %#x, not %#x", got, h)
+	}
+	a := actData{timeout: r.Uint32()}
+	v := tcg.TPMAACT(r.Uint32())
+	a.signaled, a.preserve = v&tcg.TPMAACTSignaled != 0, v&tcg.TPMAACTPreserveSignaled != 0
+	return a
+}
+
+func (x rawTPM) setACT(rc tcg.TPMRC, h tcg.TPMHandle, seconds uint32) {
+	x.t.Helper()
+	x.want(rc, tcg.TPMCCACTSetTimeout, handles(h), func(w *tcg.Writer) { w.Uint32(seconds) })
+}
