@@ -5,20 +5,6 @@ import (
 	"errors"
 )
 
-// A BlobType names one part of a TPM's state, by the number it has on the
-// swtpm control channel (swtpm_ioctls(3), CMD_GET_STATEBLOB).
-type BlobType uint32
-
-const (
-	BlobPermanent BlobType = 1
-	BlobVolatile  BlobType = 2
-	BlobSaveState BlobType = 3 // of TPM 1.2 only: always empty here
-)
-
-// maxBlob bounds a state blob, in bytes. It is far above any state of the
-// device and keeps a client from filling the memory.
-const maxBlob = 4 << 20
-
 // StoreVolatile writes the volatile state to its file, so that the next
 // PowerOn resumes from it.
 func (m *Machine) StoreVolatile() error {
@@ -38,9 +24,9 @@ func (m *Machine) StoreVolatile() error {
 	return nil
 }
 
-// The volatile state, as a file or a blob, is 4 bytes that tell of the machine
-// round the TPM and the device's own: "sTM" and 1 if tpmEstablished is set, else
-// 0. Older ones are the device's alone.
+// The volatile state, as a file or a blob, is a header of 4 bytes followed by the
+// device's own state. The header is "sTM" and a byte with the bit tpmEstablished.
+// States of earlier versions have no header.
 const volatilePrefix = "sTM"
 
 func (m *Machine) volatile() ([]byte, error) {
@@ -59,8 +45,8 @@ func (m *Machine) volatile() ([]byte, error) {
 	return append(head, b...), nil
 }
 
-// resume makes the device from both parts of the state, and sets what the
-// volatile one tells of the machine.
+// resume makes the device from both parts of the state, and restores
+// tpmEstablished from the volatile one.
 func (m *Machine) resume(permanent, volatile []byte) (TPM, error) {
 	established := m.established
 	if rest, ok := bytes.CutPrefix(volatile, []byte(volatilePrefix)); ok && len(rest) > 0 {
@@ -77,8 +63,8 @@ func (m *Machine) resume(permanent, volatile []byte) (TPM, error) {
 }
 
 // Blob returns a part of the state, unencrypted. The volatile part of a running
-// TPM is that of this moment, whether StoreVolatile was called or not: QEMU
-// asks for the blobs alone when it migrates or saves a virtual machine.
+// TPM is its current one, whether or not StoreVolatile was called: QEMU only asks
+// for the blobs when it migrates or saves a virtual machine.
 func (m *Machine) Blob(t BlobType) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,8 +86,8 @@ func (m *Machine) Blob(t BlobType) ([]byte, error) {
 }
 
 // SetBlob gives a part of the state that the next PowerOn uses. The TPM must
-// be off. The device checks the bytes at PowerOn; until it accepted them the
-// files are left as they are.
+// be off. The device checks the bytes at PowerOn; the files are not changed until
+// it has accepted them.
 func (m *Machine) SetBlob(t BlobType, b []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

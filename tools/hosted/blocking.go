@@ -72,8 +72,8 @@ func (c *blockingConn) Read(p []byte) (int, error) {
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
-			// poll(2) says again and again that a datagram socket which was shut
-			// down can be read.
+			// poll(2) always reports a datagram socket that was shut down as
+			// readable.
 			if c.closed() {
 				return 0, net.ErrClosed
 			}
@@ -164,3 +164,7 @@ func (c *blockingConn) Close() error {
 	syscall.Close(c.fd)
 	return c.Conn.Close()
 }
+
+// partTimeout bounds the time between the first and the last byte of a
+// request, so that half a request does not hold the channel forever.
+const partTimeout = 30 * time.Second

@@ -81,7 +81,7 @@ func TestPlainChannelLocality(t *testing.T) {
 	}
 }
 
-// A frame has to be as long as the message and as the command in it.
+// A frame must be as long as the message and as the command in it.
 func TestFrames(t *testing.T) {
 	t.Parallel()
 	cmd := tpmCommand(0x17B, 0, 4)
@@ -228,12 +228,12 @@ func TestStopSocketKinds(t *testing.T) {
 // says; else under the file key unless the flag asks for plain. It comes back.
 func TestBlobKeys(t *testing.T) {
 	t.Parallel()
-	file, _ := NewKey(bytes.Repeat([]byte{1}, 32))
-	migration, _ := NewKey(bytes.Repeat([]byte{2}, 32))
-	for _, keys := range [][2]*Key{{nil, nil}, {file, nil}, {nil, migration}, {file, migration}} {
+	file, _ := newKey(bytes.Repeat([]byte{1}, 32))
+	migration, _ := newKey(bytes.Repeat([]byte{2}, 32))
+	for _, keys := range [][2]*stateKey{{nil, nil}, {file, nil}, {nil, migration}, {file, migration}} {
 		for _, flags := range []uint32{0, stateDecrypted} {
 			m := machine(t)
-			m.files.opt.Key = keys[0]
+			m.files.opt.key = keys[0]
 			m.files.Save([]byte{0, 0, 0, 7})
 			c := pipe(t, (&Control{Machine: m, MigrationKey: keys[1]}).Serve)
 			under := keys[1]

@@ -1,7 +1,6 @@
 package hosted
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +15,7 @@ import (
 // --chardev or --fd, or from a TPM device that Linux makes, by --vtpm-proxy.
 // Otherwise it is RunSocket.
 func RunChardev(args []string, open Factory, version string, stdout, stderr io.Writer) error {
-	o, err := ParseOptions(args)
+	o, err := parseOptions(args)
 	if err != nil {
 		return err
 	}
@@ -27,25 +26,8 @@ func RunChardev(args []string, open Factory, version string, stdout, stderr io.W
 	return run(o, open, version, stdout, stderr)
 }
 
-// checkDevice finds out whether there is one device.
-func (o *Options) checkDevice() error {
-	n := 0
-	for _, given := range []bool{o.Device != "", o.VTPMProxy, o.Data != nil} {
-		if given {
-			n++
-		}
-	}
-	switch {
-	case n != 1:
-		return errors.New("exactly one of --chardev, --vtpm-proxy and --fd is needed")
-	case o.Data != nil && o.Data.FD < 0:
-		return errors.New("--server and --port are options of `stubtpm socket`")
-	}
-	return nil
-}
-
 // openDevice opens the device of RunChardev.
-func (o *Options) openDevice(log Logger) (net.Conn, error) {
+func (o *options) openDevice(log Logger) (net.Conn, error) {
 	if o.VTPMProxy {
 		d, err := vtpmproxy.New()
 		if err != nil {

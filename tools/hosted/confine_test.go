@@ -58,7 +58,7 @@ func tryForbidden(what, dir, action string) error {
 	return fmt.Errorf("forbidden: %w", err)
 }
 
-// A confined process does what it has to, and not what it has not to.
+// A confined process can do what serving needs, and nothing else.
 func TestConfinement(t *testing.T) {
 	if out, err := forbidden(t, "nothing", "kill"); err != nil && strings.Contains(out, "this kernel has no") {
 		t.Skip("the kernel cannot confine: " + out)

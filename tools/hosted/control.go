@@ -37,7 +37,7 @@ const (
 )
 
 // Capability bits, the answer to CMD_GET_CAPABILITY: bits 0 to 14 are the
-// commands, bit 15 says that the data channel takes framed commands (Data),
+// commands, bit 15 that the data channel takes framed commands (Data),
 // bit 16 is CMD_LOCK_STORAGE.
 const capabilities = 0x1FFFF
 
@@ -64,7 +64,7 @@ const (
 )
 
 // bodySize is the length in bytes of each request's body. SET_STATEBLOB and
-// HASH_DATA are followed by as many bytes as their last word says. Clients that
+// HASH_DATA are followed by as many bytes as their last word gives. Clients that
 // send their whole union (QEMU: 4 bytes of locality) are read in full, since
 // what came with a request beyond its body is dropped.
 var bodySize = map[uint32]int{
@@ -72,18 +72,14 @@ var bodySize = map[uint32]int{
 	cmdGetStateBlob: 12, cmdSetStateBlob: 12, cmdSetBufferSize: 4, cmdGetInfo: 16, cmdLockStorage: 4,
 }
 
-// partTimeout bounds the time between the first and the last byte of a
-// request, so that half a request does not hold the channel for ever.
-const partTimeout = 30 * time.Second
-
 // A Control serves swtpm's control channel.
 type Control struct {
 	Machine *Machine
 
-	MigrationKey *Key // encrypts the blobs that leave by CMD_GET_STATEBLOB, if set
+	MigrationKey *stateKey // encrypts the blobs that leave by CMD_GET_STATEBLOB, if set
 
-	// DataFD is given the data channel of CMD_SET_DATAFD, which it owns then. It
-	// ends the one that was given before.
+	// DataFD is called with the data channel of CMD_SET_DATAFD and takes ownership
+	// of it. It ends the previous one.
 	DataFD func(net.Conn)
 
 	// Shutdown is called when CMD_SHUTDOWN was answered.
@@ -272,23 +268,15 @@ func (c *controlConn) dispatch(cmd uint32, body []byte) ([]byte, error) {
 	case cmdLockStorage:
 		err = m.LockStorage(binary.BigEndian.Uint32(body))
 	default:
-		// Whoever sends this does not speak the protocol. It may be a browser that
-		// was told to send an HTTP request, whose body must not be taken for
-		// further commands.
+		// The client does not speak the protocol. It may be a browser that a web
+		// page made send an HTTP request, whose body must not be taken for further
+		// commands.
 		return words(resBadOrdinal), fmt.Errorf("unknown command 0x%X: connection ends", cmd)
 	}
 	if err != nil {
 		m.log("control command 0x%X: %v", cmd, err)
 	}
 	return words(result(err)), nil
-}
-
-func words(w ...uint32) []byte {
-	var b []byte
-	for _, v := range w {
-		b = binary.BigEndian.AppendUint32(b, v)
-	}
-	return b
 }
 
 // result is the code for an error of the machine.
@@ -325,7 +313,7 @@ func (c *controlConn) hashData(n uint32) ([]byte, error) {
 }
 
 func (c *controlConn) config() (flags uint32) {
-	if c.Machine.files.opt.Key != nil {
+	if c.Machine.files.opt.key != nil {
 		flags |= configFileKey
 	}
 	if c.MigrationKey != nil {
@@ -334,14 +322,14 @@ func (c *controlConn) config() (flags uint32) {
 	return flags
 }
 
-// leavingKey returns the key under which a blob leaves: the migration key
-// always, if there is one, since the flag PTM_STATE_FLAG_DECRYPTED is about the
-// file key only; else the file key, unless the flag takes it off.
-func (c *controlConn) leavingKey(flags uint32) *Key {
+// leavingKey returns the key that encrypts a blob that leaves: the migration key
+// if there is one, since the flag PTM_STATE_FLAG_DECRYPTED is about the file key
+// only; otherwise the file key, unless that flag is set.
+func (c *controlConn) leavingKey(flags uint32) *stateKey {
 	if c.MigrationKey != nil || flags&stateDecrypted != 0 {
 		return c.MigrationKey
 	}
-	return c.Machine.files.opt.Key
+	return c.Machine.files.opt.key
 }
 
 // getBlob answers CMD_GET_STATEBLOB (flags, type, offset) with the whole rest
@@ -386,8 +374,8 @@ func (c *controlConn) setBlob(body []byte) ([]byte, error) {
 			blob, err = openFile(typ, blob, key)
 		}
 	} else if n > 0 && c.MigrationKey != nil {
-		// Whoever has the channel, but not the key, could give the machine a TPM
-		// whose secrets he knows.
+		// A client without the key could otherwise give the machine a TPM whose
+		// secrets it knows.
 		err = errors.New("blob is not encrypted, and there is a migration key")
 	}
 	if err == nil {

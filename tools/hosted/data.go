@@ -118,7 +118,7 @@ func (d *Data) short(err error) error {
 	return err
 }
 
-// A partial is a message of which the first n bytes have arrived.
+// A partial is a message whose first n bytes have arrived.
 type partial struct {
 	conn net.Conn
 	buf  []byte
@@ -137,8 +137,8 @@ func (p *partial) fill(want int) error {
 	return err
 }
 
-// frame takes a framed command. The frame, the message and the command have to
-// agree on its length.
+// frame takes a framed command. The frame, the message and the command must agree
+// on its length.
 func (p *partial) frame() (request, error) {
 	req := request{framed: true}
 	if err := p.fill(frameHeader); err != nil {

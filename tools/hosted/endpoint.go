@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An Endpoint is where a channel listens, as swtpm's --server and --ctrl say.
+// An Endpoint is where a channel listens, as given by swtpm's --server and --ctrl.
 type Endpoint struct {
 	Unix     bool
 	Path     string      // of a unix socket
@@ -20,7 +20,7 @@ type Endpoint struct {
 	ClientFD int         // an open connection; -1 if none
 }
 
-// Loopback says whether only this machine can reach the endpoint.
+// Loopback reports whether only this machine can reach the endpoint.
 func (e Endpoint) Loopback() bool {
 	if e.Unix || e.Addr == "" {
 		return true

@@ -54,24 +54,24 @@ func (f *failingFile) Fd() uintptr {
 // state.
 func TestFailingDisk(t *testing.T) {
 	t.Parallel()
-	told := 0
+	unerased := 0
 	for length := range 3 { // how many operations fail
 		for first := range 6 {
 			for _, torn := range []bool{false, true} {
 				for _, volatile := range []bool{false, true} {
 					name := fmt.Sprintf("operations %d to %d, torn %v, volatile %v", first, first+length, torn, volatile)
-					told += failingSave(t, name, volatile, failingFile{first: first, last: first + length, torn: torn})
+					unerased += failingSave(t, name, volatile, failingFile{first: first, last: first + length, torn: torn})
 				}
 			}
 		}
 	}
-	if told < 10 {
-		t.Errorf("only %d saves failed to erase", told)
+	if unerased < 10 {
+		t.Errorf("only %d saves failed to erase", unerased)
 	}
 }
 
 // failingSave returns 1 if the save succeeded without erasing.
-func failingSave(t *testing.T, name string, volatile bool, broken failingFile) (told int) {
+func failingSave(t *testing.T, name string, volatile bool, broken failingFile) (unerased int) {
 	dir := t.TempDir()
 	var l logged
 	s, err := OpenStateDir(dir, StateOptions{Log: l.log})
@@ -97,7 +97,7 @@ func failingSave(t *testing.T, name string, volatile bool, broken failingFile) (
 	case err != nil:
 		want = "SECRET-old......"
 	case len(broken.failed) > 0:
-		told = 1
+		unerased = 1
 		if !l.has("cannot be erased") {
 			t.Errorf("%s: %q failed, and nothing is logged", name, broken.failed)
 		}
@@ -105,7 +105,7 @@ func failingSave(t *testing.T, name string, volatile bool, broken failingFile) (
 		t.Errorf("%s: logged %q", name, l.lines)
 	}
 	if len(broken.failed) > 1 && broken.failed[0] == "flush" && broken.failed[1] == "write" {
-		return told // written whole, and neither flushed nor erased: a new start may take it
+		return unerased // written whole, and neither flushed nor erased: a new start may take it
 	}
 	wantState := func(when, want string) {
 		t.Helper()
@@ -137,5 +137,5 @@ func failingSave(t *testing.T, name string, volatile bool, broken failingFile) (
 		t.Fatal(err)
 	}
 	next("after a new start")
-	return told
+	return unerased
 }

@@ -16,7 +16,7 @@ import (
 
 // TestGarbage sends the real device, as a process, damaged commands on the data
 // channel and nonsense on the control channel, whole, cut and by clients that
-// do not read, for two seconds. It has to answer afterwards, to end in order,
+// do not read, for two seconds. It must answer afterwards, end in order,
 // and to have a state that loads.
 func TestGarbage(t *testing.T) {
 	if testing.Short() {
@@ -116,7 +116,7 @@ func nonsense(r *rand.Rand) []byte {
 	return b[:1+r.IntN(len(b))]
 }
 
-// throw sends bytes and, mostly, reads an answer; it says whether one came.
+// throw sends bytes and, mostly, reads an answer; it reports whether one came.
 func throw(r *rand.Rand, path string, b []byte) bool {
 	c, err := net.Dial("unix", path)
 	if err != nil {

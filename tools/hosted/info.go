@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"sort"
+
+	"stubtpm/vtpm/tcg"
 )
 
-// Info is what CMD_GET_INFO tells of the device.
-type Info struct {
+// A tpmInfo is what CMD_GET_INFO reports of the device.
+type tpmInfo struct {
 	Level, Revision uint32 // of the specification; the revision times 100
 	Manufacturer    string // 4 characters
 	Firmware        uint32 // upper half of the firmware version
@@ -49,7 +51,7 @@ type infoSizes struct {
 	RSAKeySizes []uint16 `json:"RSAKeySizes"`
 }
 
-func (i Info) json(flags uint64) []byte {
+func (i tpmInfo) json(flags uint64) []byte {
 	var out infoJSON
 	if flags&infoSpecification != 0 {
 		out.Specification = &infoSpec{"2.0", i.Level, i.Revision}
@@ -71,7 +73,7 @@ func (i Info) json(flags uint64) []byte {
 	return b
 }
 
-// Properties of the fixed group that Info is read from (Part 2, 6.13).
+// Properties of the fixed group that a tpmInfo is read from (Part 2, 6.13).
 const (
 	ptLevel        = 0x101
 	ptRevision     = 0x102
@@ -79,41 +81,40 @@ const (
 	ptFirmware1    = 0x10B
 )
 
-// discard is the store of a device that nobody uses afterwards.
+// discard is the store of a device whose state is not kept.
 type discard struct{}
 
 func (discard) Save([]byte) error { return nil }
 
-// info tells of the TPM, which may be without power. It asks a copy of it that
-// has power for as long, so that the guest's TPM runs no command that the guest
-// did not send.
-func (m *Machine) info() (Info, error) {
+// info describes the TPM, which may be without power. It asks a powered copy, so
+// that the guest's TPM runs no command that the guest did not send.
+func (m *Machine) info() (tpmInfo, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	permanent, err := m.files.Load(BlobPermanent)
 	if err != nil {
-		return Info{}, err
+		return tpmInfo{}, err
 	}
 	return askInfo(m.open, permanent)
 }
 
-// askInfo asks a device that nobody uses afterwards; without a permanent state
-// it is a new one.
-func askInfo(open Open, permanent []byte) (Info, error) {
+// askInfo asks a device that is dropped afterwards; without a permanent state it
+// is a new one.
+func askInfo(open Open, permanent []byte) (tpmInfo, error) {
 	t, err := open(discard{}, permanent, nil)
 	if err != nil {
-		return Info{}, err
+		return tpmInfo{}, err
 	}
 	if rc := startup(t, ccStartup, suClear); rc != 0 {
-		return Info{}, fmt.Errorf("TPM2_Startup answered 0x%X", rc)
+		return tpmInfo{}, fmt.Errorf("TPM2_Startup answered 0x%X", rc)
 	}
 	return readInfo(t), nil
 }
 
-func readInfo(t TPM) Info {
+func readInfo(t TPM) tpmInfo {
 	p := fixedProperties(t)
 	m := binary.BigEndian.AppendUint32(nil, p[ptManufacturer])
-	return Info{
+	return tpmInfo{
 		Level: p[ptLevel], Revision: p[ptRevision],
 		Manufacturer: string(m), Firmware: p[ptFirmware1], Model: "stubtpm",
 		RSAKeySizes: rsaSizes(t),
@@ -151,4 +152,23 @@ func rsaSizes(t TPM) (sizes []uint16) {
 	}
 	sort.Slice(sizes, func(i, j int) bool { return sizes[i] < sizes[j] })
 	return sizes
+}
+
+type infoProfile struct {
+	Name        string `json:"Name"`
+	Description string `json:"Description"`
+}
+
+// availableProfiles are this project's profiles and swtpm's names for the
+// default one, which swtpm's callers ask for.
+func availableProfiles() []infoProfile {
+	list := []infoProfile{
+		{"default-v1", "The profile of a TPM for which none was asked."},
+		{"null", "The same; swtpm's name for a TPM that was made without a profile."},
+		{"custom", "The same; lists of algorithms or commands are not taken."},
+	}
+	for _, n := range tcg.ProfileNames() {
+		list = append(list, infoProfile{n, "See docs/profiles.md."})
+	}
+	return list
 }

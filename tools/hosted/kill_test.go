@@ -40,7 +40,7 @@ type ledger struct {
 	pending       func(l *ledger) // nil if all was answered
 }
 
-// is reports whether two ledgers tell of the same state.
+// is reports whether two ledgers have the same state.
 func (l ledger) is(m ledger) bool {
 	return l.counter == m.counter && l.data == m.data && l.space == m.space && l.key == m.key
 }
@@ -188,6 +188,7 @@ func exists(tpm transport.TPM, h tpm2.TPMHandle) (bool, error) {
 // or not at all. (A killed process leaves the kernel's cache of its files: what
 // a loss of power does to them is TestSaveCut's business.)
 func TestKill(t *testing.T) {
+	const leastKills = 4
 	limit := *killFor
 	if testing.Short() {
 		limit = min(limit, 2*time.Second)
@@ -201,7 +202,7 @@ func TestKill(t *testing.T) {
 	var book ledger
 	var kills, stillborn, answered, pending, happened int
 
-	for end := time.Now().Add(limit); time.Now().Before(end) || kills == 0; kills++ {
+	for end := time.Now().Add(limit); time.Now().Before(end) || kills < leastKills; kills++ {
 		if kills > 0 && r.IntN(4) == 0 {
 			dieStarting(t, program, dir, time.Duration(r.IntN(30))*time.Millisecond)
 			stillborn++
@@ -240,10 +241,15 @@ func TestKill(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.AfterFunc(time.Duration(r.IntN(100_000))*time.Microsecond, func() {
-			syscall.Kill(p.PID(), syscall.SIGKILL)
-		})
+		// Counted in answers, and in time for one command only: a busy machine is as
+		// good as a fast one.
+		answers := 1 + r.IntN(60)
 		for err = client.one(&book, r); err == nil; err = client.one(&book, r) {
+			if answers--; answers == 0 {
+				time.AfterFunc(time.Duration(r.IntN(3000))*time.Microsecond, func() {
+					syscall.Kill(p.PID(), syscall.SIGKILL)
+				})
+			}
 			answered++
 		}
 		if rc := tpm2.TPMRC(0); errors.As(err, &rc) {
@@ -254,8 +260,8 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("%d kills, %d more while starting; %d commands answered; of %d that were not, %d had happened",
 		kills, stillborn, answered, pending, happened)
-	if kills < int(limit/time.Second) || answered < 10*kills || pending < kills/2 {
-		t.Error("too few to say anything")
+	if answered < 10*kills || pending < kills/2 {
+		t.Error("too few to show anything")
 	}
 }
 

@@ -13,90 +13,6 @@ import (
 	"sync/atomic"
 )
 
-// A TPM is what the servers of this package ask of a device. All methods may
-// be called by several goroutines.
-type TPM interface {
-	// Execute runs one command at a locality (0 to 4) and returns its
-	// response. It takes any bytes.
-	Execute(locality uint8, command []byte) []byte
-
-	// Init is the signal _TPM_Init.
-	Init()
-
-	// Cancel asks the command in progress to end early; it does not wait.
-	Cancel()
-}
-
-// A Hasher is a TPM with the signals of a measured launch, _TPM_Hash_Start,
-// _TPM_Hash_Data and _TPM_Hash_End (Part 3, section 22).
-type Hasher interface {
-	HashStart()
-	HashData(data []byte)
-	HashEnd()
-}
-
-// A Snapshotter is a TPM whose volatile state can be kept and put back, so
-// that a stopped virtual machine resumes with its sessions and PCRs.
-type Snapshotter interface {
-	Volatile() ([]byte, error)
-}
-
-// A Sizer is a TPM that can be told how long commands and responses may be, in
-// bytes (TPM_PT_MAX_COMMAND_SIZE, TPM_PT_MAX_RESPONSE_SIZE).
-type Sizer interface {
-	SetBufferSize(n uint32)
-}
-
-// An Open makes a device, powered on and waiting for TPM2_Startup, that saves
-// to store. Without permanent state it manufactures; with volatile state it
-// resumes as if it had never stopped.
-type Open func(store Store, permanent, volatile []byte) (TPM, error)
-
-// A Factory returns the Open of a device. The profile, if it is not "", is what
-// --profile says of TPMs that are manufactured.
-type Factory func(log Logger, profile string) (Open, error)
-
-// A Store keeps the permanent state; it has the method of vtpm.Store.
-type Store interface {
-	Save(state []byte) error
-}
-
-// Sizes of the command buffer, in bytes (TPM_PT_MAX_COMMAND_SIZE).
-const (
-	maxCommand = 4096
-	minCommand = 2808 // what swtpm offers as its minimum
-
-	headerSize = 10 // tag, size, code (Part 3, "Command/Response Header")
-)
-
-// TPM 2.0 numbers that the servers themselves use (Part 2, 6.5.2, 6.6.3, 6.9).
-const (
-	tagNoSessions = 0x8001
-
-	ccCreatePrimary = 0x131
-	ccStartup       = 0x144
-	ccShutdown      = 0x145
-	ccCreate        = 0x153
-	ccCreateLoaded  = 0x191
-
-	rcInitialize  = 0x100
-	rcFailure     = 0x101
-	rcCommandSize = 0x142
-
-	suClear = 0
-	suState = 1
-)
-
-// Startup says which TPM2_Startup a machine sends itself when it is powered
-// on.
-type Startup int
-
-const (
-	StartupNone Startup = iota
-	StartupClear
-	StartupState
-)
-
 // A Machine is the platform round one TPM: its power, reset line, locality
 // and state files. Commands are run one after the other.
 type Machine struct {
@@ -119,13 +35,9 @@ type Machine struct {
 	stored      bool // the volatile state's file is the state of this moment
 	bufferSize  uint32
 	loaded      map[BlobType][]byte // set by SetBlob, used at the next power on
-	left        []byte              // permanent state when the lock was released
+	unlocked    []byte              // permanent state when the lock was released
 	complained  uint32              // response code of the last complaint about commands that came too early
 }
-
-// A Logger prints one line for each call. It is never given secrets or the
-// bodies of commands.
-type Logger func(format string, args ...any)
 
 // NewMachine returns a machine that is powered off. The files must be locked.
 func NewMachine(open Open, files *StateDir, log Logger) *Machine {
@@ -143,7 +55,7 @@ var (
 	errNoBlob   = errors.New("no such state blob")
 )
 
-// Running says whether the TPM has power.
+// Running reports whether the TPM has power.
 func (m *Machine) Running() bool { return m.running.Load() != nil }
 
 // Reset is _TPM_Init on a TPM that keeps its power.
@@ -183,7 +95,7 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tpm == nil {
-		m.complain(rcFailure, "a command came while the TPM is powered off: CMD_INIT has to be sent first")
+		m.complain(rcFailure, "a command came while the TPM is powered off: CMD_INIT must be sent first")
 		return errorResponse(rcFailure)
 	}
 	if err := m.lockStorage(0); err != nil {
@@ -206,7 +118,7 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 		m.orderly = binary.BigEndian.Uint32(cmd[6:]) == ccShutdown
 		m.complained = 0
 	case rcInitialize:
-		m.complain(rcInitialize, "command 0x%X is out of order: TPM2_Startup has to be sent first, and once", binary.BigEndian.Uint32(cmd[6:]))
+		m.complain(rcInitialize, "command 0x%X is out of order: TPM2_Startup must be sent first, and once", binary.BigEndian.Uint32(cmd[6:]))
 	}
 	return rsp
 }
@@ -217,14 +129,6 @@ func (m *Machine) complain(rc uint32, format string, args ...any) {
 		m.log(format, args...)
 	}
 	m.complained = rc
-}
-
-// errorResponse is a response that has only a header.
-func errorResponse(rc uint32) []byte {
-	b := make([]byte, 0, headerSize)
-	b = binary.BigEndian.AppendUint16(b, tagNoSessions)
-	b = binary.BigEndian.AppendUint32(b, headerSize)
-	return binary.BigEndian.AppendUint32(b, rc)
 }
 
 // Cancel asks the command in progress to end early.
@@ -267,61 +171,6 @@ func (m *Machine) on(f func(TPM)) error {
 	}
 	f(m.tpm)
 	return nil
-}
-
-// hash runs f if the device has the signals of a measured launch.
-func (m *Machine) hash(f func(Hasher)) error {
-	err := errNoHash
-	off := m.on(func(t TPM) {
-		if e := m.lockStorage(0); e != nil {
-			err = e
-		} else if h, ok := t.(Hasher); ok {
-			if err = m.moveOn(); err == nil {
-				f(h)
-			}
-		}
-	})
-	if off != nil {
-		return off
-	}
-	return err
-}
-
-// HashStart is the beginning of a measured launch; it sets tpmEstablished (PC
-// Client Platform TPM Profile, "TPM_ACCESS_x", bit 0).
-func (m *Machine) HashStart() error {
-	return m.hash(func(t Hasher) {
-		m.established = true
-		t.HashStart()
-	})
-}
-
-// HashData gives a part of what is launched.
-func (m *Machine) HashData(p []byte) error { return m.hash(func(t Hasher) { t.HashData(p) }) }
-
-// HashEnd ends the measured launch.
-func (m *Machine) HashEnd() error { return m.hash(func(t Hasher) { t.HashEnd() }) }
-
-// Established returns the bit tpmEstablished.
-func (m *Machine) Established() (bit bool, err error) {
-	err = m.on(func(TPM) { bit = m.established })
-	return bit, err
-}
-
-// ResetEstablished clears tpmEstablished; only localities 3 and 4 may.
-func (m *Machine) ResetEstablished(locality uint8) error {
-	if locality != 3 && locality != 4 {
-		return errLocality
-	}
-	var err error
-	if off := m.on(func(TPM) {
-		if err = m.moveOn(); err == nil {
-			m.established = false
-		}
-	}); off != nil {
-		return off
-	}
-	return err
 }
 
 // SetBufferSize changes the size of the command buffer of a TPM that is off,

@@ -15,7 +15,7 @@ func TestMigrationSharedStorage(t *testing.T) {
 	}{"it succeeds": {true, true}, "it fails before the start": {false, false}, "it fails after the start": {true, false}} {
 		dir := t.TempDir()
 		end := func(incoming bool) (*Machine, net.Conn) {
-			files, err := OpenStateDir(dir, StateOptions{NoSync: true, Unlocked: incoming})
+			files, err := OpenStateDir(dir, StateOptions{NoSync: true, unlocked: incoming})
 			if err != nil {
 				t.Fatal(name, err)
 			}

@@ -10,8 +10,8 @@ import (
 )
 
 // Files are opened by a name in an open directory and never through a symbolic
-// link as that name: who can write to the directory could otherwise choose
-// which file of this process's user is written to.
+// link as that name: a user with write access to the directory could otherwise
+// choose which file of this process's user is written to.
 
 // openIn opens or creates a file in a directory.
 func openIn(dir *os.File, name string, flags int, mode os.FileMode) (*os.File, error) {
@@ -74,7 +74,7 @@ const (
 	nameOther                  // to another file
 )
 
-// A fileID tells an open file from any other.
+// A fileID identifies a file.
 type fileID struct{ dev, ino uint64 }
 
 func idOf(f *os.File) (fileID, error) {
@@ -109,17 +109,4 @@ func leadsTo(dir *os.File, name string, want fileID) (n nameState, names uint64,
 		return nameOther, 0, nil
 	}
 	return nameOurs, uint64(st.Nlink), nil
-}
-
-// exposed says what lets other users change a file or directory; "" if nothing
-// does.
-func exposed(st *unix.Stat_t) string {
-	sticky := st.Mode&unix.S_IFMT == unix.S_IFDIR && st.Mode&unix.S_ISVTX != 0
-	switch {
-	case st.Uid != 0 && int(st.Uid) != os.Geteuid():
-		return fmt.Sprintf("belongs to user %d", st.Uid)
-	case st.Mode&0o002 != 0 && !sticky:
-		return fmt.Sprintf("is writable by every user (mode 0%o)", st.Mode&0o7777)
-	}
-	return ""
 }

@@ -19,7 +19,7 @@ func TestParseOptions(t *testing.T) {
 		"--tpm2 --tpmstate dir=/x --server port=1 --profile profile={\"Name\":\"custom:a\",\"Description\":\"a,b\"}",
 		"--tpm2 --tpmstate dir=/x --server port=1 --profile fd=7",
 	} {
-		o, err := ParseOptions(strings.Fields(line))
+		o, err := parseOptions(strings.Fields(line))
 		if err == nil {
 			err = o.check()
 		}
@@ -50,7 +50,7 @@ func TestParseOptions(t *testing.T) {
 		"--profile name=":                                   "a name or a file",
 		"--frobnicate":                                      "unknown option",
 	} {
-		o, err := ParseOptions(strings.Fields(line))
+		o, err := parseOptions(strings.Fields(line))
 		if err == nil {
 			err = o.check()
 		}
@@ -63,7 +63,7 @@ func TestParseOptions(t *testing.T) {
 func TestProfileOption(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{"--profile full", "--profile=full", "--profile name=full", "--profile file=full"} {
-		if o, err := ParseOptions(strings.Fields(line)); err != nil || o.Profile != "full" {
+		if o, err := parseOptions(strings.Fields(line)); err != nil || o.Profile != "full" {
 			t.Errorf("%s: %+v, %v", line, o, err)
 		}
 	}
@@ -72,7 +72,7 @@ func TestProfileOption(t *testing.T) {
 func FuzzParseOptions(f *testing.F) {
 	f.Add("--tpm2 --server type=tcp,port=1 --key file=x")
 	f.Fuzz(func(t *testing.T, line string) {
-		o, err := ParseOptions(strings.Fields(line))
+		o, err := parseOptions(strings.Fields(line))
 		if (o == nil) == (err == nil) {
 			t.Error("neither options nor error, or both")
 		}

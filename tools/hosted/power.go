@@ -143,9 +143,9 @@ func startup(t TPM, code uint32, su uint16) uint32 {
 }
 
 // PowerOff takes the TPM's power away, after TPM2_Shutdown(STATE) where the
-// guest sent none: a host that stops a machine is not an attacker who cuts
-// the power, and must not spend the guest's tries of the dictionary attack
-// logic.
+// guest sent none: a host that stops a machine is not an attacker who cuts the
+// power, and must not use up the guest's authorization attempts of the dictionary
+// attack logic.
 //
 // A TPM whose volatile state was stored and that ran no command since is not
 // shut down: TPM2_Shutdown changes the permanent state, and the stored state

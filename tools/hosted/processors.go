@@ -12,15 +12,15 @@ import (
 // 23 us for GetRandom instead of 11). The two primes of an RSA key are sought
 // side by side.
 //
-// A timer that widens after some time is no way: with one processor, and that
-// busy, it fires when the scheduler next interrupts, 10 ms later.
+// Raising GOMAXPROCS from a timer does not work: with one busy processor the timer
+// fires when the scheduler next preempts, 10 ms later.
 type processors struct {
 	all  int
-	wide bool // belongs to whoever calls begin and end
+	wide bool // between begin and end
 }
 
-// oneProcessor begins that. It is for a process that serves one TPM, and does
-// nothing where the environment has GOMAXPROCS.
+// oneProcessor sets GOMAXPROCS to 1. It is for a process that serves one TPM, and
+// does nothing if the environment sets GOMAXPROCS.
 func oneProcessor() *processors {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return nil
@@ -48,10 +48,10 @@ func (p *processors) end() {
 	}
 }
 
-// makesRSA says whether a command asks for a new RSA key, judging by its code
+// makesRSA reports whether a command asks for a new RSA key, judging by its code
 // and the type in its template (Part 3, TPM2_CreatePrimary, TPM2_Create,
 // TPM2_CreateLoaded: one handle, sessions, TPM2B_SENSITIVE_CREATE, template). It
-// takes any bytes; being wrong costs time only.
+// takes any bytes; a wrong result costs time only.
 func makesRSA(cmd []byte) bool {
 	const (
 		handleSize  = 4

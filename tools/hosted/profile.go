@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"stubtpm/vtpm/tcg"
 )
 
 // profileFD begins the name of a profile that is read from a file descriptor.
@@ -64,44 +62,4 @@ func profileTail(s string) error {
 		p.fail("remove-disabled is not supported: no algorithm is disabled by the host here")
 	}
 	return p.end()
-}
-
-type infoProfile struct {
-	Name        string `json:"Name"`
-	Description string `json:"Description"`
-}
-
-// availableProfiles are this project's profiles and swtpm's names for the
-// default one, which swtpm's callers ask for.
-func availableProfiles() []infoProfile {
-	list := []infoProfile{
-		{"default-v1", "The profile of a TPM for which none was asked."},
-		{"null", "The same; swtpm's name for a TPM that was made without a profile."},
-		{"custom", "The same; lists of algorithms or commands are not taken."},
-	}
-	for _, n := range tcg.ProfileNames() {
-		list = append(list, infoProfile{n, "See docs/profiles.md."})
-	}
-	return list
-}
-
-// printProfiles is --print-profiles.
-func printProfiles(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s\n", Info{}.json(infoProfiles))
-	return err
-}
-
-// printInfo is --print-info: what a TPM that is made with these options says of
-// itself. No state is made or read.
-func printInfo(o *Options, open Factory, w io.Writer) error {
-	device, err := open(func(string, ...any) {}, o.Profile)
-	if err != nil {
-		return fmt.Errorf("--profile: %w", err)
-	}
-	info, err := askInfo(device, nil)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(w, "%s\n", info.json(o.InfoFlags))
-	return err
 }

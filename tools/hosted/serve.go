@@ -43,7 +43,7 @@ func RunServe(args []string, open Factory, stdout, stderr io.Writer) error {
 	var o serveOptions
 	fs := flag.NewFlagSet("stubtpm serve", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.StringVar(&o.state, "state", "", "directory of the TPM's state and sockets; made if missing, but not its parents.\nWithout -key or -pwdfile the state is in plain: who reads it has all keys of the TPM.\nAn old copy that is put back is taken for the state: counters, PIN tries and removed\nobjects go back with it, and nothing tells, with a key either")
+	fs.StringVar(&o.state, "state", "", "directory of the TPM's state and sockets; made if missing, but not its parents.\nWithout -key or -pwdfile the state is not encrypted: a user who can read it has all keys of the TPM.\nAn old copy that is put back is accepted, also with a key: counters, PIN attempts and\nremoved objects go back with it, and nothing reports it")
 	fs.BoolVar(&o.tcp, "tcp", false, "also serve the Microsoft simulator's protocol on TCP")
 	fs.StringVar(&o.addr, "addr", "127.0.0.1", "address for TCP")
 	fs.IntVar(&o.port, "port", 2321, "port for commands with -tcp; the platform port is the next one")
@@ -89,15 +89,15 @@ func (o *serveOptions) check() (Startup, error) {
 	return s, nil
 }
 
-func (o *serveOptions) readKey() (*Key, error) {
-	var k *KeyOption
+func (o *serveOptions) readKey() (*stateKey, error) {
+	var k *keyOption
 	switch {
 	case o.key != "" && o.pwd != "":
 		return nil, fmt.Errorf("%w: -key and -pwdfile exclude each other", ErrUsage)
 	case o.key != "":
-		k = &KeyOption{File: o.key, FD: -1}
+		k = &keyOption{File: o.key, FD: -1}
 	case o.pwd != "":
-		k = &KeyOption{File: o.pwd, FD: -1, Pass: true, KDF: KDFPBKDF2, Bits: 256}
+		k = &keyOption{File: o.pwd, FD: -1, Pass: true, KDF: kdfPBKDF2, Bits: 256}
 	}
 	return k.Read()
 }
@@ -114,7 +114,7 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 	sig := make(chan os.Signal, 1)
 	signal.Notify(sig, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(sig)
-	log, err := LogOption{FD: -1}.open(stderr)
+	log, err := logOption{FD: -1}.open(stderr)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	files, err := OpenStateDir(o.state, StateOptions{Mode: 0o600, NoSync: o.noSync, Key: key, Log: log, Strict: o.strict})
+	files, err := OpenStateDir(o.state, StateOptions{Mode: 0o600, NoSync: o.noSync, key: key, Log: log, Strict: o.strict})
 	if err != nil {
 		return err
 	}
@@ -160,13 +160,13 @@ func (o *serveOptions) run(open Factory, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// listen opens the sockets; it returns lines that tell how to connect, and the
-// function that begins to serve.
+// listen opens the sockets. It returns lines on how to connect, and a function that
+// begins to serve.
 func (o *serveOptions) listen(srv *Server, m *Machine) (hints []string, start func(), err error) {
 	data := &Data{Machine: m}
 	ctrl := &Control{Machine: m, Shutdown: srv.Stop,
 		DataFD: (&single{server: srv, serve: (&Data{Machine: m, Plain: true}).Serve}).replace}
-	sim := &Sim{Machine: m, Stop: srv.Stop}
+	sim := &simulator{Machine: m, Stop: srv.Stop}
 	var starts []func()
 	open := func(e Endpoint, limit int, serve func(net.Conn)) error {
 		e.UID, e.GID = -1, -1

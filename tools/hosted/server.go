@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Server runs accept loops until Stop, and keeps account of connections so
-// that Stop can end them.
+// A Server runs accept loops until Stop, and records connections so that Stop can
+// end them.
 type Server struct {
 	mu      sync.Mutex
 	stopped bool
@@ -50,15 +50,16 @@ func end(c interface{ Close() error }) {
 // Wait waits until every loop and connection has ended.
 func (s *Server) Wait() { s.wg.Wait() }
 
-// Keep has Stop close a listener that may not be served by then; of a unix
-// socket it removes the name.
+// Keep makes Stop close a listener even if it is not served by then. For a unix
+// socket that removes the name.
 func (s *Server) Keep(l net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closers[l] = true
 }
 
-// add takes note of something to close; it says whether the server still runs.
+// add records something to close. It reports whether the server still runs; if not,
+// c is closed.
 func (s *Server) add(c interface{ Close() error }) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,9 +79,8 @@ func (s *Server) remove(c interface{ Close() error }) {
 	s.wg.Done()
 }
 
-// Go serves one connection that is there already; after, if not nil, is
-// called when it has ended. It reports whether the server still runs; if not,
-// the connection is closed.
+// Go serves an open connection and calls after, if not nil, when it has ended. It
+// reports whether the server still runs; if not, the connection is closed.
 func (s *Server) Go(conn net.Conn, serve func(net.Conn), after func()) bool {
 	if !s.add(conn) {
 		return false

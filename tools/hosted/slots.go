@@ -13,12 +13,12 @@ import (
 
 // The state of a TPM is one file, or one block device, of three regions of the
 // same size: two slots for the permanent state and one for the volatile state.
-// A region holds a sealed state (statefile.go) and zeros, or an erased header
+// A region holds a sealed state (sealed.go) and zeros, or an erased header
 // and zeros.
 //
 // A save writes and flushes the slot that is not in use and then erases the
 // other one. So at each moment a crash leaves one whole state, and what a
-// command took out of the state is in no slot any more when it is answered.
+// command removed from the state is in neither slot when it is answered.
 const (
 	slotA, slotB   = 0, 1
 	regionVolatile = 2
@@ -37,10 +37,10 @@ type slotFile struct {
 	f     regionFile
 	id    fileID
 	path  string
-	block bool  // a block device, whose size is fixed
-	size  int64 // of a region
-	used  [regions]int64
-	blank []byte // an erased region, as long as was needed
+	block bool           // a block device, whose size is fixed
+	size  int64          // of a region
+	used  [regions]int64 // bytes of each region that may not be zero
+	blank []byte         // an erased region, grown as needed
 }
 
 // A regionFile is an *os.File, or in tests a file whose operations fail.
@@ -79,7 +79,7 @@ func openSlots(f *os.File, path string) (*slotFile, error) {
 	}
 	s.size = min(end/regions&^(regionAlign-1), maxRegion)
 	if s.size < minRegion {
-		return nil, fmt.Errorf("%w: %s has %d bytes, which is too short for a state of stubtpm (is it one of swtpm?)", ErrDamaged, path, end)
+		return nil, fmt.Errorf("%w: %s has %d bytes, which is too short for a state of stubtpm (is it one of swtpm?)", errDamaged, path, end)
 	}
 	return s, nil
 }
@@ -108,8 +108,8 @@ func (s *slotFile) write(region int, b []byte) error {
 	return s.put(region, b, n)
 }
 
-// put writes b, of which all after the first n bytes is zero, over a region
-// that holds nothing beyond b.
+// put writes b over a region that holds nothing beyond len(b). All of b after the
+// first n bytes is zero.
 func (s *slotFile) put(region int, b []byte, n int64) error {
 	s.used[region] = int64(len(b)) // where the write fails, too
 	if _, err := s.f.WriteAt(b, int64(region)*s.size); err != nil {
@@ -119,8 +119,8 @@ func (s *slotFile) put(region int, b []byte, n int64) error {
 	return nil
 }
 
-// reserve has the file system keep room for all regions, so that a disk that is full
-// later does not fail a save. One that cannot do that is left alone.
+// reserve allocates all regions, so that a disk that is full later does not fail a
+// save. It does nothing on a file system that cannot.
 func (s *slotFile) reserve() error {
 	err := unix.Fallocate(int(s.f.Fd()), 0, 0, regions*s.size)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
@@ -129,7 +129,7 @@ func (s *slotFile) reserve() error {
 	return err
 }
 
-// erase leaves nothing but a header in a region.
+// erase overwrites a region; only a header is left.
 func (s *slotFile) erase(region int) error {
 	if s.used[region] == int64(len(erasedHead)) {
 		return nil
@@ -164,12 +164,12 @@ func headSequence(b []byte) (uint64, bool) {
 // A skippedSlot is a slot that cannot be read, beside one that can.
 type skippedSlot struct {
 	err error
-	seq string // as its header says
+	seq string // from its header, which may be damaged
 }
 
 // newest finds the newest permanent state. With found < 0 and a nil error there
 // is none: every region is erased or was never written.
-func (s *slotFile) newest(key *Key) (state []byte, seq uint64, found int, skipped *skippedSlot, err error) {
+func (s *slotFile) newest(key *stateKey) (state []byte, seq uint64, found int, skipped *skippedSlot, err error) {
 	found = -1
 	for i := range regions {
 		b, e := s.read(i) // the volatile one to know what of it is used

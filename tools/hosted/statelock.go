@@ -36,9 +36,9 @@ func (s *StateDir) openLock() error {
 	return err
 }
 
-// Lock takes the lock, which another process may hold; it tries again so many
-// times, each after 10 ms. It is no error if this process holds it. The state
-// file is opened anew, since another process may have written it.
+// Lock takes the lock, which another process may hold. It retries up to retries
+// times, 10 ms apart. It does nothing if this process holds the lock. The state file
+// is opened again, since another process may have written it.
 func (s *StateDir) Lock(retries int) error {
 	if s.held {
 		return nil
@@ -78,17 +78,16 @@ func (s *StateDir) takeLock(retries int) error {
 	}
 }
 
-// lockAnew takes the lock of a name that does not lead to the locked file any
-// more.
-func (s *StateDir) lockAnew() error {
+// relock opens and locks the file that the lock's name leads to now.
+func (s *StateDir) relock() error {
 	if err := s.openLock(); err != nil {
 		return err
 	}
 	return s.takeLock(0)
 }
 
-// Unlock releases the lock. Another process may change the file then, so it is
-// closed and what is known of it forgotten.
+// Unlock releases the lock. Another process may then change the file, so it is
+// closed, and read again after the next Lock.
 func (s *StateDir) Unlock() error {
 	s.closeFile()
 	s.held = false

@@ -2,6 +2,7 @@ package hosted
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,4 +92,58 @@ func readFile(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// A slot that cannot be read beside one that can is logged with both sequence
+// numbers, and refused by --strict.
+func TestSkippedSlot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, fileState)
+	s, err := OpenStateDir(dir, StateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var images [][]byte
+	for range 5 {
+		if err := s.Save([]byte("state")); err != nil {
+			t.Fatal(err)
+		}
+		b, _ := os.ReadFile(file)
+		images = append(images, b)
+	}
+	s.Close()
+	// As a crash in the fifth save leaves it: both slots, the newer one torn.
+	torn := bytes.Clone(images[3])
+	copy(torn[:minRegion], images[4][:fileHeader+2])
+	os.WriteFile(file, torn, 0o640)
+	var l logged
+	if s, err = OpenStateDir(dir, StateOptions{Log: l.log}); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.Load(BlobPermanent); err != nil || string(b) != "state" || s.seq != 4 {
+		t.Errorf("state %q of %d, %v", b, s.seq, err)
+	}
+	s.Load(BlobPermanent)
+	s.Close()
+	if !l.has("sequence 5", "sequence 4") || len(l.lines) != 1 {
+		t.Errorf("log: %q", l.lines)
+	}
+	if s, err = OpenStateDir(dir, StateOptions{Strict: true}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Load(BlobPermanent); err == nil || !strings.Contains(err.Error(), "--strict") {
+		t.Errorf("strict: %v", err)
+	}
+	if s.Save([]byte("new")) == nil {
+		t.Error("strict: saved over what was refused")
+	}
+	// One spoiled byte of the only slot gives no older state.
+	spoiled := bytes.Clone(images[4])
+	spoiled[fileHeader] ^= 1
+	os.WriteFile(file, spoiled, 0o640)
+	if b, err := s.Load(BlobPermanent); !errors.Is(err, errDamaged) {
+		t.Errorf("rolled back to %q, %v", b, err)
+	}
 }

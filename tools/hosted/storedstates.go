@@ -3,11 +3,9 @@ package hosted
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,9 +16,9 @@ type storedState struct {
 	Size int64
 }
 
-// storedStates tells what a file holds by the headers in it, without a key and
-// without a lock. What is there and cannot be read is listed as a permanent
-// state of the file's size, so that nobody takes its place for an empty one.
+// storedStates lists what a file holds by the headers in it, without a key and
+// without the lock. A file that cannot be read is listed as a permanent state of
+// its size, so that callers do not take it for an empty one.
 func storedStates(path string) ([]storedState, error) {
 	dir, err := openDir(filepath.Dir(path))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +41,7 @@ func storedStates(path string) ([]storedState, error) {
 		return nil, err
 	}
 	s, err := openSlots(f, path)
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, errDamaged) {
 		return []storedState{{"permall", end}}, nil
 	}
 	if err != nil {
@@ -87,29 +85,4 @@ func (s *slotFile) stored(end int64) (states []storedState, err error) {
 		states = append(states, storedState{"volatile", volatile})
 	}
 	return states, nil
-}
-
-// printStates lists the stored parts of the state.
-func printStates(o *Options, w io.Writer) error {
-	path := o.StateFile
-	if path == "" {
-		if o.StateDir == "" {
-			return errors.New("--tpmstate dir=DIR is missing")
-		}
-		path = filepath.Join(o.StateDir, fileState)
-	}
-	states, err := storedStates(path)
-	if err != nil {
-		return err
-	}
-	list := "[]"
-	if len(states) > 0 {
-		var items []string
-		for _, st := range states {
-			items = append(items, fmt.Sprintf(`{"name": %q, "size": %d}`, st.Name, st.Size))
-		}
-		list = "[ " + strings.Join(items, ", ") + " ]"
-	}
-	_, err = fmt.Fprintf(w, `{ "type": "swtpm", "states": %s }`+"\n", list)
-	return err
 }

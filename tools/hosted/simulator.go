@@ -42,24 +42,24 @@ const (
 	simFlags   = 1 | 4 // platform port available; raw mode: no resource manager below
 )
 
-// A Sim serves the two TCP ports of the Microsoft simulator.
-type Sim struct {
+// A simulator serves the two TCP ports of the Microsoft simulator.
+type simulator struct {
 	Machine *Machine
 
-	// Stop is called when a client asked the simulator to stop.
+	// Stop is called when a client asks the simulator to stop.
 	Stop func()
 }
 
 // ServeCommand answers one client of the command port (2321) until it leaves.
-func (s *Sim) ServeCommand(conn net.Conn) { s.serve(conn, s.command) }
+func (s *simulator) ServeCommand(conn net.Conn) { s.serve(conn, s.command) }
 
 // ServePlatform answers one client of the platform port (2322).
-func (s *Sim) ServePlatform(conn net.Conn) { s.serve(conn, s.platform) }
+func (s *simulator) ServePlatform(conn net.Conn) { s.serve(conn, s.platform) }
 
 // errLeave ends a session without a complaint.
 var errLeave = errors.New("session ended")
 
-func (s *Sim) serve(conn net.Conn, one func(*simConn, uint32) ([]byte, error)) {
+func (s *simulator) serve(conn net.Conn, one func(*simConn, uint32) ([]byte, error)) {
 	conn = block(conn)
 	defer conn.Close()
 	c := &simConn{conn: conn}
@@ -83,7 +83,7 @@ func (s *Sim) serve(conn net.Conn, one func(*simConn, uint32) ([]byte, error)) {
 }
 
 // command runs a request of the command port.
-func (s *Sim) command(c *simConn, code uint32) ([]byte, error) {
+func (s *simulator) command(c *simConn, code uint32) ([]byte, error) {
 	switch code {
 	case simHandshake:
 		if _, err := c.word(true); err != nil {
@@ -115,7 +115,7 @@ func (s *Sim) command(c *simConn, code uint32) ([]byte, error) {
 }
 
 // platform runs a request of the platform port.
-func (s *Sim) platform(c *simConn, code uint32) ([]byte, error) {
+func (s *simulator) platform(c *simConn, code uint32) ([]byte, error) {
 	m := s.Machine
 	switch code {
 	case simPowerOn:
@@ -163,7 +163,7 @@ type simConn struct {
 	head [5]byte
 }
 
-// read fills p. The bytes of a request that has begun have to come in time.
+// read fills p. The rest of a request that has begun must arrive within partTimeout.
 func (c *simConn) read(p []byte, begun bool) error {
 	deadline := time.Time{}
 	if begun {

@@ -18,16 +18,16 @@ const (
 
 var errMoved = errors.New("the TPM's state was changed by another process while the lock was released: this TPM is powered off")
 
-// LockStorage is CMD_LOCK_STORAGE: it takes the lock of the state directory,
-// trying again so many times, each after 10 ms, at most for 30 seconds.
+// LockStorage is CMD_LOCK_STORAGE: it takes the lock of the state directory. It
+// retries up to retries times, 10 ms apart, for 30 seconds at most.
 func (m *Machine) LockStorage(retries uint32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lockStorage(int(min(retries, maxRetries)))
 }
 
-// lockStorage takes the lock. A TPM that kept its power while it had none must
-// not go on if another process ran it in the meantime.
+// lockStorage takes the lock. A TPM that kept its power without the lock loses it
+// if another process has changed the state in the meantime.
 func (m *Machine) lockStorage(retries int) error {
 	if m.files.held {
 		return nil
@@ -39,7 +39,7 @@ func (m *Machine) lockStorage(retries int) error {
 		return nil
 	}
 	now, err := m.files.Load(BlobPermanent)
-	if err == nil && !bytes.Equal(now, m.left) {
+	if err == nil && !bytes.Equal(now, m.unlocked) {
 		err = errMoved
 	}
 	if err != nil {
@@ -55,7 +55,7 @@ func (m *Machine) releaseStorage() error {
 		return nil
 	}
 	var err error
-	if m.left, err = m.files.Load(BlobPermanent); err != nil {
+	if m.unlocked, err = m.files.Load(BlobPermanent); err != nil {
 		return err
 	}
 	m.log("released the lock of %s for the destination of a migration", m.files)
