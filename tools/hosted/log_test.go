@@ -58,6 +58,37 @@ func TestEarlyCommandsAreLogged(t *testing.T) {
 	}
 }
 
+// Each reason for which a command is refused is logged, also where the response
+// code is the same.
+func TestRefusalsAreLogged(t *testing.T) {
+	t.Parallel()
+	m := machine(t)
+	l := new(lines)
+	m.log = l.log
+	if err := m.files.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := OpenStateDir(m.files.String(), StateOptions{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func() { wantBytes(t, "count", m.Execute(0, tpmCommand(fakeCount)), errorResponse(rcFailure)) }
+	refused()
+	if err := other.Save([]byte{0, 0, 0, 9}); err != nil {
+		t.Fatal(err)
+	}
+	refused()
+	other.Close()
+	refused()
+	refused()
+	refused()
+	for part, want := range map[string]int{"in use": 1, "changed by another process": 1, "CMD_INIT": 1} {
+		if n := l.count(part); n != want {
+			t.Errorf("%d lines with %q, want %d: %q", n, part, want, l.text)
+		}
+	}
+}
+
 // What keeps a process from serving is the last line of its log, wherever that
 // is, once.
 func TestErrorsReachTheLog(t *testing.T) {

@@ -36,7 +36,7 @@ type Machine struct {
 	bufferSize  uint32
 	loaded      map[BlobType][]byte // set by SetBlob, used at the next power on
 	unlocked    []byte              // permanent state when the lock was released
-	complained  uint32              // response code of the last complaint about commands that came too early
+	complained  string              // reason of the last complaint, until a command succeeds
 }
 
 // NewMachine returns a machine that is powered off. The files must be locked.
@@ -95,15 +95,15 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.tpm == nil {
-		m.complain(rcFailure, "a command came while the TPM is powered off: CMD_INIT must be sent first")
+		m.complain("off", "a command came while the TPM is powered off: CMD_INIT must be sent first")
 		return errorResponse(rcFailure)
 	}
 	if err := m.lockStorage(0); err != nil {
-		m.complain(rcFailure, "%v", err)
+		m.complain(err.Error(), "%v", err)
 		return errorResponse(rcFailure)
 	}
 	if err := m.moveOn(); err != nil {
-		m.complain(rcFailure, "%v", err)
+		m.complain(err.Error(), "%v", err)
 		return errorResponse(rcFailure)
 	}
 	m.procs.begin(cmd)
@@ -116,19 +116,20 @@ func (m *Machine) Execute(locality uint8, cmd []byte) []byte {
 	switch binary.BigEndian.Uint32(rsp[6:]) {
 	case 0:
 		m.orderly = binary.BigEndian.Uint32(cmd[6:]) == ccShutdown
-		m.complained = 0
+		m.complained = ""
 	case rcInitialize:
-		m.complain(rcInitialize, "command 0x%X is out of order: TPM2_Startup must be sent first, and once", binary.BigEndian.Uint32(cmd[6:]))
+		m.complain("order", "command 0x%X is out of order: TPM2_Startup must be sent first, and once", binary.BigEndian.Uint32(cmd[6:]))
 	}
 	return rsp
 }
 
-// complain logs why a command is answered with rc, once in a row.
-func (m *Machine) complain(rc uint32, format string, args ...any) {
-	if m.complained != rc {
+// complain logs why a command is refused, unless the last refusal had the same
+// reason: a guest must not be able to fill the log.
+func (m *Machine) complain(reason, format string, args ...any) {
+	if m.complained != reason {
 		m.log(format, args...)
 	}
-	m.complained = rc
+	m.complained = reason
 }
 
 // Cancel asks the command in progress to end early.
