@@ -104,7 +104,7 @@ func run(t *testing.T, program, env []string, file string, trace *tpmproc.Trace)
 	}
 }
 
-// tail is the last n lines.
+// tail returns the last n lines of s.
 func tail(s string, n int) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")

@@ -29,8 +29,8 @@ type snapshot struct {
 	permanent, volatile []byte
 }
 
-// A hostedModel drives the real device over the control channel and knows what
-// has to come of it.
+// A hostedModel drives the real device over the control channel and knows the
+// expected results.
 type hostedModel struct {
 	t       *testing.T
 	dir     string
@@ -178,7 +178,7 @@ func (h *hostedModel) look() {
 }
 
 // init is CMD_INIT. What it resumes from is the file, if it belongs to the
-// permanent state; a file whose TPM ran no command since has to belong to it.
+// permanent state; a file whose TPM ran no command since must belong to it.
 func (h *hostedModel) init(remove bool) {
 	flag := uint32(0)
 	if remove {

@@ -72,7 +72,7 @@ func (v *vault) forget() {
 	clear(v.objects)
 }
 
-// step runs one command, and keeps account where it succeeded.
+// step runs one command, and records what a successful one changed.
 func (v *vault) step() {
 	index := tpm2.TPMHandle(0x01800000 + v.r.IntN(4))
 	object := tpm2.TPMHandle(0x81000000 + v.r.IntN(3))

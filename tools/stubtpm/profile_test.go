@@ -29,7 +29,7 @@ func curves(t *testing.T, tpm interface{ Execute(uint8, []byte) []byte }) byte {
 }
 
 // A new TPM has the profile that was asked for; one that exists keeps its own,
-// and whoever asks for another is told.
+// and a request for another is logged.
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "profile")

@@ -66,7 +66,7 @@ func (r *Registers) access(format string, args ...any) uint32 {
 }
 
 // ask sends a request, one line, and returns the number in its answer: "OK", or
-// "OK 0x...". Lines that tell of interrupts come in between.
+// "OK 0x...". Lines about interrupts come in between.
 func (r *Registers) ask(request string) (uint32, error) {
 	if _, err := io.WriteString(r.w, request+"\n"); err != nil {
 		return 0, err
