@@ -178,7 +178,7 @@ func TestKeys(t *testing.T) {
 
 	// The second key is lost.
 	by := func(k *ecdsa.PrivateKey, old, new ed25519.PrivateKey) (sig [64]byte) {
-		digest := sha256.Sum256(proto.SignedRecovery(m.id, [32]byte(public(old)), [32]byte(public(new))))
+		digest := sha256.Sum256(proto.SignedRecovery(m.id, [32]byte(public(old)), m.config.adminNumber, [32]byte(public(new))))
 		r, s, err := ecdsa.Sign(rand.Reader, k, digest[:])
 		if err != nil {
 			t.Fatal(err)

@@ -11,46 +11,71 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// The audit log keeps so many entries, and on a small disk no more than a share
-// of it: who wants all of them exports them in time.
+// The audit logs keep so many entries together, half of them each, and on a small disk no
+// more than a share of it: who wants all of them exports them in time.
 const (
 	auditMost  = 2048
 	auditShare = 4
 	auditLeast = 8
 )
 
-// An entry of the audit log is committed with what it tells, and with the
-// configuration, which has the log's end.
-
-func (c *config) auditItem(number uint64) ledger.ID {
-	return itemID(kindAudit, binary.BigEndian.AppendUint64(nil, number%uint64(c.ring)))
+// An auditEnd is the end of one audit log. What tenants do has a log of its own, so that
+// it cannot push out what the administrator did.
+type auditEnd struct {
+	ring uint32   // how many entries are kept
+	next uint64   // number of the next one
+	hash [32]byte // of the last one
 }
 
-// entry makes the next entry, and the configuration with it.
-func (c config) entry(u UUID, event, detail string) (config, []byte) {
-	e := proto.AuditEntry{Number: c.next, Time: time.Now().Unix(), Previous: c.hash, UUID: u,
+// newAuditEnds returns the ends of the empty logs of a ledger with room for so many items.
+func newAuditEnds(room int) (ends [2]auditEnd) {
+	both := max(auditLeast, min(auditMost, room/auditShare))
+	ends[proto.ManagerLog].ring, ends[proto.TenantLog].ring = uint32(both-both/2), uint32(both/2)
+	return ends
+}
+
+// unused returns how many items a log will still take.
+func (a *auditEnd) unused() int {
+	return int(a.ring) - int(min(a.next, uint64(a.ring)))
+}
+
+// An entry of an audit log is committed with what it tells, and with the
+// configuration, which has the logs' ends.
+
+func (c *config) auditItem(log proto.AuditLog, number uint64) ledger.ID {
+	name := binary.BigEndian.AppendUint64(nil, number%uint64(c.audit[log].ring))
+	if log != proto.ManagerLog {
+		name = append(name, byte(log))
+	}
+	return itemID(kindAudit, name)
+}
+
+// entry makes the next entry of a log, and the configuration with it.
+func (c config) entry(log proto.AuditLog, u UUID, event, detail string) (config, ledger.Change) {
+	end := &c.audit[log]
+	item := c.auditItem(log, end.next)
+	e := proto.AuditEntry{Number: end.next, Time: time.Now().Unix(), Previous: end.hash, UUID: u,
 		Event: event, Detail: strings.ToValidUTF8(detail[:min(len(detail), 2*proto.MaxName)], "")}
 	b := e.Append(nil)
-	c.next, c.hash = c.next+1, sha256.Sum256(b)
-	return c, b
+	end.next, end.hash = end.next+1, sha256.Sum256(b)
+	return c, ledger.Change{ID: item, Body: append([]byte{kindAudit, itemVersion}, b...)}
 }
 
-func auditBody(entry []byte) []byte { return append([]byte{kindAudit, itemVersion}, entry...) }
-
-// auditLog reads the entries from number first on that are still there, as many
+// auditLog reads the entries of a log from number first on that are still there, as many
 // as fit into an answer, after the log's signed end.
-func (m *Manager) auditLog(first uint64, nonce [32]byte) []byte {
+func (m *Manager) auditLog(log proto.AuditLog, first uint64, nonce [32]byte) []byte {
 	m.mu.Lock()
 	c := m.config
 	m.mu.Unlock()
-	h := proto.AuditHead{Manager: m.id, Nonce: nonce, Time: time.Now().Unix(), Next: c.next, Hash: c.hash}
+	end := c.audit[log]
+	h := proto.AuditHead{Log: log, Manager: m.id, Nonce: nonce, Time: time.Now().Unix(), Next: end.next, Hash: end.hash}
 	h.Signature = [64]byte(ed25519.Sign(m.keys.audit, h.SignedHead()))
 	b := h.Append(nil)
-	if c.next > uint64(c.ring) {
-		first = max(first, c.next-uint64(c.ring))
+	if end.next > uint64(end.ring) {
+		first = max(first, end.next-uint64(end.ring))
 	}
-	for n := first; n < c.next; n++ {
-		body, err := m.store.Get(c.auditItem(n))
+	for n := first; n < end.next; n++ {
+		body, err := m.store.Get(c.auditItem(log, n))
 		if err != nil || len(body) < 2 || body[0] != kindAudit || body[1] != itemVersion {
 			continue // damaged: the chain shows the gap
 		}

@@ -39,7 +39,7 @@ func TestSetGuard(t *testing.T) {
 	if err := admin.SetGuard(bounded.Numbers()); err != nil || m.store.Mode() != bounded {
 		t.Fatalf("mode is %v after the order, %v", m.store.Mode(), err)
 	}
-	log := m.auditLog(0, [32]byte{})
+	log := m.auditLog(proto.ManagerLog, 0, [32]byte{})
 	if !strings.Contains(string(log), "weaker guard") || !strings.Contains(string(log), "bounded=1m0s, was strict") {
 		t.Error("the order is not in the audit log")
 	}

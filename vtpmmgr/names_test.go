@@ -55,7 +55,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("the console has %q", l)
 		}
 	}
-	_, entries, err := connect(t, m, Peer{}).Audit(0)
+	_, entries, err := connect(t, m, Peer{}).Audit(proto.ManagerLog, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -251,16 +251,21 @@ func (o *order) logged(u UUID, event, detail string, edit func(c *config)) (chan
 	m := o.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c, entry := m.config.entry(u, event, detail)
+	log, who := proto.ManagerLog, "vtpmmgr: "
+	if o.byTenant() {
+		// A limited log counts lines by their format: no tenant may use up another's.
+		log, who = proto.TenantLog, fmt.Sprintf("vtpmmgr: group %08x: ", o.group.ID)
+	}
+	c, entry := m.config.entry(log, u, event, detail)
 	if edit != nil {
 		edit(&c)
 	}
-	changes = append(c.changes(), ledger.Change{ID: m.config.auditItem(m.config.next), Body: auditBody(entry)})
+	changes = append(c.changes(), entry)
 	return changes, func() {
 		m.mu.Lock()
 		m.config = c
 		m.mu.Unlock()
-		m.cfg.Log("vtpmmgr: %s %v %s", event, u, detail)
+		m.cfg.Log(who+event+" %v %s", u, detail)
 	}
 }
 
@@ -295,18 +300,21 @@ func (o *order) byTenant() bool { return o.by&administrator == 0 && o.group.Appr
 func (o *order) class() ledger.Class {
 	c := ledger.Class{Urgency: ledger.Urgent}
 	if o.byTenant() {
-		c.Source = itemID(kindGroup, groupName(o.group.ID))
+		c.Source, c.Tenant = o.group.tenant(), o.group.tenant()
 	}
 	return c
 }
 
 // roomFor reports whether there is room for so many items besides those that the
-// audit log will want.
+// audit logs will want.
 func (o *order) roomFor(items int) bool {
 	m := o.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.store.Room()-items >= int(max(0, int64(m.config.ring)-int64(min(m.config.next, uint64(m.config.ring)))))
+	for i := range m.config.audit {
+		items += m.config.audit[i].unused()
+	}
+	return m.store.Room() >= items
 }
 
 // named returns the group of a name, or nil.

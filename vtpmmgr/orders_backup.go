@@ -84,7 +84,7 @@ func (o *order) restore() (proto.Code, []byte) {
 		}
 		to.state.Floors = highest(to.state.Floors, floors)
 		to.epoch = max(to.epoch, from.epoch) + 1
-		to.suspended, to.held, to.replace, to.image, to.name, to.attested = from.suspended, from.held, from.replace, from.image, from.name, from.attested
+		to.suspended, to.held, to.own, to.replace, to.image, to.name, to.attested = from.suspended, from.held, from.own, from.replace, from.image, from.name, from.attested
 	} else {
 		to.state.Floors = raised(to.state.Floors, to.saved, now)
 		to.epoch++

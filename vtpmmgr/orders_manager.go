@@ -51,18 +51,24 @@ func parseGuard(args []byte) (request, error) {
 	return request{args: mode}, nil
 }
 
-// auditQuestion is from which entry on the audit log is wanted, and for which
+// auditQuestion is from which entry on which audit log is wanted, and for which
 // nonce its end is to be signed.
 type auditQuestion struct {
+	log   proto.AuditLog
 	first uint64
 	nonce [32]byte
 }
 
 func parseAudit(args []byte) (request, error) {
-	if len(args) != 8+32 {
+	log := proto.ManagerLog
+	if len(args) == 8+32+1 {
+		log = proto.AuditLog(args[8+32])
+		args = args[:8+32]
+	}
+	if len(args) != 8+32 || log > proto.TenantLog {
 		return request{}, proto.BadMessage
 	}
-	return request{args: auditQuestion{binary.BigEndian.Uint64(args), [32]byte(args[8:])}}, nil
+	return request{args: auditQuestion{log, binary.BigEndian.Uint64(args), [32]byte(args[8:])}}, nil
 }
 
 // approve takes the operator's approval of other PCRs. The audit log tells of it
@@ -153,7 +159,7 @@ func (o *order) setGuard() (proto.Code, []byte) {
 
 func (o *order) auditLog() (proto.Code, []byte) {
 	q := o.args.(auditQuestion)
-	return proto.OK, o.m.auditLog(q.first, q.nonce)
+	return proto.OK, o.m.auditLog(q.log, q.first, q.nonce)
 }
 
 // setKey replaces the administrator's or the host's key.
@@ -165,16 +171,21 @@ func (o *order) setKey() (proto.Code, []byte) {
 	if k.Role == proto.HostKey {
 		return o.commit("host key", hex8(k.Key), func(c *config) { c.host = k.Key }), nil
 	}
-	return o.commit("administrator key", hex8(k.Key), func(c *config) { c.admin = k.Key }), nil
+	return o.commit("administrator key", hex8(k.Key), func(c *config) { c.setAdmin(k.Key) }), nil
+}
+
+func (c *config) setAdmin(key [32]byte) {
+	c.admin = key
+	c.adminNumber++
 }
 
 // recoverable reports whether the operator signed a change of the
-// administrator's key from the present one. m.mu is held.
+// administrator's key from the present one, in this place of it. m.mu is held.
 func (m *Manager) recoverable(r proto.Recovery) bool {
-	return m.root.SignedByOperator(proto.SignedRecovery(m.id, m.config.admin, r.Key), r.Signature)
+	return m.root.SignedByOperator(proto.SignedRecovery(m.id, m.config.admin, m.config.adminNumber, r.Key), r.Signature)
 }
 
 func (o *order) recoverAdmin() (proto.Code, []byte) {
 	r := o.args.(proto.Recovery)
-	return o.commit("administrator recovered", hex8(r.Key), func(c *config) { c.admin = r.Key }), nil
+	return o.commit("administrator recovered", hex8(r.Key), func(c *config) { c.setAdmin(r.Key) }), nil
 }

@@ -604,7 +604,7 @@ func TestAudit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, entries, err := admin.Audit(0)
+		h, entries, err := admin.Audit(proto.ManagerLog, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -637,13 +637,14 @@ func TestAudit(t *testing.T) {
 	if err := errors.Join(admin.Destroy(UUID{1}), enroll(admin, UUID{1})); err != nil {
 		t.Errorf("on a full disk: %v", err)
 	}
-	for range m.config.ring {
+	ring := m.config.audit[proto.ManagerLog].ring
+	for range ring {
 		if err := admin.Suspend(UUID{1}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := export(); uint32(len(got)) != m.config.ring || slices.ContainsFunc(got, func(e string) bool { return e != "suspend" }) {
-		t.Errorf("%d entries of %d", len(got), m.config.ring)
+	if got := export(); uint32(len(got)) != ring || slices.ContainsFunc(got, func(e string) bool { return e != "suspend" }) {
+		t.Errorf("%d entries of %d", len(got), ring)
 	}
 }
 

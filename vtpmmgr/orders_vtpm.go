@@ -73,7 +73,7 @@ func (o *order) destroy() (proto.Code, []byte) {
 	switch {
 	case !o.known && !o.damaged:
 		return proto.NotEnrolled, nil
-	case o.record.held:
+	case o.record.held && o.byTenant():
 		return proto.Suspended, nil
 	}
 	code := o.change("destroy", "", nil)
@@ -87,18 +87,32 @@ func (o *order) destroy() (proto.Code, []byte) {
 func (o *order) suspend() (proto.Code, []byte) { return o.setSuspended("suspend", true), nil }
 func (o *order) resume() (proto.Code, []byte)  { return o.setSuspended("resume", false), nil }
 
-// setSuspended changes whether a vTPM may load and commit. What the
-// administrator suspended, only the administrator resumes.
+// setSuspended changes whether a vTPM may load and commit. What the administrator
+// suspended, only the administrator resumes, whoever else may by then; what the group's
+// approver suspended besides stays so.
 func (o *order) setSuspended(event string, suspended bool) proto.Code {
 	switch {
 	case !o.known:
 		return proto.NotEnrolled
-	case o.record.held && !suspended && o.by&administrator == 0:
+	case o.record.held && !suspended && o.byTenant():
 		return proto.Unsigned
+	case o.record.suspended && !o.record.held && !suspended && o.by&approver == 0:
+		return proto.Unsigned // the approver suspended it
 	}
-	to := o.record
-	to.suspended = suspended
-	to.held = suspended && (o.by&approver == 0 || o.record.held)
+	to, r := o.record, o.record
+	switch {
+	case o.byTenant() && r.held: // and it suspends
+		to.own = true
+	case o.byTenant():
+		to.suspended = suspended
+	case suspended:
+		to.suspended, to.held = true, true
+		to.own = r.own || r.suspended && !r.held && o.group.Approver != [32]byte{}
+	case r.held:
+		to.suspended, to.held, to.own = r.own, false, false
+	default:
+		to.suspended = false
+	}
 	return o.change(event, "", &to)
 }
 

@@ -53,7 +53,8 @@ type record struct {
 	epoch     uint32 // restores of this vTPM
 	ledger    uint32 // epoch of the ledger in which it was committed last
 	suspended bool
-	held      bool // suspended by the administrator, where the group has an approver
+	held      bool // suspended by the administrator
+	own       bool // held, and suspended by its group's approver too
 	replace   bool
 	attested  bool        // see proto.Enrollment
 	state     proto.State // its Key is empty here; Sequence is zero before the first
@@ -71,7 +72,7 @@ const (
 	recordGroup  = recordUUID + 16
 	recordEpoch  = recordGroup + 4
 	recordLedger = recordEpoch + 4
-	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2, held 4, attested 8
+	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2, held 4, attested 8, own 16
 	recordState  = recordFlags + 1  // sequence 8, hash 32, floors 16
 	recordKey    = recordState + 8 + proto.HashSize + proto.FloorsSize
 	recordSaved  = recordKey + wrappedSize
@@ -98,6 +99,9 @@ func (r *record) change() ledger.Change {
 	}
 	if r.attested {
 		b[recordFlags] |= 8
+	}
+	if r.own {
+		b[recordFlags] |= 16
 	}
 	binary.BigEndian.PutUint64(b[recordState:], r.state.Sequence)
 	copy(b[recordState+8:], r.state.Hash[:])
@@ -130,7 +134,7 @@ func (r *record) names(version byte, b []byte) bool {
 }
 
 func decodeRecord(b []byte) (r record, err error) {
-	if len(b) < recordName || b[0] != kindVTPM || b[1] < 1 || b[1] > vtpmVersion || b[recordFlags] > 15 ||
+	if len(b) < recordName || b[0] != kindVTPM || b[1] < 1 || b[1] > vtpmVersion || b[recordFlags] > 31 ||
 		!r.names(b[1], b[recordName:]) {
 		return r, errItem
 	}
@@ -139,7 +143,7 @@ func decodeRecord(b []byte) (r record, err error) {
 	r.epoch = binary.BigEndian.Uint32(b[recordEpoch:])
 	r.ledger = binary.BigEndian.Uint32(b[recordLedger:])
 	r.suspended, r.replace, r.held = b[recordFlags]&1 != 0, b[recordFlags]&2 != 0, b[recordFlags]&4 != 0
-	r.attested = b[recordFlags]&8 != 0
+	r.attested, r.own = b[recordFlags]&8 != 0, b[recordFlags]&16 != 0
 	r.state.Sequence = binary.BigEndian.Uint64(b[recordState:])
 	copy(r.state.Hash[:], b[recordState+8:])
 	if r.state.Floors, err = proto.ParseFloors(b[recordKey-proto.FloorsSize : recordKey]); err != nil {
@@ -156,6 +160,16 @@ func decodeRecord(b []byte) (r record, err error) {
 type group struct {
 	proto.Group
 	key [proto.KeySize]byte
+}
+
+// tenant returns the group's item if the group has an approver, who decides how many vTPMs
+// it has. Then all of them together have a share of the hardware TPM too. It returns zeros
+// for a group of the administrator's.
+func (g *group) tenant() ledger.ID {
+	if g.Approver == [32]byte{} {
+		return ledger.ID{}
+	}
+	return itemID(kindGroup, groupName(g.ID))
 }
 
 func groupName(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
@@ -213,49 +227,66 @@ func (g *group) firmwareSecrets(r *record, image [32]byte) (firmware, svn [proto
 }
 
 // A config is what the manager keeps of itself. It is written with each order,
-// so that the end of the audit log is in two places too.
+// so that the ends of the audit logs are in two places too.
 type config struct {
-	admin   [32]byte // Ed25519 key that orders are signed with
-	host    [32]byte // one that tells measurements only; zeros for none
-	counter uint64   // of the hardware TPM at the last start
-	ring    uint32   // how many entries of the audit log are kept
-	next    uint64   // number of the next one
-	hash    [32]byte // of the last one
-	boot    uint64   // of the hardware TPM at the last start: resetCount 4, restartCount 4
+	admin   [32]byte    // Ed25519 key that orders are signed with
+	host    [32]byte    // one that tells measurements only; zeros for none
+	counter uint64      // of the hardware TPM at the last start
+	boot    uint64      // of the hardware TPM at the last start: resetCount 4, restartCount 4
+	audit   [2]auditEnd // by proto.AuditLog
+
+	// adminNumber is how often the administrator's key was replaced. An operator's
+	// signature names it, so that it replaces a key once.
+	adminNumber uint64
 }
 
 func configItems() [2]ledger.ID { return twice(kindConfig, nil) }
 
+// Versions of the configuration's item: 1 had no boot, 2 only one audit log and no number of
+// the administrator's key.
 const (
-	configVersion = 2 // 1: without boot
-	configSize    = 2 + 32 + 32 + 8 + 4 + 8 + 32 + 8
+	configVersion = 3
+	auditEndSize  = 4 + 8 + 32
+	configSize    = 2 + 32 + 32 + 8 + auditEndSize + 8 + auditEndSize + 8
 )
 
 func (c *config) changes() []ledger.Change {
 	b := append([]byte{kindConfig, configVersion}, c.admin[:]...)
 	b = append(b, c.host[:]...)
 	b = binary.BigEndian.AppendUint64(b, c.counter)
-	b = binary.BigEndian.AppendUint32(b, c.ring)
-	b = binary.BigEndian.AppendUint64(b, c.next)
-	b = append(b, c.hash[:]...)
-	return twiceChanges(configItems(), binary.BigEndian.AppendUint64(b, c.boot))
+	b = c.audit[proto.ManagerLog].append(b)
+	b = binary.BigEndian.AppendUint64(b, c.boot)
+	b = c.audit[proto.TenantLog].append(b)
+	return twiceChanges(configItems(), binary.BigEndian.AppendUint64(b, c.adminNumber))
+}
+
+func (a *auditEnd) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint32(b, a.ring)
+	b = binary.BigEndian.AppendUint64(b, a.next)
+	return append(b, a.hash[:]...)
+}
+
+func decodeAuditEnd(b []byte) auditEnd {
+	return auditEnd{binary.BigEndian.Uint32(b), binary.BigEndian.Uint64(b[4:]), [32]byte(b[12:])}
 }
 
 func decodeConfig(b []byte) (c config, err error) {
-	if len(b) == configSize-8 && b[1] == 1 {
-		b = append(slices.Clip(b), make([]byte, 8)...) // no boot has this number: resetCount is more
-		b[1] = configVersion
-	}
-	if len(b) != configSize || b[0] != kindConfig || b[1] != configVersion {
+	const boot = 2 + 32 + 32 + 8 + auditEndSize // offset
+	if len(b) < 2 || b[0] != kindConfig || len(b) != map[byte]int{1: boot, 2: boot + 8, configVersion: configSize}[b[1]] {
 		return c, errItem
 	}
+	version := b[1]
+	b = append(slices.Clip(b), make([]byte, configSize-len(b))...) // no boot has number 0: resetCount is more
 	copy(c.admin[:], b[2:])
 	copy(c.host[:], b[34:])
-	c.counter, c.ring = binary.BigEndian.Uint64(b[66:]), binary.BigEndian.Uint32(b[74:])
-	c.next = binary.BigEndian.Uint64(b[78:])
-	copy(c.hash[:], b[86:])
-	c.boot = binary.BigEndian.Uint64(b[118:])
-	if c.ring == 0 {
+	c.counter = binary.BigEndian.Uint64(b[66:])
+	c.audit = [2]auditEnd{decodeAuditEnd(b[74:]), decodeAuditEnd(b[boot+8:])}
+	c.boot = binary.BigEndian.Uint64(b[boot:])
+	c.adminNumber = binary.BigEndian.Uint64(b[boot+8+auditEndSize:])
+	if version < configVersion {
+		c.audit[proto.TenantLog].ring = max(auditLeast, c.audit[proto.ManagerLog].ring/2)
+	}
+	if c.audit[proto.ManagerLog].ring == 0 || c.audit[proto.TenantLog].ring == 0 {
 		return c, errItem
 	}
 	return c, nil

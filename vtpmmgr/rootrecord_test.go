@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/proto"
 )
 
 // after has the disk take so many writes of a sector, and none from then on.
@@ -111,7 +112,7 @@ func TestApproveAudited(t *testing.T) {
 // auditText is all that the audit log has.
 func auditText(t *testing.T, m *Manager) string {
 	t.Helper()
-	_, entries, err := connect(t, m, Peer{}).Audit(0)
+	_, entries, err := connect(t, m, Peer{}).Audit(proto.ManagerLog, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

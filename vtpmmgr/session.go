@@ -260,13 +260,13 @@ func (s *Session) commit(next *proto.State, idle bool) proto.Code {
 	to.state, to.state.Key = *next, [proto.KeySize]byte{}
 	to.key = g.wrap(to.uuid, next.Key)
 	to.ledger, to.saved = m.store.Epoch(), time.Now().Unix()
-	return m.set(classOf(&last, next, idle), s.peer.UUID, &to)
+	return m.set(classOf(&last, g, next, idle), s.peer.UUID, &to)
 }
 
-// classOf returns how urgent a vTPM's commit is. That it is idle the vTPM says:
+// classOf returns how urgent the commit of a vTPM of group g is. That it is idle the vTPM says:
 // who lies harms himself.
-func classOf(last *record, next *proto.State, idle bool) ledger.Class {
-	c := ledger.Class{Source: vtpmItem(last.uuid)}
+func classOf(last *record, g *group, next *proto.State, idle bool) ledger.Class {
+	c := ledger.Class{Source: vtpmItem(last.uuid), Tenant: g.tenant()}
 	switch {
 	case last.state.Sequence == 0 || next.Floors.FailedTries > last.state.Floors.FailedTries:
 		c.Urgency = ledger.Urgent

@@ -3,14 +3,16 @@ package vtpmmgr
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"stubtpm/drivers/block/blocktest"
+	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
 
 // TestOrdersOfATenant: a tenant that gives orders all the time wears the hardware TPM
-// as little as his vTPMs may, and does not push the log's entries out in a moment; the
+// as little as his vTPMs may; the
 // administrator is not held up.
 func TestOrdersOfATenant(t *testing.T) {
 	t.Parallel()
@@ -76,4 +78,57 @@ func TestSharesAreDropped(t *testing.T) {
 	if m.shares[UUID{1, 1}] != used {
 		t.Error("a bucket that was not full again was dropped")
 	}
+}
+
+// TestTenantsShare: a tenant that has vTPMs enrolled, made and destroyed all the time, each
+// with failed authorizations, has one share of the hardware TPM for all of them: another
+// tenant's first failed authorization is in the NV index before it is answered.
+func TestTenantsShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const daily = 54
+		m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(1 << 20), Mode: ledger.Mode{Daily: daily}}, testSetup())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		id, tenant := newTenant(t, m)
+		if err := enroll(connect(t, m, Peer{}), testUUID); err != nil {
+			t.Fatal(err)
+		}
+		other, end := live(t, m, Peer{Domain: 3, UUID: testUUID}, 1)
+		defer end()
+		time.Sleep(48 * time.Hour)
+		writes := func() uint64 { return m.store.Wear().Writes }
+		before := writes()
+		for n := range 3 * 24 * 12 {
+			u := UUID{0xEE, byte(n >> 8), byte(n)}
+			if err := tenant.Enroll(&proto.Enrollment{UUID: u, Group: id}); err == nil {
+				s, err := m.Open(Peer{Domain: uint16(n + 10), UUID: u})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }}
+				if _, err := c.Load(); err == nil {
+					for q := range uint64(4) {
+						state := testState(q + 1)
+						state.Floors.FailedTries = uint32(q)
+						c.Commit(state)
+					}
+				}
+				s.Close()
+				tenant.Destroy(u)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		if w := writes() - before; w > 4*daily {
+			t.Errorf("%d NV writes in 3 days", w)
+		}
+		before = writes()
+		if err := other.Commit(testState(2)); err != nil {
+			t.Fatal(err)
+		}
+		if writes() == before {
+			t.Errorf("another's first failed authorization is not in the NV index; credit %.1f", m.store.Wear().Credit)
+		}
+	})
 }

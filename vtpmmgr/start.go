@@ -114,7 +114,7 @@ func (m *Manager) format(s Setup) error {
 	if m.store, err = ledger.Format(m.ledgerConfig()); err != nil {
 		return err
 	}
-	c := config{admin: [32]byte(s.Admin), ring: uint32(max(auditLeast, min(auditMost, m.store.Room()/auditShare)))}
+	c := config{admin: [32]byte(s.Admin), audit: newAuditEnds(m.store.Room())}
 	if len(s.Host) != 0 {
 		c.host = [32]byte(s.Host)
 	}
@@ -133,8 +133,8 @@ func (m *Manager) format(s Setup) error {
 
 // logged commits changes at a start, with an entry of the audit log.
 func (m *Manager) logged(class ledger.Class, event, detail string, changes ...ledger.Change) error {
-	c, entry := m.config.entry(UUID{}, event, detail)
-	changes = append(append(changes, c.changes()...), ledger.Change{ID: m.config.auditItem(m.config.next), Body: auditBody(entry)})
+	c, entry := m.config.entry(proto.ManagerLog, UUID{}, event, detail)
+	changes = append(append(changes, c.changes()...), entry)
 	if err := m.store.CommitAs(class, changes...); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"stubtpm/vtpmmgr/proto"
 )
 
 // status returns how the manager is: lines of a name, a blank, a value. It waits
@@ -13,7 +15,8 @@ func (m *Manager) status(p Peer) string {
 	defer m.mu.Unlock()
 	b := fmt.Appendf(nil, "manager %x\nepoch %d\nledger %d\nguard %v\nvtpms %d\nconnected %d\ngroups %d\nroom %d\ndamaged %d\naudit %d\n",
 		m.id, m.store.Epoch(), m.store.Sequence(), m.store.Mode(), len(m.records), len(m.connected), len(m.groups),
-		m.store.Room(), len(m.store.Damaged()), m.config.next)
+		m.store.Room(), len(m.store.Damaged()), m.config.audit[proto.ManagerLog].next)
+	b = fmt.Appendf(b, "audit-tenants %d\nadmin-number %d\n", m.config.audit[proto.TenantLog].next, m.config.adminNumber)
 	// A hypervisor with a policy gives domain 0 a label too.
 	policy := "none in force: whoever is root in domain 0 can read a vTPM's memory"
 	if p.Label != "" {

@@ -16,6 +16,7 @@ import (
 // an entry are for readers, and audit-log verify ignores them.
 type auditFile struct {
 	Manager   string       `json:"manager"`
+	Log       string       `json:"log,omitempty"` // manager, if empty, or tenants
 	Key       string       `json:"audit_key"`
 	Nonce     string       `json:"nonce"`     // drawn for this export
 	Signed    int64        `json:"signed_at"` // seconds since 1970, by the manager's clock
@@ -48,15 +49,19 @@ func viewEntry(b []byte) (auditEntry, error) {
 
 // audit returns the log, verified with the audit key of the manager's Greeting.
 func (m *mgrRun) audit() (*auditFile, error) {
+	log, err := auditLogOf(m.o.log)
+	if err != nil {
+		return nil, fmt.Errorf("%w: --log: %w", errUsage, err)
+	}
 	g, err := m.c.Hello()
 	if err != nil {
 		return nil, err
 	}
-	h, entries, err := m.c.Audit(m.o.first)
+	h, entries, err := m.c.Audit(log, m.o.first)
 	if err != nil {
 		return nil, err
 	}
-	f := &auditFile{Manager: hex.EncodeToString(h.Manager[:]), Key: hex.EncodeToString(g.Audit[:]), Nonce: hex.EncodeToString(h.Nonce[:]),
+	f := &auditFile{Manager: hex.EncodeToString(h.Manager[:]), Log: log.String(), Key: hex.EncodeToString(g.Audit[:]), Nonce: hex.EncodeToString(h.Nonce[:]),
 		Signed: h.Time, Next: h.Next,
 		Hash: hex.EncodeToString(h.Hash[:]), Signature: hex.EncodeToString(h.Signature[:]), Entries: []auditEntry{}}
 	for _, b := range entries {
@@ -70,6 +75,16 @@ func (m *mgrRun) audit() (*auditFile, error) {
 		return f, nil // no entries in the requested range
 	}
 	return f, proto.VerifyAudit(g.Audit[:], &h, entries)
+}
+
+// auditLogOf returns the log of a name; the manager's if it is empty.
+func auditLogOf(name string) (proto.AuditLog, error) {
+	for _, l := range []proto.AuditLog{proto.ManagerLog, proto.TenantLog} {
+		if name == l.String() || name == "" {
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("want manager or tenants, not %q", name)
 }
 
 func auditShow(m *mgrRun) error {
@@ -109,6 +124,7 @@ func (m *mgrRun) auditTable(entries []auditEntry) {
 // An auditView is the result of audit-log verify in JSON.
 type auditView struct {
 	Manager  string `json:"manager"`
+	Log      string `json:"log"`
 	First    uint64 `json:"first"`
 	Next     uint64 `json:"next"`
 	Signed   string `json:"signed_at"` // when its end was signed, by the manager's clock
@@ -137,15 +153,15 @@ func auditVerify(m *mgrRun) error {
 		}
 		manager, first := hex.EncodeToString(h.Manager[:]), h.Next-uint64(len(entries))
 		if i == 0 {
-			view = auditView{Manager: manager, First: first, KeyGiven: m.o.auditKey != ""}
-		} else if err := checkFollows(view, last, manager, first, entries); err != nil {
+			view = auditView{Manager: manager, Log: h.Log.String(), First: first, KeyGiven: m.o.auditKey != ""}
+		} else if err := checkFollows(view, last, manager, h.Log, first, entries); err != nil {
 			return fmt.Errorf("%w: %s: %w", proto.ErrAudit, name, err)
 		}
 		view.Next, last = h.Next, entries
 		view.Signed = time.Unix(h.Time, 0).UTC().Format(time.RFC3339)
 	}
 	return m.print(view, func() {
-		fmt.Fprintf(m.out, "entries %d to %d of manager %s are complete, and were the last at %s\n", view.First, view.Next-1, view.Manager, view.Signed)
+		fmt.Fprintf(m.out, "entries %d to %d of the log %q of manager %s are complete, and were the last at %s\n", view.First, view.Next-1, view.Log, view.Manager, view.Signed)
 		if !view.KeyGiven {
 			fmt.Fprintf(m.out, "verified with the key in the file only: use --audit-key to verify that the manager signed it\n")
 		}
@@ -154,11 +170,13 @@ func auditVerify(m *mgrRun) error {
 
 // checkFollows returns an error unless a log continues where the previous one ended.
 // Precondition: each log was verified by itself.
-func checkFollows(v auditView, last [][]byte, manager string, first uint64, entries [][]byte) error {
+func checkFollows(v auditView, last [][]byte, manager string, log proto.AuditLog, first uint64, entries [][]byte) error {
 	next := first + uint64(len(entries))
 	switch start := v.Next - uint64(len(last)); {
 	case manager != v.Manager:
 		return fmt.Errorf("it belongs to manager %s", manager)
+	case log.String() != v.Log:
+		return fmt.Errorf("it is of the log %q", log)
 	case first > v.Next:
 		return fmt.Errorf("entries %d to %d before it are missing", v.Next, first-1)
 	case next < v.Next || first < start:
@@ -186,6 +204,9 @@ func readAudit(b []byte) (key [32]byte, entries [][]byte, h *proto.AuditHead, er
 		return key, nil, nil, err
 	}
 	h = &proto.AuditHead{Next: f.Next, Time: f.Signed}
+	if h.Log, err = auditLogOf(f.Log); err != nil {
+		return key, nil, nil, err
+	}
 	for _, x := range []struct {
 		name, text string
 		to         []byte

@@ -25,7 +25,8 @@ type options struct {
 	purpose, hash         string
 	check                 bool
 	counter, first        uint64
-	admin                 string
+	admin, log            string
+	adminNumber           uint64
 }
 
 const defaultKey = "/etc/stubtpm/admin.key"
@@ -72,13 +73,15 @@ func flagTable() map[string]flagRow {
 		"host": {"KEY", "", "public key, or file of a key, that may report measurements of domains", func(o *options) any { return &o.host }},
 		"guard": {"MODE", "", "rollback protection mode: budget, as many NV writes as the hardware TPM endures for years; strict, one NV write for each commit; " +
 			"or a duration such as 5s, an NV write at most so much later", func(o *options) any { return &o.guard }},
-		"for":       {"PURPOSE", "admin", "admin, host, approver (Ed25519) or operator (P-256)", func(o *options) any { return &o.purpose }},
-		"hash":      {"HASH", "", "report this hash, and do not measure", func(o *options) any { return &o.hash }},
-		"check":     {"", "", "exit with code 6 if the hardware TPM, the disk or a record has a fault", func(o *options) any { return &o.check }},
-		"challenge": {"HEX", "", "challenge that the manager's refusal names", func(o *options) any { return &o.challenge }},
-		"counter":   {"N", "", "value of the hardware TPM's counter", func(o *options) any { return &o.counter }},
-		"from":      {"N", "", "first entry", func(o *options) any { return &o.first }},
-		"audit-key": {"KEY", "", "key that signs the manager's audit log (see status)", func(o *options) any { return &o.auditKey }},
+		"for":          {"PURPOSE", "admin", "admin, host, approver (Ed25519) or operator (P-256)", func(o *options) any { return &o.purpose }},
+		"hash":         {"HASH", "", "report this hash, and do not measure", func(o *options) any { return &o.hash }},
+		"check":        {"", "", "exit with code 6 if the hardware TPM, the disk or a record has a fault", func(o *options) any { return &o.check }},
+		"challenge":    {"HEX", "", "challenge that the manager's refusal names", func(o *options) any { return &o.challenge }},
+		"counter":      {"N", "", "value of the hardware TPM's counter", func(o *options) any { return &o.counter }},
+		"admin-number": {"N", "", "how often the administrator's key was replaced before (see status)", func(o *options) any { return &o.adminNumber }},
+		"log":          {"LOG", "manager", "manager (starts, and what the administrator ordered) or tenants (what groups' approvers ordered)", func(o *options) any { return &o.log }},
+		"from":         {"N", "", "first entry", func(o *options) any { return &o.first }},
+		"audit-key":    {"KEY", "", "key that signs the manager's audit log (see status)", func(o *options) any { return &o.auditKey }},
 	}
 }
 

@@ -86,7 +86,7 @@ func keyOrders() []order {
 		{name: "set-guard", args: "MODE", help: "set the rollback protection mode, which may be weaker than the current one", run: setGuard,
 			more: "MODE is strict, budget, budget=N with N NV writes a day, or a duration such as 5s. A start with guard= sets a mode that is not weaker; " +
 				"a weaker one needs this order. It is in the audit log."},
-		{name: "recover-admin sign", args: "KEY", flags: "operator-key manager admin o",
+		{name: "recover-admin sign", args: "KEY", flags: "operator-key manager admin admin-number o",
 			help: "allow a new administrator's key if the current one is lost or compromised", offline: true, run: recoverSign,
 			more: "KEY is the new public key, or its file. The signature is valid only to replace the key of --admin, the manager's current one."},
 		{name: "recover-admin send", args: "FILE", help: "send the manager what recover-admin sign wrote", run: recoverSend,
@@ -115,8 +115,8 @@ func hostOrders() []order {
 // auditOrders are about the audit log.
 func auditOrders() []order {
 	return []order{
-		{name: "audit-log show", flags: "from", help: "verify and show the audit log", run: auditShow},
-		{name: "audit-log export", flags: "from o", help: "write the audit log, signed, to a file or standard output", run: auditExport},
+		{name: "audit-log show", flags: "log from", help: "verify and show an audit log", run: auditShow},
+		{name: "audit-log export", flags: "log from o", help: "write an audit log, signed, to a file or standard output", run: auditExport},
 		{name: "audit-log verify", args: "FILE ...", flags: "audit-key", help: "verify what audit-log export wrote", offline: true, run: auditVerify,
 			more: "Several files must be in chronological order, and each must continue where the one before it ended or repeat its entries."},
 	}

@@ -40,13 +40,14 @@ func setKey(m *mgrRun) error {
 type recoveryFile struct {
 	Manager   string `json:"manager"`
 	Old       string `json:"old_key"`
+	Number    uint64 `json:"admin_number"`
 	New       string `json:"new_key"`
 	Signature string `json:"signature"` // of the operator: ECDSA P-256 with SHA-256, r and s
 }
 
 func recoverSign(m *mgrRun) error {
-	if m.o.operatorKey == "" || m.o.manager == "" || m.o.admin == "" || m.o.output == "" {
-		return fmt.Errorf("%w: --operator-key, --manager, --admin and -o are required", errUsage)
+	if m.o.operatorKey == "" || m.o.manager == "" || m.o.admin == "" || !m.given["admin-number"] || m.o.output == "" {
+		return fmt.Errorf("%w: --operator-key, --manager, --admin, --admin-number and -o are required", errUsage)
 	}
 	operator, err := readOperator(m.o.operatorKey)
 	if err != nil {
@@ -64,7 +65,7 @@ func recoverSign(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	digest := sha256.Sum256(proto.SignedRecovery([16]byte(id), old, key))
+	digest := sha256.Sum256(proto.SignedRecovery([16]byte(id), old, m.o.adminNumber, key))
 	r, s, err := ecdsa.Sign(rand.Reader, operator, digest[:])
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func recoverSign(m *mgrRun) error {
 	var sig [64]byte
 	r.FillBytes(sig[:32])
 	s.FillBytes(sig[32:])
-	b, err := json.MarshalIndent(recoveryFile{hex.EncodeToString(id), hex.EncodeToString(old[:]), hex.EncodeToString(key[:]), hex.EncodeToString(sig[:])}, "", "  ")
+	b, err := json.MarshalIndent(recoveryFile{hex.EncodeToString(id), hex.EncodeToString(old[:]), m.o.adminNumber, hex.EncodeToString(key[:]), hex.EncodeToString(sig[:])}, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -40,9 +41,12 @@ func TestChangeKeys(t *testing.T) {
 	var s statusView
 	h.json(&s, "-key", h.file("second"), "status")
 	h.refused(exitUsage, "are required", "recover-admin", "sign", h.file("third"), "--operator-key", h.file("operator"))
-	h.do("recover-admin", "sign", h.file("third"), "--operator-key", h.file("operator"), "--manager", s.Manager, "--admin", s.AdminKey, "-o", h.file("word"))
+	h.do("recover-admin", "sign", h.file("third"), "--operator-key", h.file("operator"), "--manager", s.Manager, "--admin", s.AdminKey, "--admin-number", fmt.Sprint(s.AdminNumber), "-o", h.file("word"))
 	h.refused(exitRefused, "not signed by", "-key", h.file("host"), "recover-admin", "send", h.file("word"))
 	h.do("-key", h.file("third"), "recover-admin", "send", h.file("word"))
+	h.do("-key", h.file("third"), "set-key", "admin", h.file("second"))
+	h.refused(exitRefused, "not signed by", "-key", h.file("third"), "recover-admin", "send", h.file("word")) // it was for one change
+	h.do("-key", h.file("second"), "set-key", "admin", h.file("third"))
 	h.refused(exitRefused, "not signed by", "-key", h.file("second"), "list")
 	h.do("-key", h.file("third"), "list")
 

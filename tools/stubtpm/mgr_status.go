@@ -12,31 +12,33 @@ import (
 
 // A statusView is a manager's status in JSON.
 type statusView struct {
-	Manager   string `json:"manager"`
-	Epoch     uint64 `json:"epoch"`  // of the ledger: 1, or the counter at the last restore of an old disk
-	Ledger    uint64 `json:"ledger"` // commits
-	Guard     string `json:"guard"`  // rollback protection mode
-	VTPMs     uint64 `json:"vtpms"`  // enrolled
-	Connected uint64 `json:"connected"`
-	Groups    uint64 `json:"groups"`
-	Room      uint64 `json:"room"`    // items that can be added to the ledger
-	Damaged   uint64 `json:"damaged"` // damaged items
-	Audit     uint64 `json:"audit"`   // number of the next entry of the audit log
-	XSM       string `json:"xsm"`
-	TPM       string `json:"tpm"`         // ok, or the error
-	Anchor    string `json:"anchor"`      // ledger's anchor in the hardware TPM: ok, or the error
-	Disk      string `json:"disk"`        // manager's disk: ok, or the error
-	OldNV     string `json:"old_indices"` // removal of NV indices from before a move: ok, or the error
-	Counter   uint64 `json:"counter"`
-	Wear      string `json:"wear"`          // hardware TPM's NV memory: ok, or the error
-	NVWrites  uint64 `json:"nv_writes"`     // total
-	NVDay     uint64 `json:"nv_writes_day"` // yesterday, or today if it is more
-	NVBudget  string `json:"nv_budget"`     // writes per day, and how many are left now; empty without a budget
-	NVYears   string `json:"nv_years_left"` // at this rate
-	Rollback  string `json:"rollback"`      // what a loss of power could roll back now
-	Recovery  string `json:"recovery_key"`
-	AuditKey  string `json:"audit_key"`
-	AdminKey  string `json:"admin_key"`
+	Manager     string `json:"manager"`
+	Epoch       uint64 `json:"epoch"`  // of the ledger: 1, or the counter at the last restore of an old disk
+	Ledger      uint64 `json:"ledger"` // commits
+	Guard       string `json:"guard"`  // rollback protection mode
+	VTPMs       uint64 `json:"vtpms"`  // enrolled
+	Connected   uint64 `json:"connected"`
+	Groups      uint64 `json:"groups"`
+	Room        uint64 `json:"room"`          // items that can be added to the ledger
+	Damaged     uint64 `json:"damaged"`       // damaged items
+	Audit       uint64 `json:"audit"`         // number of the next entry of the manager's audit log
+	Tenants     uint64 `json:"audit_tenants"` // and of the tenants'
+	XSM         string `json:"xsm"`
+	TPM         string `json:"tpm"`         // ok, or the error
+	Anchor      string `json:"anchor"`      // ledger's anchor in the hardware TPM: ok, or the error
+	Disk        string `json:"disk"`        // manager's disk: ok, or the error
+	OldNV       string `json:"old_indices"` // removal of NV indices from before a move: ok, or the error
+	Counter     uint64 `json:"counter"`
+	Wear        string `json:"wear"`          // hardware TPM's NV memory: ok, or the error
+	NVWrites    uint64 `json:"nv_writes"`     // total
+	NVDay       uint64 `json:"nv_writes_day"` // yesterday, or today if it is more
+	NVBudget    string `json:"nv_budget"`     // writes per day, and how many are left now; empty without a budget
+	NVYears     string `json:"nv_years_left"` // at this rate
+	Rollback    string `json:"rollback"`      // what a loss of power could roll back now
+	Recovery    string `json:"recovery_key"`
+	AuditKey    string `json:"audit_key"`
+	AdminKey    string `json:"admin_key"`
+	AdminNumber uint64 `json:"admin_number"` // how often the key was replaced
 
 	// Refused counts refusals since the manager's start, by their status.
 	Refused map[string]uint64 `json:"refused"`
@@ -47,7 +49,7 @@ type statusView struct {
 func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 	number := func(name string) uint64 { n, _ := strconv.ParseUint(s[name], 10, 64); return n }
 	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
-		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"),
+		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"), Tenants: number("audit-tenants"), AdminNumber: number("admin-number"),
 		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Wear: s["wear"], NVWrites: number("nv-writes"), NVDay: number("nv-writes-day"), NVBudget: s["nv-budget"],
 		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], OldNV: s["old-indices"], Counter: g.Counter,
 		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), AdminKey: hex.EncodeToString(g.Admin[:]), Refused: map[string]uint64{}}
@@ -83,8 +85,8 @@ func (m *mgrRun) statusTable(v *statusView) {
 		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)}, {"Groups", v.Groups},
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},
-		{"Audit log", fmt.Sprintf("%d entries so far", v.Audit)}, {"XSM", v.XSM},
-		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey}, {"Administrator", v.AdminKey},
+		{"Audit logs", fmt.Sprintf("%d entries so far, tenants %d", v.Audit, v.Tenants)}, {"XSM", v.XSM},
+		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey}, {"Administrator", fmt.Sprintf("%s, number %d", v.AdminKey, v.AdminNumber)},
 	}
 	var codes []uint64
 	for name := range v.Refused {

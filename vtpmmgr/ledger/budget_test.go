@@ -109,10 +109,10 @@ func TestBudgetUrgency(t *testing.T) {
 		put(Class{Urgency: Urgent})
 		writes("order", 1)
 		for range 10 {
-			put(Class{Urgent, id(1)})
+			put(Class{Urgency: Urgent, Source: id(1)})
 		}
 		writes("one vTPM, ten times urgent", 2)
-		put(Class{Urgent, id(2)})
+		put(Class{Urgency: Urgent, Source: id(2)})
 		writes("another vTPM", 1)
 		time.Sleep(checkpointDelay + time.Second)
 		writes("what was refused", 0) // the other one's covered it
@@ -121,7 +121,7 @@ func TestBudgetUrgency(t *testing.T) {
 		for range 24 * 6 {
 			put(Class{})
 			for v := range 40 {
-				put(Class{Urgent, id(100 + v)})
+				put(Class{Urgency: Urgent, Source: id(100 + v)})
 			}
 			put(Class{Urgency: Urgent})
 			time.Sleep(10 * time.Minute)
@@ -137,7 +137,7 @@ func TestBudgetUrgency(t *testing.T) {
 			put(Class{})
 			for v := range 40 {
 				if i%(12*12) == 0 { // twice a day all at once
-					put(Class{Urgent, id(300 + v)})
+					put(Class{Urgency: Urgent, Source: id(300 + v)})
 				}
 			}
 			if w := s.Wear(); w.Loose > 0 {
@@ -154,7 +154,7 @@ func TestBudgetUrgency(t *testing.T) {
 		n = c.n
 		for range 24 * 6 * 2 {
 			for v := range 40 {
-				put(Class{Urgent, id(200 + v)})
+				put(Class{Urgency: Urgent, Source: id(200 + v)})
 			}
 			time.Sleep(10 * time.Minute)
 		}
@@ -467,7 +467,7 @@ func TestBudgetKept(t *testing.T) {
 				t.Fatal(err)
 			}
 			for v := range 4 * daily {
-				if err := s.CommitAs(Class{Urgent, id(10 + v)}, Change{id(1), body(1, v)}); err != nil {
+				if err := s.CommitAs(Class{Urgency: Urgent, Source: id(10 + v)}, Change{id(1), body(1, v)}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -67,7 +67,8 @@ func (s *Store) schedule(after time.Duration) {
 func (s *Store) scheduleCheckpoint(batch []*waiter) {
 	want := int64(0)
 	for _, w := range batch {
-		if n := w.class.need(s.root.mode.Daily); w.class.Urgency != Idle && (want == 0 || n < want) {
+		c := s.later(w.class, s.root.mode.Daily)
+		if n := c.need(s.root.mode.Daily); c.Urgency != Idle && (want == 0 || n < want) {
 			want = n
 		}
 	}

@@ -12,11 +12,14 @@ const (
 	Idle           // never causes a checkpoint by itself
 )
 
-// A Class classifies a commit. Source is the item of the vTPM that caused it, whose share
-// of urgent checkpoints is limited, or zero for the manager's own commits.
+// A Class classifies a commit. Source is the item of the vTPM that caused it, or of the
+// group whose approver ordered it, and Tenant the item of the group if that has an approver.
+// The share of each of urgent checkpoints is limited. Source is zero for the manager's own
+// commits, and Tenant for what is no tenant's.
 type Class struct {
 	Urgency Urgency
 	Source  ID
+	Tenant  ID
 }
 
 // need returns the credit that a checkpoint for a commit of class c needs.
@@ -34,42 +37,104 @@ func (c Class) need(daily int) int64 {
 // of the budget, which is reserved for orders.
 func vtpmCredit(daily int) int64 { return oneWrite + max(oneWrite, fullCredit(daily)/4) }
 
-// A share is one vTPM's share of urgent checkpoints, in thousandths of a write.
+// A share is what one source or tenant has left of urgent checkpoints, in thousandths of a
+// write.
 type share struct {
 	left    int64
 	counted time.Time
 }
 
-const (
-	shareFull  = 2 * oneWrite
-	shareParts = 16 // of the daily budget
-)
+// A shareKey names a share: a group's item is both a source, of orders, and a tenant.
+type shareKey struct {
+	id     ID
+	tenant bool
+}
 
-// grant reports whether a commit of class c becomes a checkpoint at once, and if so
-// deducts it from its source's share.
-func (s *Store) grant(c Class, daily int) bool {
-	if c.Urgency != Urgent || s.wear.credit < c.need(daily) || time.Now().Before(s.nvRetry) {
-		return false
+// size returns how much a share has at most, and gains in a day.
+func (k shareKey) size(daily int) (full, perDay int64) {
+	if k.tenant {
+		return 8 * oneWrite, max(1, fullCredit(daily)/4)
 	}
-	if c.Source == (ID{}) {
-		return true
-	}
-	h, now := s.shares[c.Source], time.Now()
+	return 2 * oneWrite, max(1, fullCredit(daily)/16)
+}
+
+// maxShares is how many shares are kept before those that are full again are dropped: a
+// tenant may have vTPMs enrolled and destroyed all the time.
+const maxShares = 4096
+
+// share returns a share with what it gained until now.
+func (s *Store) share(k shareKey, daily int, now time.Time) *share {
+	h := s.shares[k]
 	if h == nil {
-		h = &share{left: shareFull, counted: now}
-		s.shares[c.Source] = h
+		if len(s.shares) >= maxShares {
+			s.dropShares(daily, now)
+		}
+		full, _ := k.size(daily)
+		h = &share{left: full, counted: now}
+		s.shares[k] = h
 	}
-	rate := max(1, fullCredit(daily)/shareParts)
-	gained := int64(min(now.Sub(h.counted), 400*day).Milliseconds()) * rate / day.Milliseconds()
-	if h.left+gained >= shareFull {
-		h.left, h.counted = shareFull, now
+	h.gain(k, daily, now)
+	return h
+}
+
+// gain adds what a share of key k gained since it was counted last, and reports whether it
+// is full.
+func (h *share) gain(k shareKey, daily int, now time.Time) bool {
+	full, perDay := k.size(daily)
+	gained := int64(min(now.Sub(h.counted), 400*day).Milliseconds()) * perDay / day.Milliseconds()
+	if h.left+gained >= full {
+		h.left, h.counted = full, now
 	} else if gained > 0 {
 		h.left += gained
 		h.counted = now
 	}
-	if h.left < oneWrite {
+	return h.left == full
+}
+
+func (s *Store) dropShares(daily int, now time.Time) {
+	for k, h := range s.shares {
+		if h.gain(k, daily, now) {
+			delete(s.shares, k)
+		}
+	}
+}
+
+// sharesOf returns the shares of a commit's source and tenant, or false if one of them is
+// used up.
+func (s *Store) sharesOf(c Class, daily int) (shares []*share, ok bool) {
+	for _, k := range []shareKey{{c.Source, false}, {c.Tenant, true}} {
+		if k.id == (ID{}) {
+			continue
+		}
+		h := s.share(k, daily, time.Now())
+		if h.left < oneWrite {
+			return nil, false
+		}
+		shares = append(shares, h)
+	}
+	return shares, true
+}
+
+// grant reports whether a commit of class c becomes a checkpoint at once, and if so
+// deducts it from the shares of its source and its tenant.
+func (s *Store) grant(c Class, daily int) bool {
+	if c.Urgency != Urgent || s.wear.credit < c.need(daily) || time.Now().Before(s.nvRetry) {
 		return false
 	}
-	h.left -= oneWrite
-	return true
+	shares, ok := s.sharesOf(c, daily)
+	for _, h := range shares {
+		h.left -= oneWrite
+	}
+	return ok
+}
+
+// later returns the class by which a commit that did not become a checkpoint waits for one:
+// one whose share is used up is as urgent as any other.
+func (s *Store) later(c Class, daily int) Class {
+	if c.Urgency == Urgent {
+		if _, ok := s.sharesOf(c, daily); !ok {
+			c.Urgency = Normal
+		}
+	}
+	return c
 }

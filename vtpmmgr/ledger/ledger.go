@@ -115,7 +115,7 @@ type Store struct {
 	wantCredit      int64      // credit that the scheduled checkpoint needs; 0 if none is scheduled
 	timer           *time.Timer
 	nvRetry         time.Time // the NV index failed: only necessary checkpoints before that time
-	shares          map[ID]*share
+	shares          map[shareKey]*share
 	stale           []int // indices whose free slot must be overwritten
 	failedRoot      bool  // the free root slot may hold the root of a failed attempt
 }

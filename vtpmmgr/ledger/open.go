@@ -29,7 +29,7 @@ func newStore(cfg Config) (*Store, error) {
 	}
 	cfg.Key = nil
 	return &Store{cfg: cfg, keys: k, capacity: capacity(cfg.Disk.Size() - cfg.Offset), index: map[ID]int{},
-		shares: map[ID]*share{}, rootSlot: 1, next: 1}, nil
+		shares: map[shareKey]*share{}, rootSlot: 1, next: 1}, nil
 }
 
 // Format makes a new, empty ledger and overwrites the roots of any earlier one. cfg.Offset

@@ -84,7 +84,7 @@ func TestYears(t *testing.T) {
 			}
 			for a := range 2 {
 				for range 5 {
-					put(Class{Urgent, id(2000 + a)}, Change{id(2000 + a), body(a, i)})
+					put(Class{Urgency: Urgent, Source: id(2000 + a)}, Change{id(2000 + a), body(a, i)})
 				}
 			}
 			if r.IntN(144) == 0 {

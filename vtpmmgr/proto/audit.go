@@ -9,8 +9,26 @@ import (
 	"fmt"
 )
 
-// An AuditHead is the end of the audit log, signed on request.
+// An AuditLog is one of a manager's two audit logs.
+type AuditLog uint8
+
+// The audit logs. What groups' approvers order is in a log of its own, so that it pushes
+// no entry out of the other one.
+const (
+	ManagerLog AuditLog = 0 // starts, and what the administrator ordered
+	TenantLog  AuditLog = 1
+)
+
+func (l AuditLog) String() string {
+	if l == TenantLog {
+		return "tenants"
+	}
+	return "manager"
+}
+
+// An AuditHead is the end of an audit log, signed on request.
 type AuditHead struct {
+	Log       AuditLog // not in the encoding: whoever asks knows it
 	Manager   [16]byte
 	Nonce     [32]byte // of the request, so that an old head cannot answer a new one
 	Time      int64    // seconds since 1970, by Xen's clock
@@ -21,7 +39,11 @@ type AuditHead struct {
 
 // SignedHead returns what is signed.
 func (h *AuditHead) SignedHead() []byte {
-	b := append([]byte("stubtpm audit head 2\x00"), h.Manager[:]...)
+	purpose := "stubtpm audit head 2\x00"
+	if h.Log == TenantLog {
+		purpose = "stubtpm audit head of tenants\x00"
+	}
+	b := append([]byte(purpose), h.Manager[:]...)
 	b = append(b, h.Nonce[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(h.Time))
 	b = binary.BigEndian.AppendUint64(b, h.Next)
@@ -38,7 +60,7 @@ func (h *AuditHead) Append(b []byte) []byte {
 	return append(b, h.Signature[:]...)
 }
 
-// ParseAudit decodes the response to Audit.
+// ParseAudit decodes the response to Audit of the manager's log.
 func ParseAudit(b []byte) (h AuditHead, entries [][]byte, err error) {
 	r := reader{b: b}
 	h.Manager = [16]byte(r.take(16))

@@ -295,13 +295,17 @@ func (c *Client) Groups() (list []Group, err error) {
 	return list, err
 }
 
-// Audit returns the available entries of the audit log from number first on, and its end,
+// Audit returns the available entries of an audit log from number first on, and its end,
 // signed for a fresh nonce.
-func (c *Client) Audit(first uint64) (h AuditHead, entries [][]byte, err error) {
+func (c *Client) Audit(log AuditLog, first uint64) (h AuditHead, entries [][]byte, err error) {
 	var nonce [32]byte
 	rand.Read(nonce[:])
 	for {
-		b, err := c.order(Audit, append(binary.BigEndian.AppendUint64(nil, first), nonce[:]...))
+		args := append(binary.BigEndian.AppendUint64(nil, first), nonce[:]...)
+		if log != ManagerLog {
+			args = append(args, byte(log))
+		}
+		b, err := c.order(Audit, args)
 		if err != nil {
 			return h, nil, err
 		}
@@ -309,6 +313,7 @@ func (c *Client) Audit(first uint64) (h AuditHead, entries [][]byte, err error) 
 		if h, part, err = ParseAudit(b); err != nil {
 			return h, nil, err
 		}
+		h.Log = log
 		if h.Nonce != nonce {
 			return h, nil, fmt.Errorf("%w: its end is signed for another nonce", ErrAudit)
 		}

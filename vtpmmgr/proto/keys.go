@@ -1,5 +1,7 @@
 package proto
 
+import "encoding/binary"
+
 // A KeyRole is the role of one of the manager's keys.
 type KeyRole uint8
 
@@ -48,11 +50,13 @@ type Recovery struct {
 	Signature [64]byte
 }
 
-// SignedRecovery returns what the operator signs. It names the manager and both keys, so
-// that it is valid for this change only.
-func SignedRecovery(manager [16]byte, old, key [32]byte) []byte {
-	b := append([]byte("stubtpm recover administrator\x00"), manager[:]...)
-	return append(append(b, old[:]...), key[:]...)
+// SignedRecovery returns what the operator signs. It names the manager, both keys, and how
+// often the administrator's key was replaced before (admin-number of STATUS), so that it is
+// valid for this change only, and once.
+func SignedRecovery(manager [16]byte, old [32]byte, number uint64, key [32]byte) []byte {
+	b := append([]byte("stubtpm recover administrator 2\x00"), manager[:]...)
+	b = binary.BigEndian.AppendUint64(append(b, old[:]...), number)
+	return append(b, key[:]...)
 }
 
 // Append appends the encoding.

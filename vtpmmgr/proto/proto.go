@@ -55,7 +55,7 @@ const (
 	Backup      Ordinal = 0x5300020B // uuid 16 -> backup record
 	Restore     Ordinal = 0x5300020C // backup record -> uuid 16, epoch 4
 	Measured    Ordinal = 0x5300020D // domain 2, SHA-256 of its image 32 -> (); also signed by the host's key
-	Audit       Ordinal = 0x5300020E // first 8, nonce 32 -> AuditHead, then entries, each after its length 2
+	Audit       Ordinal = 0x5300020E // first 8, nonce 32, AuditLog 1 (or none) -> AuditHead, then entries, each after its length 2
 	Approve     Ordinal = 0x5300020F // Approval -> ()
 	SetKey      Ordinal = 0x53000210 // NewKey -> ()
 	Recover     Ordinal = 0x53000211 // Recovery -> (); signed by the new administrator

@@ -74,7 +74,7 @@ func FuzzParse(f *testing.F) {
 			c.Hello()
 			c.List()
 			c.Groups()
-			c.Audit(0)
+			c.Audit(ManagerLog, 0)
 			c.Restore(nil)
 		}
 		for _, parse := range []func([]byte) ([]byte, error){
