@@ -57,6 +57,10 @@ type Config struct {
 	// from; Initialise calls it before it draws any.
 	Seed func(b []byte)
 
+	// CheckProfile, if set, returns why no TPM can be made of the stored form of a
+	// profile. ENROLL and AMEND refuse such a one.
+	CheckProfile func(stored string) error
+
 	// Log is told of events: never keys, never bodies of messages.
 	Log func(format string, args ...any)
 }
@@ -83,6 +87,7 @@ type Manager struct {
 	mu            sync.Mutex
 	config        config
 	records       map[UUID]record
+	sorted        []UUID // keys of records in a fixed order; nil if it is to be made
 	groups        map[uint32]*group
 	doubts        int // commits whose outcome was unknown when they failed
 	settled       int // of them, those after which the ledger was read again
@@ -120,7 +125,7 @@ func (m *Manager) read() error {
 	if m.config, err = readTwice(m.store.Get, configItems(), decodeConfig); err != nil {
 		return err
 	}
-	m.records, m.groups = map[UUID]record{}, map[uint32]*group{}
+	m.records, m.sorted, m.groups = map[UUID]record{}, nil, map[uint32]*group{}
 	for _, b := range m.store.All() {
 		if len(b) == 0 {
 			continue
@@ -208,8 +213,12 @@ func (m *Manager) set(class ledger.Class, u UUID, to *record, with ...ledger.Cha
 	switch {
 	case code != proto.OK:
 	case to != nil:
+		if _, known := m.records[u]; !known {
+			m.sorted = nil
+		}
 		m.records[u] = *to
 	default:
+		m.sorted = nil
 		delete(m.records, u)
 	}
 	return code
@@ -256,9 +265,12 @@ func (m *Manager) damaged(u UUID) bool {
 	return errors.As(err, &d)
 }
 
-// uuids returns the vTPMs in a fixed order. m.mu is held.
+// uuids returns the vTPMs in a fixed order, which the caller must not change. m.mu is held.
 func (m *Manager) uuids() []UUID {
-	return slices.SortedFunc(maps.Keys(m.records), func(a, b UUID) int { return bytes.Compare(a[:], b[:]) })
+	if m.sorted == nil {
+		m.sorted = slices.SortedFunc(maps.Keys(m.records), func(a, b UUID) int { return bytes.Compare(a[:], b[:]) })
+	}
+	return m.sorted
 }
 
 // Random returns random bytes of the hardware TPM, for the manager's own

@@ -22,6 +22,9 @@ type orderSpec struct {
 	// given, which authorize made.
 	run func(o *order) (proto.Code, []byte)
 
+	// enrolls is set where another group's vTPM is in its way.
+	enrolls bool
+
 	// reads is set where it changes nothing, and costs nothing of the hardware TPM.
 	reads bool
 }
@@ -40,7 +43,7 @@ const (
 // orders is the table of all orders.
 func orders() map[proto.Ordinal]orderSpec {
 	return map[proto.Ordinal]orderSpec{
-		proto.Enroll:      {signers: approver, parse: parseEnrollment, run: (*order).enroll},
+		proto.Enroll:      {signers: approver, parse: parseEnrollment, run: (*order).enroll, enrolls: true},
 		proto.Amend:       {signers: approver, parse: parseEnrollment, run: (*order).amend},
 		proto.Destroy:     {signers: approver, parse: parseUUID, run: (*order).destroy},
 		proto.Suspend:     {signers: approver | administrator, parse: parseUUID, run: (*order).suspend},
@@ -116,9 +119,7 @@ func (s *Session) order(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 	if err != nil {
 		return proto.BadMessage, nil
 	}
-	code, answer := s.m.carryOut(spec, req, func(key [32]byte) bool {
-		return key != [32]byte{} && ed25519.Verify(key[:], message, sig)
-	})
+	code, answer := s.m.carryOut(spec, req, s.m.verifier(spec, message, sig))
 	if code == proto.Unsigned {
 		s.m.mu.Lock()
 		s.m.refused[code]++
@@ -126,6 +127,34 @@ func (s *Session) order(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		s.m.cfg.Log("vtpmmgr: order %#x: %v", uint32(o), code)
 	}
 	return code, answer
+}
+
+// verifier returns a function that reports whether a key made the signature of a message.
+// It verifies a key once. Where every group's key may have made it, it has verified them all
+// before it is returned: nobody waits for that but whoever sent the message.
+func (m *Manager) verifier(spec orderSpec, message, sig []byte) func(key [32]byte) bool {
+	verified := map[[32]byte]bool{{}: false} // zeros are no key
+	signed := func(key [32]byte) bool {
+		is, known := verified[key]
+		if !known {
+			is = ed25519.Verify(key[:], message, sig)
+			verified[key] = is
+		}
+		return is
+	}
+	if spec.signers&anyApprover == 0 {
+		return signed
+	}
+	m.mu.Lock()
+	keys := map[[32]byte]bool{m.config.admin: true}
+	for _, g := range m.groups {
+		keys[g.Approver] = true
+	}
+	m.mu.Unlock()
+	for key := range keys {
+		signed(key)
+	}
+	return signed
 }
 
 // carryOut authorizes an order and runs it: first without the turn of the vTPM
@@ -180,7 +209,10 @@ func (m *Manager) authorize(spec orderSpec, req request, signed func(key [32]byt
 	if o.by = m.signers(spec.signers, o, signed); o.by == 0 {
 		return nil, proto.Unsigned
 	}
-	if !named {
+	switch {
+	case !named && o.known && spec.enrolls:
+		return nil, proto.Exists // in another group
+	case !named:
 		return nil, proto.NoGroup
 	}
 	return o, proto.OK
@@ -218,12 +250,9 @@ func (m *Manager) signers(want role, o *order, signed func(key [32]byte) bool) (
 
 // groupsOf returns the groups whose approver signed. m.mu is held.
 func (m *Manager) groupsOf(signed func(key [32]byte) bool) map[uint32]bool {
-	keys, own := map[[32]byte]bool{}, map[uint32]bool{}
+	own := map[uint32]bool{}
 	for id, g := range m.groups {
-		if _, known := keys[g.Approver]; !known {
-			keys[g.Approver] = signed(g.Approver)
-		}
-		if keys[g.Approver] {
+		if signed(g.Approver) {
 			own[id] = true
 		}
 	}

@@ -3,7 +3,6 @@ package vtpmmgr
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"stubtpm/vtpmmgr/proto"
@@ -37,6 +36,8 @@ func (o *order) enroll() (proto.Code, []byte) {
 		return proto.Exists, nil
 	case o.damaged:
 		return proto.Damaged, nil
+	case !o.m.canMake(e.Profile):
+		return proto.BadMessage, nil
 	case o.overQuota():
 		return proto.OverQuota, nil
 	case !o.roomFor(1):
@@ -48,12 +49,29 @@ func (o *order) enroll() (proto.Code, []byte) {
 	return o.change("enroll", "group "+o.group.Name, &r), nil
 }
 
+// canMake reports whether a TPM can be made of a profile; empty is the default.
+func (m *Manager) canMake(profile string) bool {
+	if profile == "" || m.cfg.CheckProfile == nil {
+		return true
+	}
+	err := m.cfg.CheckProfile(profile)
+	if err != nil {
+		m.cfg.Log("vtpmmgr: profile: %v", err)
+	}
+	return err == nil
+}
+
 // amend changes what may be changed of an enrollment. An image that is another
 // ends the connection of a vTPM: it was admitted for the one before.
 func (o *order) amend() (proto.Code, []byte) {
 	e := o.args.(proto.Enrollment)
-	if !o.known {
+	switch {
+	case !o.known:
 		return proto.NotEnrolled, nil
+	case e.Profile != "" && e.Profile != o.record.profile && o.record.state.Sequence != 0:
+		return proto.Exists, nil // the TPM was made with the other one
+	case !o.m.canMake(e.Profile):
+		return proto.BadMessage, nil
 	}
 	to := o.record
 	to.replace, to.image, to.name, to.attested = e.Replace, e.Image, e.Name, e.Attested
@@ -120,7 +138,12 @@ func (o *order) list() (proto.Code, []byte) {
 	m := o.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	uuids := slices.DeleteFunc(m.uuids(), func(u UUID) bool { return !o.sees(m.records[u].group) })
+	var uuids []UUID
+	for _, u := range m.uuids() {
+		if o.sees(m.records[u].group) {
+			uuids = append(uuids, u)
+		}
+	}
 	return proto.OK, part(o.args.(uint32), len(uuids), func(b []byte, i int) []byte {
 		r := m.records[uuids[i]]
 		e := proto.Entry{UUID: r.uuid, Group: r.group, Epoch: r.epoch, Sequence: r.state.Sequence, Floors: r.state.Floors,

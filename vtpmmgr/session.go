@@ -164,11 +164,28 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		if n > proto.MaxRandom {
 			return proto.BadMessage, nil
 		}
+		if code := s.mayDraw(); code != proto.OK {
+			return code, nil
+		}
 		return s.failed(s.m.random(s.peer.UUID, n))
 	case proto.Guest:
 		return s.guest(body)
 	}
 	return proto.BadOrdinal, nil
+}
+
+// mayDraw returns whether a vTPM that is connected may have random bytes of the hardware
+// TPM: not after it was suspended or destroyed.
+func (s *Session) mayDraw() proto.Code {
+	s.m.mu.Lock()
+	defer s.m.mu.Unlock()
+	switch r, known := s.m.records[s.peer.UUID]; {
+	case !known:
+		return proto.NotEnrolled
+	case r.suspended:
+		return proto.Suspended
+	}
+	return proto.OK
 }
 
 // failed turns an error into a status.

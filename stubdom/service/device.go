@@ -47,8 +47,13 @@ func grantProfile(grant *proto.Grant) (*tcg.Profile, error) {
 	if grant.Profile == "" {
 		return nil, nil
 	}
+	return parseProfile(grant.Profile)
+}
+
+// parseProfile decodes the stored form of a profile, and checks that a TPM can be made of it.
+func parseProfile(stored string) (*tcg.Profile, error) {
 	var p tcg.Profile
-	r := tcg.NewReader([]byte(grant.Profile), nil)
+	r := tcg.NewReader([]byte(stored), nil)
 	err := p.Unmarshal(&r)
 	if err == nil && len(r.Rest()) != 0 {
 		err = errors.New("profile of the enrollment: bytes left over")
@@ -57,6 +62,11 @@ func grantProfile(grant *proto.Grant) (*tcg.Profile, error) {
 		err = p.Check()
 	}
 	return &p, err
+}
+
+func checkProfile(stored string) error {
+	_, err := parseProfile(stored)
+	return err
 }
 
 // prepareDisk makes a disk ready for a new TPM. It overwrites another TPM's state only if

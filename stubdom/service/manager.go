@@ -50,7 +50,7 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 		return fmt.Errorf("disk: %w", err)
 	}
 	e.Log("disk of %d KiB", disk.Size()>>10)
-	cfg := vtpmmgr.Config{TPM: tpm, Disk: disk, Log: e.Log, Seed: e.Seed}
+	cfg := vtpmmgr.Config{TPM: tpm, Disk: disk, Log: e.Log, Seed: e.Seed, CheckProfile: checkProfile}
 	if err := e.protection(&cfg); err != nil {
 		return err
 	}

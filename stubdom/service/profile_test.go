@@ -3,13 +3,11 @@ package service
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 
 	"github.com/google/go-tpm/tpm2"
 
 	"stubtpm/drivers/block/blocktest"
-	"stubtpm/drivers/tpmif"
 	"stubtpm/drivers/xen"
 	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpm/tcg"
@@ -23,40 +21,45 @@ func storedProfile(name string) string {
 }
 
 // TestProfile: the order that enrolls a vTPM chooses what its TPM offers; a TPM
-// that exists keeps its own, and one that is none makes no TPM.
+// that exists keeps its own, and no order takes one that is none.
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	disk := blocktest.NewMem(statedisk.MinDisk * 4)
 	defer l.manager(initWords)()
-	order := func(give func(c *proto.Client) error) {
+	order := func(want error, give func(c *proto.Client) error) {
 		t.Helper()
 		f := l.attach(0, managerID, "00000000-0000-0000-0000-000000000000")
 		defer f.Close(l.ctx)
 		c := proto.Client{Transact: func(b []byte) ([]byte, error) { return f.Transact(l.ctx, 0, b) }, Key: testAdmin}
-		if err := give(&c); err != nil {
-			t.Fatal(err)
+		if err := give(&c); !errors.Is(err, want) {
+			t.Fatalf("%v, want %v", err, want)
 		}
 	}
-	e := proto.Enrollment{UUID: campaignUUID, Profile: storedProfile("full") + "x"}
-	order(func(c *proto.Client) error { return c.Enroll(&e) })
-	dom0 := l.host.Domain(0)
-	defer dom0.Store.Close()
-	for i, bad := range []string{e.Profile, "none", storedProfile("full")[:20]} {
-		e.Profile = bad
-		order(func(c *proto.Client) error { return c.Amend(&e) })
-		id := xen.DomID(9 - i)
-		if _, err := tpmif.Attach(l.ctx, dom0.Store, tpmif.Device{Front: id, Back: managerID, UUID: testUUID}); err != nil {
-			t.Fatal(err)
-		}
-		if err := VTPM(l.ctx, l.environment(id, disk, "")); err == nil || !strings.Contains(err.Error(), "manufacture: ") {
-			t.Fatalf("a profile of %d bytes that is none: %v", len(bad), err)
+	e := proto.Enrollment{UUID: campaignUUID}
+	bad := []string{storedProfile("full") + "x", "none", storedProfile("full")[:20]}
+	refuse := func(give func(c *proto.Client) error) {
+		t.Helper()
+		for _, e.Profile = range bad {
+			order(proto.BadMessage, give)
+			// A manager of an earlier version took it.
+			if _, err := grantProfile(&proto.Grant{Profile: e.Profile}); err == nil {
+				t.Errorf("a profile of %d bytes that is none was taken", len(e.Profile))
+			}
 		}
 	}
+	refuse(func(c *proto.Client) error { return c.Enroll(&e) })
+	e.Profile = storedProfile("pc-client")
+	order(nil, func(c *proto.Client) error { return c.Enroll(&e) })
+	refuse(func(c *proto.Client) error { return c.Amend(&e) })
 	for boot, name := range []string{"full", "pc-client", ""} {
 		if name != "" {
 			e.Profile = storedProfile(name)
-			order(func(c *proto.Client) error { return c.Amend(&e) })
+			want := error(nil)
+			if boot > 0 {
+				want = proto.Exists // there is a TPM
+			}
+			order(want, func(c *proto.Client) error { return c.Amend(&e) })
 		}
 		id := xen.DomID(2 + 2*boot)
 		stop := l.vtpm(id, disk)

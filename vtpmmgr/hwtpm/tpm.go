@@ -182,7 +182,7 @@ func (t *TPM) note(what string, err error) error {
 
 // final says that an error is of the TPM's contents: no reset mends it.
 func final(err error) bool {
-	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrOwner, ErrPCR, ErrIndexGone, ErrIndexOther, ErrMoved, ErrRecord, ErrApproval, ErrNoRoom} {
+	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrOwner, ErrOwnerNone, ErrOwnerZero, ErrPCR, ErrIndexGone, ErrIndexOther, ErrMoved, ErrRecord, ErrApproval, ErrNoRoom} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -234,7 +234,7 @@ func (s *storage) named() tpm2.NamedHandle {
 func (t *TPM) storageKey() (*storage, error) {
 	r, err := tpm2.CreatePrimary{PrimaryHandle: t.ownerAuth(), InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(t.bus)
 	if errors.Is(err, tpm2.TPMRCBadAuth) || errors.Is(err, tpm2.TPMRCAuthFail) {
-		err = ErrOwner
+		err = t.ownerError()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("storage key: %w", err)
