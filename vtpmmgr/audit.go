@@ -11,34 +11,6 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// The audit logs keep so many entries together, half of them each, and on a small disk no
-// more than a share of it: who wants all of them exports them in time.
-const (
-	auditMost  = 2048
-	auditShare = 4
-	auditLeast = 8
-)
-
-// An auditEnd is the end of one audit log. What tenants do has a log of its own, so that
-// it cannot push out what the administrator did.
-type auditEnd struct {
-	ring uint32   // how many entries are kept
-	next uint64   // number of the next one
-	hash [32]byte // of the last one
-}
-
-// newAuditEnds returns the ends of the empty logs of a ledger with room for so many items.
-func newAuditEnds(room int) (ends [2]auditEnd) {
-	both := max(auditLeast, min(auditMost, room/auditShare))
-	ends[proto.ManagerLog].ring, ends[proto.TenantLog].ring = uint32(both-both/2), uint32(both/2)
-	return ends
-}
-
-// unused returns how many items a log will still take.
-func (a *auditEnd) unused() int {
-	return int(a.ring) - int(min(a.next, uint64(a.ring)))
-}
-
 // An entry of an audit log is committed with what it tells, and with the
 // configuration, which has the logs' ends.
 

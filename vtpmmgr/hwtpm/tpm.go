@@ -218,6 +218,27 @@ func (t *TPM) ownerAuth() tpm2.AuthHandle {
 	return h
 }
 
+// ownerError returns why the hardware TPM refuses the owner's authorization.
+func (t *TPM) ownerError() error {
+	if len(t.owner) == 0 {
+		return ErrOwner
+	}
+	const ownerAuthSet = 1 // TPMA_PERMANENT (TPM 2.0 Part 2, 8.6), bit 0
+	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapTPMProperties, Property: uint32(tpm2.TPMPTPermanent), PropertyCount: 1}.Execute(t.bus)
+	if err == nil {
+		p, err := r.CapabilityData.Data.TPMProperties()
+		if err == nil && len(p.TPMProperty) == 1 && p.TPMProperty[0].Value&ownerAuthSet == 0 {
+			return ErrOwnerNone
+		}
+	}
+	// go-tpm cuts an authorization value at its first zero byte; a TPM drops those at its
+	// end only (Part 1, 19.6.4.3).
+	if bytes.IndexByte(bytes.TrimRight(t.owner, "\x00"), 0) >= 0 {
+		return ErrOwnerZero
+	}
+	return ErrOwner
+}
+
 // A storage key is the parent of all that is sealed, and the key that sessions
 // are salted to. It is made anew at each use and is always the same.
 type storage struct {
