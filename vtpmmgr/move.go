@@ -18,22 +18,27 @@ var ErrMove = errors.New("vtpmmgr: the order to move to new NV indices is not si
 
 // challenge is what the administrator signs to have new NV indices take the place
 // of those of the root record: the manager and those indices, the newest root of the
-// ledger, and the counter of the new indices, which no undefining sets back.
-func (m *Manager) challenge() (c [32]byte, err error) {
+// ledger, and the count of the new indices, which no undefining sets back. Whose
+// signature it has to be is in the configuration, that of this root: it is authentic.
+func (m *Manager) challenge() (c [32]byte, of config, err error) {
 	root, err := ledger.NewestRoot(m.ledgerConfig())
 	if err != nil {
-		return c, err
+		return c, of, err
 	}
-	counter, err := m.tpm.Successor(m.root)
+	of, err = readTwice(func(id ledger.ID) ([]byte, error) { return ledger.Peek(m.ledgerConfig(), id) }, configItems(), decodeConfig)
 	if err != nil {
-		return c, err
+		return c, of, err
+	}
+	counter, err := m.tpm.Successor(m.root, of.counter)
+	if err != nil {
+		return c, of, err
 	}
 	h := sha256.New()
 	h.Write(m.id[:])
 	binary.Write(h, binary.BigEndian, m.root.Indices())
 	h.Write(root[:])
 	binary.Write(h, binary.BigEndian, counter)
-	return [32]byte(h.Sum(nil)), nil
+	return [32]byte(h.Sum(nil)), of, nil
 }
 
 // mayMove names in the error of a start what OpenMoved has to be given a signature
@@ -42,7 +47,7 @@ func (m *Manager) mayMove(err error) error {
 	if !errors.Is(err, hwtpm.ErrIndexGone) && !errors.Is(err, hwtpm.ErrIndexOther) && !errors.Is(err, hwtpm.ErrMoved) {
 		return err
 	}
-	c, e := m.challenge()
+	c, _, e := m.challenge()
 	if e != nil {
 		return fmt.Errorf("%w; and new ones cannot be made: %w", err, e)
 	}
@@ -60,11 +65,14 @@ func OpenMoved(cfg Config, signature []byte) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := m.challenge()
+	c, of, err := m.challenge()
 	if err != nil {
 		return nil, err
 	}
-	ordered := m.checkMove(c, signature)
+	var ordered error
+	if !ed25519.Verify(of.admin[:], proto.SignedMove(m.id, c), signature) {
+		ordered = fmt.Errorf("%w: manager %x, challenge %x", ErrMove, m.id, c)
+	}
 	next, err := m.tpm.Succeed(m.root, ordered)
 	if err != nil {
 		return nil, err
@@ -87,19 +95,6 @@ func OpenMoved(cfg Config, signature []byte) (*Manager, error) {
 		return nil, err
 	}
 	return m, nil
-}
-
-// checkMove returns nil if the administrator signed the order to move.
-func (m *Manager) checkMove(challenge [32]byte, signature []byte) error {
-	// Whose key it is says the ledger itself: it is authentic.
-	c, err := readTwice(func(id ledger.ID) ([]byte, error) { return ledger.Peek(m.ledgerConfig(), id) }, configItems(), decodeConfig)
-	if err != nil {
-		return err
-	}
-	if !ed25519.Verify(c.admin[:], proto.SignedMove(m.id, challenge), signature) {
-		return fmt.Errorf("%w: manager %x, challenge %x", ErrMove, m.id, challenge)
-	}
-	return nil
 }
 
 // moveLedger makes the newest root that there is the one that the new indices name.

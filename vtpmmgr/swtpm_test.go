@@ -16,6 +16,7 @@ import (
 
 	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/ledger"
 )
 
 // A socket is a TPM at the other end of a stream: swtpm's data channel.
@@ -141,6 +142,29 @@ func TestOtherMaker(t *testing.T) {
 	}
 	if _, err := Open(config(tpm)); !errors.Is(err, hwtpm.ErrCleared) {
 		t.Errorf("cleared TPM: %v", err)
+	}
+}
+
+// TestMoveOtherMaker moves to new NV indices on swtpm after some starts of the host: its
+// rule for a new counter is the same.
+func TestMoveOtherMaker(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	tpm, stop := swtpm(t, state)
+	w := newMoveWorldOn(t, tpm, ledger.Mode{Daily: 54})
+	for range 6 {
+		w.must(w.m.Close())
+		stop()
+		w.cfg.TPM, stop = swtpm(t, state)
+		w.open()
+	}
+	for range 2 {
+		w.must(w.m.Close())
+		w.move()
+		w.commit()
+		w.must(w.m.Close())
+		w.open()
+		w.look()
 	}
 }
 

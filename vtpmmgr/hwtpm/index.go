@@ -276,16 +276,29 @@ func (a Anchor) Value() (v [32]byte, err error) {
 // done: Value tells.
 func (a Anchor) Extend(d [32]byte) error { return a.t.writeOnce("anchor", extendIndex, d) }
 
-// Counter returns the counter's value.
+// A generation's counts begin at its number, shifted by generationShift. They end below
+// 2^32, where the epochs of the ledger do, which are counts.
+const (
+	generationShift = 24
+	maxGeneration   = 255
+)
+
+// Counter returns the count: 2^24 for each generation, and the value of its counter. It
+// never goes back, also where new indices took the place of others.
 func (t *TPM) Counter() (n uint64, err error) {
 	err = t.do("counter", func() error {
-		b, err := t.read(counterIndex, 8)
-		if err == nil {
-			n = binary.BigEndian.Uint64(b)
-		}
+		n, err = t.count()
 		return err
 	})
 	return n, err
+}
+
+func (t *TPM) count() (uint64, error) {
+	b, err := t.read(counterIndex, 8)
+	if err != nil {
+		return 0, err
+	}
+	return uint64(t.secret.generation)<<generationShift + binary.BigEndian.Uint64(b), nil
 }
 
 // Count adds one to the counter. After an error it may have been done.

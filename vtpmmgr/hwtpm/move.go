@@ -136,18 +136,19 @@ func pairAt(n uint32) [2]uint32 { return [2]uint32{firstIndex + 2*n, firstIndex 
 
 func pairNumber(indices [2]uint32) uint32 { return (indices[0] - firstIndex) / 2 }
 
-// Successor returns the counter of the pair of indices that is to take the place
-// of a record's, which it makes at another place if there is none yet. A new counter
-// begins above all that the TPM ever had (Part 1, 37.2.3), so that its value is of
-// this moment whatever was undefined.
-func (t *TPM) Successor(r *Record) (counter uint64, err error) {
+// Successor returns the count of the pair of indices that is to take the place of a
+// record's, and makes its counter at another place if there is none yet. The count is above
+// last, the highest that the caller knows. Its value is of this moment whatever was
+// undefined: a new counter begins above all of the TPM's that were (Part 3, 31.2), though
+// not above those that are there, so that its generation has to make it higher.
+func (t *TPM) Successor(r *Record, last uint64) (count uint64, err error) {
 	err = t.do("new indices", func() error {
 		if t.secret == nil {
 			return errLocked
 		}
 		t.dropAuth()
 		t.secret.pair = r.pair()
-		next, err := t.successor(r)
+		next, err := t.successor(r, max(r.generation, uint32(min(last>>generationShift, maxGeneration)))+1)
 		if err != nil {
 			return err
 		}
@@ -155,51 +156,45 @@ func (t *TPM) Successor(r *Record) (counter uint64, err error) {
 		if err := t.makeCounter(); err != nil {
 			return err
 		}
-		b, err := t.read(counterIndex, 8)
-		if err == nil {
-			counter = binary.BigEndian.Uint64(b)
-		}
+		count, err = t.count()
 		return err
 	})
-	return counter, err
+	return count, err
 }
 
-// successor returns the newest pair of a later generation than the record's of which
-// there is a counter, or where one of the next generation can be made.
-func (t *TPM) successor(r *Record) (next pair, err error) {
+// successor returns the pair of the newest generation, from first on, of which there is a
+// counter, or where one of generation first can be made.
+func (t *TPM) successor(r *Record, first uint32) (next pair, err error) {
+	if first > maxGeneration {
+		return next, fmt.Errorf("NV indices were moved %d times: no more moves are possible", maxGeneration)
+	}
 	free := false
 	for n := range uint32(maxPairs) {
 		at := pairAt(n)
-		if at == r.indices {
-			continue
-		}
 		p, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(at[counterIndex])}.Execute(t.bus)
 		switch {
 		case err == nil:
-			if g, _, ok := t.secret.generationOf(counterIndex, at, p.NVName.Buffer, r.generation+1); ok && g > next.generation {
+			if g, _, ok := t.secret.generationOf(counterIndex, at, p.NVName.Buffer, first); ok && g > next.generation {
 				next, free = pair{at, g}, true
 			}
 		case !errors.Is(err, tpm2.TPMRCHandle):
 			return next, err
-		case !free && t.free(at[extendIndex]):
+		case !free && at != r.indices && t.free(at[extendIndex]):
 			next, free = pair{at, 0}, true
 		}
 	}
 	if !free {
 		return next, fmt.Errorf("no pair of NV indices is free from %#x on", firstIndex)
 	}
-	next.generation = max(next.generation, r.generation+1)
+	next.generation = max(next.generation, first)
 	return next, nil
 }
-
-// generations is how many generations are looked for.
-const generations = 256
 
 // generationOf returns of which generation an index with this name is, from first on, and
 // whether it was written. It returns false if the index is none of this manager's.
 func (s *secret) generationOf(which int, at [2]uint32, name []byte, first uint32) (generation uint32, written, ok bool) {
 	one := *s
-	for g := first; g-first < generations; g++ {
+	for g := first; g <= maxGeneration; g++ {
 		one.pair = pair{at, g}
 		if is, written := one.hasName(which, name); is {
 			return g, written, true
@@ -234,7 +229,7 @@ func (t *TPM) makeCounter() error {
 func (t *TPM) Succeed(r *Record, ordered error) (*Record, error) {
 	next := r.clone()
 	err := t.do("new indices", func() error {
-		if t.secret == nil || t.secret.indices == r.indices {
+		if t.secret == nil || t.secret.generation <= r.generation {
 			return errLocked
 		}
 		next.indices, next.generation = t.secret.indices, t.secret.generation

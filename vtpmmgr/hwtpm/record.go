@@ -157,7 +157,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 	if version == recordVersion {
 		r.generation, r.older = binary.BigEndian.Uint32(in.take(4)), binary.BigEndian.Uint64(in.take(8))
 	}
-	if in.bad || !isZero(in.b) || len(r.seals) == 0 {
+	if in.bad || !isZero(in.b) || len(r.seals) == 0 || r.generation > maxGeneration {
 		return nil, ErrRecord
 	}
 	if len(r.operator) != 0 {

@@ -35,7 +35,7 @@ func (t *TPM) CheckNewest(r *Record) error {
 
 // checkOlder returns ErrMoved if an extend index is of a later generation.
 func (t *TPM) checkOlder(handle uint32, r *Record) error {
-	if (handle-firstIndex)%2 != extendIndex || handle == r.indices[extendIndex] {
+	if (handle-firstIndex)%2 != extendIndex {
 		return nil
 	}
 	p, err := tpm2.NVReadPublic{NVIndex: tpm2.TPMHandle(handle)}.Execute(t.bus)
@@ -123,11 +123,7 @@ func (t *TPM) RemoveUnused(r *Record) error {
 			return err
 		}
 		for _, h := range handles {
-			at := pairAt((h - firstIndex) / 2)
-			if at == r.indices {
-				continue
-			}
-			if err := t.removeUnused(h, at, r.generation+1); err != nil {
+			if err := t.removeUnused(h, pairAt((h-firstIndex)/2), r.generation+1); err != nil {
 				return err
 			}
 		}
@@ -169,8 +165,7 @@ func (t *TPM) retireAt(n, generation uint32) error {
 		if err != nil {
 			return err
 		}
-		first := generation - min(generation, generations)
-		g, _, ok := t.secret.generationOf(which, pairAt(n), p.NVName.Buffer, first)
+		g, _, ok := t.secret.generationOf(which, pairAt(n), p.NVName.Buffer, 0)
 		if !ok || g >= generation {
 			continue // another manager's, or of a later move
 		}

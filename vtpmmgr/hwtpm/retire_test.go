@@ -31,7 +31,7 @@ func newMovedChip(t *testing.T) *movedChip {
 	w.other, err = open(t, w.chip).Create([16]byte{2}, newKey(), Policy{}, nil)
 	must(err)
 	tpm := w.unlocked(t, w.old)
-	_, err = tpm.Successor(w.old)
+	_, err = tpm.Successor(w.old, 0)
 	must(err)
 	w.now, err = tpm.Succeed(w.old, nil)
 	must(err)
@@ -158,7 +158,7 @@ func TestGenerations(t *testing.T) {
 	for range 3 {
 		r := records[len(records)-1]
 		tpm := w.unlocked(t, r)
-		if _, err := tpm.Successor(r); err != nil {
+		if _, err := tpm.Successor(r, 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := tpm.Succeed(r, ErrMoved); !errors.Is(err, ErrMoved) {
