@@ -13,7 +13,7 @@ import (
 const columns = 100
 
 // unwrapped are pages that were not wrapped yet.
-var unwrapped = []string{"docs/", "README.md", "CONTRIBUTING.md", "SECURITY.md", "image/", "tools/", "vtpm/", "vtpmmgr/"}
+var unwrapped = []string{"docs/admin.md", "docs/conformance.md", "docs/evidence-format.md", "docs/ledger-format.md", "docs/verifier.md", "docs/xen-life.md"}
 
 // TestProseWrapped fails on a line of prose that is too long. Tables, drawings
 // and lines that cannot be broken may be.

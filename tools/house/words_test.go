@@ -46,7 +46,7 @@ var (
 
 // unread are the folders whose words were not gone through yet; what stands there
 // is only counted.
-var unread = []string{"README.md", "docs/", "board/", "drivers/", "image/", "stubdom/", "tools/", "vtpm/", "vtpmmgr/"}
+var unread = []string{"board/", "docs/conformance.md", "drivers/", "stubdom/", "tools/", "vtpm/", "vtpmmgr/"}
 
 func phrases() []count.Phrase {
 	var list []count.Phrase
