@@ -5,6 +5,8 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+
+	"stubtpm/tools/verify"
 )
 
 // Exit codes.
@@ -29,6 +31,7 @@ func commands() []command {
 		{"serve", "--state DIR [options]", "serve a TPM on sockets in its state directory", serve},
 		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
 		{"mgr", "ORDER [options]", "send an order to the vTPM manager, from dom0", mgr},
+		{"verify", "--policy FILE --nonce HEX EVIDENCE", "appraise evidence of a vTPM", verify.Command},
 		{"chardev", "[swtpm's options]", "the same for a character device or Linux' vTPM proxy", chardev},
 		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
 	}

@@ -7,6 +7,7 @@
 //	stubtpm socket [swtpm's options]
 //	stubtpm chardev [swtpm's options]
 //	stubtpm mgr ORDER [options]
+//	stubtpm verify --policy FILE --nonce HEX EVIDENCE
 //	stubtpm help [command]
 //
 // Serve keeps a TPM in a directory, manufactures it at first use, and prints how to
@@ -27,6 +28,9 @@
 //
 // Mgr runs in dom0 of a Xen host; the word mgr may be omitted. `stubtpm mgr help` lists
 // the orders, docs/admin.md describes their use.
+//
+// Verify appraises evidence of a vTPM, without a TPM; docs/verifier.md has the
+// policy, and the exit code of each reason.
 //
 // Exit codes: 0 success, 1 failure, 2 wrong usage; of mgr also 3 refused by the manager, 4
 // manager not reachable, 5 forged audit log, 6 degraded.
