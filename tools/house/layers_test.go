@@ -66,7 +66,7 @@ var layers = []layer{
 	{folder: "image"},
 	{folder: "tools", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "image/..."},
 		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/...",
-			"github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/...", "github.com/google/go-eventlog/..."}},
+			"github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/...", "github.com/google/go-eventlog/...", "github.com/youmark/pkcs8"}},
 }
 
 // A pkg is what go list says of one package.

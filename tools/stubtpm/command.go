@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	authority "stubtpm/tools/site"
 	"stubtpm/tools/verify"
 )
 
@@ -32,6 +33,7 @@ func commands() []command {
 		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
 		{"mgr", "ORDER [options]", "send an order to the vTPM manager, from dom0", mgr},
 		{"verify", "--policy FILE --nonce HEX EVIDENCE", "appraise evidence of a vTPM", verify.Command},
+		{"site", "COMMAND [options]", "certify hosts as a site, on the operator's machine", authority.Command},
 		{"chardev", "[swtpm's options]", "the same for a character device or Linux' vTPM proxy", chardev},
 		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
 	}

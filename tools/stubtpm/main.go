@@ -8,6 +8,7 @@
 //	stubtpm chardev [swtpm's options]
 //	stubtpm mgr ORDER [options]
 //	stubtpm verify --policy FILE --nonce HEX EVIDENCE
+//	stubtpm site init|certify-host|crl|show [options]
 //	stubtpm help [command]
 //
 // Serve keeps a TPM in a directory, manufactures it at first use, and prints how to
@@ -31,6 +32,9 @@
 //
 // Verify appraises evidence of a vTPM, without a TPM; docs/verifier.md has the
 // policy, and the exit code of each reason.
+//
+// Site is the certification authority of a site's hosts; docs/site.md describes
+// its use.
 //
 // Exit codes: 0 success, 1 failure, 2 wrong usage; of mgr also 3 refused by the manager, 4
 // manager not reachable, 5 forged audit log, 6 degraded.

@@ -61,11 +61,11 @@ func (l layer) verifyQuote(b, name []byte, binding evidence.Hash) (*quoted, erro
 	if !cert.IsAK(public) {
 		return nil, refuse(l.attribute, "key %x", name)
 	}
-	hash, err := checkSignature(key, q)
+	hash, err := checkSignature(key, q.Attest, q.Signature)
 	if err != nil {
 		return nil, refuse(l.signature, "%v", err)
 	}
-	info, err := parseAttest(q.Attest, binding)
+	info, err := parseQuote(q.Attest, binding)
 	if errors.Is(err, errBinding) {
 		return nil, refuse(l.binding, "%v", err)
 	}
@@ -78,14 +78,14 @@ func (l layer) verifyQuote(b, name []byte, binding evidence.Hash) (*quoted, erro
 	return &quoted{pcrs: q.PCRs}, nil
 }
 
-// checkSignature verifies the signature over the TPMS_ATTEST, and returns its
+// checkSignature verifies a TPMT_SIGNATURE over a TPMS_ATTEST, and returns its
 // hash algorithm.
-func checkSignature(key crypto.PublicKey, q *evidence.Quote) (crypto.Hash, error) {
-	sig, err := tpm2.Unmarshal[tpm2.TPMTSignature](q.Signature)
+func checkSignature(key crypto.PublicKey, attest, signature []byte) (crypto.Hash, error) {
+	sig, err := tpm2.Unmarshal[tpm2.TPMTSignature](signature)
 	if err != nil {
 		return 0, err
 	}
-	if !bytes.Equal(tpm2.Marshal(*sig), q.Signature) {
+	if !bytes.Equal(tpm2.Marshal(*sig), signature) {
 		return 0, errors.New("bytes after the signature")
 	}
 	switch key := key.(type) {
@@ -94,7 +94,7 @@ func checkSignature(key crypto.PublicKey, q *evidence.Quote) (crypto.Hash, error
 		if err != nil || sig.SigAlg != tpm2.TPMAlgECDSA {
 			return 0, fmt.Errorf("scheme %#x with an ECC key", uint16(sig.SigAlg))
 		}
-		hash, digest, err := digestOf(s.Hash, q.Attest)
+		hash, digest, err := digestOf(s.Hash, attest)
 		if err != nil {
 			return 0, err
 		}
@@ -104,7 +104,7 @@ func checkSignature(key crypto.PublicKey, q *evidence.Quote) (crypto.Hash, error
 		}
 		return hash, nil
 	case *rsa.PublicKey:
-		return checkRSA(key, sig, q.Attest)
+		return checkRSA(key, sig, attest)
 	}
 	return 0, fmt.Errorf("key of type %T", key)
 }
@@ -152,8 +152,8 @@ var banks = map[uint16]string{0x000B: "sha256", 0x000C: "sha384", 0x000D: "sha51
 
 var errBinding = errors.New("it is over another question, statement or quote")
 
-// parseAttest reads a TPMS_ATTEST that must be a quote over qualifying data.
-func parseAttest(b []byte, binding evidence.Hash) (*tpm2.TPMSQuoteInfo, error) {
+// parseAttest reads a TPMS_ATTEST of a type, over qualifying data.
+func parseAttest(b []byte, kind tpm2.TPMST, binding evidence.Hash) (*tpm2.TPMSAttest, error) {
 	a, err := tpm2.Unmarshal[tpm2.TPMSAttest](b)
 	if err != nil {
 		return nil, err
@@ -161,11 +161,19 @@ func parseAttest(b []byte, binding evidence.Hash) (*tpm2.TPMSQuoteInfo, error) {
 	if !bytes.Equal(tpm2.Marshal(*a), b) {
 		return nil, errors.New("bytes after the TPMS_ATTEST")
 	}
-	if a.Magic != tpm2.TPMGeneratedValue || a.Type != tpm2.TPMSTAttestQuote {
+	if a.Magic != tpm2.TPMGeneratedValue || a.Type != kind {
 		return nil, fmt.Errorf("magic %#x, type %#x", uint32(a.Magic), uint16(a.Type))
 	}
 	if !bytes.Equal(a.ExtraData.Buffer, binding[:]) {
 		return nil, errBinding
+	}
+	return a, nil
+}
+
+func parseQuote(b []byte, binding evidence.Hash) (*tpm2.TPMSQuoteInfo, error) {
+	a, err := parseAttest(b, tpm2.TPMSTAttestQuote, binding)
+	if err != nil {
+		return nil, err
 	}
 	return a.Attested.Quote()
 }
