@@ -112,6 +112,14 @@ func refusals() []refusal {
 			r.Certificate = newMachine(t, v).e.Certificate
 		}),
 		request("a maker's own certificate", "of another key", func(t *testing.T, r *identity.Request) { r.Certificate = newVendor(t).root.Raw }),
+		request("a virtual TPM", "virtual", func(t *testing.T, r *identity.Request) {
+			v := newVendor(t)
+			r.Certificate = v.virtual(t, r.EK)
+		}),
+		request("a certificate for another use", "another use", func(t *testing.T, r *identity.Request) {
+			old := parse(t, r.Certificate)
+			r.Certificate = newVendor(t).sign(t, &x509.Certificate{NotAfter: old.NotAfter, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, old.PublicKey).Raw
+		}),
 		request("chain is none", "chain", func(t *testing.T, r *identity.Request) { r.Chain = []byte{1} }),
 		request("AK in place of the EK", "attributes", func(t *testing.T, r *identity.Request) { r.EK = r.AK }),
 		request("image", "managerImages", func(t *testing.T, r *identity.Request) { r.Image[31]++ }),

@@ -125,15 +125,21 @@ func (k *tpmKey) Sign(_ io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, 
 	if err != nil {
 		return nil, err
 	}
+	defer done()
+	storage, err := srk.OutPublic.Contents()
+	if err != nil {
+		return nil, err
+	}
 	loaded, err := tpm2.Load{ParentHandle: tpm2.NamedHandle{Handle: srk.ObjectHandle, Name: srk.Name},
 		InPrivate: tpm2.TPM2BPrivate{Buffer: k.Private}, InPublic: tpm2.BytesAs2B[tpm2.TPMTPublic](k.Area)}.Execute(k.bus)
-	done()
 	if err != nil {
 		return nil, fmt.Errorf("site: the TPM does not load the key, which may be another TPM's: %w", err)
 	}
 	defer tpm2.FlushContext{FlushHandle: loaded.ObjectHandle}.Execute(k.bus)
 	r, err := tpm2.Sign{
-		KeyHandle:  tpm2.AuthHandle{Handle: loaded.ObjectHandle, Name: loaded.Name, Auth: tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Auth(k.auth))},
+		// Salted, or who listens on the bus could try passphrases.
+		KeyHandle: tpm2.AuthHandle{Handle: loaded.ObjectHandle, Name: loaded.Name,
+			Auth: tpm2.HMAC(tpm2.TPMAlgSHA256, 16, tpm2.Auth(k.auth), tpm2.Salted(srk.ObjectHandle, *storage))},
 		Digest:     tpm2.TPM2BDigest{Buffer: digest},
 		InScheme:   tpm2.TPMTSigScheme{Scheme: tpm2.TPMAlgNull},
 		Validation: tpm2.TPMTTKHashCheck{Tag: tpm2.TPMSTHashCheck, Hierarchy: tpm2.TPMRHNull},

@@ -91,6 +91,13 @@ func checkEK(der, chain, public []byte, roots []*x509.Certificate, now time.Time
 	case c.IsCA:
 		return nil, fmt.Errorf("%w: the EK certificate is that of a CA", ErrRefused)
 	}
+	if _, err := cert.VTPMClaimsOf(c); err == nil {
+		return nil, fmt.Errorf("%w: the EK certificate is that of a virtual TPM", ErrRefused)
+	}
+	// Old certificates have no extended key usage.
+	if len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 && !slices.ContainsFunc(c.UnknownExtKeyUsage, cert.IsEKUsage) {
+		return nil, fmt.Errorf("%w: the EK certificate is for another use", ErrRefused)
+	}
 	return c, verifyEK(c, between, roots, now)
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/vtpm"
+	"stubtpm/vtpmmgr/cert"
 	"stubtpm/vtpmmgr/identity"
 )
 
@@ -105,6 +106,35 @@ func (v *vendor) ek(t testing.TB, public []byte, until time.Time) *x509.Certific
 	}
 	return v.sign(t, &x509.Certificate{BasicConstraintsValid: true, KeyUsage: x509.KeyUsageKeyAgreement, NotAfter: until,
 		ExtraExtensions: []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 17}, Critical: true, Value: san}}}, key)
+}
+
+// virtual certifies a key as that of a vTPM, with v as the site of its host.
+func (v *vendor) virtual(t testing.TB, public []byte) []byte {
+	t.Helper()
+	site := &cert.Issuer{Key: v.key}
+	terms := cert.Terms{NotBefore: now, NotAfter: now.AddDate(0, 1, 0)}
+	der, err := cert.Site(v.key, "Site", terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site.Certificate = parse(t, der)
+	if der, err = site.Host(v.key.Public(), &cert.HostClaims{AK: append([]byte{0, 0x0B}, make([]byte, 32)...)}, terms); err != nil {
+		t.Fatal(err)
+	}
+	host := &cert.Issuer{Certificate: parse(t, der), Key: v.key}
+	if der, err = host.EK(public, &cert.VTPMClaims{}, cert.Model{Manufacturer: "id:1", Name: "x", Version: "id:1"}, terms); err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func parse(t testing.TB, der []byte) *x509.Certificate {
+	t.Helper()
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // A machine is a host that wants to be admitted.
