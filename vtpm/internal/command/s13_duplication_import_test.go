@@ -50,6 +50,7 @@ func TestImportCodes(t *testing.T) {
 	bad = bytes.Clone(inner)
 	bad[len(bad)-1] ^= 1
 	c.row(tcg.TPMRCIntegrity.P(3), "a bit of the inner wrapper is turned", h, innerKey, o.Public, bad, nil, aes128)
+	c.row(tcg.TPMRCInsufficient.P(3), "the inner wrapper is cut", h, innerKey, o.Public, inner[:1], nil, aes128)
 	c.row(tcg.TPMRCInsufficient.P(4), "the seed is cut", h, nil, o.Public, blob, seed[:20], nil)
 	c.row(tcg.TPMRCHash.P(2), "no nameAlg", h, nil, changed(func(p *tcg.TPMTPublic) { p.NameAlg = tcg.TPMAlgNull }), blob, seed, nil)
 
