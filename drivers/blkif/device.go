@@ -56,7 +56,7 @@ type Device struct {
 	stalled   atomic.Pointer[stall]     // nil while the disk responds
 	left      atomic.Pointer[stall]     // nil while the backend is connected
 	failed    atomic.Pointer[stall]     // nil if the last request succeeded
-	submitted atomic.Pointer[time.Time] // when the request in flight was submitted; nil if there is none
+	submitted atomic.Pointer[time.Time] // when the request in flight was submitted, or nil
 }
 
 // Connect opens the disk with a virtual device number, such as 51712 for xvda,

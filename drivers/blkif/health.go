@@ -15,9 +15,9 @@ type stall struct {
 	why   error
 }
 
-// Health returns nil while the disk works. Otherwise it returns an error that tells
-// whether the backend does not respond, has disconnected, or reported an error for the
-// last request, and since when. Health neither makes a request nor waits for one.
+// Health returns nil while the disk works. Otherwise its error is that the backend
+// does not respond, that it has disconnected, or that it reported an error for the last
+// request. Health neither makes a request nor waits for one.
 func (d *Device) Health() error {
 	if st := d.stalled.Load(); st != nil {
 		return fmt.Errorf("blkif: no response from the disk for %v: %w", sinceOf(st), st.why)

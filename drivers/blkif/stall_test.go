@@ -18,9 +18,9 @@ const (
 	backState = "backend/vbd/9/51712/state"
 )
 
-// reopens serves as a backend whose frontend may close and connect anew. Like
-// Linux' it completes what it has of the old ring before it takes a new one,
-// and refuses some of the new ones, as Linux' does while requests are under way.
+// reopens serves as a backend whose frontend may close and reconnect. Like Linux's, it
+// completes the requests of the old ring before it connects to a new one. It refuses
+// some of the new rings, as Linux's does while requests are in flight.
 func (f *fake) reopens(ctx context.Context, d xenbus.Domain, refuse int) error {
 	for {
 		serving, stop := context.WithCancel(ctx)
@@ -128,9 +128,9 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestSlowIsTold: a request that waits for its response is told long before the
-// device connects anew.
-func TestSlowIsTold(t *testing.T) {
+// TestSlowIsReported: Health reports a request that waits for its response long before
+// the device reconnects.
+func TestSlowIsReported(t *testing.T) {
 	t.Parallel()
 	held := make(chan struct{})
 	f := &fake{change: func([]byte) bool { <-held; return true }}

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestMadeAnew makes a device anew as soon as the one before it is taken away,
-// again and again: each time the new one is served, and to the uuid that it has.
-func TestMadeAnew(t *testing.T) {
+// TestRecreated repeatedly creates a device as soon as the one before it is removed:
+// each must be served, with its own UUID.
+func TestRecreated(t *testing.T) {
 	t.Parallel()
 	s := start(t, &device{})
 	for i := range 40 {

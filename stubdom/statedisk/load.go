@@ -11,7 +11,7 @@ import (
 
 // Load returns the state whose version is want, which must be the last one that
 // was acknowledged; with a nil want, the newest state that the key opens. If
-// there is none, the error is the most informative one of the two slots.
+// neither slot has one, the error is the most informative one of the two slots.
 func (d *Disk) Load(key []byte, want *Version) ([]byte, Version, error) {
 	var best []byte
 	var bestVersion Version

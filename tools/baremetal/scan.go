@@ -21,8 +21,8 @@ type instruction struct {
 	text string
 }
 
-// systemCalls are the encodings of the instructions that enter a kernel. There is
-// none below a unikernel: executed, each would be an exception or worse.
+// systemCalls are the encodings of the instructions that enter a kernel. A unikernel
+// has no kernel below it: executed, each would raise an exception or worse.
 var systemCalls = []struct {
 	code []byte
 	name string

@@ -12,8 +12,8 @@
 // Debian need the packages of `deps -for everyday`. -tpm runs them on processes of
 // another program instead, for example 'swtpm socket'.
 //
-// -record writes what came out, without times, to tools/confdoc/results.tsv and
-// makes docs/conformance.md anew; it demands that all suites ran and none failed.
+// -record writes the results, without times, to tools/confdoc/results.tsv and
+// generates docs/conformance.md; it requires that all suites ran and none failed.
 // -traces keeps each suite's commands in a directory.
 //
 // Google's suites expect a simulator as package simulator of go-tpm-tools;

@@ -105,7 +105,7 @@ func (r *result) judge(known map[string]string) {
 	}
 }
 
-// below says whether f has failing subtests and all have a reason.
+// below returns a reason if f has failing subtests and all of them have one.
 func (r *result) below(f string) (reason string) {
 	for _, sub := range r.failures {
 		if strings.HasPrefix(sub, f+"/") {

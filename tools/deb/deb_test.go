@@ -64,7 +64,7 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// TestUnits has systemd read the units.
+// TestUnits checks the units with systemd.
 func TestUnits(t *testing.T) {
 	t.Parallel()
 	analyze, err := exec.LookPath("systemd-analyze")

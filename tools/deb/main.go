@@ -11,8 +11,8 @@
 //
 // A package is made by dpkg-deb of static Go programs and the files below this
 // command's own directory, with times of SOURCE_DATE_EPOCH (0 if unset), so that
-// the same source gives the same bytes. The exit code is 0 if all were built,
-// 1 if not, 2 for wrong use.
+// the same source gives the same bytes. The exit code is 0 if all were built, 1 if
+// not, 2 for wrong usage.
 package main
 
 import (
@@ -30,24 +30,24 @@ import (
 	"stubtpm/image"
 )
 
-// version is that of all packages.
+// version is the version of all packages.
 const version = "0.1.0"
 
-// A debian is what a package consists of.
+// A debian describes a package.
 type debian struct {
 	name, depends, description string
-	// programs are Go packages by the file that they become.
+	// programs maps the path of a program in the package to its Go package.
 	programs map[string]string
-	// images are unikernels by the file that they become.
+	// images maps the path of an image in the package to its unikernel.
 	images map[string]string
-	// printed are what its own programs print, by the file that it becomes: the
-	// program and its arguments.
+	// printed maps the path of a generated file to the program that prints it,
+	// with its arguments.
 	printed map[string][]string
-	// pages is the program that writes the manual pages, if one does.
+	// pages is the program that writes the manual pages, if there is one.
 	pages string
-	// manifest is the file that lists the images' measurements, if one does.
+	// manifest is the path of the manifest of the images, if there is one.
 	manifest string
-	// files are those of this directory, by where they go.
+	// files maps the path of a file in the package to one of this directory.
 	files map[string]string
 	// units are enabled and started when the package is installed.
 	units []string
@@ -118,7 +118,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// build makes the package in a directory and returns its file.
+// build creates the package in a directory and returns its file name.
 func (p *debian) build(dir string) (string, error) {
 	tree, err := os.MkdirTemp("", "deb")
 	if err != nil {
@@ -183,7 +183,7 @@ func (p *debian) build(dir string) (string, error) {
 	return file, nil
 }
 
-// derive writes what comes from the programs and images that are in the tree.
+// derive writes the files that are generated from the programs and images in the tree.
 func (p *debian) derive(tree string) error {
 	for to, words := range p.printed {
 		b, err := exec.Command(filepath.Join(tree, words[0]), words[1:]...).Output()

@@ -1,20 +1,20 @@
-// Command deps gets the Debian 12 packages that this project's tests and its
-// Xen lab need, and says clearly what is missing where it cannot.
+// Command deps installs the Debian 12 packages that this project's tests and its
+// Xen lab need, and reports what it could not install.
 //
 // Synopsis:
 //
 //	deps [-n] [-for everyday]
 //
-// Programs are installed with apt-get, as root or by sudo. The Xen hypervisor
-// and the Linux kernel are only downloaded and unpacked below build/sysroot:
-// installed, they would change what the host boots. What is there already is
-// left alone.
+// Programs are installed with apt-get, as root or with sudo. The Xen hypervisor
+// and the Linux kernel are only downloaded and unpacked below build/sysroot,
+// because their installation would change what the host boots. Packages that are
+// installed already are left alone.
 //
-// Options: -n prints what would be done. -for everyday gets, instead of all
-// this, the packages that the first lines of tools/everyday's scripts name; some
-// of them are services that not everybody wants on his machine.
+// Options: -n prints what would be done. -for everyday installs, instead of these,
+// the packages that the first lines of tools/everyday's scripts name; some of them
+// are services that may not be wanted on a workstation.
 //
-// The exit code is 0 if all is there in the end, 1 if not.
+// The exit code is 0 if nothing is missing afterwards, 1 otherwise.
 package main
 
 import (
@@ -32,7 +32,7 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// installed lists the packages to install, with what needs them.
+// installed lists the packages to install, and what needs each of them.
 var installed = [...]struct{ name, why string }{
 	{"qemu-system-x86", "runs the lab and the bare-metal self-test"},
 	{"seabios", "QEMU's firmware"},
@@ -80,7 +80,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// A getter gets packages.
+// A getter installs packages.
 type getter struct {
 	dry     bool
 	out     io.Writer
@@ -105,7 +105,7 @@ func (g *getter) all() error {
 		}
 	}
 	if lines := lab.Missing(); len(lines) > 0 {
-		// What is left can only be the hypervisor.
+		// Only the hypervisor is left.
 		if err := g.unpack("xen-hypervisor-4.17-amd64"); err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (g *getter) all() error {
 	return nil
 }
 
-// missing installs those packages that are not.
+// missing installs the packages that are not installed.
 func (g *getter) missing(names []string) error {
 	names = slices.DeleteFunc(names, have)
 	if len(names) == 0 {
@@ -126,8 +126,8 @@ func (g *getter) missing(names []string) error {
 	return g.install(names)
 }
 
-// everyday gets what tools/everyday's scripts need, each of which names its
-// packages in its first line, and what they and tools/conformance use besides.
+// everyday installs what tools/everyday's scripts need, each of which lists its
+// packages in its first line, and what they and tools/conformance need besides.
 func (g *getter) everyday() error {
 	files, err := filepath.Glob("tools/everyday/testdata/*.sh")
 	if err != nil || len(files) == 0 {
@@ -152,7 +152,7 @@ func (g *getter) everyday() error {
 	return nil
 }
 
-// unpacked names the packages that are not installed.
+// unpacked lists the packages that are only unpacked.
 var unpacked = []string{"xen-hypervisor-4.17-amd64", "the kernel that linux-image-amd64 depends on"}
 
 // have reports whether a package is installed.
@@ -242,8 +242,8 @@ func hasSudo() bool {
 	return err == nil
 }
 
-// unpack downloads a package and unpacks it below the sysroot; this needs no
-// root, only package lists that are not too old.
+// unpack downloads a package and unpacks it below the sysroot. This does not need
+// root, only recent package lists.
 func (g *getter) unpack(pkg string) error {
 	dir := filepath.Join(filepath.Dir(initramfs.Sysroot), "debs")
 	for _, d := range []string{dir, initramfs.Sysroot} {
@@ -272,8 +272,8 @@ func (g *getter) unpack(pkg string) error {
 	if err := g.command("", "dpkg-deb", "-x", debs[len(debs)-1], initramfs.Sysroot); err != nil {
 		return err
 	}
-	// The package's list of sums, by which the lab shows that a file is
-	// Debian's own.
+	// The package's list of sums, with which the lab shows that a file is
+	// Debian's.
 	sums, err := exec.Command("dpkg-deb", "-I", debs[len(debs)-1], "md5sums").Output()
 	if err != nil {
 		return nil // a package need not have one

@@ -11,8 +11,8 @@ import (
 	"stubtpm/tools/vtpmproxy"
 )
 
-// announce waits until the kernel has made the device node, links to it, and
-// tells systemd. Without udev the name of a link is nobody else's business.
+// announce waits until the kernel has created the device node, links to it, and
+// notifies systemd.
 func announce(ctx context.Context, d *vtpmproxy.Device, link string, log io.Writer) error {
 	node := d.ManagerNode()
 	for {
@@ -26,7 +26,7 @@ func announce(ctx context.Context, d *vtpmproxy.Device, link string, log io.Writ
 		}
 	}
 	if link != "" && link != node {
-		// A link left by a bridge that was killed is replaced, a device is not.
+		// Replace a link of a bridge that was killed, but not a device.
 		if i, err := os.Lstat(link); err == nil && i.Mode()&os.ModeSymlink != 0 {
 			os.Remove(link)
 		}
@@ -38,14 +38,14 @@ func announce(ctx context.Context, d *vtpmproxy.Device, link string, log io.Writ
 	return notify("READY=1")
 }
 
-// unlink removes the link if it is ours.
+// unlink removes the link if it points to d.
 func unlink(d *vtpmproxy.Device, link string) {
 	if to, err := os.Readlink(link); err == nil && to == d.ManagerNode() {
 		os.Remove(link)
 	}
 }
 
-// notify tells systemd, if it asked to be told (sd_notify(3)).
+// notify sends a state to systemd, if this is a unit with Type=notify (sd_notify(3)).
 func notify(state string) error {
 	name := os.Getenv("NOTIFY_SOCKET")
 	if name == "" {

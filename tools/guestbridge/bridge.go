@@ -18,8 +18,8 @@ const maxMessage = 4096
 
 const headerSize = 10
 
-// Numbers of commands and responses (TPM 2.0 Library Part 2, Part 3; the
-// first is Linux' own, for the server of a proxy).
+// Command and response codes (TPM 2.0 Library Part 2, Part 3; the first one is
+// Linux's, for the server of a proxy).
 const (
 	ccSetLocality = 0x20001000
 	tagNoSessions = 0x8001
@@ -28,7 +28,7 @@ const (
 	rcLocality    = 0x907
 )
 
-// bridge answers the kernel's commands until its side ends. Each read and
+// bridge responds to the kernel's commands until its side is closed. Each read and
 // each write is one whole message.
 func bridge(kernel io.ReadWriter, b *backend) error {
 	buf := make([]byte, maxMessage)
@@ -39,8 +39,7 @@ func bridge(kernel io.ReadWriter, b *backend) error {
 		}
 		_, err = kernel.Write(answer(buf[:n], b.transact))
 		if errors.Is(err, unix.EIO) {
-			// The kernel does not wait for this answer any more: of the next
-			// command it has not been read.
+			// The kernel does not wait for this response any more.
 			fmt.Fprintln(os.Stderr, "guestbridge: an answer came too late for the kernel")
 		} else if err != nil {
 			return fmt.Errorf("proxy: %w", err)
@@ -48,10 +47,10 @@ func bridge(kernel io.ReadWriter, b *backend) error {
 	}
 }
 
-// answer returns the response to one command, for any bytes.
+// answer returns the response to a command, which may be malformed.
 func answer(cmd []byte, transact func([]byte) ([]byte, error)) []byte {
 	if len(cmd) >= headerSize && binary.BigEndian.Uint32(cmd[6:]) == ccSetLocality {
-		// The first TPM's locality is the toolstack's choice, not ours.
+		// The toolstack chooses the locality of the first TPM.
 		if len(cmd) == headerSize+1 && cmd[headerSize] == 0 {
 			return response(rcSuccess)
 		}
@@ -71,19 +70,18 @@ func response(code uint32) []byte {
 	return binary.BigEndian.AppendUint32(b, code)
 }
 
-// A backend is the TPM of xen-tpmfront. It vanishes with the vTPM's domain and
-// returns with it.
+// A backend is the TPM of xen-tpmfront. It exists while the vTPM's domain runs.
 type backend struct {
-	path string   // empty: whichever there is
-	f    *os.File // nil while it is away
+	path string   // of the device; empty to search for it
+	f    *os.File // nil while the TPM does not exist
 	buf  [maxMessage]byte
 }
 
-// classDir has a link for each TPM that Linux knows.
+// classDir contains a link for each TPM.
 const classDir = "/sys/class/tpm"
 
-// find returns the device of the TPM whose driver is xen-tpmfront's. Its number
-// changes when the vTPM comes back while somebody has the old one open.
+// find returns the device of the TPM whose driver is xen-tpmfront. Its number changes
+// if the vTPM restarts while a program has the old device open.
 func find(class string) (string, error) {
 	drivers, _ := filepath.Glob(filepath.Join(class, "tpm*", "device", "driver"))
 	for _, d := range drivers {
@@ -94,8 +92,8 @@ func find(class string) (string, error) {
 	return "", fmt.Errorf("no TPM of the driver xen-tpmfront: %w", os.ErrNotExist)
 }
 
-// open does not use os.OpenFile, which would set O_NONBLOCK: then Linux executes
-// a command behind our back, and a read before its end is empty.
+// open does not use os.OpenFile, which would set O_NONBLOCK: Linux would then execute
+// a command asynchronously, and a read before its end would return nothing.
 func (b *backend) open() error {
 	path := b.path
 	if path == "" {
@@ -122,10 +120,9 @@ func (b *backend) close() {
 // backTimeout is how long a command waits for a vTPM that is being restarted.
 const backTimeout = 30 * time.Second
 
-// transact sends one command. One that may have been sent and was not answered
-// is not sent again: nobody knows whether it was executed. Linux' write to a
-// TPM is the whole execution of the command; it fails with EPIPE before that if
-// the TPM is gone (drivers/char/tpm/tpm-dev-common.c).
+// transact sends one command. It does not repeat a command that may have been
+// executed. Linux executes a command within the write to the TPM; the write fails
+// with EPIPE before that if the TPM is gone (drivers/char/tpm/tpm-dev-common.c).
 func (b *backend) transact(cmd []byte) ([]byte, error) {
 	for end := time.Now().Add(backTimeout); ; time.Sleep(100 * time.Millisecond) {
 		err := b.send(cmd)

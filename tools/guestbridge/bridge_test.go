@@ -122,7 +122,7 @@ func TestBridge(t *testing.T) {
 	}
 }
 
-// A proxy is a kernel's side of which the test says what becomes of it.
+// A proxy is the kernel's side. The test sets its commands and the results of writes.
 type proxy struct {
 	commands [][]byte
 	writes   []error
@@ -143,8 +143,8 @@ func (p *proxy) Write(b []byte) (int, error) {
 	return len(b), err
 }
 
-// TestLateAnswer: one that the kernel does not wait for any more is dropped, and
-// the bridge goes on.
+// TestLateAnswer: a response that the kernel does not wait for any more is dropped,
+// and the bridge continues.
 func TestLateAnswer(t *testing.T) {
 	t.Parallel()
 	locality := command(ccSetLocality, 0)
@@ -154,7 +154,7 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
-// TestGivenUp: the kernel gives the first devices up before they are there.
+// TestGivenUp: the kernel abandons the first devices during their registration.
 func TestGivenUp(t *testing.T) {
 	t.Parallel()
 	tpm := filepath.Join(t.TempDir(), "tpm")
@@ -172,7 +172,7 @@ func TestGivenUp(t *testing.T) {
 		if made++; made < 3 {
 			unix.Close(fds[1])
 		} else {
-			// This one would be served forever.
+			// This one would never end.
 			t.Cleanup(func() { unix.Close(fds[1]) })
 			time.AfterFunc(50*time.Millisecond, cancel)
 		}
@@ -187,7 +187,7 @@ func TestGivenUp(t *testing.T) {
 	}
 }
 
-// TestNotify is told as systemd is.
+// TestNotify receives notifications like systemd.
 func TestNotify(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "notify")
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})

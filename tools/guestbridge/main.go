@@ -7,17 +7,17 @@
 // Description:
 //
 // Linux' xen-tpmfront registers its TPM as a TPM 1.2: there is a /dev/tpm0 that
-// takes TPM 2.0 commands, but no /dev/tpmrm0, and the kernel's own users and
-// systemd do not know it for what it is. Guestbridge makes a second TPM, of
-// version 2.0, by the kernel's module tpm_vtpm_proxy and passes its commands on
-// to the first. It keeps the first open, so that nobody gets past the resource
-// manager, and links the new resource manager's device to the name that tools
-// look for, if that name is free.
+// accepts TPM 2.0 commands, but no /dev/tpmrm0, and neither the kernel's own
+// users nor systemd recognize it as a TPM 2.0. Guestbridge creates a second TPM,
+// of version 2.0, with the kernel's module tpm_vtpm_proxy, and passes its commands
+// to the first one. It keeps the first one open, so that no program bypasses the
+// resource manager, and links the new resource manager's device to the name that
+// tools expect, if that name is free.
 //
-// It tells systemd when the device is there (Type=notify) and ends on SIGTERM;
-// with it the device goes. A vTPM that is restarted meanwhile is waited for.
+// It notifies systemd when the device exists (Type=notify) and ends on SIGTERM,
+// which removes the device. While the vTPM restarts, it waits.
 //
-// Exit codes: 0 ended by a signal, 1 failed, 2 wrong use.
+// The exit code is 0 after a signal, 1 for an error, 2 for wrong usage.
 package main
 
 import (
@@ -53,10 +53,10 @@ func run(args []string, stderr io.Writer) int {
 	return 0
 }
 
-// serve runs until ctx ends or the kernel takes the device away. The kernel
-// gives a device up before it is there when one of its first commands takes longer
-// than 0.75 s, or 2 s for the self-test (drivers/char/tpm/tpm2-cmd.c): on a busy
-// host it does, and serve begins again.
+// serve runs until ctx ends or the kernel removes the device. The kernel abandons a
+// device during its registration if one of its first commands takes longer than 0.75
+// s, or 2 s for the self-test (drivers/char/tpm/tpm2-cmd.c). That happens on a busy
+// host; serve then starts again.
 func serve(ctx context.Context, tpm, link string, newDevice func() (*vtpmproxy.Device, error), log io.Writer) error {
 	b := &backend{path: tpm}
 	if err := b.open(); err != nil {
@@ -80,13 +80,13 @@ func serve(ctx context.Context, tpm, link string, newDevice func() (*vtpmproxy.D
 	}
 }
 
-// maxPause lies between two attempts to make a device.
+// maxPause is the longest pause between two attempts to create a device.
 const maxPause = 30 * time.Second
 
-// errGivenUp says that the kernel gave a device up before it was there.
+// errGivenUp is returned if the kernel abandoned a device during its registration.
 var errGivenUp = errors.New("the kernel did not wait for the TPM's first answers")
 
-// serveDevice makes one device and serves it until it ends.
+// serveDevice creates one device and serves it until it is removed.
 func serveDevice(ctx context.Context, b *backend, link string, newDevice func() (*vtpmproxy.Device, error), log io.Writer) error {
 	d, err := newDevice()
 	if err != nil {
@@ -94,7 +94,7 @@ func serveDevice(ctx context.Context, b *backend, link string, newDevice func() 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Closing the server's side is what ends the device and a read of it.
+	// Closing the server's side removes the device and unblocks a read.
 	stop := context.AfterFunc(ctx, func() { d.Server.Close() })
 	defer func() {
 		if stop() {
@@ -107,7 +107,7 @@ func serveDevice(ctx context.Context, b *backend, link string, newDevice func() 
 	cancel()
 	switch e := <-ready; {
 	case e == nil:
-		unlink(d, link) // one that points to nothing helps nobody
+		unlink(d, link) // do not leave a dangling link
 	case errors.Is(e, context.Canceled):
 		err = fmt.Errorf("%w (%w)", errGivenUp, err)
 	default:

@@ -8,7 +8,7 @@ import (
 
 // A server is the kernel's side of our TPM. Its driver knows poll(2), but its
 // read(2) blocks whatever O_NONBLOCK says (drivers/char/tpm/tpm_vtpm_proxy.c),
-// and no Close would end that: Read reads only what is there.
+// and Close would not unblock it. Read only reads what is there.
 type server struct{ *os.File }
 
 func (s server) Read(p []byte) (n int, err error) {

@@ -3,13 +3,13 @@
 // in the order they must be loaded, and files given as bytes.
 //
 // The format is cpio "newc" as the kernel reads it
-// (Documentation/driver-api/early-userspace/buffer-format.rst). Nothing is
-// mounted, executed or made a device node on the host, so no root is needed.
+// (Documentation/driver-api/early-userspace/buffer-format.rst). The package mounts
+// and executes nothing and creates no device nodes on the host, so it does not need
+// root.
 package initramfs
 
-// Archives are written uncompressed: under software emulation the guest's
-// decompressor costs seconds, the loader's copy of some tens of megabytes does
-// not.
+// Archives are written uncompressed: under software emulation, decompression in the
+// guest takes seconds, which is longer than to load some tens of megabytes more.
 
 import (
 	"bufio"
@@ -38,7 +38,7 @@ type node struct {
 	major, minor uint32 // of a device node
 }
 
-// An Archive collects entries by their path; a later one replaces an earlier.
+// An Archive collects entries by their path. A later one replaces an earlier one.
 type Archive struct {
 	nodes map[string]node
 }
@@ -107,8 +107,8 @@ func (a *Archive) Has(name string) bool {
 	return ok
 }
 
-// clean makes a name absolute and moves it below /usr where Debian's merged
-// layout says so, for an archive cannot hold a file below a link.
+// clean makes a name absolute and moves it below /usr as in Debian's merged layout,
+// because an archive cannot contain a file below a link.
 func (a *Archive) clean(name string) string {
 	name = path.Clean("/" + name)
 	for _, l := range []string{"/bin/", "/sbin/", "/lib/", "/lib64/"} {

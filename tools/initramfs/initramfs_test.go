@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// build makes an archive with one of each kind of entry.
+// build returns an archive with one entry of each kind.
 func build(t *testing.T) *Archive {
 	t.Helper()
 	src := filepath.Join(t.TempDir(), "source")
@@ -26,7 +26,7 @@ func build(t *testing.T) *Archive {
 	return a
 }
 
-// TestReadByCpio unpacks an archive with busybox, a reader that is not ours.
+// TestReadByCpio unpacks an archive with busybox, an independent implementation.
 func TestReadByCpio(t *testing.T) {
 	t.Parallel()
 	busybox, err := exec.LookPath("busybox")

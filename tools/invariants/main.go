@@ -1,17 +1,18 @@
-// Invariants drives the TPM device by generated commands, power cycles, a store
-// that fails and time, and checks after each step what must always hold.
+// Invariants drives the TPM device with generated commands, power cycles, a failing
+// store and the passage of time, and checks its invariants after each step.
 //
 // Synopsis:
 //
 //	invariants [-for DURATION] [-seed SEED] [-without NAME]... [-only NAME] [-all] [-raw]
 //	invariants -replay FILE [-seed SEED]
 //
-// A violation is printed as the shortest list of events that leads to it, with the
-// seed of its episode; saved in a file, -replay repeats it. -all goes on and prints the first
-// of each kind. -without leaves an invariant out, -only all others; with ", by TPM2_Name"
-// behind it, it has to be that command. -raw does not shorten.
+// A violation is printed as the shortest list of events that causes it, with the seed
+// of its episode. -replay reads such a list from a file and repeats it. -all continues
+// after a violation and prints the first one of each kind. -without ignores an
+// invariant, -only ignores all others; ", by TPM2_Name" after its name restricts that to
+// one command. -raw does not shorten the list.
 //
-// Exit codes: 0 nothing was violated, 1 otherwise, 2 wrong use.
+// The exit code is 0 if nothing was violated, 1 otherwise, 2 for wrong usage.
 package main
 
 import (

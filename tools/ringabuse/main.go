@@ -1,17 +1,17 @@
-// Command ringabuse plays a hostile guest at its TPM's ring: for a time it
+// Command ringabuse acts as a hostile guest at its TPM's ring. For some time it
 // writes garbage, wrapping lengths and random states into the shared page and
-// raises events, then it connects anew and asks whether the TPM still answers.
+// sends events; then it reconnects and checks that the TPM still responds.
 //
 // Synopsis:
 //
 //	ringabuse [-duration 1m] [-device 0] [-seed N] [-attach BACKEND -uuid UUID]
 //
 // It runs as root in a Linux domain that has a vtpm device and no driver on it
-// (xen-tpmfront not loaded, or unbound). With -attach, in dom0, it first makes
-// a device of its own whose backend is the domain of that number.
+// (xen-tpmfront not loaded, or unbound). With -attach, in dom0, it first creates
+// a device of its own, whose backend is the domain with that ID.
 //
-// Exit codes: 0 the TPM answers after the abuse; 1 it does not, or the ring
-// could not be opened; 2 wrong use.
+// The exit code is 0 if the TPM responds afterwards, 1 if it does not or the ring
+// could not be opened, 2 for wrong usage.
 package main
 
 import (
@@ -110,7 +110,7 @@ func abuse(ctx context.Context, d xenbus.Domain, path string, duration time.Dura
 			reopened++
 		}
 	}
-	fmt.Fprintf(out, "ringabuse: %d pages in %v, opened anew %d times; state idle %d, submit %d, finish %d, cancel %d\n",
+	fmt.Fprintf(out, "ringabuse: %d pages in %v, reopened %d times; state idle %d, submit %d, finish %d, cancel %d\n",
 		count, duration, reopened, seen[0], seen[1], seen[2], seen[3])
 	if err := reopen(ctx, f); err != nil {
 		return fmt.Errorf("after the abuse: %w", err)

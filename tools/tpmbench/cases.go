@@ -11,14 +11,14 @@ import (
 // An op runs a command once and returns the time it took.
 type op func() (time.Duration, error)
 
-// A benchCase is one line of the table. Slow divides how often it is run.
+// A benchCase is one line of the table. The number of runs is divided by Slow.
 type benchCase struct {
 	name  string
 	slow  int
 	setup func(*tpmproc.Conn) (op, func(), error)
 }
 
-// simple is a case without preparation.
+// simple returns a case without preparation.
 func simple(name string, f func(c *tpmproc.Conn) error) benchCase {
 	return benchCase{name, 1, func(c *tpmproc.Conn) (op, func(), error) {
 		return func() (time.Duration, error) { return c.Timed(func() error { return f(c) }) }, nil, nil

@@ -7,12 +7,12 @@ import (
 	"stubtpm/vtpm"
 )
 
-// A volatileStore takes each state and keeps none.
+// A volatileStore discards each state.
 type volatileStore struct{}
 
 func (volatileStore) Save([]byte) error { return nil }
 
-// newDevice manufactures a device in this process, and starts it up.
+// newDevice manufactures a device in this process and sends TPM2_Startup.
 func newDevice() (*vtpm.Device, error) {
 	d, err := vtpm.Manufacture(vtpm.Config{Store: volatileStore{}})
 	if err != nil {
@@ -30,7 +30,7 @@ var (
 	getRandom32  = []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x7B, 0, 32}
 )
 
-// inProcess is a side without a socket.
+// inProcess returns a side without a socket.
 func inProcess() (*side, error) {
 	d, err := newDevice()
 	if err != nil {

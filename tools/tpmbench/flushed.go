@@ -12,10 +12,10 @@ import (
 // flushedCases are the commands that write state.
 func flushedCases() []benchCase { return []benchCase{nvWrite(), nvIncrement()} }
 
-// flushed compares commands that write state with the same durability on both
-// sides: stubtpm flushes before it answers, and for the other side, which never
-// does, the client flushes its state files and their directory after the
-// answer, on the same clock.
+// flushed compares commands that write state with the same durability on both sides:
+// stubtpm flushes before it responds. The other side never flushes, so the client
+// flushes its state files and their directory after the response, and the time
+// includes that.
 func flushed(w io.Writer, ours, other []string, tmp string, n, rounds int, rows *[]row) error {
 	a, err := open("stubtpm", ours, tmp)
 	if err != nil {
@@ -52,7 +52,7 @@ func flushed(w io.Writer, ours, other []string, tmp string, n, rounds int, rows 
 	return nil
 }
 
-// flushDir flushes the files of a directory, and then itself.
+// flushDir flushes the files of a directory, and then the directory.
 func flushDir(dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.permall"))
 	if err != nil {

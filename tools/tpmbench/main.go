@@ -7,18 +7,18 @@
 //
 // It prints a table with the median of each side in microseconds and the
 // ratio, and the median of this project's device called in this process, without
-// socket. The two sides take turns, round by round, so that what else the machine
-// does falls on both. Only the time between the first byte of a command and the
-// last of its response counts, not what the client computes.
+// a socket. The two sides alternate, round by round, so that other load of the
+// machine affects both. The time is from the first byte of a command to the last
+// byte of its response, without the client's computations.
 //
-// Swtpm never flushes its state to the disk; stubtpm does so by default. For
-// equal terms stubtpm is started with --no-sync. The rows "flushed to the disk"
-// have stubtpm without that option, and the client flush swtpm's state.
+// Swtpm never flushes its state to the disk; stubtpm does so by default. For a
+// fair comparison stubtpm is started with --no-sync. In the rows "flushed to the
+// disk" stubtpm runs without that option, and the client flushes swtpm's state.
 //
 // With -many it measures 1, 8 and 64 devices in one process instead, and the
 // memory of 1,000.
 //
-// Exit codes: 0 done, 1 failed, 2 wrong use.
+// The exit code is 0 for success, 1 for an error, 2 for wrong usage.
 package main
 
 import (
@@ -60,10 +60,10 @@ type side struct {
 	proc *tpmproc.Process
 	conn *tpmproc.Conn
 	dir  string
-	boot time.Duration // from spawn to the first response, with a fresh manufacture
+	boot time.Duration // from spawn to the first response, manufacture included
 }
 
-// A row is one line of the table; times in microseconds, 0 if the side failed.
+// A row is one line of the table. Times are in microseconds, 0 if the side failed.
 type row struct {
 	Name   string  `json:"name"`
 	Ours   float64 `json:"ours_us"`
@@ -96,7 +96,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return many(stdout, tmp)
 	}
 
-	var durable []string // our side with its default, to flush
+	var durable []string // our side with its default: it flushes
 	us, them := strings.Fields(*ours), strings.Fields(*other)
 	if len(us) == 0 {
 		if durable, err = tpmproc.Build(tmp); err != nil {
@@ -131,8 +131,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 			continue
 		}
 		r := compare(c, []*side{a, b}, max(1, *n/c.slow), *rounds)
-		// By itself: a turn that keeps one processor busy would change where the
-		// system puts the processes in the next.
+		// Separately: a round that keeps one processor busy would change on which
+		// processors the system puts the processes of the next one.
 		d := compare(c, []*side{direct}, max(1, *n/c.slow), *rounds)
 		r.Direct, r.Reason = d.Ours, r.Reason+d.Reason
 		rows = append(rows, r)
@@ -168,7 +168,7 @@ func printRow(w io.Writer, r row) {
 	fmt.Fprintf(w, "%-36s %10s %10s %8s %12s %s\n", r.Name, num(r.Ours), num(r.Other), ratio, num(r.Direct), r.Reason)
 }
 
-// report prints what is measured once: start and memory.
+// report prints what is measured only once: start and memory.
 func report(w io.Writer, a, b *side) {
 	an, ap := a.proc.RSS()
 	bn, bp := b.proc.RSS()
@@ -207,7 +207,7 @@ func (s *side) close() {
 	s.proc.Stop()
 }
 
-// compare runs a case on one side or on ours and the other, in turns.
+// compare runs a case on one side, or on ours and the other alternately.
 func compare(c benchCase, sides []*side, n, rounds int) row {
 	r := row{Name: c.name}
 	times := make([][]time.Duration, 2)
@@ -237,7 +237,7 @@ func compare(c benchCase, sides []*side, n, rounds int) row {
 					ops[i], times[i] = nil, nil
 					break
 				}
-				if k > 0 || per == 1 { // the first of a round fills caches
+				if k > 0 || per == 1 { // the first one of a round fills caches
 					times[i] = append(times[i], d)
 				}
 			}

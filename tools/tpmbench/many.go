@@ -19,15 +19,16 @@ import (
 	"stubtpm/vtpm"
 )
 
-// hostArg makes this program a process that hosts many devices.
+// hostArg as first argument makes this program host many devices.
 const hostArg = "host-devices"
 
 func socketOf(dir string, i int) string { return filepath.Join(dir, strconv.Itoa(i), "sock") }
 
-// host serves n devices, each with its state and its socket in a directory of
-// its own below dir, until its standard input ends.
+// host serves n devices, each with its state and its socket in its own directory below
+// dir, until standard input ends.
 func host(n int, dir string) error {
-	// Each client has a descriptor, and each device a lock and a listener.
+	// Each client needs a descriptor, and each device one for its lock and one for
+	// its listener.
 	var lim syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &lim) == nil {
 		lim.Cur = lim.Max
@@ -67,7 +68,7 @@ func host(n int, dir string) error {
 	return nil
 }
 
-// A hostProcess is this program again, as host.
+// A hostProcess is another process of this program that hosts devices.
 type hostProcess struct {
 	cmd *exec.Cmd
 	in  io.Closer
@@ -110,8 +111,8 @@ func (h *hostProcess) close() error {
 	return err
 }
 
-// memory is what /proc says of the resident memory in bytes: all of it, and what
-// is the process's own (not of the program's file).
+// memory returns the resident memory of a process in bytes, from /proc: all of it, and
+// the part that is not mapped from the program's file.
 func (h *hostProcess) memory() (all, own int64) {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/statm", h.cmd.Process.Pid))
 	var size, resident, shared int64
@@ -123,8 +124,8 @@ func (h *hostProcess) memory() (all, own int64) {
 // manyTime is how long each throughput is measured.
 const manyTime = time.Second
 
-// throughput lets each client run its command over and over, and returns the
-// commands per second of all together.
+// throughput makes each client repeat its command, and returns the commands per second
+// of all clients together.
 func throughput(run []func() error) (float64, error) {
 	var total atomic.Int64
 	var failed atomic.Pointer[error]
@@ -175,7 +176,7 @@ func repeated(c *tpmproc.Conn, signs bool) (func() error, error) {
 	}, nil
 }
 
-// A recorder keeps the last command, so that it can be sent again as it is.
+// A recorder keeps the last command, so that it can be repeated unchanged.
 type recorder struct {
 	*tpmproc.Conn
 	last []byte

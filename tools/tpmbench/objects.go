@@ -9,7 +9,7 @@ import (
 	"stubtpm/tools/hosted/tpmproc"
 )
 
-// A keyring is what a case made, to be flushed after it.
+// A keyring lists the objects that a case loaded, to be flushed after it.
 type keyring struct {
 	c       *tpmproc.Conn
 	handles []tpm2.TPMHandle
@@ -26,7 +26,7 @@ func flush(c *tpmproc.Conn, h tpm2.TPMHandle) error {
 	return err
 }
 
-// parent makes the ECC storage key.
+// parent creates the ECC storage key.
 func (k *keyring) parent() (tpm2.AuthHandle, error) {
 	r, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(k.c)
 	if err != nil {
@@ -36,7 +36,7 @@ func (k *keyring) parent() (tpm2.AuthHandle, error) {
 	return tpm2.AuthHandle{Handle: r.ObjectHandle, Name: r.Name, Auth: tpm2.PasswordAuth(nil)}, nil
 }
 
-// key makes a key below a new parent and loads it.
+// key creates a key below a new parent and loads it.
 func (k *keyring) key(t template) (tpm2.NamedHandle, error) {
 	parent, err := k.parent()
 	if err != nil {
@@ -96,8 +96,8 @@ func sealed(policy []byte) template {
 		ObjectAttributes: a, AuthPolicy: tpm2.TPM2BDigest{Buffer: policy}}, data: make([]byte, 32)}
 }
 
-// createPrimary makes another key each time, by the template's unique field: how
-// long the search for primes takes depends on the key.
+// createPrimary creates another key each time, by the template's unique field, because
+// the time of the search for primes depends on the key.
 func createPrimary(name string, slow int, t tpm2.TPMTPublic) benchCase {
 	return benchCase{name, slow, func(c *tpmproc.Conn) (op, func(), error) {
 		n := uint64(0)
@@ -163,7 +163,7 @@ func load(name string, t template) benchCase {
 	}}
 }
 
-// withKey is a case that uses a loaded key.
+// withKey returns a case that uses a loaded key.
 func withKey(name string, slow int, t template, f func(*tpmproc.Conn, tpm2.NamedHandle) error) benchCase {
 	return benchCase{name, slow, func(c *tpmproc.Conn) (op, func(), error) {
 		k := &keyring{c: c}
@@ -218,7 +218,7 @@ func quote(name string, slow int, t template) benchCase {
 	})
 }
 
-// decrypt has the TPM encrypt once and decrypt each time.
+// decrypt returns a case that encrypts once and decrypts each time.
 func decrypt(name string) benchCase {
 	scheme := tpm2.TPMTRSADecrypt{Scheme: tpm2.TPMAlgOAEP,
 		Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgOAEP, &tpm2.TPMSEncSchemeOAEP{HashAlg: tpm2.TPMAlgSHA256})}

@@ -86,7 +86,7 @@ func session(name string, slow int, salted bool) benchCase {
 	}}
 }
 
-// nvIndex defines an index of a type; its cleaner undefines it.
+// nvIndex defines an index of a type and returns the function that undefines it.
 func nvIndex(c *tpmproc.Conn, nt tpm2.TPMNT, size uint16) (tpm2.NamedHandle, func(), error) {
 	const index tpm2.TPMHandle = 0x01800100
 	pub := tpm2.TPMSNVPublic{NVIndex: index, NameAlg: tpm2.TPMAlgSHA256, DataSize: size,
@@ -102,7 +102,8 @@ func nvIndex(c *tpmproc.Conn, nt tpm2.TPMNT, size uint16) (tpm2.NamedHandle, fun
 	return tpm2.NamedHandle{Handle: index}, clean, nil
 }
 
-// nvCase runs f with an index that was written once, so that its Name stays.
+// nvCase runs f with an index that was written before, so that its Name does not
+// change.
 func nvCase(name string, nt tpm2.TPMNT, size uint16, first, f func(*tpmproc.Conn, tpm2.AuthHandle, tpm2.NamedHandle) error) benchCase {
 	return benchCase{name, 1, func(c *tpmproc.Conn) (op, func(), error) {
 		ix, clean, err := nvIndex(c, nt, size)
@@ -130,7 +131,7 @@ func nvCase(name string, nt tpm2.TPMNT, size uint16, first, f func(*tpmproc.Conn
 	}}
 }
 
-// nvWrite64 writes other bytes each time: a TPM may leave out a write that
+// nvWrite64 writes different bytes each time, because a TPM may omit a write that
 // changes nothing.
 func nvWrite64() func(*tpmproc.Conn, tpm2.AuthHandle, tpm2.NamedHandle) error {
 	var n uint64

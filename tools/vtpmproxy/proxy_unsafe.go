@@ -1,5 +1,4 @@
-// Package vtpmproxy makes TPM devices of Linux whose commands a program
-// answers.
+// Package vtpmproxy creates Linux TPM devices whose commands a program answers.
 package vtpmproxy
 
 import (
@@ -19,7 +18,7 @@ const (
 	ioctlNewDev   = 3<<30 | 20<<16 | 0xA1<<8 | 0 // read and write, 20 bytes
 )
 
-// A Device is a TPM that the kernel made for this process.
+// A Device is a TPM that the kernel created for this process.
 type Device struct {
 	Number       uint32   // of /dev/tpmN and /dev/tpmrmN
 	Major, Minor uint32   // of /dev/tpmN
@@ -29,8 +28,8 @@ type Device struct {
 // ManagerNode is the device node with the kernel's resource manager.
 func (d *Device) ManagerNode() string { return fmt.Sprintf("/dev/tpmrm%d", d.Number) }
 
-// New asks the kernel for a TPM 2.0. Until the server has answered the
-// kernel's own first commands there is no device node.
+// New creates a TPM 2.0. Its device node appears after the server has answered the
+// kernel's own first commands.
 func New() (*Device, error) {
 	c, err := os.OpenFile(controlDevice, os.O_RDWR, 0)
 	if errors.Is(err, os.ErrNotExist) {
@@ -45,7 +44,7 @@ func New() (*Device, error) {
 	if e != 0 {
 		return nil, os.NewSyscallError("ioctl VTPM_PROXY_IOC_NEW_DEV", e)
 	}
-	// Only a descriptor in the poller can be closed under a reader.
+	// Close unblocks Read only for a descriptor in the poller.
 	if err := unix.SetNonblock(int(request.fd), true); err != nil {
 		unix.Close(int(request.fd))
 		return nil, err

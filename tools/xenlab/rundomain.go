@@ -18,178 +18,240 @@ type listFlag []string
 func (l *listFlag) String() string     { return strings.Join(*l, ",") }
 func (l *listFlag) Set(s string) error { *l = append(*l, s); return nil }
 
-// runDomain boots the lab, creates the given domains one after the other,
-// streams their consoles, and ends when the first domain ends or the time is
-// over.
-func runDomain(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+// domainOptions are the options of run-domain.
+type domainOptions struct {
+	kernel, extra, diskFile string
+	memory, disk            int
+	iomem, linux            bool
+	second, secondExtra     string
+	secondMemory            int
+	cfg, secondCfg, files   listFlag
+	before, dom0            listFlag
+	guest                   string
+	guestRun                listFlag
+	tpm, accel, dir         string
+	limit                   time.Duration
+}
+
+// parseDomainOptions parses the command line of run-domain.
+func parseDomainOptions(args []string, stderr io.Writer) (*domainOptions, error) {
+	o := &domainOptions{}
 	f := flag.NewFlagSet("run-domain", flag.ContinueOnError)
 	f.SetOutput(stderr)
-	kernel := f.String("kernel", "", "PVH ELF `file` of the domain")
-	memory := f.Int("memory", 24, "`MiB` of the domain")
-	extra := f.String("extra", "", "the domain's command line")
-	iomem := f.Bool("iomem", false, "give the domain the hardware TPM's registers")
-	disk := f.Int("disk", 0, "give the domain a disk of so many `MiB` (xvda)")
-	diskFile := f.String("disk-file", "", "host `file` with the disk's first bytes")
-	second := f.String("second", "", "PVH ELF `file` of a second domain, named second")
-	secondExtra := f.String("second-extra", "", "its command line")
-	secondMemory := f.Int("second-memory", 24, "its memory in `MiB`")
-	var cfg, secondCfg, dom0, before listFlag
-	f.Var(&cfg, "cfg", "a further `line` of the domain's xl configuration (may be repeated)")
-	f.Var(&secondCfg, "second-cfg", "a further `line` of the second domain's xl configuration")
-	f.Var(&dom0, "dom0", "shell `command` to run in dom0 after the domains are created (may be repeated)")
-	f.Var(&before, "before", "shell `command` to run in dom0 before the domains are created (may be repeated)")
-	var files listFlag
-	f.Var(&files, "file", "host file to put into dom0, as `NAME=FILE` (may be repeated)")
-	linux := f.Bool("linux", false, "put a Linux guest's kernel and initramfs into dom0 ("+lab.GuestKernel+", "+lab.GuestInitrd+")")
-	guest := f.String("guest", "", "also start a Linux guest with this `line` of xl configuration, such as vtpm=[\"backend=domain\"]; implies -linux")
-	var guestCmds listFlag
-	f.Var(&guestCmds, "guest-run", "shell `command` to run in the Linux guest (may be repeated)")
-	tpm := f.String("tpm", "tis", "hardware TPM: tis, crb or none")
-	accel := f.String("accel", "tcg", "QEMU's accelerator")
-	dir := f.String("dir", "build/xenlab", "`directory` for logs and images")
-	limit := f.Duration("timeout", 60*time.Second, "how long the domain may run")
+	f.StringVar(&o.kernel, "kernel", "", "PVH ELF `file` of the domain")
+	f.IntVar(&o.memory, "memory", 24, "`MiB` of the domain")
+	f.StringVar(&o.extra, "extra", "", "the domain's command line")
+	f.BoolVar(&o.iomem, "iomem", false, "give the domain the hardware TPM's registers")
+	f.IntVar(&o.disk, "disk", 0, "give the domain a disk of this size in `MiB` (xvda)")
+	f.StringVar(&o.diskFile, "disk-file", "", "host `file` with the disk's first bytes")
+	f.StringVar(&o.second, "second", "", "PVH ELF `file` of a second domain, named second")
+	f.StringVar(&o.secondExtra, "second-extra", "", "its command line")
+	f.IntVar(&o.secondMemory, "second-memory", 24, "its memory in `MiB`")
+	f.Var(&o.cfg, "cfg", "a further `line` of the domain's xl configuration (may be repeated)")
+	f.Var(&o.secondCfg, "second-cfg", "a further `line` of the second domain's xl configuration")
+	f.Var(&o.dom0, "dom0", "shell `command` to run in dom0 after the domains are created (may be repeated)")
+	f.Var(&o.before, "before", "shell `command` to run in dom0 before the domains are created (may be repeated)")
+	f.Var(&o.files, "file", "host file to put into dom0, as `NAME=FILE` (may be repeated)")
+	f.BoolVar(&o.linux, "linux", false, "put a Linux guest's kernel and initramfs into dom0 ("+lab.GuestKernel+", "+lab.GuestInitrd+")")
+	f.StringVar(&o.guest, "guest", "", "also start a Linux guest with this `line` of xl configuration, such as vtpm=[\"backend=domain\"]; implies -linux")
+	f.Var(&o.guestRun, "guest-run", "shell `command` to run in the Linux guest (may be repeated)")
+	f.StringVar(&o.tpm, "tpm", "tis", "hardware TPM: tis, crb or none")
+	f.StringVar(&o.accel, "accel", "tcg", "QEMU's accelerator")
+	f.StringVar(&o.dir, "dir", "build/xenlab", "`directory` for logs and images")
+	f.DurationVar(&o.limit, "timeout", 60*time.Second, "how long the domain may run")
 	if err := f.Parse(args); err != nil {
 		if err == flag.ErrHelp {
-			return err
+			return nil, err
 		}
-		return errUsage
+		return nil, errUsage
 	}
-	if *kernel == "" && *guest == "" {
+	if o.kernel == "" && o.guest == "" {
 		fmt.Fprintln(stderr, "run-domain: -kernel is needed")
-		return errUsage
+		return nil, errUsage
 	}
-	opt := lab.Options{Dir: *dir, TPM: *tpm, Accel: *accel, LinuxGuest: *linux || *guest != "", Files: map[string]string{}}
+	for _, x := range o.files {
+		if !strings.Contains(x, "=") {
+			fmt.Fprintf(stderr, "run-domain: -file %s: want NAME=FILE\n", x)
+			return nil, errUsage
+		}
+	}
+	return o, nil
+}
+
+// labOptions returns the options of the lab, with the files to put into dom0.
+func (o *domainOptions) labOptions() (lab.Options, error) {
+	opt := lab.Options{Dir: o.dir, TPM: o.tpm, Accel: o.accel, LinuxGuest: o.linux || o.guest != "", Files: map[string]string{}}
+	for _, f := range []struct{ name, file string }{
+		{"/images/domain.elf", o.kernel}, {"/images/second.elf", o.second}, {"/images/disk.src", o.diskFile},
+	} {
+		if f.file == "" {
+			continue
+		}
+		if _, err := os.Stat(f.file); err != nil {
+			return opt, err
+		}
+		opt.Files[f.name] = f.file
+	}
+	for _, x := range o.files {
+		name, file, _ := strings.Cut(x, "=")
+		opt.Files[name] = file
+	}
+	return opt, nil
+}
+
+// A domainRun is a running lab for run-domain.
+type domainRun struct {
+	*domainOptions
+	m   *lab.Machine
+	out io.Writer
+	log func(format string, args ...any)
+}
+
+// runDomain boots the lab, creates the domains one after the other, prints their
+// consoles, and ends when the first domain ends or after the time limit.
+func runDomain(ctx context.Context, args []string, _ io.Reader, stdout, stderr io.Writer) error {
+	o, err := parseDomainOptions(args, stderr)
+	if err != nil {
+		return err
+	}
+	opt, err := o.labOptions()
+	if err != nil {
+		return err
+	}
 	start := time.Now()
 	opt.Log = func(format string, a ...any) {
 		fmt.Fprintf(stdout, "[%5.1f s] %s\n", time.Since(start).Seconds(), fmt.Sprintf(format, a...))
-	}
-	for _, k := range []string{*kernel, *second, *diskFile} {
-		if k == "" {
-			continue
-		}
-		if _, err := os.Stat(k); err != nil {
-			return err
-		}
-	}
-	if *kernel != "" {
-		opt.Files["/images/domain.elf"] = *kernel
-	}
-	if *second != "" {
-		opt.Files["/images/second.elf"] = *second
-	}
-	for _, x := range files {
-		name, src, ok := strings.Cut(x, "=")
-		if !ok {
-			fmt.Fprintf(stderr, "run-domain: -file %s: want NAME=FILE\n", x)
-			return errUsage
-		}
-		opt.Files[name] = src
-	}
-	if *diskFile != "" {
-		opt.Files["/images/disk.src"] = *diskFile
 	}
 	m, err := lab.Start(ctx, opt)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	dom0Run := func(cmd string) {
-		out, err := m.Dom0.Run(ctx, cmd)
-		fmt.Fprintf(stdout, "dom0# %s\n%s", cmd, out)
-		if err != nil {
-			opt.Log("%v", err)
-		}
+	r := &domainRun{o, m, stdout, opt.Log}
+	for _, c := range o.before {
+		r.inDom0(ctx, c)
 	}
-	for _, c := range before {
-		dom0Run(c)
+	lines, err := r.configLines(ctx)
+	if err != nil {
+		return err
 	}
-
-	lines := append([]string{}, cfg...)
-	if *iomem {
-		lines = append(lines, fmt.Sprintf("iomem = [%q]", m.IOMem()))
+	err = r.createAll(ctx, lines)
+	for _, c := range o.dom0 {
+		r.inDom0(ctx, c)
 	}
-	if *disk > 0 || *diskFile != "" {
-		src := ""
-		if *diskFile != "" {
-			src = "/images/disk.src"
-		}
-		dev, err := m.Disk(ctx, "disk", max(*disk, 1), src)
-		if err != nil {
-			return err
-		}
-		lines = append(lines, fmt.Sprintf("disk = [\"%s,raw,xvda,rw\"]", dev))
-	}
-	watched := "domain"
-	var failed error
-	create := func(name, file string, memory int, extra string, lines []string) error {
-		c, err := m.Follow(name, linePrinter(stdout, name+"| "))
-		if err != nil {
-			return err
-		}
-		_ = c
-		opt.Log("xl create %s (%d MiB)", name, memory)
-		if err := m.Create(ctx, name, unikernelConfig(name, file, memory, extra, lines)); err != nil {
-			return err
-		}
-		opt.Log("%s created", name)
-		return nil
-	}
-	if *kernel != "" {
-		failed = create("domain", "/images/domain.elf", *memory, *extra, lines)
-	} else {
-		watched = ""
-	}
-	if failed == nil && *second != "" {
-		failed = create("second", "/images/second.elf", *secondMemory, *secondExtra, secondCfg)
-	}
-	if failed == nil && *guest != "" {
-		failed = m.Create(ctx, "guest1", lab.GuestConfig("guest1", 160, *guest))
-		if failed == nil {
-			opt.Log("guest1 created")
-			var g *lab.Guest
-			g, failed = m.ConnectGuest(ctx, "guest1", 90*time.Second)
-			if failed == nil {
-				opt.Log("guest1 is up")
-				for _, c := range guestCmds {
-					out, err := g.Run(ctx, c)
-					fmt.Fprintf(stdout, "guest1# %s\n%s", c, out)
-					if err != nil {
-						opt.Log("%v", err)
-					}
-				}
-			}
-		}
-	}
-	for _, c := range dom0 {
-		dom0Run(c)
-	}
-	dom0Run("xl list")
-	if failed == nil && watched != "" {
-		wctx, cancel := context.WithTimeout(ctx, *limit)
-		err := m.Gone(wctx, watched)
-		cancel()
-		if err == nil {
-			opt.Log("%s has ended", watched)
-		} else if ctx.Err() == nil {
-			opt.Log("%v are over, %s still runs", *limit, watched)
-		}
-		time.Sleep(time.Second) // the console's last lines
-		dom0Run("xl list")
+	r.inDom0(ctx, "xl list")
+	if err == nil && o.kernel != "" {
+		r.awaitEnd(ctx, "domain")
 	}
 	fmt.Fprintln(stdout, "---- xl dmesg, what follows dom0's start ----")
 	out, _ := m.Dom0.Run(ctx, "xl dmesg")
 	fmt.Fprint(stdout, afterBoot(out))
-	return failed
+	return err
 }
 
-// unikernelConfig is the xl configuration of a unikernel under test.
+// inDom0 runs a command in dom0 and prints its output.
+func (r *domainRun) inDom0(ctx context.Context, command string) {
+	out, err := r.m.Dom0.Run(ctx, command)
+	fmt.Fprintf(r.out, "dom0# %s\n%s", command, out)
+	if err != nil {
+		r.log("%v", err)
+	}
+}
+
+// configLines returns the additional lines of the domain's configuration, and creates its
+// disk.
+func (r *domainRun) configLines(ctx context.Context) ([]string, error) {
+	lines := append([]string{}, r.cfg...)
+	if r.iomem {
+		lines = append(lines, fmt.Sprintf("iomem = [%q]", r.m.IOMem()))
+	}
+	if r.disk > 0 || r.diskFile != "" {
+		src := ""
+		if r.diskFile != "" {
+			src = "/images/disk.src"
+		}
+		dev, err := r.m.Disk(ctx, "disk", max(r.disk, 1), src)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, fmt.Sprintf("disk = [\"%s,raw,xvda,rw\"]", dev))
+	}
+	return lines, nil
+}
+
+// createAll creates the domains that the options name.
+func (r *domainRun) createAll(ctx context.Context, lines []string) error {
+	if r.kernel != "" {
+		if err := r.create(ctx, "domain", r.memory, r.extra, lines); err != nil {
+			return err
+		}
+	}
+	if r.second != "" {
+		if err := r.create(ctx, "second", r.secondMemory, r.secondExtra, r.secondCfg); err != nil {
+			return err
+		}
+	}
+	if r.guest != "" {
+		return r.runGuest(ctx)
+	}
+	return nil
+}
+
+// create creates the domain of a unikernel, and prints its console from now on.
+func (r *domainRun) create(ctx context.Context, name string, memory int, extra string, lines []string) error {
+	if _, err := r.m.Follow(name, linePrinter(r.out, name+"| ")); err != nil {
+		return err
+	}
+	r.log("xl create %s (%d MiB)", name, memory)
+	if err := r.m.Create(ctx, name, unikernelConfig(name, "/images/"+name+".elf", memory, extra, lines)); err != nil {
+		return err
+	}
+	r.log("%s created", name)
+	return nil
+}
+
+// runGuest starts the Linux guest and runs the commands for it.
+func (r *domainRun) runGuest(ctx context.Context) error {
+	if err := r.m.Create(ctx, "guest1", lab.GuestConfig("guest1", 160, r.guest)); err != nil {
+		return err
+	}
+	r.log("guest1 created")
+	g, err := r.m.ConnectGuest(ctx, "guest1", 90*time.Second)
+	if err != nil {
+		return err
+	}
+	r.log("guest1 is up")
+	for _, c := range r.guestRun {
+		out, err := g.Run(ctx, c)
+		fmt.Fprintf(r.out, "guest1# %s\n%s", c, out)
+		if err != nil {
+			r.log("%v", err)
+		}
+	}
+	return nil
+}
+
+// awaitEnd waits until a domain ends or the time limit passes.
+func (r *domainRun) awaitEnd(ctx context.Context, name string) {
+	limited, cancel := context.WithTimeout(ctx, r.limit)
+	defer cancel()
+	if err := r.m.Gone(limited, name); err == nil {
+		r.log("%s has ended", name)
+	} else if ctx.Err() == nil {
+		r.log("%s still runs after %v", name, r.limit)
+	}
+	time.Sleep(time.Second) // for the last lines of the console
+	r.inDom0(ctx, "xl list")
+}
+
+// unikernelConfig returns the xl configuration of a unikernel under test.
 func unikernelConfig(name, kernel string, memory int, extra string, more []string) string {
 	return fmt.Sprintf("name = %q\ntype = \"pvh\"\nmemory = %d\nvcpus = 1\nkernel = %q\nextra = %q\n"+
 		"on_poweroff = \"destroy\"\non_reboot = \"destroy\"\non_crash = \"destroy\"\n%s\n",
 		name, memory, kernel, extra, strings.Join(more, "\n"))
 }
 
-// afterBoot cuts Xen's own start off its log.
+// afterBoot removes Xen's own start from its log.
 func afterBoot(log string) string {
 	const mark = "Freed"
 	if i := strings.LastIndex(log, mark); i >= 0 {
@@ -198,7 +260,8 @@ func afterBoot(log string) string {
 	return log
 }
 
-// linePrinter prefixes each line of a stream that comes in pieces.
+// linePrinter returns a function that prints a stream, which comes in pieces, line by
+// line with a prefix.
 func linePrinter(w io.Writer, prefix string) func(string) {
 	var line string
 	return func(s string) {

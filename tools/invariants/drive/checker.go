@@ -14,9 +14,9 @@ import (
 
 // A Violation is an invariant that did not hold. It is an error.
 type Violation struct {
-	Invariant string // one line that is the same each time
+	Invariant string // one of Invariants
 	Detail    string
-	At        int // which event, from 0
+	At        int // index of the event, from 0
 }
 
 func (v *Violation) Error() string { return v.Invariant + ": " + v.Detail }
@@ -25,15 +25,15 @@ func violated(invariant, format string, args ...any) *Violation {
 	return &Violation{Invariant: invariant, Detail: fmt.Sprintf(format, args...)}
 }
 
-// A Checker drives one device by events and checks after each what must hold.
+// A Checker drives one device with events and checks the invariants after each.
 type Checker struct {
 	mk   *Maker
 	seed uint64
 	m    *machine
 	last snapshot
 
-	twin *machine // another that has to give the same answers, or nil
-	left int      // events until the twin is given up
+	twin *machine // another device that must give the same responses, or nil
+	left int      // events until the twin is dropped
 
 	asserted map[uint32][]pcrValues // of policy sessions, by handle
 	valued   map[uint32]bool        // policy sessions that need the value of what they authorize
@@ -53,7 +53,7 @@ type Stats struct {
 	Oracles, Looks, PolicyUses, FailedSaves int
 }
 
-// NewChecker makes a device to be driven. Its randomness is determined by seed.
+// NewChecker manufactures a device. seed determines its random numbers.
 func NewChecker(mk *Maker, seed uint64) (*Checker, error) {
 	m, err := manufacture(mk, seed)
 	if err != nil {
@@ -64,8 +64,8 @@ func NewChecker(mk *Maker, seed uint64) (*Checker, error) {
 	return c, err
 }
 
-// Replay applies events to a new device. It returns the answer to the last
-// command, and a *Violation if one of the invariants did not hold.
+// Replay applies events to a new device. It returns the response to the last command,
+// and a *Violation if an invariant was violated.
 func Replay(mk *Maker, seed uint64, events []Event) (answer []byte, err error) {
 	c, err := NewChecker(mk, seed)
 	if err != nil {
@@ -82,8 +82,8 @@ func Replay(mk *Maker, seed uint64, events []Event) (answer []byte, err error) {
 	return answer, nil
 }
 
-// Apply carries out one event. The answer is that of the command, if it is one.
-// An error is a *Violation.
+// Apply carries out one event and returns the response, if it is a command. Its error
+// is a *Violation.
 func (c *Checker) Apply(e Event) (answer []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -120,13 +120,13 @@ func (c *Checker) Apply(e Event) (answer []byte, err error) {
 	return nil, c.power(e)
 }
 
-// power carries out what restarts or replaces the device.
+// power carries out an event that restarts or replaces the device.
 func (c *Checker) power(e Event) error {
 	m := c.m
 	c.started = c.started && e.Kind == Resume
 	switch e.Kind {
 	case Init:
-		// In the process, or as another process: both have to be alike, but for
+		// In the same process or in another one. Both must behave alike, except for
 		// counts that could not be saved.
 		c.twin = nil
 		m.Init()
@@ -171,7 +171,7 @@ func (c *Checker) power(e Event) error {
 	return nil
 }
 
-// pair lets another device do the same for some events.
+// pair makes another device execute the same commands for some events.
 func (c *Checker) pair(t *machine) {
 	t.store.fails, t.store.late = c.m.store.fails, c.m.store.late
 	c.twin, c.left = t, twinEvents
@@ -180,8 +180,8 @@ func (c *Checker) pair(t *machine) {
 
 const twinEvents = 25
 
-// sometimes is determined by the event and the check, so that it is the same
-// where other events are left out.
+// sometimes returns a random choice that depends only on the event and the check, so
+// that it is the same if other events are left out.
 func (c *Checker) sometimes(e Event, check uint64, oneIn int) bool {
 	return rand.New(rand.NewPCG(c.seed^check, uint64(e.ID))).IntN(oneIn) == 0
 }
@@ -222,13 +222,13 @@ func (c *Checker) run(e Event) ([]byte, error) {
 	return answer, nil
 }
 
-// without reports whether an error is a violation that is not looked at.
+// without reports whether an error is a violation that is to be ignored.
 func (c *Checker) without(err error) bool {
 	v, ok := err.(*Violation)
 	return ok && slices.Contains(c.mk.Without, v.Invariant)
 }
 
-// wellFormed checks what every response has (Part 1, 18.9, "Response Header").
+// wellFormed checks the header of a response (Part 1, 18.9, "Response Header").
 func wellFormed(r []byte) error {
 	if len(r) < 10 || len(r) > vtpm.MaxResponseSize || int(be32(r[2:])) != len(r) {
 		return violated(WellFormed, "%x", r)
@@ -239,7 +239,7 @@ func wellFormed(r []byte) error {
 	return nil
 }
 
-// loads checks that what the store has loads.
+// loads checks that the saved state can be loaded.
 func (c *Checker) loads(*snapshot, Event, *wire, []byte) error {
 	if !c.saved {
 		return nil
@@ -255,7 +255,7 @@ func (c *Checker) loads(*snapshot, Event, *wire, []byte) error {
 	return nil
 }
 
-// resumes checks that a device which was stopped goes on as the same.
+// resumes checks that a suspended device resumes in the same state.
 func (c *Checker) resumes(before *snapshot, e Event, w *wire, answer []byte) error {
 	if bytes.Equal(before.volatile, c.last.volatile) && !c.sometimes(e, 1, 20) {
 		return nil
@@ -291,9 +291,9 @@ func differAt(a, b []byte) int {
 	return min(len(a), len(b))
 }
 
-// unstable are commands whose answers have something of the process: its own random
-// source, since the standard library takes no other for ECDSA, RSAPSS, OAEP and RSAES;
-// and what it has tested of itself.
+// unstable lists the commands whose responses depend on the process: on its random
+// source, because the standard library accepts no other for ECDSA, RSAPSS, OAEP and
+// RSAES, and on the self-tests that it has run.
 func unstable(code tcg.TPMCC) bool {
 	switch code {
 	case tcg.TPMCCSign, tcg.TPMCCQuote, tcg.TPMCCCertify, tcg.TPMCCCertifyCreation, tcg.TPMCCCertifyX509, tcg.TPMCCGetTime, tcg.TPMCCNVCertify,
@@ -310,7 +310,7 @@ func (c *Checker) twinAgrees(before *snapshot, e Event, w *wire, answer []byte) 
 		return nil
 	}
 	if c.left--; c.left == twinEvents {
-		return nil // it was made after this event
+		return nil // the twin was created after this event
 	}
 	t := c.twin
 	t.rand.Seed(seedOf(c.seed, e.ID))
@@ -320,7 +320,7 @@ func (c *Checker) twinAgrees(before *snapshot, e Event, w *wire, answer []byte) 
 			return violated(SameAnswers, "answered 0x%03X, restored 0x%03X", uint32(rcOf(answer)), uint32(rcOf(got)))
 		}
 		if !bytes.Equal(got, answer) {
-			c.twin = nil // an audit may have its answer
+			c.twin = nil // an audit digest may contain its response
 			return nil
 		}
 	}

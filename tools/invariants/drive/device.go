@@ -9,24 +9,24 @@ import (
 	"stubtpm/vtpm"
 )
 
-// A Device is what is driven: a *vtpm.Device, or one with a fault put in.
+// A Device is the device under test: a *vtpm.Device, or one with a deliberate fault.
 type Device interface {
 	Execute(locality uint8, command []byte) []byte
 	Init()
 	Volatile() ([]byte, error)
 }
 
-// A Maker makes devices. Its functions are those of package vtpm.
+// A Maker creates devices. Its functions are those of package vtpm.
 type Maker struct {
 	Manufacture func(vtpm.Config) (Device, error)
 	Load        func(c vtpm.Config, state []byte) (Device, error)
 	Resume      func(c vtpm.Config, state, volatile []byte) (Device, error)
 
-	// Without names invariants that are not looked at.
+	// Without names invariants to ignore.
 	Without []string
 }
 
-// VTPM makes the devices of package vtpm.
+// VTPM returns the Maker of package vtpm.
 var VTPM = Maker{
 	Manufacture: func(c vtpm.Config) (Device, error) { return device(vtpm.Manufacture(c)) },
 	Load:        func(c vtpm.Config, state []byte) (Device, error) { return device(vtpm.Load(c, state)) },
@@ -46,11 +46,11 @@ var errStore = errors.New("the store was told to fail")
 
 // A store keeps a state in memory. It is a vtpm.Store.
 type store struct {
-	known []byte // by the last Save that returned nil
-	kept  []byte // what a Load would find
+	known []byte // state of the last Save that returned nil
+	kept  []byte // state that a Load would find
 
-	fails int  // saves that will fail; below 0: all
-	late  bool // a save that fails has taken effect all the same
+	fails int  // number of saves that will fail; negative for all
+	late  bool // a save that fails takes effect nevertheless
 	saves int
 	owing bool // the last save failed
 }
@@ -72,8 +72,8 @@ func (s *store) Save(state []byte) error {
 	return errStore
 }
 
-// A machine is a device with a store, a clock and a source of randomness that the
-// driver governs, so that what it does is determined by its events.
+// A machine is a device with a store, a clock and a random source that the driver
+// controls, so that its events determine its behaviour.
 type machine struct {
 	Device
 	store store
@@ -82,7 +82,7 @@ type machine struct {
 	logs  []string
 }
 
-// start is the time of a machine that was just made.
+// start is the time of a new machine.
 const start = time.Hour
 
 func (m *machine) config() vtpm.Config {
@@ -94,8 +94,8 @@ func (m *machine) config() vtpm.Config {
 	}
 }
 
-// seedOf is the seed of the randomness of an event: each event has its own, so
-// that it does the same when others before it are left out.
+// seedOf returns the seed of an event's random numbers. Each event has its own, so that
+// it has the same effect if earlier ones are left out.
 func seedOf(seed uint64, id int) (b [32]byte) {
 	for i := range 8 {
 		b[i] = byte(seed >> (8 * i))
@@ -111,9 +111,9 @@ func manufacture(mk *Maker, seed uint64) (*machine, error) {
 	return m, err
 }
 
-// A snapshot is all that a device is.
+// A snapshot is the complete state of a device.
 type snapshot struct {
-	state    []byte // as it was saved last
+	state    []byte // as last saved
 	volatile []byte
 	now      time.Duration
 }
@@ -124,8 +124,8 @@ func (m *machine) snapshot() (s snapshot, err error) {
 	return s, err
 }
 
-// elsewhere is the time of another process when it is now in this one: its clock
-// began at another moment, before or after this one's.
+// elsewhere returns the time of another process. Its clock started at another moment,
+// before or after this one's.
 func elsewhere(now time.Duration) time.Duration {
 	const ahead = 1000 * time.Hour
 	if now < ahead {
@@ -134,7 +134,7 @@ func elsewhere(now time.Duration) time.Duration {
 	return now - ahead + time.Second
 }
 
-// resume makes another machine of a snapshot, with a store that works.
+// resume returns another machine from a snapshot, with a store that does not fail.
 func (s *snapshot) resume(mk *Maker) (*machine, error) {
 	m := &machine{rand: rand.NewChaCha8([32]byte{}), now: elsewhere(s.now), store: store{known: s.state, kept: s.state}}
 	var err error
@@ -142,7 +142,7 @@ func (s *snapshot) resume(mk *Maker) (*machine, error) {
 	return m, err
 }
 
-// load makes another machine of a state that was saved.
+// load returns another machine from a saved state.
 func load(mk *Maker, state []byte, now time.Duration) (*machine, error) {
 	m := &machine{rand: rand.NewChaCha8([32]byte{}), now: elsewhere(now), store: store{known: state, kept: state}}
 	var err error

@@ -1,7 +1,7 @@
-// Package drive drives a TPM by what the generator of package stream sends, by power
-// cycles, by a store that fails and by time, and checks after each step what must
-// hold whatever was sent: see the constants.
+// Package drive drives a TPM with the commands of package stream's generator, power
+// cycles, a failing store and the passage of time, and checks after each step the
+// invariants that must hold whatever was sent: see the constants.
 //
-// All that happens is determined by a seed and a list of events, so that what was found
-// is repeated by Replay and made short by Shrink.
+// A seed and a list of events determine everything that happens. [Replay] repeats a
+// violation, and [Shrink] shortens its list of events.
 package drive

@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// A Kind of event.
+// A Kind is a kind of event.
 type Kind string
 
 // Kinds of events.
 const (
 	Run    Kind = "run"    // a command, at a locality
-	Look   Kind = "look"   // a command to a copy of the device, whose answer tells what the device has
+	Look   Kind = "look"   // a command to a copy of the device, to read its state
 	Init   Kind = "init"   // _TPM_Init
-	Reload Kind = "reload" // the process ends; another loads what the store has
+	Reload Kind = "reload" // the process ends; another loads the saved state
 	Resume Kind = "resume" // Volatile, and then Resume
-	Fail   Kind = "fail"   // the next N saves fail, all if N is below 0; with Late after they took effect
-	Wait   Kind = "wait"   // N milliseconds pass, and a command is sent that does nothing
+	Fail   Kind = "fail"   // the next N saves fail, or all if N is negative; with Late, after they took effect
+	Wait   Kind = "wait"   // N milliseconds pass, and a command without effect is sent
 )
 
 // An Event is one step of an episode.
@@ -34,7 +34,7 @@ type Event struct {
 	Late     bool
 }
 
-// String is one line, which ReadEvents reads.
+// String returns the event as one line, which ReadEvents can parse.
 func (e Event) String() string {
 	s := fmt.Sprintf("%d %s", e.ID, e.Kind)
 	switch e.Kind {
@@ -50,8 +50,8 @@ func (e Event) String() string {
 
 func (e Event) wait() time.Duration { return time.Duration(e.N) * time.Millisecond }
 
-// ReadEvents reads events as String writes them, a line each. What follows a # is
-// left out.
+// ReadEvents parses events in the form of String, one on each line. It ignores what
+// follows a #.
 func ReadEvents(r io.Reader) ([]Event, error) {
 	var l []Event
 	s := bufio.NewScanner(r)

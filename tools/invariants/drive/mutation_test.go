@@ -10,8 +10,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// A faulty device is ours with a fault put in. What before and after do is the fault;
-// each may be nil.
+// A faulty device is ours with a deliberate fault: its functions, which may be nil.
 type faulty struct {
 	Device
 	cfg    vtpm.Config
@@ -23,7 +22,7 @@ type faulty struct {
 	kept  snapshot // for the fault's own use
 }
 
-// A recording is a store that knows what it was given last.
+// A recording is a store that keeps the last state it was given.
 type recording struct {
 	vtpm.Store
 	state  []byte
@@ -56,13 +55,13 @@ func (f *faulty) Init() {
 	f.Device.Init()
 }
 
-// keep remembers what the device is now.
+// keep takes a snapshot of the device.
 func (f *faulty) keep() {
 	f.kept.state = f.saved.state
 	f.kept.volatile, _ = f.Volatile()
 }
 
-// back makes the device what it was at keep.
+// back restores the snapshot of keep.
 func (f *faulty) back() {
 	if d, err := vtpm.Resume(f.cfg, f.kept.state, f.kept.volatile); err == nil {
 		f.Device = d
@@ -70,7 +69,7 @@ func (f *faulty) back() {
 	}
 }
 
-// with makes devices that have a fault.
+// with returns a Maker of devices with a fault.
 func with(fault faulty) Maker {
 	dress := func(c vtpm.Config, state []byte, open func(vtpm.Config) (Device, error)) (Device, error) {
 		f := fault
@@ -97,8 +96,7 @@ func codeOf(c []byte) tcg.TPMCC { return parse(c).code }
 // extend16 is TPM2_PCR_Event of PCR 16 with an empty password.
 var extend16 = []byte{0x80, 2, 0, 0, 0, 30, 0, 0, 0x01, 0x3C, 0, 0, 0, 16, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0, 0, 1, 7}
 
-// TestMutations: faults that were put in on purpose are found, each by the
-// invariant that is there for its kind.
+// TestMutations: each deliberate fault must violate the invariant for its kind.
 func TestMutations(t *testing.T) {
 	if testing.Short() {
 		t.Skip("ten searches: not with -short")

@@ -18,5 +18,5 @@ const (
 	Model        = "the generator's model holds"
 )
 
-// Invariants are all of them.
+// Invariants lists all of them.
 var Invariants = [...]string{WellFormed, NoPanic, NoFailure, Loads, Resumes, Unchanged, SameAnswers, ContextLoads, Counted, NoOracle, PolicyPCR, PINCount, PINLimit, Model}

@@ -2,15 +2,15 @@ package drive
 
 import "stubtpm/vtpm/tcg"
 
-// A pin is what is known of a PIN index.
+// A pin is what the checker knows about a PIN index.
 type pin struct {
 	fail  bool // PIN Fail, or PIN Pass
-	known bool // count was seen, and nothing happened since that may lower it
+	known bool // count was read, and nothing since then may have lowered it
 	count uint32
 	limit uint32
 }
 
-// pinsCount follows what commands may do to PIN indices (Part 1, 34.2.6.6).
+// pinsCount tracks the effects of commands on PIN indices (Part 1, 34.2.6.6).
 func (c *Checker) pinsCount(_ *snapshot, e Event, w *wire, answer []byte) error {
 	rc := rcOf(answer)
 	if rc == 0 && (w.code == tcg.TPMCCNVDefineSpace || w.code == tcg.TPMCCNVDefineSpace2) {
@@ -43,8 +43,8 @@ func (c *Checker) pinsCount(_ *snapshot, e Event, w *wire, answer []byte) error 
 	return nil
 }
 
-// usesValue reports whether the i-th handle is authorized by its value: by password,
-// by an HMAC session, or by a policy session that asks for it.
+// usesValue reports whether the i-th handle is authorized with its authValue: by a
+// password, an HMAC session, or a policy session that requires it.
 func (c *Checker) usesValue(w *wire, i int) bool {
 	if _, ok := w.authorizes(i); !ok || i >= len(w.auths) {
 		return false // a session without a handle, or no session
@@ -53,8 +53,8 @@ func (c *Checker) usesValue(w *wire, i int) bool {
 	return h == handlePW || h>>24 == 2 || c.valued[h]
 }
 
-// pinsLimit checks that nothing was authorized by the value of an index whose count
-// is at its limit, and follows which policy sessions ask for a value.
+// pinsLimit checks that nothing was authorized with the authValue of an index whose
+// pinCount is at its limit, and tracks which policy sessions require an authValue.
 func (c *Checker) pinsLimit(w *wire, rc tcg.TPMRC) error {
 	if rc != 0 {
 		return nil

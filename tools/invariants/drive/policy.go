@@ -38,8 +38,8 @@ func readPCRs(m *machine, selection []byte) []byte {
 	return all
 }
 
-// policyHolds checks that a policy session which asserted PCRs authorizes only
-// while they have the values that they had (Part 1, 16.7.7.6).
+// policyHolds checks that a policy session which asserted PCRs authorizes only while
+// the PCRs have the same values as then (Part 1, 16.7.7.6).
 func (c *Checker) policyHolds(before *snapshot, e Event, w *wire, answer []byte) error {
 	if rcOf(answer) != 0 {
 		return nil

@@ -6,19 +6,18 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// tied is how many bytes at the start of a volatile state tell the permanent
-// state it belongs to and when authorizations failed.
+// tied is the number of bytes at the start of a volatile state that identify the
+// permanent state it belongs to and contain when authorizations failed.
 const tied = 4 + 2 + 2 + 32 + 2 + 3*8
 
-// refused checks that a command which was refused changed nothing. What it may
-// change is said here and nowhere else:
+// refused checks that a command which failed changed nothing, with these exceptions:
 //
-//   - an authorization that failed: the counts of dictionary attack protection, when
-//     they began, and the count of a PIN Fail index; saved or, while the store fails, not;
-//   - an authorization by the value of a PIN index that was good, while the command was
-//     refused for something else: the count of that index;
-//   - Clock as it was saved, where time has passed, and failed authorizations that
-//     were forgiven then, where the store failed at that time;
+//   - after a failed authorization, the counts of dictionary attack protection and their
+//     times, and the pinCount of a PIN Fail index, whether they could be saved or not;
+//   - after a successful authorization with the authValue of a PIN index, if the command
+//     failed for another reason, the pinCount of that index;
+//   - Clock as it was saved, if time has passed, and self-healed authorization failures,
+//     if the store failed at that time;
 //   - after a failed authorization of an orderly PIN index, that TPM2_Shutdown is stale.
 func (c *Checker) refused(before *snapshot, _ Event, w *wire, answer []byte) error {
 	rc := rcOf(answer)
@@ -32,8 +31,8 @@ func (c *Checker) refused(before *snapshot, _ Event, w *wire, answer []byte) err
 		}
 	}
 	a, b := before.volatile, c.last.volatile
-	// What was due when time passed and could not be saved, such as failed
-	// authorizations that were forgiven, is saved before a later command is looked at.
+	// Changes that were due when time passed and could not be saved, such as
+	// self-healed authorization failures, are saved before a later command.
 	counted = counted || c.held
 	counted = counted || len(a) != len(b) // counts that could not be saved were, or the other way
 	if counted {
@@ -79,7 +78,7 @@ func clockOnly(was, is *snapshot) bool {
 	return last-first < 8
 }
 
-// contextLoads checks that a context which was saved just now loads.
+// contextLoads checks that a context that was just saved can be loaded.
 func (c *Checker) contextLoads(_ *snapshot, e Event, w *wire, answer []byte) error {
 	if w.code != tcg.TPMCCContextSave || rcOf(answer) != 0 {
 		return nil

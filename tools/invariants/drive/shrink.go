@@ -2,7 +2,7 @@ package drive
 
 import "fmt"
 
-// Shrink leaves out events as long as the same invariant is violated.
+// Shrink removes events as long as the same invariant is violated.
 func (f *Found) Shrink(mk *Maker) *Found {
 	best := f.Events[:min(f.Violation.At+1, len(f.Events))]
 	last := f.Violation
@@ -16,7 +16,7 @@ func (f *Found) Shrink(mk *Maker) *Found {
 		return false
 	}
 	if !fails(best) {
-		return f // the generator's own check, or something that does not repeat
+		return f // a check of the generator, or not reproducible
 	}
 	for n := len(best) / 2; n > 0; {
 		shorter := false
@@ -36,7 +36,7 @@ func (f *Found) Shrink(mk *Maker) *Found {
 	return &Found{f.Seed, best, last}
 }
 
-// String is a list of events that ReadEvents reads, with what they led to.
+// String returns the events in the form that ReadEvents parses, and the violation.
 func (f *Found) String() string {
 	s := fmt.Sprintf("# seed %d: %v\n", f.Seed, f.Violation)
 	for _, e := range f.Events {
@@ -49,8 +49,8 @@ func (f *Found) String() string {
 	return s
 }
 
-// Kind is what was violated and by what: the same for what is probably the same
-// fault.
+// Kind returns the invariant and the command. It is the same for violations that
+// probably have the same cause.
 func (f *Found) Kind() string {
 	e := f.Events[f.Violation.At]
 	by := string(e.Kind)

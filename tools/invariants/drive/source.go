@@ -9,13 +9,13 @@ import (
 	"stubtpm/tools/difftest/stream"
 )
 
-// A source makes events of the commands that the generator sends, with events of
-// its own between them. It is a stream.TPM.
+// A source is a stream.TPM that turns the generator's commands into events, and adds
+// other events between them.
 type source struct {
 	c      *Checker
 	r      *rand.Rand
 	events []Event
-	sent   []byte // the last command, and the answer to it
+	sent   []byte // the last command, and the response to it
 	answer []byte
 }
 
@@ -25,7 +25,7 @@ func (s *source) apply(e Event) ([]byte, error) {
 	return s.c.Apply(e)
 }
 
-// Execute is of stream.TPM.
+// Execute implements stream.TPM.
 func (s *source) Execute(cmd []byte) ([]byte, error) {
 	if err := s.between(); err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (s *source) Execute(cmd []byte) ([]byte, error) {
 	return bytes.Clone(s.answer), err
 }
 
-// between sometimes lets something else happen.
+// between adds, at times, another event.
 func (s *source) between() error {
 	var e Event
 	switch n := s.r.IntN(400); {
@@ -61,7 +61,7 @@ func (s *source) between() error {
 	return err
 }
 
-// Reset is of stream.TPM.
+// Reset implements stream.TPM.
 func (s *source) Reset() error {
 	e := Event{Kind: Init}
 	if s.r.IntN(3) == 0 {
@@ -74,13 +74,13 @@ func (s *source) Reset() error {
 	return err
 }
 
-// Look is of stream.Looker.
+// Look implements stream.Looker.
 func (s *source) Look(cmd []byte) error {
 	_, err := s.apply(Event{Kind: Look, Command: bytes.Clone(cmd)})
 	return err
 }
 
-// An echo is the other side of the generator's pair: it gives the same answers.
+// An echo is the other side of the generator's pair: it returns the same responses.
 type echo struct{ of *source }
 
 func (e echo) Execute(cmd []byte) ([]byte, error) {
@@ -92,36 +92,36 @@ func (e echo) Execute(cmd []byte) ([]byte, error) {
 
 func (echo) Reset() error { return nil }
 
-// Options are of a search.
+// Options are the options of a search.
 type Options struct {
 	Maker    Maker
 	Seed     uint64
-	Commands int                  // at most, about
-	Stop     func() bool          // asked before each episode
-	Each     func(*Found) bool    // called for each violation: whether the search goes on; nil: it ends
+	Commands int                  // approximate maximum
+	Stop     func() bool          // called before each episode: reports whether to end
+	Each     func(*Found) bool    // called for each violation: reports whether to continue; if nil, the search ends
 	Log      func(string, ...any) // a line for each command, if set
 }
 
-// A Found is what a search found: the seed of the episode, its events and what
-// they led to. It is nil if nothing was found.
+// A Found is a violation with the seed and the events of its episode.
 type Found struct {
 	Seed      uint64
 	Events    []Event
 	Violation *Violation
 }
 
-// A Report tells what a search did.
+// A Report is the result of a search.
 type Report struct {
 	Found  *Found
 	Last   uint64 // seed of the last episode
-	Passed int    // violations passed over
+	Passed int    // number of violations after which the search continued
 	Stream *stream.Result
 	Stats  Stats
 
 	events []Event // of the last episode
 }
 
-// Search runs episodes until one violates an invariant, or there were enough.
+// Search runs episodes until one violates an invariant or o.Commands were sent. The
+// *Found is nil if there was no violation.
 func Search(o Options) (*Report, error) {
 	rep := new(Report)
 	for seed := o.Seed; ; seed++ {

@@ -30,8 +30,8 @@ func daOf(mk *Maker, s *snapshot) (daState, bool) {
 	return readDA(t)
 }
 
-// triesCount checks that TPM_RC_AUTH_FAIL, the answer to a failed authorization
-// of what dictionary attack protection covers, was counted (Part 1, 16.8).
+// triesCount checks that a failed authorization under dictionary attack protection,
+// TPM_RC_AUTH_FAIL, was counted (Part 1, 16.8).
 func (c *Checker) triesCount(before *snapshot, e Event, w *wire, answer []byte) error {
 	rc := rcOf(answer)
 	if !of(rc, tcg.TPMRCAuthFail) || rc&0x800 == 0 {
@@ -59,9 +59,9 @@ func (c *Checker) triesCount(before *snapshot, e Event, w *wire, answer []byte) 
 	return violated(Counted, "answered 0x%03X, counter %d before and %d after", uint32(rc), was.counter, is.counter)
 }
 
-// guess checks that the answer to a right password does not differ from that to a
-// wrong one but by a counted try, whether the state can be saved or not. It is
-// about passwords of what is protected: those whose failure is TPM_RC_AUTH_FAIL.
+// guess checks that a response reveals whether a password is correct only if a wrong
+// one is counted, whether the state can be saved or not. It applies to passwords under
+// dictionary attack protection, whose failure is TPM_RC_AUTH_FAIL.
 func (c *Checker) guess(before *snapshot, e Event, w *wire, answer []byte) error {
 	if rcOf(answer) != 0 || len(w.auths) == 0 || w.auths[0].handle != handlePW || !c.sometimes(e, 3, 6) {
 		return nil

@@ -6,8 +6,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// A wire is a command taken apart as far as the checks need it. Commands that do
-// not parse have no code.
+// A wire is a command, parsed as far as the checks need it. Its code is 0 if the
+// command does not parse.
 type wire struct {
 	code    tcg.TPMCC
 	handles []uint32
@@ -80,7 +80,7 @@ func parseAuth(c []byte, at int) (a wireAuth, next int) {
 	return a, at + n
 }
 
-// authorizes returns the entity that the i-th authorization is of, if it is of one.
+// authorizes returns the entity of the i-th authorization, if it has one.
 func (w *wire) authorizes(i int) (h uint32, ok bool) {
 	spec := tcg.CommandByCode(w.code)
 	if spec == nil || i >= spec.AuthCount() || i >= len(w.handles) {
@@ -89,7 +89,7 @@ func (w *wire) authorizes(i int) (h uint32, ok bool) {
 	return w.handles[i], true
 }
 
-// take2B cuts a TPM2B off.
+// take2B splits a TPM2B off b.
 func take2B(b []byte) (v, rest []byte) {
 	if len(b) < 2 || be16(b) > len(b)-2 {
 		return nil, nil
@@ -98,8 +98,8 @@ func take2B(b []byte) (v, rest []byte) {
 	return b[2 : 2+n], b[2+n:]
 }
 
-// respond takes a response apart: its handle if the command has one there, and
-// its parameters.
+// respond parses a response into its handle, if the command returns one, and its
+// parameters.
 func respond(code tcg.TPMCC, r []byte) (handle uint32, params []byte) {
 	spec := tcg.CommandByCode(code)
 	if spec == nil || rcOf(r) != 0 {
@@ -122,7 +122,7 @@ func rcOf(r []byte) tcg.TPMRC {
 	return tcg.TPMRC(be32(r[6:]))
 }
 
-// of reports whether a response code is base, of whatever parameter, handle or session.
+// of reports whether a response code is base, for any parameter, handle or session.
 func of(rc, base tcg.TPMRC) bool {
 	if rc&0x80 != 0 && base&0x80 != 0 {
 		return rc&0x0BF == base&0x0BF

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Indices that load uses: a counter, and eight bytes that are written.
+// NV indices that load uses: a counter, and one of eight bytes.
 const (
 	loadCounter tpm2.TPMHandle = 0x01900001
 	loadData    tpm2.TPMHandle = 0x01900002
@@ -35,15 +35,14 @@ func (d device) Send(command []byte) ([]byte, error) {
 	return b[:max(n, 0)], err
 }
 
-// load changes the state of a TPM forever, and prints what was answered, a
-// line each:
+// load changes the state of a TPM until the program is killed, and prints lines:
 //
-//	found C D   what the indices have after the device was opened
+//	found C D   values of the indices after the device was opened
 //	count C     the counter was incremented and read
 //	wrote D     the other index was written
-//	lost WHY    the device failed; it is opened anew once it is there
+//	lost WHY    the device failed; it is reopened once it is back
 //
-// pause lies between two rounds.
+// pause is the pause between two rounds.
 func load(pause time.Duration, out io.Writer) error {
 	said := ""
 	for {
@@ -56,7 +55,7 @@ func load(pause time.Duration, out io.Writer) error {
 	}
 }
 
-var errNoTPM = errors.New("there is no TPM")
+var errNoTPM = errors.New("no TPM device")
 
 func loadOnce(pause time.Duration, out io.Writer) error {
 	nodes, err := filepath.Glob("/dev/tpm[0-9]*")

@@ -1,14 +1,14 @@
 // Command agent is the first process of the lab's dom0 and Linux guests: it
-// mounts what Linux needs, loads modules, starts Xen's services in dom0, and
-// then runs what the lab on the host asks for (package wire).
+// mounts file systems, loads modules, starts Xen's services in dom0, and then
+// runs the commands that the lab on the host sends (package wire).
 //
-// Called by the name of one of the programs below, such as "agent ping DEVICE
-// COUNT", it is that program: ping and measure take the time of TPM commands, flood
-// writes without a pause, load changes a TPM's state forever and says what was
-// answered, and status asks a manager how it is.
+// With the name of a program as first argument, such as "agent ping DEVICE
+// COUNT", it runs that program: ping and measure time TPM commands, flood writes
+// to an NV index without a pause, load changes a TPM's state until it is killed
+// and prints the results, and status repeatedly asks a manager for its status.
 //
-// It runs on Linux, as init of an initramfs made by package lab, and nowhere
-// else: as process 1 it powers the machine off when it fails.
+// It runs on Linux only, as init of an initramfs made by package lab. As process
+// 1 it powers the machine off when it fails.
 package main
 
 import (
@@ -42,17 +42,15 @@ func main() {
 		os.Exit(1)
 	}
 	if os.Getpid() != 1 {
-		fmt.Fprintln(os.Stderr, "agent: this is the init of the lab's machines; see tools/xenlab")
+		fmt.Fprintln(os.Stderr, "agent: must run as init of the lab's machines; see tools/xenlab")
 		os.Exit(2)
 	}
-	if err := run(); err != nil {
-		fmt.Fprintf(os.Stderr, "\nXENLAB AGENT FAILED: %v\n", err)
-	}
+	fmt.Fprintf(os.Stderr, "\nXENLAB AGENT FAILED: %v\n", run())
 	time.Sleep(time.Second) // let the console drain
 	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
-// programs take two words and print what they found.
+// programs take two arguments and print their results.
 var programs = map[string]func(a, b string, out io.Writer) error{
 	"ping":    ping,    // device, count
 	"measure": measure, // device, count
@@ -60,6 +58,7 @@ var programs = map[string]func(a, b string, out io.Writer) error{
 	"status":  status,  // domain, duration
 }
 
+// run serves the console. It returns only on failure.
 func run() error {
 	var c wire.Config
 	b, err := os.ReadFile(wire.ConfigFile)

@@ -73,8 +73,8 @@ func measure(name, count string, out io.Writer) error {
 	return nil
 }
 
-// flood writes to an NV index without a pause, and prints how many writes were
-// answered, and how many of them with TPM_RC_NV_RATE:
+// flood writes to an NV index without a pause, and prints how many writes succeeded,
+// failed with TPM_RC_NV_RATE, or failed with another response code:
 //
 //	writes N rate N other N
 func flood(name, duration string, out io.Writer) error {

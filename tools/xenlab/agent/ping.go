@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readClock is TPM2_ReadClock (TPM 2.0 Part 3, section 29.1): a header of ten
-// bytes and nothing else, and as little work for a TPM as there is.
+// readClock is TPM2_ReadClock (TPM 2.0 Part 3, section 29.1), which is only a header of
+// ten bytes, and very little work for a TPM.
 var readClock = []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x01, 0x81}
 
-// ping sends TPM2_ReadClock to a TPM device and prints the median, the least
-// and the most time of a round trip in microseconds.
+// ping sends TPM2_ReadClock to a TPM device and prints the median, least and greatest
+// round-trip time in microseconds.
 func ping(device, count string, out io.Writer) error {
 	n, err := strconv.Atoi(count)
 	if err != nil || n < 1 || n > 1_000_000 {

@@ -75,8 +75,8 @@ func (s *server) handle(q wire.Request) {
 	}
 }
 
-// exec starts a command in a session of its own, so that kill reaches its
-// children too.
+// exec starts a command in a session of its own, so that kill also reaches its
+// children.
 func (s *server) exec(q wire.Request, j *job) error {
 	if len(q.Argv) == 0 {
 		return errors.New("no command given")
@@ -143,11 +143,11 @@ func (s *server) exec(q wire.Request, j *job) error {
 	return nil
 }
 
-// outputLimit is how long further output is awaited after the end of a command: what
-// it left in the background may hold its output open forever.
+// outputLimit is how long to wait for more output after the end of a command. A process
+// that it left in the background may keep the output open.
 const outputLimit = 2 * time.Second
 
-// open bridges a terminal device, such as the console of a domain.
+// open connects a job to a terminal device, such as the console of a domain.
 func (s *server) open(q wire.Request, j *job) error {
 	if len(q.Argv) != 1 {
 		return errors.New("open needs one device")
@@ -185,7 +185,8 @@ func feed(w io.WriteCloser, j *job) {
 	}
 }
 
-// pump sends what r gives, and says after each piece that it did, if sent is not nil.
+// pump sends what it reads from r, and signals sent after each piece, unless that is
+// nil.
 func (s *server) pump(id uint32, r io.Reader, sent chan<- struct{}) {
 	buf := make([]byte, wire.MaxData)
 	for {

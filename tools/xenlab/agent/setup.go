@@ -23,7 +23,7 @@ var mounts = [...]struct{ source, target, fstype string }{
 	{"tmpfs", "/tmp", "tmpfs"},
 }
 
-// setUp makes the userland that programs expect.
+// setUp mounts file systems, loads modules and sets the environment.
 func setUp(c wire.Config) error {
 	os.Setenv("PATH", "/usr/bin:/usr/sbin:"+c.XenDir)
 	os.Setenv("HOME", "/root")
@@ -51,8 +51,8 @@ func setUp(c wire.Config) error {
 	return nil
 }
 
-// skipped reads the modules that the kernel's command line tells us to leave
-// out, as "xenlab.skip=name,name".
+// skipped returns the modules that the kernel's command line excludes with
+// "xenlab.skip=name,name".
 func skipped() map[string]bool {
 	skip := map[string]bool{}
 	b, _ := os.ReadFile("/proc/cmdline") // mounted above; empty means none
@@ -78,9 +78,9 @@ func loadModule(path string) error {
 	return nil
 }
 
-// quiet keeps the kernel's messages, but for a panic's, off the console. A guest
-// has no other for the protocol, and the kernel writes in the midst of a line:
-// one that is broken is lost. They stay in dmesg.
+// quiet keeps the kernel's messages, except for a panic's, off the console. A guest's
+// only console carries the protocol, and a message of the kernel within a line would
+// destroy it. The messages stay in dmesg.
 func quiet() error {
 	// SYSLOG_ACTION_CONSOLE_LEVEL of syslog(2), which takes the level as length.
 	const consoleLevel, emergencies = 8, 1
@@ -105,8 +105,8 @@ func loopback() error {
 	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, ifr)
 }
 
-// startXen starts the services of dom0, in the order in which they need each
-// other, as Debian's init script does.
+// startXen starts the services of dom0 in the order of their dependencies, like
+// Debian's init script.
 func startXen(c wire.Config) error {
 	if err := unix.Mount("xenfs", "/proc/xen", "xenfs", 0, ""); err != nil {
 		return fmt.Errorf("mount /proc/xen: %w", err)

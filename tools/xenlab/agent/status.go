@@ -13,13 +13,13 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// statusDevice is the number of dom0's device for status: one that the command
-// stubtpm does not use.
+// statusDevice is the number of the device of dom0 that status uses. The command
+// stubtpm does not use it.
 const statusDevice = 20
 
-// status asks the manager in a domain how it is, every half second for so long, over
-// one connection, and prints how many microseconds the answer took and what it says
-// of the disk:
+// status asks the manager in a domain for its status, every half second for a duration,
+// over one connection. It prints how many microseconds each response took, and its
+// value for the disk:
 //
 //	status N DISK
 func status(domain, duration string, out io.Writer) error {

@@ -7,9 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openRaw opens a terminal device and switches off echo, line editing, signal
-// characters and every translation, so that bytes pass as they are. It is not
-// blocking, so that Close ends a Read that waits.
+// openRaw opens a terminal device in raw mode: without echo, line editing, signal
+// characters or translations. The file is non-blocking, so that Close unblocks Read.
 func openRaw(name string) (*os.File, error) {
 	fd, err := unix.Open(name, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -18,7 +17,7 @@ func openRaw(name string) (*os.File, error) {
 	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("%s is no terminal: %w", name, err)
+		return nil, fmt.Errorf("%s is not a terminal: %w", name, err)
 	}
 	t.Iflag, t.Oflag, t.Lflag = 0, 0, 0
 	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8 | unix.CREAD | unix.CLOCAL

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// A Domain is one line of `xl list`.
+// A Domain is a running domain, as in the output of `xl list`.
 type Domain struct {
 	Name   string
 	ID     int
@@ -33,7 +33,7 @@ func (m *Machine) Domains(ctx context.Context) ([]Domain, error) {
 	return parseDomains(out)
 }
 
-// parseDomains reads the output of xl list -l.
+// parseDomains parses the output of xl list -l.
 func parseDomains(out string) ([]Domain, error) {
 	var list []struct {
 		Domid  int `json:"domid"`
@@ -67,8 +67,9 @@ func parseDomains(out string) ([]Domain, error) {
 	return ds, nil
 }
 
-// Disk makes a disk image of the given size in MiB from the bytes of a file of
-// dom0 (or zeros, if source is empty) and returns its block device.
+// Disk creates a disk image of a size in MiB in dom0 and returns its block device. The
+// image starts with the contents of the file source of dom0, if that is not empty; the
+// rest is zeros.
 func (m *Machine) Disk(ctx context.Context, name string, sizeMiB int, source string) (string, error) {
 	m.mu.Lock()
 	dev := fmt.Sprintf("/dev/loop%d", m.loop)
@@ -81,8 +82,8 @@ func (m *Machine) Disk(ctx context.Context, name string, sizeMiB int, source str
 	return dev, nil
 }
 
-// Mapped puts a device-mapper device of dom0 between a block device and whoever uses
-// it, so that Stall can hold its requests, and returns that.
+// Mapped creates a device-mapper device over a block device of dom0 and returns its
+// path. Stall can hold the requests of such a device.
 func (m *Machine) Mapped(ctx context.Context, name, device string) (string, error) {
 	out, err := m.Dom0.Run(ctx, fmt.Sprintf(`set -e
 sectors=$(cat /sys/block/%[2]s/size)
@@ -94,8 +95,8 @@ dmsetup info -c --noheadings -o minor %[1]s`, name, filepath.Base(device), devic
 	return "/dev/dm-" + strings.TrimSpace(out), nil
 }
 
-// Stall has a device made by Mapped keep each request to itself until Resume. What
-// it has then is carried out in the end: nothing is lost, and nothing fails.
+// Stall makes a device created by Mapped hold all requests until Resume. They are then
+// carried out: none is lost or fails.
 func (m *Machine) Stall(ctx context.Context, name string) error {
 	_, err := m.Dom0.Run(ctx, "dmsetup suspend --noflush --nolockfs --noudevsync "+name)
 	return err
@@ -107,7 +108,7 @@ func (m *Machine) Resume(ctx context.Context, name string) error {
 	return err
 }
 
-// Take returns the bytes of a file or a block device of dom0.
+// Take returns the contents of a file or a block device of dom0.
 func (m *Machine) Take(ctx context.Context, name string) ([]byte, error) {
 	out, err := m.Dom0.Run(ctx, "sync; gzip -c < "+name+" | base64")
 	if err != nil {
@@ -124,11 +125,8 @@ func (m *Machine) Take(ctx context.Context, name string) ([]byte, error) {
 	return b, nil
 }
 
-// ImageFile is the file behind a Disk in dom0.
-func ImageFile(name string) string { return "/images/" + name + ".img" }
-
-// Create starts a domain from the text of an xl configuration; the
-// configuration must name it. Its console is kept from the first byte.
+// Create creates a domain from the text of an xl configuration, which must contain its
+// name. dom0 logs its console from the first byte on.
 func (m *Machine) Create(ctx context.Context, name, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
@@ -142,7 +140,7 @@ func (m *Machine) Create(ctx context.Context, name, config string) error {
 	return nil
 }
 
-// crash gathers what may say why a domain did not come up.
+// crash returns logs that may contain why a domain did not start.
 func (m *Machine) crash(ctx context.Context, name string) string {
 	out, _ := m.Dom0.Run(ctx, "xl dmesg | tail -n 40; echo; cat /var/log/xen/console/guest-"+name+".log 2>/dev/null | tail -n 20")
 	return out
@@ -160,13 +158,13 @@ func (m *Machine) Destroy(ctx context.Context, name string) error {
 	return err
 }
 
-// Gone waits until no domain of that name is left.
+// Gone waits until no domain of that name exists.
 func (m *Machine) Gone(ctx context.Context, name string) error {
 	_, err := m.Dom0.Run(ctx, "while xl domid "+name+" >/dev/null 2>&1; do usleep 200000; done")
 	return err
 }
 
-// A Console collects what a domain writes on its console.
+// A Console collects what a domain writes to its console.
 type Console struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -174,8 +172,8 @@ type Console struct {
 	proc *Proc
 }
 
-// Follow reads the console log of a domain from its beginning, before or after
-// the domain is created, and hands each piece to output, which may be nil.
+// Follow reads the console log of a domain from its start and passes each piece to
+// output, unless that is nil. It may be called before or after the domain is created.
 func (m *Machine) Follow(name string, output func(string)) (*Console, error) {
 	c := &Console{news: make(chan struct{}, 1)}
 	log, err := os.Create(m.path(name + ".console.log"))
@@ -199,15 +197,15 @@ func (m *Machine) Follow(name string, output func(string)) (*Console, error) {
 	return c, err
 }
 
-// Text returns what was written so far.
+// Text returns what the domain has written so far.
 func (c *Console) Text() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.text.String()
 }
 
-// AwaitAny waits until the console shows one of the texts, looking from offset
-// from on, and returns the one that it shows first.
+// AwaitAny waits until one of the texts is on the console, at offset from or after it,
+// and returns the first one.
 func (c *Console) AwaitAny(ctx context.Context, from int, texts ...string) (string, error) {
 	for {
 		s := c.Text()
@@ -224,12 +222,12 @@ func (c *Console) AwaitAny(ctx context.Context, from int, texts ...string) (stri
 		case <-c.news:
 		case <-time.After(500 * time.Millisecond):
 		case <-ctx.Done():
-			return "", fmt.Errorf("lab: the console never said %q: %w; it ends:\n%s", texts, ctx.Err(), s[max(0, len(s)-1500):])
+			return "", fmt.Errorf("lab: no %q on the console: %w; its last lines:\n%s", texts, ctx.Err(), s[max(0, len(s)-1500):])
 		}
 	}
 }
 
-// Stop ends the following.
+// Stop stops reading the console log.
 func (c *Console) Stop() { c.proc.Kill() }
 
 // A Guest is a running Linux guest with an agent on its console.
@@ -238,12 +236,12 @@ type Guest struct {
 	console *Proc
 }
 
-// ConnectGuest takes the console of a Linux guest of the lab and waits until
-// its agent answers.
+// ConnectGuest opens the console of a Linux guest of the lab and waits until its agent
+// responds.
 func (m *Machine) ConnectGuest(ctx context.Context, name string, wait time.Duration) (*Guest, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	// A domain that was just made has no terminal yet.
+	// A new domain has no terminal yet.
 	out, err := m.Dom0.Run(ctx, "until xenstore-read /local/domain/$(xl domid "+name+")/console/tty 2>/dev/null; do usleep 100000; done")
 	if err != nil {
 		return nil, err
@@ -252,7 +250,7 @@ func (m *Machine) ConnectGuest(ctx context.Context, name string, wait time.Durat
 	if err != nil {
 		return nil, err
 	}
-	// Two that read the same terminal would each get a part of what it says.
+	// Two readers of the same terminal would each get only a part of the output.
 	m.mu.Lock()
 	last := m.guests[name]
 	m.mu.Unlock()
@@ -281,13 +279,14 @@ func (m *Machine) ConnectGuest(ctx context.Context, name string, wait time.Durat
 	return g, nil
 }
 
-// GuestConfig is the xl configuration of a Linux PVH guest of the lab; extra
-// lines, such as a vtpm or a disk, follow.
+// GuestConfig returns the xl configuration of a Linux PVH guest of the lab, with a
+// memory in MiB and extra lines, such as for a vtpm or a disk.
 func GuestConfig(name string, memory int, extra ...string) string {
 	return GuestConfigLine(name, memory, "", extra...)
 }
 
-// GuestConfigLine is GuestConfig with more words for the kernel's command line.
+// GuestConfigLine is like GuestConfig, with more parameters for the kernel's command
+// line.
 func GuestConfigLine(name string, memory int, commandLine string, extra ...string) string {
 	lines := append([]string{
 		"name = " + strconv.Quote(name),
@@ -297,13 +296,10 @@ func GuestConfigLine(name string, memory int, commandLine string, extra ...strin
 		`kernel = "` + GuestKernel + `"`,
 		`ramdisk = "` + GuestInitrd + `"`,
 		`extra = "` + strings.TrimSpace("console=hvc0 quiet loglevel=4 random.trust_cpu=on "+commandLine) + `"`,
-		// QEMU's processor has no invariant counter: Xen would emulate each
-		// reading of it, of which a kernel makes thousands a second.
+		// QEMU's processor has no invariant time stamp counter, so Xen would
+		// emulate it, and a kernel reads it thousands of times a second.
 		`tsc_mode = "native"`,
 		`on_poweroff = "destroy"`, `on_reboot = "destroy"`, `on_crash = "destroy"`,
 	}, extra...)
 	return strings.Join(lines, "\n") + "\n"
 }
-
-// KernelPath is where a unikernel given in Options.Files lies by convention.
-func KernelPath(file string) string { return "/images/" + filepath.Base(file) }

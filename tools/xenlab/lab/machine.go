@@ -18,41 +18,40 @@ import (
 	"stubtpm/tools/initramfs"
 )
 
-// Options describe the machine to start.
+// Options describe a machine.
 type Options struct {
-	// Dir gets logs, sockets and images; it is made if need be. A relative
-	// path is kept relative, since a socket's path is limited to 107 bytes.
+	// Dir is the directory for logs, sockets and images. Start creates it if it
+	// does not exist. A relative path stays relative, because the path of a socket
+	// is limited to 107 bytes.
 	Dir string
 	// TPM is QEMU's model of the hardware TPM: "tis" (the default), "crb" or
 	// "none".
 	TPM string
-	// TPMState, if not empty, is a directory with the state of swtpm, so that
-	// the hardware TPM of an earlier machine can be taken up again. The
-	// default is a new one.
+	// TPMState is the directory with the state of swtpm, "tpm" in Dir by default.
+	// A later machine with the same directory has the same hardware TPM.
 	TPMState string
 	// Accel is QEMU's accelerator, "tcg" by default, or "kvm".
 	Accel string
 	// Memory in MiB of the whole machine, Dom0Memory of dom0.
 	Memory, Dom0Memory int
 	// CPUs of the machine; dom0 has one. With more than one, QEMU's emulation
-	// (7.2) mixes up the states of guests now and then, and they triple-fault:
-	// only for ACCEL=kvm.
+	// (7.2) sometimes mixes up the states of guests, and they triple-fault, so
+	// use more only with Accel "kvm".
 	CPUs int
-	// Files are host files to be had in dom0, by their path there.
+	// Files are host files to copy into dom0, by their path there.
 	Files map[string]string
-	// Xenstored are further options of xenstored.
+	// Xenstored are additional options of xenstored.
 	Xenstored []string
-	// LinuxGuest says that a Linux guest will be started: its kernel and
-	// initramfs are then put into dom0 at GuestKernel and GuestInitrd.
+	// LinuxGuest puts a kernel and an initramfs for Linux guests into dom0, at
+	// GuestKernel and GuestInitrd.
 	LinuxGuest bool
-	// GuestFiles are host files to be had in Linux guests, by their path
-	// there.
+	// GuestFiles are host files to copy into Linux guests, by their path there.
 	GuestFiles map[string]string
-	// Log gets a line for each step; nil for none.
+	// Log, if set, logs a line for each step.
 	Log func(format string, args ...any)
 }
 
-// Where a Linux guest's kernel and initramfs lie in dom0.
+// Paths in dom0 of the kernel and the initramfs for Linux guests.
 const (
 	GuestKernel = "/guest/vmlinuz"
 	GuestInitrd = "/guest/initrd"
@@ -113,7 +112,7 @@ func (m *Machine) IOMem() string {
 }
 
 // Start builds the initramfs files, starts swtpm and QEMU and waits until dom0
-// answers. The context ends the machine, too.
+// responds. The context ends the machine, too.
 func Start(ctx context.Context, opt Options) (*Machine, error) {
 	if err := opt.defaults(); err != nil {
 		return nil, err
@@ -138,7 +137,7 @@ func Start(ctx context.Context, opt Options) (*Machine, error) {
 
 func (m *Machine) path(name string) string { return filepath.Join(m.opt.Dir, name) }
 
-// build makes the files that QEMU loads.
+// build creates the files that QEMU loads.
 func (m *Machine) build(ctx context.Context) error {
 	agent := m.path("agent")
 	c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", agent, "stubtpm/tools/xenlab/agent")
@@ -240,9 +239,9 @@ func (m *Machine) boot(ctx context.Context) error {
 	defer l.Close()
 
 	accel := "tcg,thread=multi,tb-size=256"
-	// What QEMU's emulation offers of what Go's and OpenSSL's cryptography
-	// use. Left out: SMAP (the emulated IRET of a PV dom0 faults with it),
-	// and RDTSCP (Xen cannot emulate the intercepted instruction).
+	// The features that QEMU emulates and Go's and OpenSSL's cryptography uses,
+	// without SMAP (with it, the emulated IRET of a PV dom0 faults) and RDTSCP
+	// (Xen cannot emulate the intercepted instruction).
 	cpu := "qemu64,+svm,+npt,+rdrand,+popcnt,+ssse3,+sse4.1,+sse4.2,+aes,+pclmulqdq"
 	if m.opt.Accel != "tcg" {
 		accel, cpu = m.opt.Accel, "host"
@@ -281,13 +280,13 @@ func (m *Machine) boot(ctx context.Context) error {
 	return nil
 }
 
-// dom0CommandLine keeps dom0's kernel off the hardware TPM: its drivers for
-// TIS and CRB are built in, so their initialisation is left out.
+// dom0CommandLine keeps dom0's kernel from using the hardware TPM: its drivers for TIS
+// and CRB are built in, so it must skip their initialization.
 const dom0CommandLine = "console=hvc0 earlyprintk=xen panic=5 quiet loglevel=4 random.trust_cpu=on " +
 	"initcall_blacklist=init_tis,crb_acpi_driver_init"
 
-// modules is the value of QEMU's -initrd for several multiboot modules, in
-// which a comma stands between modules and a double one for itself.
+// modules returns the value of QEMU's -initrd option for several multiboot modules. A
+// comma separates modules; within one it is doubled.
 func modules(list ...string) string {
 	for i, l := range list {
 		list[i] = strings.ReplaceAll(l, ",", ",,")
@@ -295,7 +294,7 @@ func modules(list ...string) string {
 	return strings.Join(list, ",")
 }
 
-// spawn starts a program that dies with this one; its output goes to a log.
+// spawn starts a program that is killed when this one ends. Its output goes to a log.
 func (m *Machine) spawn(name string, args ...string) error {
 	f, err := os.Create(m.path(name + ".log"))
 	if err != nil {
@@ -334,13 +333,13 @@ func (m *Machine) Tail(name string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// Close ends QEMU and swtpm. The state of the hardware TPM stays.
+// Close stops QEMU and swtpm. The state of the hardware TPM stays in TPMState.
 func (m *Machine) Close() {
 	m.close.Do(func() {
 		if m.conn != nil {
 			m.conn.Close()
 		}
-		// The last started first: QEMU tells swtpm to end.
+		// In reverse order: QEMU tells swtpm to end.
 		for i := len(m.cmds) - 1; i >= 0; i-- {
 			c := m.cmds[i]
 			c.Process.Signal(syscall.SIGTERM)

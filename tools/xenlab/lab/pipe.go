@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// A pipeBuf is a pipe whose writer never waits: what a guest says must not
-// hold up dom0's other messages.
+// A pipeBuf is a pipe whose writer never blocks, so that output of a guest cannot
+// delay dom0's other messages.
 type pipeBuf struct {
 	mu   sync.Mutex
 	cond *sync.Cond
@@ -20,7 +20,7 @@ func newPipe() *pipeBuf {
 	return p
 }
 
-// put appends bytes for the reader.
+// put appends bytes.
 func (p *pipeBuf) put(b []byte) {
 	p.mu.Lock()
 	p.buf = append(p.buf, b...)
@@ -28,7 +28,7 @@ func (p *pipeBuf) put(b []byte) {
 	p.cond.Signal()
 }
 
-// end makes the reader see the end once all is read.
+// end makes Read return io.EOF once all bytes are read.
 func (p *pipeBuf) end() {
 	p.mu.Lock()
 	p.eof = true

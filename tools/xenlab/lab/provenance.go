@@ -12,18 +12,17 @@ import (
 	"stubtpm/tools/initramfs"
 )
 
-// A KernelFile is a file of the guests' kernel package as found on the host.
+// A KernelFile is a file of the guests' kernel package on the host.
 type KernelFile struct {
 	Path   string // in the guest, and in Debian's package
 	SHA256 string // of the host's file, in hexadecimal
-	// Debian says that the file's MD5 sum is the one that the package's own
-	// list has. (MD5 is what Debian's packages carry: it shows an honest
-	// change, it does not stop a forger.)
+	// Debian is whether the package's own list has the file's MD5 sum. (Debian's
+	// packages list MD5: it detects accidental changes, not forgery.)
 	Debian bool
 }
 
-// KernelModule finds a module's file and compares it with the list of sums in
-// its Debian package, if that package is installed here.
+// KernelModule returns a module's file and compares it with the sums in its Debian
+// package, if that is installed on the host.
 func (m *Machine) KernelModule(relative string) (KernelFile, error) {
 	k := m.kernel
 	f := KernelFile{Path: filepath.Join("/lib/modules", k.Version, relative)}

@@ -11,8 +11,8 @@ import (
 // manifestFile lists the images in dom0.
 const manifestFile = "/images/manifest.json"
 
-// listed is what `stubtpm mgr --json show` says of a vTPM.
-type listed struct {
+// shownVTPM is the part of the output of `stubtpm mgr --json show` that is used.
+type shownVTPM struct {
 	UUID      string
 	Connected bool
 	State     bool `json:"manufactured"`
@@ -20,7 +20,7 @@ type listed struct {
 	Epoch     uint32
 }
 
-// Admin gives the manager orders, as docs/admin.md has them.
+// Admin sends the manager the orders that docs/admin.md describes.
 func (s *Stack) Admin(ctx context.Context, r Report) error {
 	order := func(words string) (string, error) {
 		return s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" "+words)
@@ -34,7 +34,7 @@ func (s *Stack) Admin(ctx context.Context, r Report) error {
 		out, err := order(words)
 		check(r, claim, err != nil && strings.Contains(err.Error()+out, why), "%v\n%s", err, out)
 	}
-	show := func() (l listed) {
+	show := func() (l shownVTPM) {
 		out, err := order("--json show " + vtpmUUID)
 		if err == nil {
 			err = json.Unmarshal([]byte(out), &l)
@@ -44,7 +44,7 @@ func (s *Stack) Admin(ctx context.Context, r Report) error {
 		}
 		return l
 	}
-	// A vTPM with a state that is connected serves.
+	// A vTPM serves if it is connected and has a state.
 	serves := func(claim string, wait time.Duration) error {
 		deadline := time.Now().Add(wait)
 		l := show()
@@ -123,12 +123,12 @@ func (s *Stack) Admin(ctx context.Context, r Report) error {
 	out, _ = s.M.Dom0.Run(ctx, "tail -20 /host.log")
 	r.Show("dom0", "stubtpm-host run -restart -measure -tell", out)
 
-	// As docs/admin.md has it, over a configuration that has words too.
+	// As in docs/admin.md, with a configuration that contains parameters too.
 	out, err = s.M.Dom0.Run(ctx, "(cat "+managerConfig+"; echo 'extra = \"guard=5s\"') >/first.cfg; xl create -n -d /first.cfg \"extra='$("+adminCommand+" mgr --key "+adminKey+" init)'\" 2>&1")
-	check(r, "the words of a first start go over those of the configuration", err == nil && strings.Contains(out, "init admin=") && !strings.Contains(out, "guard="), "%v\n%s", err, out)
+	check(r, "the parameters of a first start replace those of the configuration", err == nil && strings.Contains(out, "init admin=") && !strings.Contains(out, "guard="), "%v\n%s", err, out)
 
 	must("the audit log is exported", "audit-log export -o /log")
-	key := must("status tells the log's key", "--json status")
+	key := must("status contains the log's key", "--json status")
 	var status struct {
 		Key string `json:"audit_key"`
 	}
@@ -139,11 +139,11 @@ func (s *Stack) Admin(ctx context.Context, r Report) error {
 	r.Show("dom0", "stubtpm mgr audit-log show", must("it is shown", "audit-log show"))
 	refused("a stranger's key is refused", "keygen /stranger >/dev/null; "+adminCommand+" mgr --key /stranger list", "no key")
 	must("the vTPM is destroyed", "destroy --yes "+vtpmUUID)
-	refused("and is not known", "show "+vtpmUUID, "not enrolled")
+	refused("and is unknown then", "show "+vtpmUUID, "not enrolled")
 	return nil
 }
 
-// measuredStart makes the vTPM's domain, has it measured, and lets it run.
+// measuredStart creates the vTPM's domain, lets it be measured, and unpauses it.
 func (s *Stack) measuredStart(ctx context.Context, r Report, must func(claim, words string) string) error {
 	if err := s.writeConfig(ctx); err != nil {
 		return err
@@ -159,7 +159,7 @@ func (s *Stack) measuredStart(ctx context.Context, r Report, must func(claim, wo
 	return err
 }
 
-// Files of Admin in dom0.
+// Files in dom0 that Admin uses.
 const (
 	vtpmConfig    = "/etc/xen/admin-vtpm.cfg"
 	managerConfig = "/etc/xen/admin-mgr.cfg"
@@ -189,7 +189,7 @@ func (s *Stack) writeConfig(ctx context.Context) error {
 	return err
 }
 
-// hosted leaves both domains to stubtpm-host.
+// hosted starts both domains with stubtpm-host.
 func (s *Stack) hosted(ctx context.Context) error {
 	_, err := s.M.Dom0.Run(ctx, hostCommand+" run -restart -measure "+manifestFile+" -tell "+adminKey+" "+managerConfig+" "+vtpmConfig+
 		" </dev/null >/host.log 2>&1 & echo $! >/host.pid")

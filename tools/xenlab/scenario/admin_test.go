@@ -9,7 +9,7 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// TestXenAdmin gives the manager an administrator's orders.
+// TestXenAdmin sends the manager an administrator's orders.
 func TestXenAdmin(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")

@@ -13,10 +13,11 @@ type Measurement struct {
 	Name, Value, Note string
 }
 
-// idle is how long an unused vTPM is watched.
+// idle is how long an unused vTPM is observed.
 const idle = 30 * time.Second
 
-// Bench measures what a vTPM costs on this machine. The stack must be new.
+// Bench measures the times, memory and CPU use of a vTPM on this machine. The stack must
+// be new.
 func (s *Stack) Bench(ctx context.Context, r Report) ([]Measurement, error) {
 	var rows []Measurement
 	row := func(name, note, format string, args ...any) {
@@ -27,7 +28,7 @@ func (s *Stack) Bench(ctx context.Context, r Report) ([]Measurement, error) {
 	if err := s.StartManager(ctx); err != nil {
 		return nil, err
 	}
-	row("first start of the manager until ready", "a new manager, with what it asks of the hardware TPM", "%.2f s", time.Since(start).Seconds())
+	row("first start of the manager until ready", "a new manager, with its commands to the hardware TPM", "%.2f s", time.Since(start).Seconds())
 	if err := s.Enroll(ctx, vtpmUUID); err != nil {
 		return nil, err
 	}
@@ -64,10 +65,10 @@ func (s *Stack) Bench(ctx context.Context, r Report) ([]Measurement, error) {
 		return nil, err
 	}
 	s.VTPMWords = ""
-	const said = "manager ring: median "
-	_, took, ok := strings.Cut(s.Since(vtpmName), said)
+	const prefix = "manager ring: median "
+	_, took, ok := strings.Cut(s.Since(vtpmName), prefix)
 	if !ok {
-		return nil, fmt.Errorf("%s did not say its round trips: %s", vtpmName, s.Since(vtpmName))
+		return nil, fmt.Errorf("%s did not log its round trips: %s", vtpmName, s.Since(vtpmName))
 	}
 	took, _, _ = strings.Cut(took, "\n")
 	row("round trip over the ring, vTPM to manager", "median; a message that touches neither disk nor TPM", "%s", strings.TrimSpace(took))
@@ -80,7 +81,7 @@ func (s *Stack) Bench(ctx context.Context, r Report) ([]Measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	row("TPM2_ReadClock from a Linux guest", "us; xen-tpmfront itself looks for the answer each 5 ms", "%s", strings.TrimSpace(rtt))
+	row("TPM2_ReadClock from a Linux guest", "us; xen-tpmfront polls for the response every 5 ms", "%s", strings.TrimSpace(rtt))
 	r.Step("idle for %v", idle)
 	before, err := s.cpuTime(ctx)
 	if err != nil {
@@ -109,11 +110,10 @@ func (s *Stack) Bench(ctx context.Context, r Report) ([]Measurement, error) {
 	return rows, nil
 }
 
-// PingDirect measures the same command where the guest has the hardware TPM to
-// itself.
+// PingDirect measures TPM2_ReadClock in a guest that uses the hardware TPM directly.
 func (s *Stack) PingDirect(ctx context.Context) (Measurement, error) {
 	s.Direct = true
-	m := Measurement{Name: "TPM2_ReadClock, guest with the hardware TPM itself", Note: "us; swtpm behind QEMU's TIS by tpm_tis"}
+	m := Measurement{Name: "TPM2_ReadClock, guest that uses the hardware TPM directly", Note: "us; swtpm behind QEMU's TIS by tpm_tis"}
 	g, err := s.StartGuest(ctx, "guest-direct", "")
 	if err != nil {
 		return m, err

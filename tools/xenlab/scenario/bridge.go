@@ -10,9 +10,9 @@ import (
 // bridgeCommand is tools/guestbridge in a guest.
 const bridgeCommand = "/usr/sbin/guestbridge"
 
-// bridgeScript finds nothing of a resource manager at first, and with the bridge
-// uses it: more objects at once than a TPM holds, which nobody flushes, and
-// unmodified programs at the same time. MODULE is the kernel's.
+// bridgeScript checks that there is no resource manager without the bridge, and uses
+// the one of the bridge: with more objects at a time than a TPM can hold, and with
+// unmodified programs in parallel. MODULE stands for the path of the kernel module.
 const bridgeScript = `set -e
 test ! -e /dev/tpmrm0
 insmod MODULE
@@ -45,7 +45,8 @@ tpm2_getrandom 8 -T device:/dev/tpm0 --hex > /dev/null
 echo 'tpm0 is free again'
 `
 
-// bridge shows the guest's /dev/tpmrm0. Nothing else may have its TPM open.
+// bridge uses guestbridge's /dev/tpmrm0 in a guest. No other program may have the TPM
+// open.
 func (l *Life) bridge(ctx context.Context, g *lifeGuest) error {
 	l.r.Step("%s: guestbridge", g.name)
 	module, err := l.M.KernelModule("kernel/drivers/char/tpm/tpm_vtpm_proxy.ko")

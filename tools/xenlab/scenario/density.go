@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Measured builds a vTPM's domain without letting it run, and compares what
-// lies in its memory with images: the right one, and others.
+// Measured creates a vTPM's domain paused, and compares its memory with images: the
+// right one, and others.
 func (s *Stack) Measured(ctx context.Context, r Report, name, uuid string) error {
 	disk, err := s.disk(ctx, name)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Stack) Measured(ctx context.Context, r Report, name, uuid string) error
 	out, err := s.M.Dom0.Run(ctx, hostCommand+" measure "+name+" "+vtpmImage)
 	check(r, "a paused domain's memory holds the image that it was built from", err == nil, "%v\n%s", err, out)
 	r.Show("dom0", "stubtpm-host measure "+name+" vtpm.elf", strings.TrimSpace(out))
-	// One byte of the code is another in this file, as in a wrong build.
+	// One byte of the code differs in this file, as in a wrong build.
 	const other = "/images/other.elf"
 	if _, err := s.M.Dom0.Run(ctx, "cp "+vtpmImage+" "+other+" && printf '\\177' | dd of="+other+" bs=1 seek=2000000 conv=notrunc 2>/dev/null"); err != nil {
 		return err
@@ -45,8 +45,8 @@ func (s *Stack) Measured(ctx context.Context, r Report, name, uuid string) error
 	return s.Destroy(ctx, name)
 }
 
-// Density starts vTPMs one after the other until the wanted number runs or one
-// does not come up, and tells what they take.
+// Density starts vTPMs one after the other until the wanted number runs or one does
+// not start, and reports the memory that they use.
 func (s *Stack) Density(ctx context.Context, r Report, want int) error {
 	memory := func() string {
 		out, _ := s.M.Dom0.Run(ctx, "xl info | grep -E 'total_memory|free_memory' | tr -s ' ' | tr '\\n' ' '; grep -E 'MemFree|MemAvailable' /proc/meminfo | tr -s ' ' | tr '\\n' ' '")
@@ -69,7 +69,7 @@ func (s *Stack) Density(ctx context.Context, r Report, want int) error {
 			break
 		}
 		running++
-		// Its console need not be followed any longer.
+		// Its console is not needed any more.
 		s.consoles[name].Stop()
 		if running%10 == 0 {
 			r.Step("%d vTPMs serve, %.0f s, %s", running, time.Since(start).Seconds(), memory())

@@ -11,9 +11,9 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// TestXenMeasured measures a domain before it runs, and then starts as many
-// vTPMs as STUBTPM_VTPMS says (none if it says nothing). For more than some 100,
-// xenstored has to allow their manager more nodes and watches.
+// TestXenMeasured measures a domain before it runs, and then starts STUBTPM_VTPMS
+// vTPMs (0 by default). For more than about 100, xenstored must allow their manager
+// more nodes and watches.
 func TestXenMeasured(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")

@@ -6,8 +6,8 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// Everyday runs the rest of tpm2-tools' everyday commands in a guest: those
-// that the story has no place for. It ends with TPM2_Clear.
+// Everyday runs those commands of tpm2-tools in a guest that Story does not use. The
+// last one is TPM2_Clear.
 func (s *Stack) Everyday(ctx context.Context, r Report, g *lab.Guest) error {
 	return guest{g, r}.steps(ctx, everyday)
 }

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// A fault changes the image of a stopped vTPM; the script runs in dom0 with the
-// image's device in $dev, a copy of the newest good image in $good, one of an
-// earlier state in $old, and one of another vTPM's in $foreign.
+// A fault changes the state disk of a stopped vTPM. Its script runs in dom0 with the
+// disk's device in $dev, a copy of the current state disk in $good, one of an earlier
+// state in $old, and one of another vTPM's in $foreign.
 type fault struct {
 	name, script string
 }
@@ -16,8 +16,8 @@ type fault struct {
 var faults = []fault{
 	{"an image of random bytes", "dd if=/dev/urandom of=$dev bs=64k count=64 conv=notrunc 2>/dev/null"},
 	{"an image of zeros", "dd if=/dev/zero of=$dev bs=64k count=64 conv=notrunc 2>/dev/null"},
-	// Of each half of the disk only the first KiB arrived: a slot's header and
-	// the beginning of its state.
+	// Of each half of the disk only the first KiB was written: a slot's header and
+	// the start of its state.
 	{"a torn image", `for half in 0 2048; do
 	dd if=/dev/zero of=$dev bs=1024 seek=$((half+1)) count=255 conv=notrunc 2>/dev/null; done`},
 	{"an image with one bit turned", `for half in 0 2097152; do
@@ -27,9 +27,8 @@ var faults = []fault{
 	{"its own image of an earlier state", "cat $old > $dev"},
 }
 
-// Faults stops the vTPM, gives it each wrong image in turn, and at last the
-// right one again. It needs the stack as Story leaves it, and enrols a second
-// vTPM.
+// Faults stops the vTPM and starts it with each kind of wrong disk in turn, and at last
+// with its own again. It needs the stack as Story leaves it, and enrolls a second vTPM.
 func (s *Stack) Faults(ctx context.Context, r Report) error {
 	if err := s.notEnrolled(ctx, r); err != nil {
 		return err
@@ -44,7 +43,7 @@ func (s *Stack) Faults(ctx context.Context, r Report) error {
 	if err := s.Destroy(ctx, other); err != nil {
 		return err
 	}
-	// An earlier state of the first: kept now, overtaken by a write.
+	// A copy of the first one's state, which a later write makes an earlier state.
 	copyTo := func(disk, file string) error {
 		_, err := s.M.Dom0.Run(ctx, "sync; cat "+s.disks[disk]+" > "+file)
 		return err
@@ -114,8 +113,8 @@ func (s *Stack) serves(ctx context.Context, r Report, claim, name, uuid string) 
 	return nil
 }
 
-// refuses starts a vTPM and claims that it says why it does not serve, and
-// that no guest gets a TPM from it.
+// refuses starts a vTPM and claims that it reports why it does not serve, and that no
+// guest gets a TPM from it.
 func (s *Stack) refuses(ctx context.Context, r Report, claim, name, uuid string) error {
 	mark, err := s.StartVTPM(ctx, name, uuid)
 	if err != nil {
@@ -124,7 +123,7 @@ func (s *Stack) refuses(ctx context.Context, r Report, claim, name, uuid string)
 	said := s.Since(name)
 	check(r, claim+": the vTPM refuses", mark == vtpmRefused, "it says %q:\n%s", mark, said)
 	r.Show(name, "console", grep(said, 2, vtpmRefused))
-	// Give it time to do what it must not do.
+	// Give it time for what it must not do.
 	out, err := s.M.Dom0.Run(ctx, fmt.Sprintf("sleep 1; xl domid %s 2>/dev/null || echo ended", name))
 	if err != nil {
 		return err

@@ -14,33 +14,32 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// A Host is a machine that is booted again and again: its hardware TPM and its disks
-// are kept, and its firmware is updated.
+// A Host is a machine that is booted several times. Its hardware TPM and its disks keep
+// their contents, and its firmware is updated.
 type Host struct {
 	r      Report
-	dir    string // of what outlives a boot
+	dir    string // for files that are kept from boot to boot
 	images Images
 	boot   func(opt lab.Options) (*lab.Machine, error)
 
 	s *Stack
-	// pcrs are the values of the manager's PCRs by firmware, as a machine of the same
-	// kind would have them.
+	// pcrs are the values of the manager's PCRs by firmware, as on another machine of
+	// the same model.
 	pcrs map[string][]string
 }
 
-// carriedFiles are the files of dom0 that outlive a boot.
+// carriedFiles are the files of dom0 that are kept from boot to boot.
 var carriedFiles = [...]string{adminKey, hostKey, operatorKey}
 
 const operatorKey = "/operator.key"
 
-// sealedPCRs are those that the manager's root key is sealed to if nothing is said.
+// sealedPCRs are the PCRs to which the manager's root key is sealed by default.
 var sealedPCRs = [...]int{0, 1, 2, 3, 4, 5, 7}
 
-// carried returns the host file of something that outlives a boot.
+// carried returns the host file for a file that is kept.
 func (h *Host) carried(name string) string { return filepath.Join(h.dir, filepath.Base(name)) }
 
-// Boot starts the machine with a firmware, which measures itself into PCR 0 before
-// anything else has the TPM.
+// Boot starts the machine with a firmware, which first measures itself into PCR 0.
 func (h *Host) Boot(ctx context.Context, firmware string) error {
 	h.r.Step("host: boots with firmware %s", firmware)
 	files := h.images.Files()
@@ -95,11 +94,11 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// measuredAs is what a firmware extends PCR 0 with.
+// measuredAs returns the digest with which a firmware extends PCR 0.
 func measuredAs(firmware string) [32]byte { return sha256.Sum256([]byte("firmware " + firmware)) }
 
-// Off stops the domains in an orderly way, takes their disks and dom0's keys, and
-// switches the machine off.
+// Off shuts the domains down, keeps their disks and dom0's keys, and powers the machine
+// off.
 func (h *Host) Off(ctx context.Context) error {
 	for _, n := range []string{guestName, vtpmName, managerName} {
 		if _, err := h.s.domid(ctx, n); err != nil {
@@ -141,11 +140,11 @@ func (h *Host) Off(ctx context.Context) error {
 	return nil
 }
 
-// operatorWord is what keygen prints of the operator's key.
+// operatorWord matches the operator's public key in the output of keygen.
 var operatorWord = regexp.MustCompile(`operator=04[0-9a-f]+`)
 
-// Manufacture makes the manager, with an operator who may approve other firmware, and a
-// vTPM with something in it.
+// Manufacture creates a manager with an operator, who may approve other firmware, and a
+// vTPM with data.
 func (h *Host) Manufacture(ctx context.Context) error {
 	out, err := h.s.M.Dom0.Run(ctx, adminCommand+" mgr keygen --for operator "+operatorKey)
 	if err != nil {
@@ -163,7 +162,8 @@ func (h *Host) Manufacture(ctx context.Context) error {
 	return h.s.serves(ctx, h.r, "a vTPM is made", vtpmName, vtpmUUID)
 }
 
-// Approve has the operator sign the values of a firmware, and sends that to the manager.
+// Approve signs the PCR values of a firmware as the operator, and sends the approval to
+// the manager.
 func (h *Host) Approve(ctx context.Context, firmware string) error {
 	var words []string
 	for i, n := range sealedPCRs {
@@ -176,7 +176,7 @@ func (h *Host) Approve(ctx context.Context, firmware string) error {
 	return err
 }
 
-// Opens starts manager and vTPM, and claims that both serve.
+// Opens starts the manager and the vTPM, and claims that both serve.
 func (h *Host) Opens(ctx context.Context, claim string) error {
 	serves, err := h.s.StartManagerWith(ctx, "")
 	check(h.r, claim+": the manager serves", err == nil && serves, "%v\n%s", err, h.s.Since(managerName))
@@ -188,7 +188,7 @@ func (h *Host) Opens(ctx context.Context, claim string) error {
 	return h.s.serves(ctx, h.r, claim+": the vTPM serves", vtpmName, vtpmUUID)
 }
 
-// Shut claims that the manager does not serve, and says so.
+// Shut claims that the manager does not serve, and reports that.
 func (h *Host) Shut(ctx context.Context, claim string) error {
 	serves, err := h.s.StartManagerWith(ctx, "")
 	if err != nil {
@@ -200,15 +200,15 @@ func (h *Host) Shut(ctx context.Context, claim string) error {
 	return nil
 }
 
-// A boot is one start of a host: with which firmware, and what is done then.
+// A boot is one start of a host: its firmware, and the steps that follow.
 type boot struct {
 	firmware string
 	run      func() error
 }
 
-// Updates boots a host with firmware A, and updates it to B and to C, each approved
-// before; it is booted once more with B after C was approved. With back, it then goes back,
-// meets a firmware that nobody approved, and goes on.
+// Updates boots a host with firmware A and updates it to B and to C, each approved
+// before. After C was approved, the host is booted once more with B. With back, it then
+// returns to an earlier firmware, boots one that was not approved, and continues.
 func (h *Host) Updates(ctx context.Context, back bool) error {
 	h.pcrs = map[string][]string{"A": nil, "B": nil, "C": nil, "X": nil}
 	boots := []boot{

@@ -11,7 +11,7 @@ import (
 )
 
 // TestXenFirmware updates a host's firmware twice, with the operator's approvals, and
-// goes back.
+// then downgrades it.
 func TestXenFirmware(t *testing.T) {
 	images := needXen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)

@@ -10,18 +10,18 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// tools is set before each command: tpm2-tools speak to the raw device, and
-// since there is no resource manager on it (xen-tpmfront makes no /dev/tpmrm0)
-// the objects that they leave behind are flushed here.
+// tools precedes each script. tpm2-tools use the raw device, because xen-tpmfront has
+// no resource manager (/dev/tpmrm0), so scripts must flush the objects that the tools
+// leave loaded.
 //
-// The variables let a test run the same scripts on a TPM of the host.
+// With the variables, a test can run the same scripts on a TPM of the host.
 const tools = `export TPM2TOOLS_TCTI=${TPM2TOOLS_TCTI:-device:/dev/tpm0}
 flush() { tpm2_flushcontext -t; }
 store=${STORE:-/dev/xvda}
 set -e
 `
 
-// driver shows which driver of the guest's kernel serves /dev/tpm0.
+// driver prints which driver of the guest's kernel provides /dev/tpm0.
 func (g guest) driver(ctx context.Context, m *lab.Machine) error {
 	module, err := m.KernelModule("kernel/drivers/char/tpm/xen-tpmfront.ko")
 	if err != nil {
@@ -38,8 +38,8 @@ func (g guest) driver(ctx context.Context, m *lab.Machine) error {
 	return nil
 }
 
-// limit is the time for one script in the guest: tens of commands at up to a
-// second each under emulation.
+// limit is the time limit of one script in the guest, which may have tens of commands of
+// up to a second each under emulation.
 const limit = 120 * time.Second
 
 // A guest runs scripts of tpm2-tools and keeps the last output.
@@ -54,12 +54,12 @@ func (g guest) run(ctx context.Context, script string) (string, error) {
 	return g.Run(ctx, tools+script)
 }
 
-// A guestStep is one thing shown in the guest.
+// A guestStep is one step in the guest.
 type guestStep struct {
 	title  string
 	shown  string // the command as a reader would type it
 	script string
-	// keep picks the lines worth a place on the screen; nil shows nothing.
+	// keep selects the lines of the output to show; if nil, none are.
 	keep func(out string) string
 	// want must be in the output.
 	want string
@@ -98,7 +98,7 @@ func only(n int, words ...string) func(string) string {
 
 const secret = "the launch code is 7-3-1-9"
 
-// firstBoot is what the guest does with its new TPM.
+// firstBoot lists the steps of a guest with its new TPM.
 var firstBoot = []guestStep{
 	{
 		title:  "fixed properties",
@@ -176,8 +176,8 @@ echo kept`,
 	},
 }
 
-// secondBoot is what a new guest finds at a new vTPM domain with the same
-// state.
+// secondBoot lists the steps of a new guest after the vTPM's domain was restarted with
+// the same state.
 var secondBoot = []guestStep{
 	{
 		title: "PCR 8 is at zero again",
@@ -221,8 +221,8 @@ grep 'ERROR.*tpm:' out.txt || cat out.txt; echo refused`,
 	},
 }
 
-// properties picks the lines of tpm2_getcap properties-fixed that say who the
-// TPM is, one property a line.
+// properties selects from the output of tpm2_getcap properties-fixed the properties that
+// identify the TPM, one on each line.
 func properties(out string) string {
 	var keep []string
 	name, raw := "", ""
@@ -246,6 +246,5 @@ func properties(out string) string {
 	return strings.Join(keep, "\n")
 }
 
-// ErrClaims is returned by a scenario that ran to its end though a claim did
-// not hold.
+// ErrClaims is returned by a scenario that ended because a claim did not hold.
 var ErrClaims = errors.New("a claim does not hold")

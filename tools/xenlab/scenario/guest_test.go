@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// TestScriptsOnSwtpm runs the guest's scripts on the host with swtpm as TPM, so
-// that a mistake in them is found in seconds, without Xen.
+// TestScriptsOnSwtpm runs the guest's scripts on the host with swtpm, to find mistakes
+// in them within seconds, without Xen.
 func TestScriptsOnSwtpm(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -9,14 +9,13 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// abuseCommand is tools/ringabuse in the hostile guest: it plays the frontend
-// of the TPM ring itself, with garbage, wrapping lengths and random states.
+// abuseCommand is tools/ringabuse in the hostile guest: it acts as the frontend of the
+// TPM ring, with garbage, wrapping lengths and random states.
 const abuseCommand = "/usr/bin/ringabuse"
 
-// Hostile lets the guest of a second vTPM abuse its ring, while the first
-// guest goes on using its TPM, changes of state that need the manager
-// included. Then an honest guest takes the hostile one's place. The first pair
-// must run already.
+// Hostile lets the guest of a second vTPM abuse its ring while the first guest
+// continues to use its TPM, with changes of state that need the manager. Then an
+// honest guest takes the hostile one's place. The first pair must run already.
 func (s *Stack) Hostile(ctx context.Context, r Report, first *lab.Guest, duration time.Duration) error {
 	const vtpm, uuid, name = "vtpm-guest3", "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e03", "hostile"
 	if err := s.Enroll(ctx, uuid); err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// direct starts a Linux guest that has the hardware TPM, as another system that is
-// booted on the host has. The manager must not run.
+// direct starts a Linux guest with the hardware TPM, in place of another system that
+// is booted on the host. The manager must not run.
 func (s *Stack) direct(ctx context.Context, r Report) (guest, error) {
 	d := NewStack(s.M)
 	d.Direct = true
@@ -16,12 +16,12 @@ func (s *Stack) direct(ctx context.Context, r Report) (guest, error) {
 	return guest{g, r}, err
 }
 
-// moveWanted is how the manager's refusal names what has to be signed.
+// moveWanted matches the values to sign in the manager's error.
 var moveWanted = regexp.MustCompile(`manager ([0-9a-f]+), challenge ([0-9a-f]+)`)
 
 // Index undefines the manager's NV indices in the hardware TPM while the manager is
-// down, and claims that it refuses to start then, and that the administrator's signature
-// brings all back.
+// stopped. It claims that the manager then refuses to start, and that the administrator's
+// signature makes it serve again with all its data.
 func (s *Stack) Index(ctx context.Context, r Report, p *Pair) error {
 	if err := s.Destroy(ctx, p.name, p.vtpm, managerName); err != nil {
 		return err

@@ -15,15 +15,15 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// hostCommand is tools/stubtpm-host in dom0: it starts the domains again and
-// connects those that they serve.
+// hostCommand is tools/stubtpm-host in dom0: it restarts the domains and reconnects
+// their frontends.
 const hostCommand = "/usr/sbin/stubtpm-host"
 
-// imageManifest is what make images writes, in dom0.
+// imageManifest is the manifest of `make images` in dom0.
 const imageManifest = "/images/manifest.json"
 
-// A Life is a host as it is meant to be run: a manager and vTPMs that are kept
-// alive, and their guests, whose TPMs are under load all the time.
+// A Life is a host in normal operation: stubtpm-host keeps a manager and vTPMs
+// running, and their guests continually use their TPMs.
 type Life struct {
 	*Stack
 	r      Report
@@ -40,9 +40,9 @@ type lifeGuest struct {
 	starting         atomic.Bool // its vTPM was destroyed and is not ready again
 }
 
-// NewLife starts manager and vTPMs on a new stack, hands them to stubtpm-host,
-// and starts the guests and their load. The manager admits only vTPMs whose
-// memory was measured before they ran.
+// NewLife starts a manager and vTPMs on a new stack with stubtpm-host, and the guests
+// and their load. The manager accepts only vTPMs whose memory was measured before they
+// ran.
 func NewLife(ctx context.Context, r Report, s *Stack, guests int, seed uint64) (*Life, error) {
 	l := &Life{Stack: s, r: r, rand: rand.New(rand.NewPCG(seed, 0)), log: &lineLog{}}
 	r.Step("manager, for the first time")
@@ -117,7 +117,7 @@ func (l *Life) startGuest(ctx context.Context, g *lifeGuest) error {
 	config := lab.GuestConfigLine(g.name, guestMiB, "", fmt.Sprintf("disk = [\"%s,raw,xvda,rw\"]", disk),
 		fmt.Sprintf("vtpm = [\"backend=%s,uuid=%s\"]", g.vtpm, g.uuid))
 	config = strings.Replace(config, `on_reboot = "destroy"`, `on_reboot = "restart"`, 1)
-	// Its vTPM may be on its way up.
+	// Its vTPM may still be starting.
 	for end := time.Now().Add(60 * time.Second); ; {
 		if err = l.M.Create(ctx, g.name, config); err == nil {
 			break
@@ -131,15 +131,15 @@ func (l *Life) startGuest(ctx context.Context, g *lifeGuest) error {
 	return l.startLoad(ctx, g)
 }
 
-// loadPause lies between two rounds of a guest's load, of which each is four
-// commands. It is longer where there are more guests: the one processor also has
-// to bring back what is destroyed.
+// loadPause returns the pause between two rounds of a guest's load, which are four
+// commands each. It grows with the number of guests, because the single processor must
+// also restart the domains that are destroyed.
 func (l *Life) loadPause() time.Duration {
 	return time.Duration(len(l.guests)) * 300 * time.Millisecond
 }
 
-// bootLimit is for a guest that boots beside others on a busy host, which took
-// a minute and a half once; alone it takes ten seconds.
+// bootLimit is the time limit for a guest to boot. Alone on the host it takes ten
+// seconds, among others up to a minute and a half.
 const bootLimit = 240 * time.Second
 
 func (l *Life) startLoad(ctx context.Context, g *lifeGuest) error {
@@ -153,12 +153,12 @@ func (l *Life) startLoad(ctx context.Context, g *lifeGuest) error {
 	return g.load.start(a, l.loadPause())
 }
 
-// recoveryLimit is how long a guest may be without answers. Linux' driver waits
-// two minutes for the answer to a command that its vTPM had when it ended.
+// recoveryLimit is how long a guest may be without responses. Linux's driver waits two
+// minutes for the response to a command that was in progress when its vTPM ended.
 const recoveryLimit = 240 * time.Second
 
-// progress waits until each of the guests has had further answers, and checks
-// that none of the answers denies an earlier one.
+// progress waits until each guest has received further responses, and checks that none
+// contradicts an earlier one.
 func (l *Life) progress(ctx context.Context, when string, guests []*lifeGuest) error {
 	ctx, cancel := context.WithTimeout(ctx, recoveryLimit)
 	defer cancel()
@@ -171,8 +171,8 @@ func (l *Life) progress(ctx context.Context, when string, guests []*lifeGuest) e
 	return nil
 }
 
-// Situation tells what the host looks like, for the message of a failure: who
-// took the processor's time within three seconds, and what there is in dom0.
+// Situation describes the host for the message of a failure: the processor time of each
+// domain within three seconds, and the processes and domains in dom0.
 func (l *Life) Situation(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 60*time.Second)
 	defer cancel()
@@ -190,9 +190,9 @@ func last(text string, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// Reboot has the first guest reboot itself: its TPM is reset as the machine's
-// reset does, and keeps what it keeps. While its load rests, it uses its TPM by
-// guestbridge.
+// Reboot makes the first guest reboot itself. That must reset its TPM as a reset of a
+// machine does, without loss of persistent data. While the guest has no load, it uses
+// its TPM through guestbridge.
 func (l *Life) Reboot(ctx context.Context) error {
 	g := l.guests[0]
 	l.r.Step("%s reboots itself", g.name)
@@ -255,8 +255,8 @@ const (
 	killGuest   = "guest"
 )
 
-// kill destroys a domain as a crash does, and returns how long it took until it,
-// and the guest that it belongs to, if any, was back with all that was answered.
+// kill destroys a domain like a crash, and returns the time until that domain, and its
+// guest if it has one, works again with all acknowledged data.
 func (l *Life) kill(ctx context.Context, kind string, g *lifeGuest) (time.Duration, error) {
 	name := managerName
 	if g != nil {
@@ -282,7 +282,7 @@ func (l *Life) kill(ctx context.Context, kind string, g *lifeGuest) (time.Durati
 	}
 	if kind == killVTPM {
 		g.starting.Store(false)
-		// That the guest noticed is told by its own words.
+		// The guest's load reports that it noticed.
 		if err := g.load.awaitFound(ctx, recoveryLimit); err != nil {
 			return 0, fmt.Errorf("%s after the end of its vTPM: %w\n%s", g.name, err, l.log.tail(20))
 		}
@@ -301,7 +301,7 @@ func (l *Life) kill(ctx context.Context, kind string, g *lifeGuest) (time.Durati
 	return took, nil
 }
 
-// A lane is a sequence of kills that goes on beside others: one for the manager,
+// A lane is a sequence of kills that runs in parallel with others: one for the manager,
 // and one for each guest and its vTPM.
 type lane struct {
 	guest *lifeGuest
@@ -309,7 +309,7 @@ type lane struct {
 	rand  *rand.Rand
 }
 
-// lanes deals times kills out, a third of each kind.
+// lanes distributes a number of kills, a third of each kind.
 func (l *Life) lanes(times int) []lane {
 	all := []lane{{}}
 	for _, g := range l.guests {
@@ -334,9 +334,8 @@ func (l *Life) anyStarting() bool {
 	return slices.ContainsFunc(l.guests, func(g *lifeGuest) bool { return g.starting.Load() })
 }
 
-// Campaign destroys domains of every kind, times in all, in random order and
-// while others are on their way back, and claims that nothing that was answered
-// is lost.
+// Campaign destroys domains of every kind, a number of times in all, in random order and
+// while others restart. It claims that no acknowledged data is lost.
 func (l *Life) Campaign(ctx context.Context, times int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -347,15 +346,15 @@ func (l *Life) Campaign(ctx context.Context, times int) error {
 	for _, lane := range l.lanes(times) {
 		wait.Go(func() {
 			for i, kind := range lane.kinds {
-				// At any moment of a round; the manager in the midst of what
-				// goes on after a kill of the others.
+				// At any moment of a round, and the manager during the restarts
+				// of the others.
 				pause := time.Duration(lane.rand.IntN(1500)) * time.Millisecond
 				if kind == killManager {
 					pause = time.Duration(10000+lane.rand.IntN(30000)) * time.Millisecond
 				}
 				err := sleep(ctx, pause)
-				// Each other time vTPMs have a manager until they serve: else
-				// none ever might, as long as managers are destroyed.
+				// Every second time, leave the manager running until the vTPMs
+				// serve: otherwise they might never.
 				for kind == killManager && i%2 == 1 && err == nil && l.anyStarting() {
 					err = sleep(ctx, 100*time.Millisecond)
 				}
@@ -402,14 +401,14 @@ func (l *Life) Campaign(ctx context.Context, times int) error {
 	return nil
 }
 
-// Close ends stubtpm-host; its domains stay.
+// Close stops stubtpm-host. Its domains keep running.
 func (l *Life) Close() {
 	if l.hostd != nil {
 		l.hostd.Kill()
 	}
 }
 
-// A lineLog keeps lines of a program.
+// A lineLog keeps the output of a program.
 type lineLog struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -421,7 +420,7 @@ func (l *lineLog) add(b []byte) {
 	l.text.Write(b)
 }
 
-// await waits for a text behind the first from bytes.
+// await waits for a text at offset from or after it.
 func (l *lineLog) await(ctx context.Context, limit time.Duration, from int, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -438,7 +437,7 @@ func (l *lineLog) await(ctx context.Context, limit time.Duration, from int, text
 	}
 }
 
-// length is how many bytes there are now.
+// length returns the number of bytes so far.
 func (l *lineLog) length() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,8 +11,7 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// kills is how many domains the campaign destroys where nothing else is asked
-// for by STUBTPM_KILLS.
+// kills is how many domains the campaign destroys unless STUBTPM_KILLS is set.
 const kills = 3
 
 // TestXenLife has guests (one, or STUBTPM_GUESTS) with a vTPM each under one
@@ -64,7 +63,7 @@ func TestXenLife(t *testing.T) {
 	}
 }
 
-// TestLoadLog: lines that deny an earlier answer are found.
+// TestLoadLog: lines that contradict an earlier one are detected.
 func TestLoadLog(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -10,8 +10,8 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// A loadLog is what a guest's load said (tools/xenlab/agent, load): the record,
-// kept outside of all that is destroyed, of what its TPM answered.
+// A loadLog records the output of a guest's load (tools/xenlab/agent, load): the results
+// of its TPM commands. It is kept outside all domains that are destroyed.
 type loadLog struct {
 	name string
 
@@ -72,7 +72,8 @@ func (l *loadLog) add(b []byte) {
 	}
 }
 
-// line takes one line in, and finds what denies an earlier answer.
+// line processes one line, and records an error if it contradicts an earlier one.
+//
 // Preconditions: mu is held.
 func (l *loadLog) line(line string) {
 	l.lines = append(l.lines, line)
@@ -90,7 +91,7 @@ func (l *loadLog) line(line string) {
 		if a < l.count || b < l.wrote {
 			fail("what was answered is lost")
 		}
-		// A value was written only after it was counted.
+		// A value is written only after the counter was incremented.
 		if b > a {
 			fail("written before it was counted")
 		}
@@ -122,7 +123,7 @@ func scan(line, format string, args ...any) bool {
 	return err == nil && n == len(args)
 }
 
-// mark begins a new watch.
+// mark resets the counts.
 func (l *loadLog) mark() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,7 +142,7 @@ func (l *loadLog) answers() uint64 {
 	return l.number
 }
 
-// await waits for so many answers from now on.
+// await waits for a number of further responses.
 func (l *loadLog) await(ctx context.Context, answers uint64) error {
 	start := l.answers()
 	return l.until(ctx, func() bool { return l.number >= start+answers })

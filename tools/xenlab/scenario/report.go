@@ -1,7 +1,7 @@
-// Package scenario holds what is shown and asserted on the lab's Xen: the stack
-// of manager, vTPM and guest, the story that `make run` tells, and the attacks
-// and faults that `make test` adds. Each scenario reports to a Report, so that
-// the same code tells a story to a person and fails a test.
+// Package scenario contains what the lab shows and tests on Xen: the stack of manager,
+// vTPM and guest, the demonstration of `make run` (Story), and the attacks and faults of
+// `make test`. Each scenario reports to a Report, so that the same code serves as a
+// demonstration and as a test.
 //
 // It runs on Linux on amd64.
 package scenario
@@ -11,19 +11,18 @@ import (
 	"strings"
 )
 
-// A Report hears what a scenario does, shows and claims.
+// A Report receives the steps, outputs and claims of a scenario.
 type Report interface {
-	// Step says what is done next.
+	// Step announces the next step.
 	Step(format string, args ...any)
 	// Show presents a command of a domain and its output, shortened to what
 	// matters.
 	Show(where, command, output string)
-	// Check states a claim that was tested; detail says what was seen where it
-	// does not hold.
+	// Check reports whether a claim holds. If not, detail is what was observed.
 	Check(claim string, holds bool, detail string)
 }
 
-// check formats the detail only of what failed.
+// check is like r.Check, and formats the detail only if the claim does not hold.
 func check(r Report, claim string, holds bool, format string, args ...any) {
 	detail := ""
 	if !holds {

@@ -9,7 +9,7 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// A guest that is restored has /dev/tpm1, and /dev/tpm0 no more.
+// A restored guest has /dev/tpm1 instead of /dev/tpm0.
 const readPCRs = `export TPM2TOOLS_TCTI=device:$(ls -t /dev/tpm[0-9] | head -n 1)
 tpm2_pcrread sha256:0,9 | grep -E '(0|9) :'
 `
@@ -40,7 +40,7 @@ func (s *Stack) SavedGuest(ctx context.Context, r Report, p *Pair) error {
 	pcrs := func(claim string, fresh bool) error {
 		var out string
 		var err error
-		// The driver connects when it has been told to resume.
+		// The driver connects when it resumes.
 		for range 20 {
 			if out, err = p.guest.run(ctx, readPCRs); err == nil {
 				break

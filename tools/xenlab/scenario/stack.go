@@ -18,13 +18,13 @@ const (
 	vtpmUUID    = "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e01"
 )
 
-// Where the unikernels and the administrator's command lie in dom0.
+// Paths in dom0 of the unikernels and the administrator's command.
 const (
 	managerImage = "/images/vtpmmgr.elf"
 	vtpmImage    = "/images/vtpm.elf"
 	adminCommand = "/usr/bin/stubtpm"
 	adminKey     = "/admin.key"
-	hostKey      = "/host.key" // may tell the manager which image a domain runs
+	hostKey      = "/host.key" // signs reports to the manager of which image a domain runs
 )
 
 // Images are host files that a Stack needs in dom0.
@@ -32,11 +32,11 @@ type Images struct {
 	Manager, VTPM string // unikernels
 	Stubtpm       string // static build of tools/stubtpm
 	Host          string // static build of tools/stubtpm-host, for Life
-	// Extra are further host files by their path in dom0.
+	// Extra are more host files by their path in dom0.
 	Extra map[string]string
 }
 
-// Files is the value for lab.Options.Files.
+// Files returns the value for lab.Options.Files.
 func (i Images) Files() map[string]string {
 	f := map[string]string{}
 	for name, src := range map[string]string{managerImage: i.Manager, vtpmImage: i.VTPM, adminCommand: i.Stubtpm, hostCommand: i.Host} {
@@ -53,23 +53,23 @@ func (i Images) Files() map[string]string {
 // A Stack is a manager with its vTPMs and guests on one machine.
 type Stack struct {
 	M *lab.Machine
-	// Direct gives the hardware TPM to the guest itself, without manager and
-	// vTPM: a check of the lab, and the other side of a comparison.
+	// Direct gives the hardware TPM to the guest, without manager and vTPM, to test
+	// the lab and for comparison.
 	Direct bool
-	// Stallable has a device-mapper device lie before each disk made from now on, of
-	// the disk's name, for lab.Machine's Stall.
+	// Stallable creates new disks with a device-mapper device of the same name, for
+	// lab.Machine.Stall.
 	Stallable bool
-	// Sources are files of dom0 with what disks made from now on hold at first, by the
-	// disk's name.
+	// Sources are files of dom0 with the initial contents of new disks, by the disk's
+	// name.
 	Sources map[string]string
-	// InitWords are further words for the manager's first start.
+	// InitWords are more parameters for the manager's first start.
 	InitWords string
-	// VTPMWords is the command line of vTPMs started from now on.
+	// VTPMWords is the command line for later starts of vTPMs.
 	VTPMWords string
 
 	disks    map[string]string       // block device in dom0 by image name
 	consoles map[string]*lab.Console // by domain name
-	marks    map[string]int          // what of each console belongs to earlier runs
+	marks    map[string]int          // length of each console before the current run
 }
 
 // NewStack returns an empty stack on a machine.
@@ -77,7 +77,7 @@ func NewStack(m *lab.Machine) *Stack {
 	return &Stack{M: m, disks: map[string]string{}, consoles: map[string]*lab.Console{}, marks: map[string]int{}}
 }
 
-// disk returns the block device of an image, made on first use.
+// disk returns the block device of a disk, which it creates on first use.
 func (s *Stack) disk(ctx context.Context, name string) (string, error) {
 	if d := s.disks[name]; d != "" {
 		return d, nil
@@ -95,7 +95,7 @@ func (s *Stack) disk(ctx context.Context, name string) (string, error) {
 // diskMiB is the size of each disk image in MiB.
 const diskMiB = 4
 
-// console returns the console of a domain, which outlives its restarts.
+// console returns the console of a domain, which continues over restarts.
 func (s *Stack) console(name string) (*lab.Console, error) {
 	if c := s.consoles[name]; c != nil {
 		s.marks[name] = len(c.Text())
@@ -108,8 +108,8 @@ func (s *Stack) console(name string) (*lab.Console, error) {
 	return c, err
 }
 
-// start creates a unikernel's domain and waits for one of the marks on its
-// console; it returns the mark.
+// start creates a unikernel's domain, waits for one of the marks on its console, and
+// returns that.
 func (s *Stack) start(ctx context.Context, d image.Domain, wait time.Duration, marks ...string) (string, error) {
 	config, err := d.Config()
 	if err != nil {
@@ -127,8 +127,8 @@ func (s *Stack) start(ctx context.Context, d image.Domain, wait time.Duration, m
 	return c.AwaitAny(ctx, s.marks[d.Name], marks...)
 }
 
-// StartManager starts the manager's domain and waits until it serves. The
-// first time its disk is blank, and it is ordered to make a ledger.
+// StartManager starts the manager's domain and waits until it serves. At the first start
+// its disk is blank, and the manager is told to create a ledger.
 func (s *Stack) StartManager(ctx context.Context) error {
 	first := s.disks["vtpmmgr"] == ""
 	disk, err := s.disk(ctx, "vtpmmgr")
@@ -150,8 +150,8 @@ func (s *Stack) StartManager(ctx context.Context) error {
 	return err
 }
 
-// StartManagerWith starts the manager's domain with further words, which its ledger has to
-// be there for, and returns whether it serves.
+// StartManagerWith starts the manager's domain with more parameters and reports whether
+// it serves. Its ledger must exist.
 func (s *Stack) StartManagerWith(ctx context.Context, words string) (serves bool, err error) {
 	disk, err := s.disk(ctx, managerName)
 	if err != nil {
@@ -163,7 +163,7 @@ func (s *Stack) StartManagerWith(ctx context.Context, words string) (serves bool
 	return mark == managerReady, err
 }
 
-// managerDomain is the manager's domain, with a disk that has a ledger.
+// managerDomain returns the manager's domain, with a disk that contains a ledger.
 func (s *Stack) managerDomain(disk string) image.Domain {
 	d := image.Manager(managerImage)
 	d.Name = managerName
@@ -172,7 +172,7 @@ func (s *Stack) managerDomain(disk string) image.Domain {
 	return d
 }
 
-// vtpmDomain is the domain of a vTPM.
+// vtpmDomain returns the domain of a vTPM.
 func (s *Stack) vtpmDomain(name, uuid, disk string) image.Domain {
 	d := image.VTPM(vtpmImage, uuid, managerName)
 	d.Name = name
@@ -181,8 +181,8 @@ func (s *Stack) vtpmDomain(name, uuid, disk string) image.Domain {
 	return d
 }
 
-// Enroll orders the manager to take a new vTPM, whose guests xl starts without a word
-// to the manager. Options are those of stubtpm.
+// Enroll enrolls a new vTPM, whose guests xl starts without a report to the manager.
+// Options are those of stubtpm.
 func (s *Stack) Enroll(ctx context.Context, uuid string, options ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
@@ -190,19 +190,19 @@ func (s *Stack) Enroll(ctx context.Context, uuid string, options ...string) erro
 	return err
 }
 
-// StartVTPM starts a vTPM's domain and waits until it serves or refuses; it
-// returns the mark seen.
+// StartVTPM starts a vTPM's domain, waits until it serves or refuses, and returns the
+// mark on its console.
 func (s *Stack) StartVTPM(ctx context.Context, name, uuid string) (string, error) {
 	disk, err := s.disk(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	d := s.vtpmDomain(name, uuid, disk)
-	// A manager that does not answer is given up after a minute.
+	// The vTPM waits one minute for a manager that does not respond.
 	return s.start(ctx, d, 100*time.Second, vtpmReady, vtpmRefused)
 }
 
-// What the unikernels say on their consoles.
+// Texts on the unikernels' consoles.
 const (
 	managerReady  = "vtpmmgr: ready"
 	managerFailed = "vtpmmgr: FAILED:"
@@ -210,9 +210,8 @@ const (
 	vtpmRefused   = "vtpm: FAILED:"
 )
 
-// StartGuest starts a Linux guest at a vTPM (or, in a direct stack, at the
-// hardware TPM) and waits for its agent. Its disk keeps what guests of that
-// name leave each other.
+// StartGuest starts a Linux guest with a vTPM (or, in a direct stack, with the hardware
+// TPM) and waits for its agent. Guests of the same name have the same disk.
 func (s *Stack) StartGuest(ctx context.Context, name, vtpm string) (*lab.Guest, error) {
 	disk, err := s.disk(ctx, name)
 	if err != nil {
@@ -232,11 +231,10 @@ func (s *Stack) StartGuest(ctx context.Context, name, vtpm string) (*lab.Guest, 
 	return s.M.ConnectGuest(ctx, name, 90*time.Second)
 }
 
-// guestMiB is the memory of a Linux guest; 64 MiB are too few for Debian's
-// kernel.
+// guestMiB is the memory of a Linux guest. 64 MiB are not enough for Debian's kernel.
 const guestMiB = 160
 
-// Since returns what a domain wrote on its console since its last start.
+// Since returns what a domain has written to its console since its last start.
 func (s *Stack) Since(name string) string {
 	c := s.consoles[name]
 	if c == nil {
@@ -246,7 +244,7 @@ func (s *Stack) Since(name string) string {
 	return strings.TrimSpace(t[min(s.marks[name], len(t)):])
 }
 
-// Destroy ends domains at once, as a power cut would.
+// Destroy ends domains at once, like a power cut.
 func (s *Stack) Destroy(ctx context.Context, names ...string) error {
 	for _, n := range names {
 		if err := s.M.Destroy(ctx, n); err != nil {

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// statusLimit is how much longer than before a stall the manager may take to say how
-// it is.
+// statusLimit is how much longer than before a stall the manager may take for a STATUS
+// request.
 const statusLimit = 100 * time.Millisecond
 
-// StallManager lets the manager's disk stall for a time, while the guest wants its TPM's
-// state changed, and claims that the manager says so, and goes on afterwards.
+// StallManager stalls the manager's disk for a time, while the guest changes its TPM's
+// state. It claims that the manager reports the stall and recovers afterwards.
 func (s *Stack) StallManager(ctx context.Context, r Report, p *Pair, duration time.Duration) error {
 	return s.stall(ctx, r, p, managerName, duration)
 }
 
-// StallVTPM does the same to the vTPM's disk, of which the manager knows nothing.
+// StallVTPM does the same to the vTPM's disk, which the manager does not use.
 func (s *Stack) StallVTPM(ctx context.Context, r Report, p *Pair, duration time.Duration) error {
 	return s.stall(ctx, r, p, p.vtpm, duration)
 }
@@ -60,7 +60,7 @@ func (s *Stack) stall(ctx context.Context, r Report, p *Pair, name string, durat
 	answers := load.answers()
 	look = &statusLook{s: s, start: time.Now()}
 	order := make(chan error, 1)
-	if name == managerName { // an order that waits, too, keeps nobody from asking
+	if name == managerName { // even an order that waits does not block STATUS
 		go func() {
 			_, err := s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" enroll "+waitingUUID)
 			order <- err
@@ -83,7 +83,7 @@ func (s *Stack) stall(ctx context.Context, r Report, p *Pair, name string, durat
 	} else {
 		check(r, "status --check has nothing to say of a vTPM's disk", look.told == "", "it says %q", look.told)
 	}
-	// One may have been under way, and one more is read after it.
+	// One may have been in flight, and one more follows it.
 	check(r, fmt.Sprintf("no change of state is said to be kept that is not (%d answers within %.0f s)", during, stalled.Seconds()), during <= 2, "%d answers", during)
 
 	resumed := time.Now()
@@ -95,7 +95,7 @@ func (s *Stack) stall(ctx context.Context, r Report, p *Pair, name string, durat
 		return err
 	}
 	if name == managerName {
-		// It has been given up if the stall was longer than its patience.
+		// It has timed out if the stall was longer than its limit.
 		err := <-order
 		out, err2 := s.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" list")
 		check(r, "an order of that time is carried out", err2 == nil && strings.Contains(out, waitingUUID), "%v\n%s", err2, out)
@@ -113,15 +113,15 @@ func (s *Stack) stall(ctx context.Context, r Report, p *Pair, name string, durat
 	return nil
 }
 
-// A statusLook asks by the command stubtpm, as monitoring does, whether all is well.
+// A statusLook runs `stubtpm mgr status --check`, as monitoring does.
 type statusLook struct {
 	s     *Stack
 	start time.Time
-	told  string        // the first time that it was not
-	most  time.Duration // that the command took
+	told  string        // output of the first check that failed
+	most  time.Duration // longest time of the command
 }
 
-// during asks every five seconds for so long.
+// during runs the command every five seconds for a duration.
 func (l *statusLook) during(ctx context.Context, duration time.Duration) error {
 	for time.Since(l.start) < duration {
 		asked := time.Now()
@@ -137,17 +137,17 @@ func (l *statusLook) during(ctx context.Context, duration time.Duration) error {
 	return nil
 }
 
-// waitingUUID is of a vTPM that is enrolled while the manager's disk stalls.
+// waitingUUID is the UUID of a vTPM that is enrolled while the manager's disk stalls.
 const waitingUUID = "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c20f2"
 
-// A statusLog gathers what the agent's program status prints.
+// A statusLog collects the output of the agent's program status.
 type statusLog struct {
 	mu    sync.Mutex
 	part  string
 	times []time.Duration
 }
 
-// A statusTiming is of some answers to STATUS.
+// A statusTiming summarizes the times of STATUS requests.
 type statusTiming struct {
 	n              int
 	p50, p90, most time.Duration
@@ -175,7 +175,7 @@ func (l *statusLog) add(b []byte) {
 	}
 }
 
-// begin returns what was gathered since the last time.
+// begin returns what was collected since the last call.
 func (l *statusLog) begin() statusTiming {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,9 +8,8 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// Story brings up the stack, uses the guest's TPM, restarts vTPM and guest, and
-// shows that the TPM's state came back. It returns the guest that runs at the
-// end.
+// Story starts the stack, uses the guest's TPM, restarts vTPM and guest, and shows that
+// the TPM's state was kept. It returns the guest that runs at the end.
 func (s *Stack) Story(ctx context.Context, r Report) (*lab.Guest, error) {
 	if err := s.platform(ctx, r); err != nil {
 		return nil, err
@@ -41,7 +40,7 @@ func (s *Stack) Story(ctx context.Context, r Report) (*lab.Guest, error) {
 		return nil, err
 	}
 	if s.Direct {
-		// The hardware TPM has no restart of its own here.
+		// The hardware TPM cannot be restarted here.
 		return g, nil
 	}
 	r.Step("restart: xl destroy %s %s", guestName, vtpmName)
@@ -71,7 +70,7 @@ func (s *Stack) startPair(ctx context.Context, r Report) (*lab.Guest, error) {
 	return s.StartGuest(ctx, guestName, vtpmName)
 }
 
-// platform shows what all this runs on, and that dom0 keeps off the TPM.
+// platform shows the platform, and that dom0 does not use the TPM.
 func (s *Stack) platform(ctx context.Context, r Report) error {
 	out, err := s.M.Dom0.Run(ctx, "xl info | grep -E 'xen_version|virt_caps|release|xen_caps'")
 	if err != nil {
@@ -87,7 +86,7 @@ func (s *Stack) platform(ctx context.Context, r Report) error {
 	return nil
 }
 
-// domains shows xl list and checks who is what.
+// domains shows xl list and checks the types and registers of the domains.
 func (s *Stack) domains(ctx context.Context, r Report) error {
 	out, err := s.M.Dom0.Run(ctx, "xl list")
 	if err != nil {

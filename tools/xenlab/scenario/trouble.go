@@ -9,8 +9,7 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// A Pair is a vTPM and its guest, of which something is known that no accident may
-// change.
+// A Pair is a vTPM and its guest, with data in the TPM that no failure may change.
 type Pair struct {
 	s              *Stack
 	r              Report
@@ -21,8 +20,9 @@ type Pair struct {
 	counter, value uint64 // of an NV counter and of an NV index
 }
 
-// NewPair enrols and starts a vTPM with a guest, extends PCR 9, and leaves a counter,
-// data and a key in its NV memory. number is of two hexadecimal digits, and names it.
+// NewPair enrolls and starts a vTPM with a guest, extends PCR 9, and leaves a counter,
+// data and a key in its NV memory. number has two hexadecimal digits and is part of the
+// names.
 func (s *Stack) NewPair(ctx context.Context, r Report, number string) (*Pair, error) {
 	p := &Pair{s: s, r: r, vtpm: "vtpm-guest" + number, name: "guest" + number, uuid: "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c20" + number}
 	if err := s.Enroll(ctx, p.uuid); err != nil {
@@ -76,8 +76,8 @@ func (p *Pair) boot(ctx context.Context) error {
 	return nil
 }
 
-// use increments the counter and writes the index, and holds what they say against
-// what they said before.
+// use increments the counter and writes the index, and compares their values with those
+// before.
 func (p *Pair) use(ctx context.Context) error {
 	start := time.Now()
 	next := p.value + 1
@@ -100,8 +100,8 @@ printf %08d | tpm2_nvwrite -Q -C o -i - 0x1500011
 	return nil
 }
 
-// kept claims that the pair has all that it had: PCR 9 too if the vTPM has run all the
-// while.
+// kept claims that the pair has kept all its data, and PCR 9 too if the vTPM was not
+// restarted.
 func (p *Pair) kept(ctx context.Context, claim string, pcrs bool) error {
 	err := p.use(ctx)
 	if err == nil {
@@ -118,8 +118,8 @@ func (p *Pair) kept(ctx context.Context, claim string, pcrs bool) error {
 	return nil
 }
 
-// Save has the toolstack try to save the domains of the vTPM and of the manager, and
-// claims that nothing comes of it.
+// Save lets the toolstack try to save the domains of the vTPM and the manager, and
+// claims that it fails without harm.
 func (s *Stack) Save(ctx context.Context, r Report, p *Pair) error {
 	names := []string{p.vtpm, managerName}
 	before := map[string]string{}
@@ -179,7 +179,7 @@ func (s *Stack) Save(ctx context.Context, r Report, p *Pair) error {
 	return nil
 }
 
-// timing is what the agent's measure prints of one command, in microseconds.
+// timing is the output of the agent's measure for one command, in microseconds.
 type timing struct{ p50, p99, most int }
 
 func (t timing) String() string {
@@ -195,13 +195,13 @@ func measured(ctx context.Context, g *lab.Guest, count int) (clock, write timing
 	return clock, write, err
 }
 
-// lateLimit is how much later than without a neighbour an honest guest's commands may
-// be answered beside one that floods.
+// lateLimit is how much longer an honest guest's commands may take while another guest
+// floods.
 const lateLimit = 2 * time.Second
 
-// Flood has a second guest flood its vTPM with changes of state and, at a device whose
-// backend is the manager itself, the manager's ring with garbage; the first pair's
-// commands are measured without and with it.
+// Flood lets a second guest flood its vTPM with changes of state and, at a device whose
+// backend is the manager, the manager's ring with garbage. The first pair's commands are
+// measured without and with that.
 func (s *Stack) Flood(ctx context.Context, r Report, p *Pair, rounds int) error {
 	const vtpm, uuid, name = "vtpm-flood", "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c20f0", "flood"
 	if err := s.Enroll(ctx, uuid); err != nil {
@@ -210,8 +210,8 @@ func (s *Stack) Flood(ctx context.Context, r Report, p *Pair, rounds int) error 
 	if err := s.serves(ctx, r, "a vTPM for the flooding guest serves", vtpm, uuid); err != nil {
 		return err
 	}
-	// Its second device is one that no toolstack should give to a guest: a vTPM's at
-	// the manager, as a vTPM that was taken over has.
+	// No toolstack should give its second device to a guest: a vTPM's device at the
+	// manager, as a compromised vTPM has it.
 	line := fmt.Sprintf("vtpm = [\"backend=%s\", \"backend=%s,uuid=%s\"]", vtpm, managerName, otherUUID)
 	if err := s.Enroll(ctx, otherUUID); err != nil {
 		return err
@@ -234,7 +234,7 @@ func (s *Stack) Flood(ctx context.Context, r Report, p *Pair, rounds int) error 
 	}
 	r.Show(p.name, "commands beside an idle neighbour", fmt.Sprintf("TPM2_ReadClock: %v\nTPM2_NV_Write: %v", clock, write))
 
-	// Longer than the measurement can be.
+	// Longer than the measurement.
 	duration := time.Duration(rounds)*500*time.Millisecond + 15*time.Second
 	r.Step("%s floods its vTPM and the manager's ring for %v", name, duration)
 	type end struct {
@@ -280,5 +280,5 @@ func (s *Stack) Flood(ctx context.Context, r Report, p *Pair, rounds int) error 
 	return p.kept(ctx, "the neighbour has all that it had", true)
 }
 
-// otherUUID is of a vTPM whose place at the manager the flooding guest takes.
+// otherUUID is the UUID of the vTPM as which the flooding guest connects to the manager.
 const otherUUID = "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c20f1"

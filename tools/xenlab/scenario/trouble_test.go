@@ -10,18 +10,18 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// long reports whether STUBTPM_LONG asks for what takes too long for every run.
+// long reports whether STUBTPM_LONG is set, for tests that take too long for every run.
 func long() bool { return os.Getenv("STUBTPM_LONG") != "" }
 
-// How long disks stall: longer, with STUBTPM_LONG, than a disk's driver waits before it
-// connects anew.
+// How long disks stall. With STUBTPM_LONG it is longer than a disk's driver waits
+// before it reconnects.
 const (
 	stallTime = 15 * time.Second
 	longStall = 90 * time.Second
 )
 
-// TestXenTrouble has the toolstack save what must not be saved, and a guest, disks stall, a guest flood
-// its TPM and the manager beside another, and another system undefine the NV indices.
+// TestXenTrouble saves domains that cannot be saved, and a guest, stalls disks, lets a
+// guest flood its TPM and the manager, and undefines the manager's NV indices.
 func TestXenTrouble(t *testing.T) {
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
@@ -61,7 +61,7 @@ func TestXenTrouble(t *testing.T) {
 			t.Logf("%s took %.0f s", step.name, time.Since(start).Seconds())
 		})
 		if err != nil {
-			return // the pair is not as the next step wants it
+			return // the next step needs an intact pair
 		}
 	}
 }

@@ -15,10 +15,10 @@ import (
 // ringabuse is the static build of tools/ringabuse, for the hostile guest.
 var ringabuse = filepath.Join(repository, "build/ringabuse")
 
-// repository is the top of the repository as seen from this package.
+// repository is the path of the repository from this package.
 const repository = "../../.."
 
-// needXen skips unless the run on Xen is asked for, since it takes minutes.
+// needXen skips a test unless tests on Xen are enabled, because they take minutes.
 func needXen(t *testing.T) Images {
 	t.Helper()
 	if os.Getenv("STUBTPM_XEN") == "" {
@@ -37,8 +37,7 @@ func needXen(t *testing.T) Images {
 	return i
 }
 
-// machine boots the lab for one test. Its files are in build/ for those who
-// look into a failure.
+// machine boots the lab for one test. Its files stay in build/, to investigate failures.
 func machine(t *testing.T, name string, opt lab.Options) *lab.Machine {
 	t.Helper()
 	opt.Dir = filepath.Join(repository, "build/xenlab-"+name)
@@ -88,7 +87,7 @@ func TestXen(t *testing.T) {
 	})
 }
 
-// A testReport makes a failed claim a failed test.
+// A testReport fails the test for a claim that does not hold.
 type testReport struct{ t *testing.T }
 
 func (r *testReport) Step(format string, args ...any) { r.t.Logf(format, args...) }
@@ -106,7 +105,7 @@ func (r *testReport) Check(claim string, holds bool, detail string) {
 	}
 }
 
-// TestXenCRB tells the story with the other interface of a hardware TPM.
+// TestXenCRB runs Story with a CRB as the hardware TPM's interface.
 func TestXenCRB(t *testing.T) {
 	images := needXen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)

@@ -137,7 +137,7 @@ func (s *Simulator) Close() error {
 	return errors.Join(err, s.tpm.close(), s.trace.Close())
 }
 
-// IsClosed says whether Close was called.
+// IsClosed reports whether Close was called.
 func (s *Simulator) IsClosed() bool { return s.closed }
 
 // A device is the project's TPM, in this process, with its state in memory.
