@@ -196,3 +196,16 @@ func TestEveryCommand(t *testing.T) {
 
 // pending are commands whose tests are yet to be written.
 var pending = []tcg.TPMCC{}
+
+// TestCommentsSayWhatCommandsDo: the comment of a handler begins with the name of
+// its command and with what the command does.
+func TestCommentsSayWhatCommandsDo(t *testing.T) {
+	t.Parallel()
+	s := handlers(t)
+	begins := regexp.MustCompile(`^\w+ is TPM2_\w+(, and with an HMAC key TPM2_\w+)?,\swhich\s`)
+	for cc, name := range s.function {
+		if doc, ok := s.doc[name]; ok && !begins.MatchString(doc) {
+			t.Errorf("%v: the comment of %s does not say what the command does: %q", cc, name, doc)
+		}
+	}
+}

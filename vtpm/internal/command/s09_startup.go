@@ -10,7 +10,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// startup is TPM2_Startup.
+// startup is TPM2_Startup, which prepares the TPM for use after _TPM_Init.
 //
 //	TPM_RC_LOCALITY  not from locality 0 or 3, or a resume that is started in
 //	                 another way than before
@@ -102,7 +102,8 @@ func objectStartup(d *engine.Device, resume bool) {
 	}
 }
 
-// shutdown is TPM2_Shutdown.
+// shutdown is TPM2_Shutdown, which saves what the next TPM2_Startup needs to go
+// on, before power is lost.
 //
 //	TPM_RC_TYPE  STATE after a TPM2_PCR_Allocate (Part 3, 22.5), or in the
 //	             middle of a measured launch

@@ -6,8 +6,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// selfTest is TPM2_SelfTest. The known answers are computed at once, with
-// fullTest again even for what passed before.
+// selfTest is TPM2_SelfTest, which tests the algorithms. The known answers are
+// computed at once, with fullTest again even for what passed before.
 //
 //	TPM_RC_FAILURE  a known answer was not met; the device is in failure mode
 func selfTest(d *engine.Device, c *dispatch.Call) error {
@@ -19,8 +19,9 @@ func selfTest(d *engine.Device, c *dispatch.Call) error {
 	return d.RunSelfTests(full, nil)
 }
 
-// incrementalSelfTest is TPM2_IncrementalSelfTest. All that is asked for is
-// tested before the answer, which has what was not tested yet.
+// incrementalSelfTest is TPM2_IncrementalSelfTest, which tests the listed
+// algorithms. All that is asked for is tested before the answer, which has what
+// was not tested yet.
 func incrementalSelfTest(d *engine.Device, c *dispatch.Call) error {
 	var algs tcg.TPMLAlg
 	r := c.Reader()
@@ -48,8 +49,9 @@ func untested(d *engine.Device) (algs []tcg.TPMAlgID) {
 	return algs
 }
 
-// getTestResult is TPM2_GetTestResult. In failure mode it tells what failed;
-// before all was tested, by need, TPM2_SelfTest or SelfTestStep, TPM_RC_NEEDS_TEST.
+// getTestResult is TPM2_GetTestResult, which returns the result of the
+// self-tests. In failure mode it tells what failed; before all was tested, by
+// need, TPM2_SelfTest or SelfTestStep, TPM_RC_NEEDS_TEST.
 func getTestResult(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err

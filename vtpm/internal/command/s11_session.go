@@ -13,7 +13,8 @@ import (
 // minNonce is the size in bytes of the smallest nonceCaller (Part 3, 11.1).
 const minNonce = 16
 
-// startAuthSession is TPM2_StartAuthSession.
+// startAuthSession is TPM2_StartAuthSession, which starts an HMAC, policy or
+// trial session.
 //
 //	TPM_RC_ATTRIBUTES        tpmKey is not a decryption key
 //	TPM_RC_HANDLE            tpmKey or bind has no private part loaded, or bind is
@@ -123,7 +124,8 @@ func startAuthSession(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyRestart is TPM2_PolicyRestart.
+// policyRestart is TPM2_PolicyRestart, which takes a policy session back to its
+// start.
 func policyRestart(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err

@@ -11,8 +11,9 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// createLoaded is TPM2_CreateLoaded: a primary, ordinary or derived object, by
-// what the parent is. Response codes are those of create.
+// createLoaded is TPM2_CreateLoaded, which creates an object and loads it: a
+// primary, ordinary or derived one, by what the parent is. Response codes are
+// those of create.
 func createLoaded(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	var p creationParams

@@ -8,7 +8,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// makeCredential is TPM2_MakeCredential.
+// makeCredential is TPM2_MakeCredential, which encrypts a credential for the
+// holder of a key and an object's Name.
 //
 //	TPM_RC_TYPE  handle is not of a storage key
 //	TPM_RC_SIZE  credential is longer than the digest of the key's nameAlg
@@ -41,7 +42,8 @@ func makeCredential(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// activateCredential is TPM2_ActivateCredential.
+// activateCredential is TPM2_ActivateCredential, which returns the credential
+// that was made for an object's Name.
 //
 //	TPM_RC_TYPE       keyHandle is not of a storage key
 //	TPM_RC_INTEGRITY  credentialBlob is not for this object, key and secret

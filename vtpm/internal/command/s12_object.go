@@ -8,7 +8,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// create is TPM2_Create.
+// create is TPM2_Create, which creates a child of a loaded storage key and
+// returns it encrypted.
 //
 //	TPM_RC_TYPE        the parent is not a storage key
 //	TPM_RC_ATTRIBUTES  attributes contradict each other, the parent or the data
@@ -39,7 +40,7 @@ func create(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// load is TPM2_Load.
+// load is TPM2_Load, which loads an object that its parent protects.
 //
 //	TPM_RC_TYPE        the parent is not a storage key
 //	TPM_RC_INTEGRITY   inPrivate was not made for this parent and public area
@@ -83,7 +84,8 @@ func load(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// loadExternal is TPM2_LoadExternal.
+// loadExternal is TPM2_LoadExternal, which loads an object that no parent in
+// this TPM protects, or a public area alone.
 //
 //	TPM_RC_HIERARCHY   a sensitive area with a hierarchy other than null
 //	TPM_RC_ATTRIBUTES  fixedTPM, fixedParent or restricted SET with a sensitive area
@@ -155,7 +157,8 @@ func checkExternal(o *object.Object) tcg.TPMRC {
 	return object.CheckScheme(p)
 }
 
-// readPublic is TPM2_ReadPublic.
+// readPublic is TPM2_ReadPublic, which returns the public area and the Names of
+// a loaded object.
 //
 //	TPM_RC_SEQUENCE  the handle is that of a sequence
 func readPublic(d *engine.Device, c *dispatch.Call) error {
@@ -172,7 +175,7 @@ func readPublic(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// unseal is TPM2_Unseal.
+// unseal is TPM2_Unseal, which returns the data of a sealed data object.
 //
 //	TPM_RC_TYPE        not a sealed data object
 //	TPM_RC_ATTRIBUTES  sign, decrypt or restricted is SET
@@ -191,7 +194,8 @@ func unseal(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// objectChangeAuth is TPM2_ObjectChangeAuth.
+// objectChangeAuth is TPM2_ObjectChangeAuth, which returns the private area of
+// an object with a new authorization value.
 //
 //	TPM_RC_TYPE  the object is a sequence, or not a child of the parent, as
 //	             nothing without a Name is

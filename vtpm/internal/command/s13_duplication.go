@@ -36,7 +36,7 @@ func innerUnwrap(alg tcg.TPMAlgID, sym tcg.TPMTSymDefObject, key, blob, name []b
 	return sensitive, tcg.TPMRCSuccess
 }
 
-// duplicate is TPM2_Duplicate.
+// duplicate is TPM2_Duplicate, which encrypts an object for another parent.
 //
 //	TPM_RC_ATTRIBUTES  the object is fixed to its parent
 //	TPM_RC_HIERARCHY   encryptedDuplication is SET, and newParentHandle null
@@ -104,7 +104,8 @@ func duplicate(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// rewrap is TPM2_Rewrap.
+// rewrap is TPM2_Rewrap, which encrypts an object, which one parent can import,
+// for another.
 //
 //	TPM_RC_HANDLE     a seed without an old parent, or the other way round
 //	TPM_RC_INTEGRITY  inDuplicate was not made for that Name and parent
@@ -156,7 +157,8 @@ func rewrap(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// importObject is TPM2_Import.
+// importObject is TPM2_Import, which encrypts an object that TPM2_Duplicate
+// returned for its new parent, so that it can be loaded.
 //
 //	TPM_RC_ATTRIBUTES  fixedTPM or fixedParent is SET, or attributes contradict
 //	                   each other or the parent's, or encryptedDuplication is

@@ -32,8 +32,9 @@ func checkLabel(label []byte) tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-// rsaEncrypt is TPM2_RSA_Encrypt. Attributes of the key do not matter: of a
-// public area alone they could not be believed (Part 3, 14.2.1).
+// rsaEncrypt is TPM2_RSA_Encrypt, which encrypts data with an RSA key.
+// Attributes of the key do not matter: of a public area alone they could not be
+// believed (Part 3, 14.2.1).
 //
 //	TPM_RC_KEY     not an RSA key
 //	TPM_RC_SCHEME  not a scheme of the key
@@ -79,7 +80,7 @@ func rsaEncrypt(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// rsaDecrypt is TPM2_RSA_Decrypt.
+// rsaDecrypt is TPM2_RSA_Decrypt, which decrypts data with an RSA key.
 //
 //	TPM_RC_ATTRIBUTES  the key does not decrypt, or is restricted
 //	TPM_RC_KEY         not an RSA key
@@ -133,7 +134,8 @@ func rsaDecrypt(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// ecdhKeyGen is TPM2_ECDH_KeyGen.
+// ecdhKeyGen is TPM2_ECDH_KeyGen, which makes an ephemeral key and returns it
+// with the point it shares with a public key.
 //
 //	TPM_RC_KEY  not an ECC key
 func ecdhKeyGen(d *engine.Device, c *dispatch.Call) error {
@@ -163,7 +165,8 @@ func ecdhKeyGen(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// ecdhZGen is TPM2_ECDH_ZGen.
+// ecdhZGen is TPM2_ECDH_ZGen, which returns the point that a private key shares
+// with a public point.
 //
 //	TPM_RC_ATTRIBUTES  the key is restricted, or does not decrypt
 //	TPM_RC_ECC_POINT   inPoint is not on the curve
@@ -216,7 +219,8 @@ func curveKDF(id tcg.TPMECCCurve) tcg.TPMTKDFScheme {
 	return s
 }
 
-// eccParameters is TPM2_ECC_Parameters.
+// eccParameters is TPM2_ECC_Parameters, which returns the parameters of a
+// curve.
 //
 //	TPM_RC_VALUE  the curve is not implemented
 func eccParameters(_ *engine.Device, c *dispatch.Call) error {

@@ -8,7 +8,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// zgen2Phase is TPM2_ZGen_2Phase.
+// zgen2Phase is TPM2_ZGen_2Phase, which returns the two points of a key
+// exchange with ephemeral keys.
 //
 //	TPM_RC_ATTRIBUTES  the key is restricted, or does not decrypt
 //	TPM_RC_ECC_POINT   a point is not on the curve
@@ -81,8 +82,9 @@ func kdfHash(o *object.Object, asked tcg.TPMTKDFScheme) (tcg.TPMAlgID, tcg.TPMRC
 	return s.HashAlg, tcg.TPMRCSuccess
 }
 
-// eccEncrypt is TPM2_ECC_Encrypt. Attributes of the key do not matter: of a
-// public area alone they could not be believed.
+// eccEncrypt is TPM2_ECC_Encrypt, which encrypts data for an ECC key.
+// Attributes of the key do not matter: of a public area alone they could not be
+// believed.
 //
 //	TPM_RC_KEY     not an ECC key
 //	TPM_RC_SCHEME  not the key's scheme, or not one for this
@@ -117,7 +119,8 @@ func eccEncrypt(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// eccDecrypt is TPM2_ECC_Decrypt.
+// eccDecrypt is TPM2_ECC_Decrypt, which decrypts with an ECC key what
+// TPM2_ECC_Encrypt returned.
 //
 //	TPM_RC_ATTRIBUTES  the key is restricted, or does not decrypt
 //	TPM_RC_ECC_POINT   C1 is not on the curve

@@ -11,8 +11,9 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// hash is TPM2_Hash. A hierarchy that is disabled has tickets, too: whoever takes
-// one checks that it is enabled.
+// hash is TPM2_Hash, which returns the digest of data that fits one command. A
+// hierarchy that is disabled has tickets, too: whoever takes one checks that it
+// is enabled.
 //
 //	TPM_RC_VALUE  there is no such hierarchy
 func hash(d *engine.Device, c *dispatch.Call) error {
@@ -103,8 +104,8 @@ func checkMACKey(o *object.Object) tcg.TPMRC {
 	return tcg.TPMRCSuccess
 }
 
-// mac is TPM2_MAC, and with an HMAC key TPM2_HMAC. Response codes are those of
-// newMAC.
+// mac is TPM2_MAC, and with an HMAC key TPM2_HMAC, which returns the MAC of
+// data that fits one command. Response codes are those of newMAC.
 func mac(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	data := r.Next().MaxBuffer()

@@ -9,8 +9,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// encryptDecrypt is TPM2_EncryptDecrypt. Response codes are those of
-// cryptData.
+// encryptDecrypt is TPM2_EncryptDecrypt, which encrypts or decrypts data with a
+// symmetric key. Response codes are those of cryptData.
 func encryptDecrypt(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	decrypt := r.Next().YesNo()
@@ -23,8 +23,9 @@ func encryptDecrypt(d *engine.Device, c *dispatch.Call) error {
 	return cryptData(d, c, data, decrypt, mode, iv, [4]int{1, 2, 3, 4})
 }
 
-// encryptDecrypt2 is TPM2_EncryptDecrypt2: the same with inData first, so that
-// it can be encrypted by a session. Response codes are those of cryptData.
+// encryptDecrypt2 is TPM2_EncryptDecrypt2, which does the same with inData
+// first, so that it can be encrypted by a session. Response codes are those of
+// cryptData.
 func encryptDecrypt2(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	data := r.Next().MaxBuffer()

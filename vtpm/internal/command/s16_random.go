@@ -6,8 +6,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// getRandom is TPM2_GetRandom. More than the largest digest is cut to that
-// size.
+// getRandom is TPM2_GetRandom, which returns random bytes. More than the
+// largest digest is cut to that size.
 func getRandom(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	n := r.Next().Uint16()
@@ -18,7 +18,8 @@ func getRandom(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// stirRandom is TPM2_StirRandom.
+// stirRandom is TPM2_StirRandom, which adds data to the state of the random
+// number generator.
 //
 //	TPM_RC_FAILURE  the source of entropy failed; the device is in failure mode
 func stirRandom(d *engine.Device, c *dispatch.Call) error {

@@ -23,8 +23,9 @@ func addSequence(d *engine.Device, c *dispatch.Call, s *object.Sequence) error {
 	return nil
 }
 
-// hashSequenceStart is TPM2_HashSequenceStart. The algorithm TPM_ALG_NULL
-// starts an event sequence.
+// hashSequenceStart is TPM2_HashSequenceStart, which starts a sequence for the
+// digest of data of any length. The algorithm TPM_ALG_NULL starts an event
+// sequence.
 //
 //	TPM_RC_HASH           hashAlg is not a hash algorithm
 //	TPM_RC_OBJECT_MEMORY  no free slot
@@ -41,8 +42,9 @@ func hashSequenceStart(d *engine.Device, c *dispatch.Call) error {
 	return addSequence(d, c, &object.Sequence{Auth: bytes.Clone(auth), Alg: alg, Hash: tpmcrypto.MustHash(alg)})
 }
 
-// macStart is TPM2_MAC_Start, and with an HMAC key TPM2_HMAC_Start. The other
-// response codes are those of newMAC.
+// macStart is TPM2_MAC_Start, and with an HMAC key TPM2_HMAC_Start, which
+// starts a sequence for the MAC of data of any length. The other response codes
+// are those of newMAC.
 //
 //	TPM_RC_OBJECT_MEMORY  no free slot
 func macStart(d *engine.Device, c *dispatch.Call) error {
@@ -69,7 +71,7 @@ func sequenceOf(d *engine.Device, h tcg.TPMHandle) (*object.Sequence, tcg.TPMRC)
 	return o.Seq, tcg.TPMRCSuccess
 }
 
-// sequenceUpdate is TPM2_SequenceUpdate.
+// sequenceUpdate is TPM2_SequenceUpdate, which adds data to a sequence.
 //
 //	TPM_RC_MODE  the handle is not of a sequence
 func sequenceUpdate(d *engine.Device, c *dispatch.Call) error {
@@ -86,7 +88,8 @@ func sequenceUpdate(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// sequenceComplete is TPM2_SequenceComplete.
+// sequenceComplete is TPM2_SequenceComplete, which adds the last data to a
+// sequence and returns its digest or MAC.
 //
 //	TPM_RC_MODE   the handle is not of a hash or MAC sequence
 //	TPM_RC_VALUE  there is no such hierarchy
@@ -119,7 +122,8 @@ func sequenceComplete(d *engine.Device, c *dispatch.Call) error {
 // still needed for the response.
 func dropSequence(c *dispatch.Call) { c.FlushAfter = c.Handles[c.Spec.AuthCount()-1] }
 
-// eventSequenceComplete is TPM2_EventSequenceComplete.
+// eventSequenceComplete is TPM2_EventSequenceComplete, which adds the last data
+// to an event sequence and extends a PCR with its digests.
 //
 //	TPM_RC_LOCALITY  the PCR may not be extended from this locality
 //	TPM_RC_MODE      the handle is not of an event sequence

@@ -7,7 +7,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// certify is TPM2_Certify.
+// certify is TPM2_Certify, which signs a statement that an object with this
+// Name is loaded.
 //
 //	TPM_RC_KEY     signHandle is not of a signing key
 //	TPM_RC_SCHEME  not a scheme of the key
@@ -33,7 +34,8 @@ func certify(d *engine.Device, c *dispatch.Call) error {
 	return signAttest(d, c, key, s, &a)
 }
 
-// certifyCreation is TPM2_CertifyCreation.
+// certifyCreation is TPM2_CertifyCreation, which signs a statement that the TPM
+// created an object, by the creation ticket.
 //
 //	TPM_RC_KEY, TPM_RC_SCHEME  see certify
 //	TPM_RC_TICKET              the ticket is not of the object's creation
@@ -64,7 +66,7 @@ func certifyCreation(d *engine.Device, c *dispatch.Call) error {
 	return signAttest(d, c, key, s, &a)
 }
 
-// quote is TPM2_Quote.
+// quote is TPM2_Quote, which returns the digest of PCRs, signed.
 //
 //	TPM_RC_KEY, TPM_RC_SCHEME  see certify
 func quote(d *engine.Device, c *dispatch.Call) error {
@@ -94,7 +96,7 @@ func quote(d *engine.Device, c *dispatch.Call) error {
 	return signAttest(d, c, key, s, &a)
 }
 
-// getTime is TPM2_GetTime.
+// getTime is TPM2_GetTime, which returns Time and Clock, signed.
 //
 //	TPM_RC_KEY, TPM_RC_SCHEME  see certify
 func getTime(d *engine.Device, c *dispatch.Call) error {

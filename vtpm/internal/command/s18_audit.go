@@ -9,7 +9,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// getSessionAuditDigest is TPM2_GetSessionAuditDigest.
+// getSessionAuditDigest is TPM2_GetSessionAuditDigest, which returns the digest
+// of an audit session, signed.
 //
 //	TPM_RC_KEY, TPM_RC_SCHEME  see certify
 //	TPM_RC_TYPE                the session was not used for audit
@@ -36,8 +37,8 @@ func getSessionAuditDigest(d *engine.Device, c *dispatch.Call) error {
 	return signAttest(d, c, key, scheme, &a)
 }
 
-// getCommandAuditDigest is TPM2_GetCommandAuditDigest. It begins the digest
-// anew where it was signed.
+// getCommandAuditDigest is TPM2_GetCommandAuditDigest, which returns the digest
+// of command audit, signed. It begins the digest anew where it was signed.
 //
 //	TPM_RC_KEY, TPM_RC_SCHEME  see certify
 func getCommandAuditDigest(d *engine.Device, c *dispatch.Call) error {

@@ -14,7 +14,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// certifyX509 is TPM2_CertifyX509 (Part 3, 18.8; Part 1, 28.6).
+// certifyX509 is TPM2_CertifyX509, which completes a partial X.509 certificate
+// for an object and signs it (Part 3, 18.8; Part 1, 28.6).
 //
 //	TPM_RC_ATTRIBUTES        the object's are not those of the key usage, or of
 //	                         the TPMA_OBJECT extension

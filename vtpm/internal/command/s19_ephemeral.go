@@ -54,7 +54,8 @@ func commitUsed(d *engine.Device, count uint64) {
 	d.Reset.CommitArray[count%engine.CommitSlots/8] &^= 1 << (count % 8)
 }
 
-// commit is TPM2_Commit.
+// commit is TPM2_Commit, which computes the points of the first step of an
+// anonymous signature.
 //
 //	TPM_RC_ATTRIBUTES  the key does not sign
 //	TPM_RC_ECC_POINT   P1, or the point of s2 and y2, is not on the curve
@@ -128,7 +129,8 @@ func signECDAA(d *engine.Device, o *object.Object, k *tpmcrypto.ECCPrivate, s tc
 	return tcg.TPMTSignature{SigAlg: s.Scheme, Hash: s.HashAlg, R: e.R, S: e.S}, tcg.TPMRCSuccess
 }
 
-// ecEphemeral is TPM2_EC_Ephemeral.
+// ecEphemeral is TPM2_EC_Ephemeral, which makes an ephemeral key for one key
+// exchange.
 //
 //	TPM_RC_CURVE  there is no such curve
 func ecEphemeral(d *engine.Device, c *dispatch.Call) error {

@@ -9,7 +9,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// verifySignature is TPM2_VerifySignature.
+// verifySignature is TPM2_VerifySignature, which verifies a signature and
+// returns a ticket for it.
 //
 //	TPM_RC_ATTRIBUTES  the key does not sign
 //	TPM_RC_HANDLE      an HMAC key of which only the public part is loaded
@@ -46,7 +47,7 @@ func verifySignature(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// signCommand is TPM2_Sign.
+// signCommand is TPM2_Sign, which signs a digest.
 //
 //	TPM_RC_ATTRIBUTES  the key does not sign, or signs certificates only
 //	TPM_RC_KEY         not a signing key

@@ -8,7 +8,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// setCommandCodeAuditStatus is TPM2_SetCommandCodeAuditStatus.
+// setCommandCodeAuditStatus is TPM2_SetCommandCodeAuditStatus, which selects
+// the commands that are audited, and the digest's algorithm.
 //
 //	TPM_RC_VALUE  algorithm and lists cannot be changed at once
 func setCommandCodeAuditStatus(d *engine.Device, c *dispatch.Call) error {

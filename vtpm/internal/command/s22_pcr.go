@@ -8,7 +8,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// pcrExtendCommand is TPM2_PCR_Extend.
+// pcrExtendCommand is TPM2_PCR_Extend, which extends a PCR with given digests.
 //
 //	TPM_RC_LOCALITY  the PCR may not be extended from this locality
 func pcrExtendCommand(d *engine.Device, c *dispatch.Call) error {
@@ -32,7 +32,7 @@ func pcrExtendCommand(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// pcrEvent is TPM2_PCR_Event.
+// pcrEvent is TPM2_PCR_Event, which extends a PCR with the digests of data.
 //
 //	TPM_RC_LOCALITY  the PCR may not be extended from this locality
 func pcrEvent(d *engine.Device, c *dispatch.Call) error {
@@ -63,7 +63,7 @@ func pcrEvent(d *engine.Device, c *dispatch.Call) error {
 // maxPCRRead is how many digests one TPM2_PCR_Read returns (TPML_DIGEST).
 const maxPCRRead = 8
 
-// pcrRead is TPM2_PCR_Read.
+// pcrRead is TPM2_PCR_Read, which returns the values of PCRs.
 func pcrRead(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	var sel tcg.TPMLPCRSelection
@@ -98,7 +98,7 @@ func pcrRead(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// pcrResetCommand is TPM2_PCR_Reset.
+// pcrResetCommand is TPM2_PCR_Reset, which sets a PCR to zero.
 //
 //	TPM_RC_LOCALITY  the PCR may not be reset from this locality
 func pcrResetCommand(d *engine.Device, c *dispatch.Call) error {

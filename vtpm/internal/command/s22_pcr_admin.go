@@ -11,9 +11,10 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// pcrAllocateCommand is TPM2_PCR_Allocate. Banks that the list does not name
-// stay as they are; the change takes effect at the next _TPM_Init, before which
-// no TPM2_Shutdown(STATE) is possible. There is room for all PCRs of all banks, so
+// pcrAllocateCommand is TPM2_PCR_Allocate, which selects the banks of PCRs from
+// the next start on. Banks that the list does not name stay as they are; the
+// change takes effect at the next _TPM_Init, before which no
+// TPM2_Shutdown(STATE) is possible. There is room for all PCRs of all banks, so
 // that no request fails with TPM_RC_NO_RESULT.
 //
 //	TPM_RC_PCR  PCR 0 or a PCR of a dynamic launch would be in no bank
@@ -53,8 +54,9 @@ func pcrAllocateCommand(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// pcrSetAuthValue is TPM2_PCR_SetAuthValue. The PC Client profile has no PCR
-// with an authorization value of its own.
+// pcrSetAuthValue is TPM2_PCR_SetAuthValue, which sets the authorization value
+// of a group of PCRs. The PC Client profile has no PCR with an authorization
+// value of its own.
 //
 //	TPM_RC_VALUE  always
 func pcrSetAuthValue(_ *engine.Device, c *dispatch.Call) error {
@@ -66,8 +68,8 @@ func pcrSetAuthValue(_ *engine.Device, c *dispatch.Call) error {
 	return tcg.TPMRCValue.H(1)
 }
 
-// pcrSetAuthPolicy is TPM2_PCR_SetAuthPolicy. The PC Client profile has no PCR
-// with a policy of its own.
+// pcrSetAuthPolicy is TPM2_PCR_SetAuthPolicy, which sets the policy of a group
+// of PCRs. The PC Client profile has no PCR with a policy of its own.
 //
 //	TPM_RC_SIZE   the policy is not of the algorithm's size
 //	TPM_RC_VALUE  always

@@ -11,7 +11,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// policyOR is TPM2_PolicyOR.
+// policyOR is TPM2_PolicyOR, which requires that one of several policies was
+// met.
 //
 //	TPM_RC_SIZE   not a list of 2 to 8
 //	TPM_RC_VALUE  the session's digest is not in the list
@@ -35,7 +36,7 @@ func policyOR(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyPCR is TPM2_PolicyPCR.
+// policyPCR is TPM2_PolicyPCR, which requires that PCRs have given values.
 //
 //	TPM_RC_VALUE        the PCRs are not what the caller says
 //	TPM_RC_PCR_CHANGED  a PCR changed since this session's last PolicyPCR
@@ -67,7 +68,7 @@ func policyPCR(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyLocality is TPM2_PolicyLocality.
+// policyLocality is TPM2_PolicyLocality, which limits a policy to localities.
 //
 //	TPM_RC_RANGE  the localities exclude all that are allowed so far, or are none
 func policyLocality(d *engine.Device, c *dispatch.Call) error {
@@ -99,7 +100,8 @@ func policyLocality(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyCommandCode is TPM2_PolicyCommandCode.
+// policyCommandCode is TPM2_PolicyCommandCode, which limits a policy to one
+// command.
 //
 //	TPM_RC_POLICY_CC  code is not implemented
 //	TPM_RC_VALUE      the session is bound to another command
@@ -121,7 +123,8 @@ func policyCommandCode(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyPhysicalPresence is TPM2_PolicyPhysicalPresence.
+// policyPhysicalPresence is TPM2_PolicyPhysicalPresence, which requires that
+// physical presence is asserted.
 func policyPhysicalPresence(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -164,26 +167,28 @@ func policyHash(d *engine.Device, c *dispatch.Call, field func(p *session.Policy
 	return nil
 }
 
-// policyCpHash is TPM2_PolicyCpHash. Response codes are those of policyHash.
+// policyCpHash is TPM2_PolicyCpHash, which limits a policy to one command with
+// its parameters. Response codes are those of policyHash.
 func policyCpHash(d *engine.Device, c *dispatch.Call) error {
 	return policyHash(d, c, func(p *session.Policy) *[]byte { return &p.CPHash })
 }
 
-// policyNameHash is TPM2_PolicyNameHash. Response codes are those of
-// policyHash.
+// policyNameHash is TPM2_PolicyNameHash, which limits a policy to entities by
+// their Names. Response codes are those of policyHash.
 func policyNameHash(d *engine.Device, c *dispatch.Call) error {
 	return policyHash(d, c, func(p *session.Policy) *[]byte { return &p.NameHash })
 }
 
-// policyTemplate is TPM2_PolicyTemplate. Response codes are those of
-// policyHash, and
+// policyTemplate is TPM2_PolicyTemplate, which limits a policy to objects made
+// from one template. Response codes are those of policyHash, and
 //
 //	TPM_RC_VALUE  another template than before
 func policyTemplate(d *engine.Device, c *dispatch.Call) error {
 	return policyHash(d, c, func(p *session.Policy) *[]byte { return &p.TemplateHash })
 }
 
-// policyDuplicationSelect is TPM2_PolicyDuplicationSelect.
+// policyDuplicationSelect is TPM2_PolicyDuplicationSelect, which limits a
+// policy to duplication for one new parent.
 //
 //	TPM_RC_CPHASH     restricted by a hash already
 //	TPM_RC_POLICY_CC  the session is bound to another command
@@ -216,7 +221,8 @@ func policyDuplicationSelect(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyAuthValue is TPM2_PolicyAuthValue.
+// policyAuthValue is TPM2_PolicyAuthValue, which requires an HMAC with the
+// entity's authorization value.
 func policyAuthValue(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -227,8 +233,9 @@ func policyAuthValue(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyPassword is TPM2_PolicyPassword. Its digest is that of PolicyAuthValue,
-// so that one policy allows both ways of giving the value.
+// policyPassword is TPM2_PolicyPassword, which requires the entity's
+// authorization value as a password. Its digest is that of PolicyAuthValue, so
+// that one policy allows both ways of giving the value.
 func policyPassword(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -239,7 +246,8 @@ func policyPassword(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyGetDigest is TPM2_PolicyGetDigest.
+// policyGetDigest is TPM2_PolicyGetDigest, which returns the digest of a policy
+// session.
 func policyGetDigest(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -248,7 +256,8 @@ func policyGetDigest(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyNvWritten is TPM2_PolicyNvWritten.
+// policyNvWritten is TPM2_PolicyNvWritten, which requires that an NV index has,
+// or has not, been written.
 //
 //	TPM_RC_VALUE  the session was bound to the other state before
 func policyNvWritten(d *engine.Device, c *dispatch.Call) error {
@@ -270,8 +279,8 @@ func policyNvWritten(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyParameters is TPM2_PolicyParameters. Response codes are those of
-// policyHash.
+// policyParameters is TPM2_PolicyParameters, which limits a policy to the
+// parameters of a command. Response codes are those of policyHash.
 func policyParameters(d *engine.Device, c *dispatch.Call) error {
 	return policyHash(d, c, func(p *session.Policy) *[]byte { return &p.ParametersHash })
 }

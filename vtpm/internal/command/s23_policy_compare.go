@@ -31,8 +31,9 @@ func (o *operands) args(alg tcg.TPMAlgID) []byte {
 	return tpmcrypto.Digest(alg, o.b, binary.BigEndian.AppendUint16(nil, uint16(o.offset)), binary.BigEndian.AppendUint16(nil, uint16(o.operation)))
 }
 
-// policyCounterTimer is TPM2_PolicyCounterTimer. That Time be less than a number
-// is a limit of the session, in seconds from its start, since version 1.83.
+// policyCounterTimer is TPM2_PolicyCounterTimer, which requires that a
+// comparison with TPMS_TIME_INFO holds. That Time be less than a number is a
+// limit of the session, in seconds from its start, since version 1.83.
 //
 //	TPM_RC_EXPIRED  the session's limit has passed
 //	TPM_RC_POLICY   the comparison fails
@@ -85,7 +86,8 @@ func limitSession(d *engine.Device, s *session.Session, seconds uint64) tcg.TPMR
 	return tcg.TPMRCSuccess
 }
 
-// policyNV is TPM2_PolicyNV.
+// policyNV is TPM2_PolicyNV, which requires that a comparison with the content
+// of an NV index holds.
 //
 //	TPM_RC_POLICY            the comparison fails
 //	TPM_RC_NV_RANGE          offset and size reach beyond the index's data
@@ -157,8 +159,9 @@ func compare(a, b []byte, op tcg.TPMEO) bool {
 
 // Policy commands of versions 1.83 and 1.84 (Part 3, sections 23.24 on).
 
-// policyCapability is TPM2_PolicyCapability: a comparison with one property of
-// a capability. A property that there is not differs from everything.
+// policyCapability is TPM2_PolicyCapability, which requires that a comparison
+// holds with one property of a capability. A property that there is not differs
+// from everything.
 //
 //	TPM_RC_POLICY  the comparison fails
 //	TPM_RC_RANGE   offset and size reach beyond the property's data
@@ -251,8 +254,9 @@ func capabilityEntry(d *engine.Device, capability tcg.TPMCap, property uint32) (
 	return entry, tcg.TPMRCSuccess
 }
 
-// policyTransportSPDM is TPM2_PolicyTransportSPDM. This TPM is not reached by
-// SPDM, so that the policy can be computed and never be met.
+// policyTransportSPDM is TPM2_PolicyTransportSPDM, which requires that the
+// command comes by a secure channel. This TPM is not reached by SPDM, so that
+// the policy can be computed and never be met.
 //
 //	TPM_RC_HASH   a Name does not begin with a hash algorithm
 //	TPM_RC_SIZE   a Name has not the size of its digest

@@ -118,7 +118,7 @@ func authTicket(d *engine.Device, h tcg.TPMHandle, tag tcg.TPMST, timeout, cpHas
 	return d.TicketHMAC(h, tag, w.B, binary.BigEndian.AppendUint32(nil, d.Perm.ResetCount), binary.BigEndian.AppendUint32(nil, d.Perm.ClearCount), binary.BigEndian.AppendUint32(nil, d.Vol.Clock.Epoch))
 }
 
-// policySigned is TPM2_PolicySigned.
+// policySigned is TPM2_PolicySigned, which requires a signature by a key.
 //
 //	TPM_RC_CPHASH       another cpHash restricts the session
 //	TPM_RC_EXPIRED      expiration has passed
@@ -157,7 +157,8 @@ func policySigned(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policySecret is TPM2_PolicySecret. The dispatcher has checked the secret.
+// policySecret is TPM2_PolicySecret, which requires that another entity's
+// authorization was proven. The dispatcher has checked the secret.
 //
 //	TPM_RC_CPHASH   another cpHash restricts the session
 //	TPM_RC_EXPIRED  expiration has passed
@@ -209,7 +210,8 @@ func entityHierarchy(d *engine.Device, h tcg.TPMHandle) tcg.TPMHandle {
 	return tcg.TPMRHNull
 }
 
-// policyTicket is TPM2_PolicyTicket.
+// policyTicket is TPM2_PolicyTicket, which takes a ticket in place of the
+// signature or secret for which it was given.
 //
 //	TPM_RC_ATTRIBUTES  a trial session, which a ticket says nothing to
 //	TPM_RC_CPHASH      another cpHash restricts the session
@@ -261,7 +263,8 @@ func policyTicket(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyAuthorize is TPM2_PolicyAuthorize.
+// policyAuthorize is TPM2_PolicyAuthorize, which replaces the policy so far by
+// the key that approved it.
 //
 //	TPM_RC_HASH    the name's algorithm is not implemented
 //	TPM_RC_POLICY  the ticket is not one for approvedPolicy and the key
@@ -304,7 +307,8 @@ func policyAuthorize(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// policyAuthorizeNV is TPM2_PolicyAuthorizeNV.
+// policyAuthorizeNV is TPM2_PolicyAuthorizeNV, which replaces the policy so far
+// by the NV index that holds it.
 //
 //	TPM_RC_HASH          the index holds a policy of another algorithm
 //	TPM_RC_INSUFFICIENT  the index is too small for a policy

@@ -12,7 +12,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// hierarchyControl is TPM2_HierarchyControl.
+// hierarchyControl is TPM2_HierarchyControl, which enables or disables a
+// hierarchy.
 //
 //	TPM_RC_AUTH_TYPE  authHandle may not change that hierarchy
 func hierarchyControl(d *engine.Device, c *dispatch.Call) error {
@@ -40,7 +41,8 @@ func hierarchyControl(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// setPrimaryPolicy is TPM2_SetPrimaryPolicy.
+// setPrimaryPolicy is TPM2_SetPrimaryPolicy, which sets the policy of a
+// hierarchy, of lockout or of a countdown timer.
 //
 //	TPM_RC_SIZE   the policy is not of the algorithm's size
 func setPrimaryPolicy(d *engine.Device, c *dispatch.Call) error {
@@ -73,7 +75,7 @@ func flushAll(d *engine.Device, h tcg.TPMHandle) {
 	}
 }
 
-// changePPS is TPM2_ChangePPS.
+// changePPS is TPM2_ChangePPS, which replaces the platform primary seed.
 func changePPS(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -82,7 +84,7 @@ func changePPS(d *engine.Device, c *dispatch.Call) error {
 	return d.Hierarchies().ChangePlatformSeed(d.Cfg.Rand)
 }
 
-// changeEPS is TPM2_ChangeEPS.
+// changeEPS is TPM2_ChangeEPS, which replaces the endorsement primary seed.
 func changeEPS(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -91,7 +93,8 @@ func changeEPS(d *engine.Device, c *dispatch.Call) error {
 	return d.Hierarchies().ChangeEndorsementSeed(d.Cfg.Rand)
 }
 
-// clearCommand is TPM2_Clear.
+// clearCommand is TPM2_Clear, which removes the owner: the objects, indices and
+// authorization values of the storage and endorsement hierarchies.
 //
 //	TPM_RC_DISABLED  TPM2_ClearControl turned it off
 func clearCommand(d *engine.Device, c *dispatch.Call) error {
@@ -117,7 +120,7 @@ func clearCommand(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// clearControl is TPM2_ClearControl.
+// clearControl is TPM2_ClearControl, which allows or forbids TPM2_Clear.
 //
 //	TPM_RC_AUTH_FAIL  lockout authorization cannot turn TPM2_Clear on again
 func clearControl(d *engine.Device, c *dispatch.Call) error {
@@ -133,7 +136,8 @@ func clearControl(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// hierarchyChangeAuth is TPM2_HierarchyChangeAuth.
+// hierarchyChangeAuth is TPM2_HierarchyChangeAuth, which sets the authorization
+// value of a hierarchy or of lockout.
 //
 //	TPM_RC_SIZE  longer than the digest that protects context
 func hierarchyChangeAuth(d *engine.Device, c *dispatch.Call) error {
@@ -149,7 +153,8 @@ func hierarchyChangeAuth(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// createPrimary is TPM2_CreatePrimary. Response codes are those of create.
+// createPrimary is TPM2_CreatePrimary, which creates an object from a primary
+// seed and loads it. Response codes are those of create.
 func createPrimary(d *engine.Device, c *dispatch.Call) error {
 	p, err := readCreation(c)
 	if err != nil {
@@ -176,7 +181,8 @@ func createPrimary(d *engine.Device, c *dispatch.Call) error {
 
 // Read-only mode: TPM2_ReadOnlyControl (Part 3, 24.9, Table 207).
 
-// readOnlyControl is TPM2_ReadOnlyControl.
+// readOnlyControl is TPM2_ReadOnlyControl, which enters or leaves read-only
+// mode.
 func readOnlyControl(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	state := r.Next().YesNo()

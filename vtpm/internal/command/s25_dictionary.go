@@ -5,8 +5,9 @@ import (
 	"stubtpm/vtpm/internal/engine"
 )
 
-// dictionaryAttackLockReset is TPM2_DictionaryAttackLockReset. By lockoutPolicy it
-// also ends the lockout of lockoutAuth (Part 1, 16.8.5).
+// dictionaryAttackLockReset is TPM2_DictionaryAttackLockReset, which forgives
+// all failed authorizations. By lockoutPolicy it also ends the lockout of
+// lockoutAuth (Part 1, 16.8.5).
 func dictionaryAttackLockReset(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -15,7 +16,8 @@ func dictionaryAttackLockReset(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// dictionaryAttackParameters is TPM2_DictionaryAttackParameters.
+// dictionaryAttackParameters is TPM2_DictionaryAttackParameters, which sets how
+// many authorizations may fail and when they are forgiven.
 func dictionaryAttackParameters(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	maxTries := r.Next().Uint32()

@@ -8,8 +8,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// ppCommands is TPM2_PP_Commands. What cannot need physical presence is passed
-// over.
+// ppCommands is TPM2_PP_Commands, which selects the commands that need physical
+// presence. What cannot need physical presence is passed over.
 //
 //	TPM_RC_PP  physical presence is not asserted; from the dispatcher
 func ppCommands(d *engine.Device, c *dispatch.Call) error {
@@ -36,9 +36,9 @@ func ppCommands(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// setAlgorithmSet is TPM2_SetAlgorithmSet. The number is kept and shown; which
-// algorithms there are is the profile's to say. The next TPM2_Startup has to be
-// one that clears.
+// setAlgorithmSet is TPM2_SetAlgorithmSet, which selects a set of algorithms.
+// The number is kept and shown; which algorithms there are is the profile's to
+// say. The next TPM2_Startup has to be one that clears.
 func setAlgorithmSet(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	set := r.Next().Uint32()

@@ -20,7 +20,8 @@ const (
 	savedSTClear  tcg.TPMHandle = 0x80000002
 )
 
-// contextSave is TPM2_ContextSave. The sequence number has 64 bits, so that there
+// contextSave is TPM2_ContextSave, which returns an object, sequence or session
+// encrypted, to be loaded again. The sequence number has 64 bits, so that there
 // is no TPM_RC_TOO_MANY_CONTEXTS.
 //
 //	TPM_RC_CONTEXT_GAP  a session cannot be saved: the oldest is too old
@@ -120,7 +121,8 @@ func openContext(d *engine.Device, ctx *tcg.TPMSContext) ([]byte, tcg.TPMRC) {
 	return plain, tcg.TPMRCSuccess
 }
 
-// contextLoad is TPM2_ContextLoad. Some clients send an object's context in a
+// contextLoad is TPM2_ContextLoad, which loads an object, sequence or session
+// that TPM2_ContextSave returned. Some clients send an object's context in a
 // buffer of the largest size (TPM_PT_MAX_OBJECT_CONTEXT), the rest of it zero.
 //
 //	TPM_RC_INTEGRITY       the blob is not one that this TPM saved since its reset
@@ -184,8 +186,8 @@ func contextLoad(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// flushContext is TPM2_FlushContext. Of a session's handle the type does not
-// matter.
+// flushContext is TPM2_FlushContext, which removes a transient object or a
+// session from memory. Of a session's handle the type does not matter.
 //
 //	TPM_RC_HANDLE  nothing is loaded or saved with that handle
 func flushContext(d *engine.Device, c *dispatch.Call) error {
@@ -217,8 +219,9 @@ func flushContext(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// evictControl is TPM2_EvictControl. Since version 1.85 an object may be
-// persistent of which only the public part is loaded.
+// evictControl is TPM2_EvictControl, which makes a transient object persistent,
+// or removes a persistent one. Since version 1.85 an object may be persistent
+// of which only the public part is loaded.
 //
 //	TPM_RC_ATTRIBUTES   stClear object, one of the null or a limited hierarchy, or
 //	                    one without a Name

@@ -18,7 +18,8 @@ import (
 // MAX_CAP_DATA).
 const maxCapBytes = 1024 - 4 - 4
 
-// getCapability is TPM2_GetCapability.
+// getCapability is TPM2_GetCapability, which returns properties and the current
+// state of the TPM.
 //
 //	TPM_RC_HANDLE  not a handle type
 //	TPM_RC_VALUE   an unknown capability, or property out of its range
@@ -334,7 +335,8 @@ func listPolicies(d *engine.Device, l *capList) {
 	}
 }
 
-// testParms is TPM2_TestParms: that the parameters unmarshal is the test.
+// testParms is TPM2_TestParms, which reports whether parameters of algorithms
+// are supported: that they unmarshal is the test.
 func testParms(_ *engine.Device, c *dispatch.Call) error {
 	var p tcg.TPMTPublicParms
 	r := c.Reader()
@@ -342,8 +344,9 @@ func testParms(_ *engine.Device, c *dispatch.Call) error {
 	return r.End()
 }
 
-// setCapability is TPM2_SetCapability. The specification defines no capability
-// that can be set, and this device has none of its own.
+// setCapability is TPM2_SetCapability, which sets a capability. The
+// specification defines no capability that can be set, and this device has none
+// of its own.
 //
 //	TPM_RC_VALUE  always: not a capability that can be set
 func setCapability(_ *engine.Device, c *dispatch.Call) error {

@@ -10,7 +10,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// nvWrite is TPM2_NV_Write.
+// nvWrite is TPM2_NV_Write, which writes data of an NV index.
 //
 //	TPM_RC_ATTRIBUTES        the index is of another type
 //	TPM_RC_NV_AUTHORIZATION  not the right authorization for a write
@@ -52,7 +52,7 @@ func nvWritten(x *nv.Index) {
 	}
 }
 
-// nvIncrement is TPM2_NV_Increment.
+// nvIncrement is TPM2_NV_Increment, which increments an NV counter.
 //
 //	TPM_RC_ATTRIBUTES        the index is not a counter
 //	TPM_RC_NV_AUTHORIZATION, TPM_RC_NV_LOCKED  see nvWrite
@@ -81,7 +81,8 @@ func nvIncrement(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvExtend is TPM2_NV_Extend. Response codes are those of nvIncrement.
+// nvExtend is TPM2_NV_Extend, which extends the digest in an NV index. Response
+// codes are those of nvIncrement.
 func nvExtend(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	data := r.Next().MaxNVBuffer()
@@ -104,7 +105,8 @@ func nvExtend(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvSetBits is TPM2_NV_SetBits. Response codes are those of nvIncrement.
+// nvSetBits is TPM2_NV_SetBits, which sets bits of an NV bit field. Response
+// codes are those of nvIncrement.
 func nvSetBits(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	bits := r.Next().Uint64()
@@ -127,7 +129,7 @@ func nvSetBits(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvWriteLock is TPM2_NV_WriteLock.
+// nvWriteLock is TPM2_NV_WriteLock, which forbids writing of an NV index.
 //
 //	TPM_RC_ATTRIBUTES        the index cannot be locked
 //	TPM_RC_NV_AUTHORIZATION  not the right authorization for a write
@@ -150,7 +152,8 @@ func nvWriteLock(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvGlobalWriteLock is TPM2_NV_GlobalWriteLock.
+// nvGlobalWriteLock is TPM2_NV_GlobalWriteLock, which locks all NV indices that
+// have TPMA_NV_GLOBALLOCK until the next start.
 func nvGlobalWriteLock(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -163,7 +166,7 @@ func nvGlobalWriteLock(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvRead is TPM2_NV_Read.
+// nvRead is TPM2_NV_Read, which returns data of an NV index.
 //
 //	TPM_RC_NV_AUTHORIZATION  not the right authorization for a read
 //	TPM_RC_NV_LOCKED         the index is locked
@@ -194,7 +197,8 @@ func nvRead(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvReadLock is TPM2_NV_ReadLock.
+// nvReadLock is TPM2_NV_ReadLock, which forbids reading of an NV index until
+// the next start.
 //
 //	TPM_RC_ATTRIBUTES        the index cannot be locked
 //	TPM_RC_NV_AUTHORIZATION  not the right authorization for a read
@@ -217,7 +221,8 @@ func nvReadLock(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvChangeAuth is TPM2_NV_ChangeAuth.
+// nvChangeAuth is TPM2_NV_ChangeAuth, which sets the authorization value of an
+// NV index.
 //
 //	TPM_RC_SIZE  newAuth is longer than the index's nameAlg
 func nvChangeAuth(d *engine.Device, c *dispatch.Call) error {

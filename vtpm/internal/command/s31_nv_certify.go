@@ -8,7 +8,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// nvCertify is TPM2_NV_Certify.
+// nvCertify is TPM2_NV_Certify, which signs a statement of what an NV index
+// contains.
 //
 //	TPM_RC_KEY, TPM_RC_SCHEME  see certify
 //	TPM_RC_NV_RANGE            beyond the index's data

@@ -10,7 +10,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// nvDefineSpace is TPM2_NV_DefineSpace.
+// nvDefineSpace is TPM2_NV_DefineSpace, which defines an NV index.
 //
 //	TPM_RC_ATTRIBUTES  attributes contradict each other or the authorization
 //	TPM_RC_HIERARCHY   platform NV is disabled
@@ -52,7 +52,7 @@ func nvDefine(d *engine.Device, by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPubli
 	return nil
 }
 
-// nvUndefineSpace is TPM2_NV_UndefineSpace.
+// nvUndefineSpace is TPM2_NV_UndefineSpace, which removes an NV index.
 //
 //	TPM_RC_ATTRIBUTES        the index may be deleted by its policy only
 //	TPM_RC_HANDLE            the index is not defined; from the dispatcher
@@ -73,7 +73,8 @@ func nvUndefineSpace(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvUndefineSpaceSpecial is TPM2_NV_UndefineSpaceSpecial.
+// nvUndefineSpaceSpecial is TPM2_NV_UndefineSpaceSpecial, which removes an NV
+// index that only its policy may remove.
 //
 //	TPM_RC_ATTRIBUTES  the index is not one that its policy may delete
 //	TPM_RC_HANDLE      the index is not defined; from the dispatcher
@@ -91,7 +92,8 @@ func nvUndefineSpaceSpecial(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvReadPublic is TPM2_NV_ReadPublic.
+// nvReadPublic is TPM2_NV_ReadPublic, which returns the public area and Name of
+// an NV index.
 func nvReadPublic(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
@@ -102,8 +104,8 @@ func nvReadPublic(d *engine.Device, c *dispatch.Call) error {
 	return nil
 }
 
-// nvDefineSpace2 is TPM2_NV_DefineSpace2. Response codes are those of
-// nvDefineSpace, and
+// nvDefineSpace2 is TPM2_NV_DefineSpace2, which defines an NV index by a
+// TPM2B_NV_PUBLIC_2. Response codes are those of nvDefineSpace, and
 //
 //	TPM_RC_HANDLE  an external index
 func nvDefineSpace2(d *engine.Device, c *dispatch.Call) error {
@@ -120,7 +122,8 @@ func nvDefineSpace2(d *engine.Device, c *dispatch.Call) error {
 	return nvDefine(d, c.Handles[0], auth, public.Public())
 }
 
-// nvReadPublic2 is TPM2_NV_ReadPublic2.
+// nvReadPublic2 is TPM2_NV_ReadPublic2, which returns the public area, as a
+// TPM2B_NV_PUBLIC_2, and Name of an NV index.
 func nvReadPublic2(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err

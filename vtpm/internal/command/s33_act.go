@@ -6,7 +6,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// actSetTimeout is TPM2_ACT_SetTimeout.
+// actSetTimeout is TPM2_ACT_SetTimeout, which starts or stops a countdown
+// timer.
 func actSetTimeout(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	timeout := r.Next().Uint32()
