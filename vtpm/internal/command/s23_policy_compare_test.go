@@ -104,6 +104,7 @@ func TestPolicyCounterTimer(t *testing.T) {
 		tpm.Do(tcg.TPMCCPolicyCounterTimer, handles{s.Handle}, nil, be(seconds), 0, tcg.TPMEOUnsignedLT)
 	}
 	limits := func(tpm *tpmtest.TPM, with *tpmtest.Session) { s = with; within(20); within(10); within(30) }
+	tpm.Clock.Advance(100 * time.Second) // Time is not what the session counts from
 	s = ownerBy(tpm, limits)
 	tpm.Clock.Advance(10 * time.Second)
 	f := tpm.Fork()
