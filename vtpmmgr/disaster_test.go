@@ -117,6 +117,21 @@ var disasters = []disaster{
 	{"approval is not signed by the operator", func(t *testing.T, v *victim) error {
 		return connect(t, v.opened(t), Peer{}).Approve(&proto.Approval{Mask: 1, Values: make([]byte, 32)})
 	}},
+	{"the disk is smaller than the ledger that is on it", starts(func(t *testing.T, v *victim) {
+		m := v.opened(t)
+		for n := range byte(10) { // more than fit
+			if err := enroll(connect(t, m, Peer{}), UUID{100 + n}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.disk = &blocktest.Mem{Data: v.disk.Data[:hwtpm.Area+ledger.MinArea]}
+	})},
+	{"PCR 15 changes with each commit", func(t *testing.T, v *victim) error {
+		setup := testSetup()
+		setup.PCRs = []uint{15}
+		_, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk)}, setup)
+		return err
+	}},
 	{"manager's disk or TPM failed", func(t *testing.T, v *victim) error {
 		m := v.opened(t)
 		v.disk.Hook = func() error { return errors.New("input/output error") }

@@ -107,6 +107,6 @@ func (m *Manager) moveLedger() error {
 	if err != nil {
 		return err
 	}
-	m.store, err = ledger.Restore(m.ledgerConfig(), uint32(n))
+	m.store, err = ledger.Move(m.ledgerConfig(), uint32(n))
 	return err
 }

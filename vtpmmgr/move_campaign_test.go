@@ -22,7 +22,7 @@ func TestMoveCampaign(t *testing.T) {
 	t.Parallel()
 	seeds, steps := 6, 40
 	if testing.Short() {
-		seeds, steps = 1, 15
+		seeds, steps = 1, 10
 	}
 	for seed := range seeds {
 		for _, mode := range []ledger.Mode{{}, {Daily: 54}} {

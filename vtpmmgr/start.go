@@ -227,8 +227,11 @@ func OpenRestored(cfg Config, signature []byte) (*Manager, error) {
 	return m, nil
 }
 
-// start reads the ledger and, if the platform was reset since the last start,
-// counts this one in the hardware TPM.
+// start reads the ledger, commits that there was a start, and, if the platform was reset
+// since the last one, counts it in the hardware TPM: orders to restore that were signed before
+// serve no more. The configuration has what the count is to be, so that a start that
+// fails before its commit wears nothing, and one that is cut off before it counts is
+// counted by the next.
 func (m *Manager) start(event string) error {
 	if err := m.read(); err != nil {
 		return err
@@ -237,7 +240,7 @@ func (m *Manager) start(event string) error {
 	if err != nil {
 		return err
 	}
-	if n < m.config.counter {
+	if n+1 < m.config.counter {
 		return fmt.Errorf("%w: it is %d, and was %d", ErrCounter, n, m.config.counter)
 	}
 	class := ledger.Class{Urgency: ledger.Idle} // a manager that ends again and again wears nothing
@@ -246,17 +249,16 @@ func (m *Manager) start(event string) error {
 	} else {
 		m.cfg.Log("vtpmmgr: whether the host has started since is not known, so plain starts of guests are not taken for starts: %v", err)
 	}
-	if m.store.NewBoot() {
+	if m.config.counter = max(n, m.config.counter); m.store.NewBoot() {
+		m.config.counter = n + 1
+	}
+	if err := m.logged(class, event, fmt.Sprintf("epoch %d, counter %d", m.store.Epoch(), m.config.counter)); err != nil {
+		return err
+	}
+	if n < m.config.counter {
 		if err := m.tpm.Count(); err != nil {
 			return err
 		}
-		if n, err = m.tpm.Counter(); err != nil {
-			return err
-		}
-	}
-	m.config.counter = n
-	if err := m.logged(class, event, fmt.Sprintf("epoch %d, counter %d", m.store.Epoch(), m.config.counter)); err != nil {
-		return err
 	}
 	m.keepRoot()
 	return nil

@@ -55,8 +55,8 @@ func (t *TPM) Create(id [16]byte, key []byte, p Policy, intent func(*Record) err
 	if err := checkPCRs(p.PCRs); err != nil {
 		return nil, err
 	}
-	if slices.Contains(p.PCRs, t.pcr) {
-		return nil, fmt.Errorf("hwtpm: PCR %d changes with each commit: the root key cannot be sealed to it", t.pcr)
+	if err := t.checkChain(p.PCRs); err != nil {
+		return nil, err
 	}
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("hwtpm: root key of %d bytes, need %d", len(key), KeySize)
@@ -232,12 +232,26 @@ func indexAuth(key []byte) []byte {
 	return b
 }
 
+// checkChain returns an error if the PCR that commits extend is one of those that the root
+// key is sealed to: after the first commit it would not open before the next reset.
+func (t *TPM) checkChain(sealed []uint) error {
+	if !slices.Contains(sealed, t.pcr) {
+		return nil
+	}
+	return fmt.Errorf("hwtpm: PCR %d changes with each commit, and the root key cannot be sealed to it: name another one with anchor-pcr=", t.pcr)
+}
+
 // Unlock returns the root key of a record, and makes the indices usable. PCRs
 // that are neither those of a seal nor approved are ErrPCR.
 func (t *TPM) Unlock(r *Record) (key []byte, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.drop()
+	for _, s := range r.seals {
+		if err := t.checkChain(s.pcrs); err != nil {
+			return nil, err
+		}
+	}
 	t.srkName, t.secret = r.srkName, nil
 	var by way
 	err = t.twice("root key", func() error {

@@ -166,6 +166,9 @@ func (s *Store) resolve() error {
 		s.apply(a)
 		s.noteAnchoring(how)
 		s.eraseStale()
+		if how == link && s.wear.loose == looseNormal {
+			s.scheduleCheckpoint([]*waiter{{}})
+		}
 		return ErrResolved
 	case a != nil:
 		s.abandon(a)

@@ -76,7 +76,8 @@ func (s *Store) scheduleCheckpoint(batch []*waiter) {
 		return
 	}
 	s.wantCredit = want
-	s.schedule(max(checkpointDelay, s.checkpointWait(want)))
+	delay := time.Until(time.UnixMilli(s.wear.since).Add(checkpointDelay))
+	s.schedule(max(0, min(checkpointDelay, delay), s.checkpointWait(want)))
 }
 
 // checkpointWait returns how long a checkpoint that needs the credit want has to wait. An
@@ -84,7 +85,7 @@ func (s *Store) scheduleCheckpoint(batch []*waiter) {
 // delay it.
 func (s *Store) checkpointWait(want int64) time.Duration {
 	daily := s.root.mode.Daily
-	overdue := time.UnixMilli(s.wear.markTime).Add(2 * day / time.Duration(daily))
+	overdue := time.UnixMilli(s.wear.since).Add(2 * day / time.Duration(daily))
 	late := max(time.Until(overdue), s.wear.timeUntil(min(want, vtpmCredit(daily)), daily))
 	return max(0, min(late, s.wear.timeUntil(want, daily)))
 }

@@ -34,6 +34,11 @@ func (s *Store) commit(batch []*waiter) {
 			finishAll(batch, nil)
 			return
 		}
+		if how != checkpoint {
+			for _, w := range batch {
+				a.root.wear.add(w.class, time.Now())
+			}
+		}
 		err := s.finish(a, how)
 		if errors.Is(err, errRetry) && try < commitTries {
 			continue

@@ -12,6 +12,7 @@ var (
 	ErrVersion    = errors.New("ledger: unsupported version")
 	ErrForeign    = errors.New("ledger: belongs to another manager")
 	ErrDamaged    = errors.New("ledger: does not authenticate (torn write, tampering or wrong key)")
+	ErrSmaller    = errors.New("ledger: the disk is smaller than the ledger that is on it")
 	ErrRolledBack = errors.New("ledger: older than the hardware TPM's anchor (rollback)")
 )
 

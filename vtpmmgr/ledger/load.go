@@ -9,7 +9,7 @@ func (s *Store) load(f *diskRoot) error {
 	s.root, s.encoded, s.rootSlot = *f.root, f.encoded, f.slot
 	s.seq, s.epoch, s.mode, s.wear = f.root.sequence, f.root.epoch, f.root.mode, f.root.wear
 	if n := len(f.root.leaves); n > 0 && s.capacity <= (n-1)*perLeaf {
-		return fmt.Errorf("%w: disk is smaller than before", ErrDamaged)
+		return ErrSmaller
 	}
 	dirty := false
 	for copy, intact := range f.copies {
@@ -77,7 +77,7 @@ func (s *Store) loadGroup(n int, area []byte) (repaired bool, err error) {
 	}
 	for _, e := range entries[items:] {
 		if e.sequence != 0 {
-			return false, fmt.Errorf("%w: disk is smaller than before", ErrDamaged)
+			return false, ErrSmaller
 		}
 	}
 	return repaired, nil

@@ -112,7 +112,16 @@ func (s *Store) continueFrom(f *diskRoot) {
 	}
 	// The time of writing is unknown: treat it as overdue.
 	s.unanchoredSince = time.Now().Add(-s.root.mode.Bounded)
-	if s.root.mode.Daily != 0 {
+	if s.root.mode.Daily == 0 {
+		return
+	}
+	w := s.wear
+	if w.loose == looseUnknown || w.mark == s.root.sequence { // its checkpoint was not made
+		w.loose, w.since = looseNormal, w.markTime
+	}
+	w.advance(time.Now(), s.root.mode.Daily)
+	s.setWear(w)
+	if w.loose == looseNormal {
 		s.scheduleCheckpoint([]*waiter{{}})
 	}
 }
@@ -121,7 +130,13 @@ func (s *Store) continueFrom(f *diskRoot) {
 // current one by a commit in a new epoch, which must be higher than all earlier ones. The
 // caller must have verified that the owner of the ledger wants it. Restore returns ErrLast
 // if the disk has the current ledger.
-func Restore(cfg Config, epoch uint32) (*Store, error) {
+func Restore(cfg Config, epoch uint32) (*Store, error) { return restore(cfg, epoch, false) }
+
+// Move is Restore for a ledger whose NV index is gone or worn out, with a new one in its
+// place, of which the writes are counted anew.
+func Move(cfg Config, epoch uint32) (*Store, error) { return restore(cfg, epoch, true) }
+
+func restore(cfg Config, epoch uint32, newIndex bool) (*Store, error) {
 	s, err := newStore(cfg)
 	if err != nil {
 		return nil, err
@@ -151,6 +166,11 @@ func Restore(cfg Config, epoch uint32) (*Store, error) {
 	}
 	if err := s.readChain(mode); err != nil {
 		return nil, err
+	}
+	if newIndex {
+		w := s.wear
+		w.writes, w.today, w.yesterday = 0, 0, 0
+		s.setWear(w)
 	}
 	a := s.newAttempt(checkpoint, mode)
 	a.root.epoch, a.root.restored = epoch, best.root.sequence

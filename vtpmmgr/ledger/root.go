@@ -32,6 +32,8 @@ const (
 	rootDay       = 200 // 4
 	rootToday     = 204 // 4
 	rootYesterday = 208 // 4
+	rootLoose     = 212 // 4
+	rootSince     = 216 // 8
 	rootHashes    = 256 // maxLeaves of hashSize
 	rootTag       = rootSize - sha256.Size
 

@@ -26,6 +26,32 @@ type wear struct {
 	day       uint32 // number of the day of the last write
 	today     uint32 // writes on that day
 	yesterday uint32 // writes on the day before
+	loose     loose
+	since     int64 // time of the first of the commits for which loose is looseNormal
+}
+
+// A loose says what the commits since the last checkpoint are, so that another start knows
+// what they need.
+type loose uint32
+
+const (
+	looseUnknown loose = iota // a root of before this was kept
+	looseOwn                  // none, or only the manager's own idle ones: its starts
+	looseIdle                 // idle ones of vTPMs, too
+	looseNormal               // others, too
+)
+
+// add counts a commit of class c that is not a checkpoint.
+func (w *wear) add(c Class, now time.Time) {
+	switch {
+	case w.loose == looseUnknown:
+	case c.Urgency != Idle:
+		if w.loose != looseNormal {
+			w.loose, w.since = looseNormal, now.UnixMilli()
+		}
+	case c.Source != (ID{}):
+		w.loose = max(w.loose, looseIdle)
+	}
 }
 
 func (w *wear) encode(b []byte) {
@@ -38,6 +64,8 @@ func (w *wear) encode(b []byte) {
 	put32(b[rootDay:], w.day)
 	put32(b[rootToday:], w.today)
 	put32(b[rootYesterday:], w.yesterday)
+	put32(b[rootLoose:], uint32(w.loose))
+	put64(b[rootSince:], uint64(w.since))
 }
 
 func (w *wear) decode(b []byte) {
@@ -45,18 +73,21 @@ func (w *wear) decode(b []byte) {
 	w.mark, w.markTime, w.writes = get64(b[rootMark:]), int64(get64(b[rootMarkTime:])), get64(b[rootWrites:])
 	w.credit, w.counted = int64(get64(b[rootCredit:])), int64(get64(b[rootCounted:]))
 	w.day, w.today, w.yesterday = get32(b[rootDay:]), get32(b[rootToday:]), get32(b[rootYesterday:])
+	w.loose, w.since = loose(get32(b[rootLoose:])), int64(get64(b[rootSince:]))
 }
 
 // fullCredit is the largest credit, that of one day.
 func fullCredit(daily int) int64 { return int64(daily) * oneWrite }
 
 // advance updates the credit to now. A clock that was set forward adds at most a day's
-// credit, one that was set back adds none.
+// credit. One that was set back by up to a day adds none before it is where it was; by
+// more, it was wrong before, and adds from now on.
 func (w *wear) advance(now time.Time, daily int) {
 	ms, all := now.UnixMilli(), day.Milliseconds()
 	switch elapsed := ms - w.counted; {
-	case daily == 0 || elapsed < 0:
+	case daily == 0 || elapsed < -all:
 		w.counted = ms
+	case elapsed < 0:
 	case elapsed >= all:
 		w.credit, w.counted = w.credit+fullCredit(daily), ms
 	default:
@@ -67,6 +98,7 @@ func (w *wear) advance(now time.Time, daily int) {
 		w.counted += gain * all / fullCredit(daily)
 	}
 	w.credit = max(-fullCredit(daily), min(w.credit, fullCredit(daily)))
+	w.since = min(w.since, ms)
 	w.startDay(ms)
 }
 
@@ -76,8 +108,10 @@ func (w *wear) startDay(ms int64) {
 	switch {
 	case d == w.day+1:
 		w.yesterday, w.today = w.today, 0
-	case d != w.day:
+	case d > w.day:
 		w.yesterday, w.today = 0, 0
+	case d < w.day: // the clock was set back
+		w.yesterday, w.today = max(w.yesterday, w.today), 0
 	}
 	w.day = d
 }
@@ -85,6 +119,7 @@ func (w *wear) startDay(ms int64) {
 // spend counts a checkpoint of the commit with the given sequence.
 func (w *wear) spend(sequence uint64, now time.Time) {
 	w.mark, w.markTime = sequence, now.UnixMilli()
+	w.loose, w.since = looseOwn, 0
 	w.writes++
 	w.today++
 	w.credit -= oneWrite
