@@ -1,0 +1,24 @@
+package command
+
+import (
+	"testing"
+
+	"stubtpm/vtpm/tcg"
+)
+
+// TestDefaultProfileOffersEveryHandler: a command that has a handler is one that
+// a TPM of the default profile offers, and the other way round. So neither can be
+// forgotten when a command is added.
+func TestDefaultProfileOffersEveryHandler(t *testing.T) {
+	t.Parallel()
+	table, profile := NewTable(), tcg.DefaultProfile()
+	for code := tcg.TPMCCFirst; code <= tcg.TPMCCLast; code++ {
+		spec := tcg.CommandByCode(code)
+		if spec == nil {
+			continue
+		}
+		if has, offered := table.Implements(code), profile.HasCommand(code); has != offered {
+			t.Errorf("%s: a handler: %v, in the default profile: %v", spec.Name, has, offered)
+		}
+	}
+}
