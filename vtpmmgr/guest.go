@@ -7,30 +7,6 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A guest is what the manager knows of the domains that have a vTPM. Whether one was
-// just created only the host can tell: a domain that is restored has a new number, and
-// numbers come back.
-type guest struct {
-	created creation
-	told    time.Time // when the host told of the creation; zero if there is none that counts
-
-	served uint16
-	serves bool // served is valid
-}
-
-// creationLife is for how long a creation counts. A domain that ended before it had its
-// TPM must not leave one behind for a restored domain of the same number: Xen's numbers
-// do not go round in that time.
-const creationLife = 15 * time.Minute
-
-// isCreated reports whether a domain was just created, and did not have the TPM yet.
-func (g *guest) isCreated(domain uint16) bool {
-	return !g.told.IsZero() && g.created.domain == domain && time.Since(g.told) < creationLife
-}
-
-// creation is what the host tells of a domain that did not run yet.
-type creation struct{ domain uint16 }
-
 func parseCreated(args []byte) (request, error) {
 	if len(args) != 2+len(UUID{}) {
 		return request{}, proto.BadMessage

@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/google/go-tpm/tpm2/transport"
 
@@ -63,44 +62,6 @@ type Config struct {
 
 	// Log is told of events: never keys, never bodies of messages.
 	Log func(format string, args ...any)
-}
-
-// A Manager serves vTPMs and administrators. Its methods may be called by
-// several goroutines. Each peer has one request at a time; commits that wait at
-// the same time share one write of the disk and one of the hardware TPM.
-type Manager struct {
-	cfg   Config
-	tpm   *hwtpm.TPM
-	disk  *monitoredDisk // cfg.Disk
-	store *ledger.Store
-	id    [16]byte
-	keys  *keys
-
-	orders sync.Mutex    // one order at a time: the audit log is a chain
-	root   *hwtpm.Record // guarded by orders
-	copies *hwtpm.Copies // of root, on the disk; guarded by orders
-
-	oldIndices error // why NV indices from before a move are still there; set at the start
-
-	turns turns // whoever changes a record has its turn
-
-	mu            sync.Mutex
-	config        config
-	records       map[UUID]record
-	sorted        []UUID // keys of records in a fixed order; nil if it is to be made
-	groups        map[uint32]*group
-	doubts        int // commits whose outcome was unknown when they failed
-	settled       int // of them, those after which the ledger was read again
-	connected     map[UUID]*Session
-	measured      map[uint16][32]byte // images of domains
-	measuredOrder []uint16            // its keys, oldest first
-	refused       map[proto.Code]uint64
-	shares        map[UUID]*shares
-
-	groupOrders map[uint32]*bucket // orders of each group's approver
-
-	guests   map[UUID]guest // of vTPMs, since this program's start
-	fromBoot bool           // no guest is older than that
 }
 
 func newManager(cfg Config) (*Manager, error) {

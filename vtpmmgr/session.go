@@ -11,29 +11,6 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A Peer is who is at the other end of a connection, as the toolstack and the
-// hypervisor say, never as the peer does.
-type Peer struct {
-	Domain uint16
-	UUID   UUID
-	Label  string // security label of its domain; empty where Xen enforces no policy
-}
-
-// A Session serves one connection, one request at a time.
-type Session struct {
-	m     *Manager
-	peer  Peer
-	admin bool
-
-	loaded     bool     // guarded by m.mu, as is the next
-	enrollment [32]byte // the salt of the record that was loaded
-
-	// Of an administrator, who asks one thing at a time.
-	greeted bool
-	nonce   [32]byte
-	count   uint64 // orders since the greeting
-}
-
 // Open begins a session. Domain 0 is the administrator, whatever its uuid; any
 // other domain is the vTPM that its uuid names. The error of a refusal is a
 // proto.Code: Busy for a second domain with the uuid of a connected one,
@@ -292,9 +269,6 @@ func classOf(last *record, g *group, next *proto.State, idle bool) ledger.Class 
 	}
 	return c
 }
-
-// errRate says that a vTPM asks for more than its share of the hardware TPM.
-var errRate = errors.New("vtpmmgr: more than this vTPM's share of the hardware TPM")
 
 // again answers a commit that was asked for twice: it is done.
 func again(g *group, last *record, next *proto.State) proto.Code {

@@ -24,13 +24,6 @@ const (
 // copyAt is where the record is: twice, so that no one place holds all of it.
 var copyAt = [2]int64{0, secondCopy}
 
-// What is wrong with a disk.
-var (
-	ErrUninitialised = errors.New("hwtpm: disk has no root record: initialise it by an explicit order")
-	ErrInitialised   = errors.New("hwtpm: disk has a root record already: will not initialise it again")
-	ErrNotBlank      = errors.New("hwtpm: disk is not blank: will not initialise it")
-)
-
 // CheckBlank returns nil if nothing was ever written where the record goes:
 // file systems, partition tables and images of vTPMs have something there.
 func CheckBlank(d block.Device) error {

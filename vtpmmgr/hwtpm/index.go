@@ -9,14 +9,6 @@ import (
 	"github.com/google/go-tpm/tpm2"
 )
 
-// What happened to the NV indices.
-var (
-	ErrIndexGone  = errors.New("hwtpm: an NV index that keeps old disks out is gone from the hardware TPM")
-	ErrIndexOther = errors.New("hwtpm: an NV index that keeps old disks out is not the one that was made")
-)
-
-var errLocked = errors.New("the root key is not unlocked")
-
 // firstIndex is where the indices are looked for, in the owner's range (TCG
 // Registry of Reserved TPM 2.0 Handles, 2.2: 0x01800000 to 0x01BFFFFF). Pairs
 // that others have are left alone; there are up to maxPairs.

@@ -13,9 +13,6 @@ import (
 	"stubtpm/drivers/block"
 )
 
-// ErrNoRoom says that the hardware TPM's NV memory has no room for the indices.
-var ErrNoRoom = errors.New("hwtpm: the hardware TPM has no room for another NV index or counter; undefine what nobody needs")
-
 // Limits are what a chip says of its NV memory; zeros where it says nothing.
 type Limits struct {
 	Counters      uint32        // that there may be at once; zero for as many as memory has room for

@@ -15,10 +15,6 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 )
 
-// ErrApproval is the error of an approval that the operator did not sign, or did
-// not sign for the values that come with it.
-var ErrApproval = errors.New("hwtpm: approval of other PCRs is not the operator's")
-
 // policyRef binds the operator's signatures to this use of his key.
 const policyRef = "stubtpm manager root"
 

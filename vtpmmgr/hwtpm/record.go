@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 )
 
@@ -13,9 +12,6 @@ const (
 	recordVersion = 5 // 4: no generation; 3: one seal, one approval
 	recordSize    = 8 << 10
 )
-
-// ErrRecord says that a root record is malformed.
-var ErrRecord = errors.New("hwtpm: root record is malformed")
 
 // A Record is what the disk keeps of the root key. Nothing in it is secret, and
 // what is forged in it does not unseal.

@@ -8,10 +8,6 @@ import (
 	"github.com/google/go-tpm/tpm2"
 )
 
-// ErrMoved says that newer NV indices have taken the place of a record's, or that the
-// administrator has ordered it: the disk is one of before.
-var ErrMoved = errors.New("hwtpm: newer NV indices of this manager are there: the disk is of before the move to them, or the move was cut off")
-
 // CheckNewest returns ErrMoved if the extend index of a later generation than the
 // record's was written. That happens only once the administrator has ordered a move; and
 // a disk of before it must not open by the old indices, should they still be there.

@@ -17,16 +17,6 @@ import (
 // KeySize is the size in bytes of a root key.
 const KeySize = 32
 
-// Why the root key cannot be had. Each is its own case for an operator.
-var (
-	ErrOtherTPM  = errors.New("hwtpm: the hardware TPM is not the one that holds the root key")
-	ErrCleared   = errors.New("hwtpm: the hardware TPM was cleared: the root key is gone with its storage key")
-	ErrOwner     = errors.New("hwtpm: the owner of the hardware TPM has a password: start the manager with ownerauth=, or take the password away (tpm2_changeauth -c owner)")
-	ErrOwnerNone = errors.New("hwtpm: ownerauth= is given, and the owner of the hardware TPM has no password: take the word away")
-	ErrOwnerZero = errors.New("hwtpm: the owner's password has a zero byte before its end, and cannot be used: change it (tpm2_changeauth -c owner)")
-	ErrPCR       = errors.New("hwtpm: the hardware TPM's PCRs are not those of the policy, nor approved by the operator")
-)
-
 // A Policy says when the hardware TPM gives the root key back.
 type Policy struct {
 	// PCRs are the SHA-256 PCRs that have to be as they are now, in rising

@@ -7,15 +7,6 @@ import (
 	"time"
 )
 
-// An anchoring is a way to tie a root to the hardware TPM.
-type anchoring int
-
-const (
-	deferred   anchoring = iota // by a later checkpoint: bounded mode
-	link                        // by the PCR
-	checkpoint                  // by the NV index
-)
-
 // extend returns the value of an anchor after its extension by d.
 func extend(value, d [32]byte) [32]byte {
 	return sha256.Sum256(append(value[:], d[:]...))
@@ -25,12 +16,6 @@ func extend(value, d [32]byte) [32]byte {
 // root.
 func (r *root) isCommitted(encoded []byte, value [32]byte) bool {
 	return extend(r.base, sha256.Sum256(encoded)) == value
-}
-
-// An extension is an extension of the anchor whose outcome is unknown.
-type extension struct {
-	how  anchoring
-	next [32]byte // the anchor's value if it was done
 }
 
 // errRetry means that a commit was certainly not anchored, and may be in another way:

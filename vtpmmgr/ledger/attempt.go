@@ -5,16 +5,6 @@ import (
 	"time"
 )
 
-// An attempt is a commit on its way to the disk.
-type attempt struct {
-	root      root
-	encoded   []byte
-	places    map[int]place // new places, by index
-	index     map[ID]int    // new indices; -1 if deleted
-	allocated []int         // indices that were free before
-	leafSlot  map[int]int
-}
-
 // newAttempt returns an empty attempt with a new sequence, based on the current root.
 func (s *Store) newAttempt(how anchoring, m Mode) *attempt {
 	a := &attempt{root: s.root, places: map[int]place{}, index: map[ID]int{}, leafSlot: map[int]int{}}
@@ -36,14 +26,6 @@ func (s *Store) newAttempt(how anchoring, m Mode) *attempt {
 	}
 	s.next++
 	return a
-}
-
-// freeSlot returns the slot that the last commit does not need.
-func (p *place) freeSlot() int {
-	if p.sequence == 0 {
-		return 0
-	}
-	return 1 - p.slot
 }
 
 // stage adds one caller's changes to an attempt, all or none.

@@ -6,20 +6,6 @@ import (
 	"fmt"
 )
 
-// A waiter is a call that waits for the disk: a commit, or a function that must run alone.
-type waiter struct {
-	changes []Change
-	class   Class
-	run     func() error
-	done    chan verdict
-}
-
-// A verdict ends a waiter's wait, or makes the waiter the leader.
-type verdict struct {
-	lead bool
-	err  error
-}
-
 // Commit applies changes, all or none, and returns when they are durable and, unless the
 // mode is bounded, anchored in the hardware TPM. Concurrent calls are merged into one
 // commit, in the order of arrival.

@@ -149,19 +149,6 @@ type Wear struct {
 	Since time.Time
 }
 
-// Wear returns the current figures. It does not wait for commits.
-func (s *Store) Wear() Wear {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := s.wear
-	w.advance(time.Now(), s.mode.Daily)
-	out := Wear{Writes: w.writes, Today: w.today, Yesterday: w.yesterday, Daily: s.mode.Daily, Credit: float64(w.credit) / oneWrite}
-	if s.seq > w.mark && s.mode != (Mode{}) {
-		out.Loose, out.Since = s.seq-w.mark, time.UnixMilli(w.markTime)
-	}
-	return out
-}
-
 // PerDay returns the rate of writes: that of yesterday, or of today if it is higher
 // already.
 func (w *Wear) PerDay() uint32 { return max(w.Today, w.Yesterday) }

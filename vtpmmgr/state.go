@@ -1,0 +1,95 @@
+package vtpmmgr
+
+import (
+	"sync"
+	"time"
+
+	"stubtpm/vtpmmgr/hwtpm"
+	"stubtpm/vtpmmgr/ledger"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// A Manager serves vTPMs and administrators. Its methods may be called by
+// several goroutines. Each peer has one request at a time; commits that wait at
+// the same time share one write of the disk and one of the hardware TPM.
+type Manager struct {
+	cfg   Config
+	tpm   *hwtpm.TPM
+	disk  *monitoredDisk // cfg.Disk
+	store *ledger.Store
+	id    [16]byte
+	keys  *keys
+
+	orders sync.Mutex    // one order at a time: the audit log is a chain
+	root   *hwtpm.Record // guarded by orders
+	copies *hwtpm.Copies // of root, on the disk; guarded by orders
+
+	oldIndices error // why NV indices from before a move are still there; set at the start
+
+	turns turns // whoever changes a record has its turn
+
+	mu            sync.Mutex
+	config        config
+	records       map[UUID]record
+	sorted        []UUID // keys of records in a fixed order; nil if it is to be made
+	groups        map[uint32]*group
+	doubts        int // commits whose outcome was unknown when they failed
+	settled       int // of them, those after which the ledger was read again
+	connected     map[UUID]*Session
+	measured      map[uint16][32]byte // images of domains
+	measuredOrder []uint16            // its keys, oldest first
+	refused       map[proto.Code]uint64
+	shares        map[UUID]*shares
+
+	groupOrders map[uint32]*bucket // orders of each group's approver
+
+	guests   map[UUID]guest // of vTPMs, since this program's start
+	fromBoot bool           // no guest is older than that
+}
+
+// A Peer is who is at the other end of a connection, as the toolstack and the
+// hypervisor say, never as the peer does.
+type Peer struct {
+	Domain uint16
+	UUID   UUID
+	Label  string // security label of its domain; empty where Xen enforces no policy
+}
+
+// A Session serves one connection, one request at a time.
+type Session struct {
+	m     *Manager
+	peer  Peer
+	admin bool
+
+	loaded     bool     // guarded by m.mu, as is the next
+	enrollment [32]byte // the salt of the record that was loaded
+
+	// Of an administrator, who asks one thing at a time.
+	greeted bool
+	nonce   [32]byte
+	count   uint64 // orders since the greeting
+}
+
+// A guest is what the manager knows of the domains that have a vTPM. Whether one was
+// just created only the host can tell: a domain that is restored has a new number, and
+// numbers come back.
+type guest struct {
+	created creation
+	told    time.Time // when the host told of the creation; zero if there is none that counts
+
+	served uint16
+	serves bool // served is valid
+}
+
+// creationLife is for how long a creation counts. A domain that ended before it had its
+// TPM must not leave one behind for a restored domain of the same number: Xen's numbers
+// do not go round in that time.
+const creationLife = 15 * time.Minute
+
+// isCreated reports whether a domain was just created, and did not have the TPM yet.
+func (g *guest) isCreated(domain uint16) bool {
+	return !g.told.IsZero() && g.created.domain == domain && time.Since(g.told) < creationLife
+}
+
+// creation is what the host tells of a domain that did not run yet.
+type creation struct{ domain uint16 }
