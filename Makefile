@@ -38,10 +38,11 @@ deps: ## get the Debian packages that are missing (root or sudo)
 	$(GO) run ./tools/deps
 
 .PHONY: vet
-vet: ## gofmt, go vet, and the rules of the house
+vet: ## gofmt, go vet, staticcheck, and the rules of tools/house
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo 'not formatted by gofmt'; exit 1; }
 	$(GO) vet ./...
 	$(GO) run ./tools/baremetal vet
+	$(GO) tool -modfile=tools/check/lint/go.mod staticcheck ./...
 	$(GO) test ./tools/house
 
 .PHONY: conformance

@@ -159,7 +159,7 @@ func (c *moveCampaign) cutMove() {
 		})
 	}
 	c.note("a move is cut at %d", left)
-	c.m, err = OpenMoved(cfg, order.signature)
+	c.m, _ = OpenMoved(cfg, order.signature) // done or cut: the next start finds out
 	c.disk.Hook = nil
 	c.orders = append(c.orders, order)
 	if left < 0 {

@@ -109,7 +109,7 @@ func TestOtherMaker(t *testing.T) {
 
 	// A reset of the TPM under a running manager: the next command works.
 	stop()
-	tpm, stop = swtpm(t, state)
+	tpm, _ = swtpm(t, state)
 	bus.TPM = tpm
 	if b, err := c.Random(32); err != nil || len(b) != 32 {
 		t.Fatalf("after a reset of the TPM: %v", err)

@@ -1,5 +1,7 @@
 package service
 
+//lint:file-ignore SA1019 TPM commands and their checks need points and coordinates, which crypto/ecdh does not give.
+
 import (
 	"bytes"
 	"crypto/ecdsa"

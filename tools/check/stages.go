@@ -2,9 +2,10 @@ package main
 
 // stages are listed in the order in which they run: the quick ones first.
 var stages = [...]stage{
-	{"vet", "go vet, of the host's programs and of the unikernels", []command{
+	{"vet", "go vet, of the host's programs and of the unikernels; staticcheck", []command{
 		{argv: []string{"go", "vet", "./..."}},
 		{argv: []string{"go", "run", "./tools/baremetal", "vet"}},
+		{argv: []string{"go", "tool", "-modfile=tools/check/lint/go.mod", "staticcheck", "./..."}},
 	}},
 	{"unit", "unit tests and the seeds of the fuzz targets", []command{
 		{argv: []string{"go", "test", "-timeout", "20m", "./..."}},

@@ -54,12 +54,15 @@ func (o *options) openDevice(log Logger) (net.Conn, error) {
 // one, each write a response.
 type deviceConn struct {
 	*os.File
-	notSyscallConn
+	notSyscallConn //lint:ignore U1000 it hides a method
 }
 
 // notSyscallConn hides the method SyscallConn of the file: it is no socket.
+//
+//lint:ignore U1000 used by embedding
 type notSyscallConn struct{}
 
+//lint:ignore U1000 it makes the method of the file ambiguous
 func (notSyscallConn) SyscallConn() {}
 
 type deviceAddr struct{}

@@ -78,10 +78,10 @@ func (c confinement) restrictFiles() error {
 	// runtime signals its own threads, which kernels before 6.15 count as others.
 	config := landlock.V5.BestEffort()
 	if err := config.RestrictPaths(rules...); err != nil {
-		return fmt.Errorf("Landlock: %w", err)
+		return fmt.Errorf("landlock: %w", err)
 	}
 	if err := config.RestrictNet(); err != nil {
-		return fmt.Errorf("Landlock: %w", err)
+		return fmt.Errorf("landlock: %w", err)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 const (
 	controlDevice = "/dev/vtpmx"
 	flagTPM2      = 1
-	ioctlNewDev   = 3<<30 | 20<<16 | 0xA1<<8 | 0 // read and write, 20 bytes
+	ioctlNewDev   = 3<<30 | 20<<16 | 0xA1<<8 // read and write, 20 bytes
 )
 
 // A Device is a TPM that the kernel created for this process.

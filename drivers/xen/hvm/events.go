@@ -5,6 +5,7 @@ package hvm
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/abi"
@@ -131,4 +132,16 @@ func (c *channel) Close() error {
 		return fmt.Errorf("event channel: close port %d: %w", c.port, err)
 	}
 	return nil
+}
+
+// check converts the result of a hypercall into an error.
+func check(r int64) error {
+	if r < 0 {
+		return Errno(-r)
+	}
+	return nil
+}
+
+func (u *Upcall) mask(port uint32) {
+	atomic.OrUint64(&u.info.EvtchnMask[port/64], 1<<(port%64))
 }

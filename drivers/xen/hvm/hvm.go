@@ -16,11 +16,3 @@ func (e Errno) Error() string {
 	}
 	return "xen: error " + strconv.Itoa(int(e))
 }
-
-// check converts the result of a hypercall into an error.
-func check(r int64) error {
-	if r < 0 {
-		return Errno(-r)
-	}
-	return nil
-}

@@ -35,10 +35,6 @@ func (u *Upcall) unmask(port uint32) {
 	atomic.AndUint64(&u.info.EvtchnMask[port/64], ^(uint64(1) << (port % 64)))
 }
 
-func (u *Upcall) mask(port uint32) {
-	atomic.OrUint64(&u.info.EvtchnMask[port/64], 1<<(port%64))
-}
-
 // Clear clears a pending event of a port that is polled.
 //
 //go:nosplit

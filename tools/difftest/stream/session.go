@@ -1,5 +1,7 @@
 package stream
 
+//lint:file-ignore SA1019 TPMs encrypt parameters with CFB (Part 1, 19.3), a mode that only the deprecated functions have.
+
 import (
 	"crypto/aes"
 	"crypto/cipher"

@@ -49,17 +49,17 @@ func pinVictim(name string, nt tcg.TPMNT, count func(*engine.Device) uint32, att
 
 // hierarchyVictim has a value and a policy that asks for it.
 func hierarchyVictim(g guess, h tcg.TPMHandle) tcg.TPMHandle {
-	rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCSetPrimaryPolicy, handles(h), func(w *tcg.Writer) {
+	rawTPM(g).want(tcg.TPMRCSuccess, tcg.TPMCCSetPrimaryPolicy, handles(h), func(w *tcg.Writer) {
 		w.Sized(policyOf(tcg.TPMCCPolicyAuthValue))
 		w.Uint16(uint16(tcg.TPMAlgSHA256))
 	})
-	rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCHierarchyChangeAuth, handles(h), func(w *tcg.Writer) { w.Sized([]byte(lockSecret)) })
+	rawTPM(g).want(tcg.TPMRCSuccess, tcg.TPMCCHierarchyChangeAuth, handles(h), func(w *tcg.Writer) { w.Sized([]byte(lockSecret)) })
 	return h
 }
 
 var victims = []victim{
 	{"object", func(g guess) tcg.TPMHandle {
-		rc, h, _ := rawTPM{g.t, g.d}.send(tcg.TPMCCCreatePrimary, handles(tcg.TPMRHNull), func(w *tcg.Writer) {
+		rc, h, _ := rawTPM(g).send(tcg.TPMCCCreatePrimary, handles(tcg.TPMRHNull), func(w *tcg.Writer) {
 			w.Nested(func(w *tcg.Writer) { w.Sized([]byte(lockSecret)); w.Sized([]byte("sealed")) })
 			w.Nested(func(w *tcg.Writer) {
 				w.Uint16(uint16(tcg.TPMAlgKeyedHash))
@@ -131,7 +131,7 @@ func (g guess) wrong(v *victim, h tcg.TPMHandle, path string) tcg.TPMRC {
 		cc, hs, params = tcg.TPMCCPCRReset, handles(16), nil
 	case "PolicyAuthValue":
 		s = g.start(tcg.TPMSEPolicy, key, tcg.TPMRHNull)
-		rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyAuthValue, handles(s), nil)
+		rawTPM(g).want(tcg.TPMRCSuccess, tcg.TPMCCPolicyAuthValue, handles(s), nil)
 	case "PolicyPassword":
 		s = g.policy(tcg.TPMRHNull, tcg.TPMCCPolicyPassword)
 	case "PolicySecret":
@@ -150,7 +150,7 @@ func (g guess) wrong(v *victim, h tcg.TPMHandle, path string) tcg.TPMRC {
 }
 
 func (g guess) flush(h tcg.TPMHandle) {
-	rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCFlushContext, nil, func(w *tcg.Writer) { w.Uint32(uint32(h)) })
+	rawTPM(g).want(tcg.TPMRCSuccess, tcg.TPMCCFlushContext, nil, func(w *tcg.Writer) { w.Uint32(uint32(h)) })
 }
 
 // key loads a key for the salt of a session.
@@ -176,7 +176,7 @@ func (g guess) start(kind tcg.TPMSE, key, h tcg.TPMHandle) tcg.TPMHandle {
 		point := object.ECCPoint(k.Q)
 		salt = tcg.Marshal(&point)
 	}
-	rc, s, _ := rawTPM{g.t, g.d}.send(tcg.TPMCCStartAuthSession, handles(key, h), func(w *tcg.Writer) {
+	rc, s, _ := rawTPM(g).send(tcg.TPMCCStartAuthSession, handles(key, h), func(w *tcg.Writer) {
 		w.Sized(make([]byte, 16))
 		w.Sized(salt)
 		w.Uint8(uint8(kind))
@@ -194,7 +194,7 @@ func (g guess) wrongSignature(key tcg.TPMHandle) tcg.TPMRC {
 	g.t.Helper()
 	s := g.policy(tcg.TPMRHNull)
 	defer g.flush(s)
-	rc, _, _ := rawTPM{g.t, g.d}.send(tcg.TPMCCPolicySigned, handles(key, s), func(w *tcg.Writer) {
+	rc, _, _ := rawTPM(g).send(tcg.TPMCCPolicySigned, handles(key, s), func(w *tcg.Writer) {
 		w.Sized(nil)
 		w.Sized(nil)
 		w.Sized(nil)

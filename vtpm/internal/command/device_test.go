@@ -49,7 +49,7 @@ func newTestDevice(t *testing.T) (*engine.Device, *memStore, transport.TPM) {
 
 func TestSealUnsealSurvivesRestart(t *testing.T) {
 	t.Parallel()
-	d, s, tpm := newTestDevice(t)
+	_, s, tpm := newTestDevice(t)
 	srk, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(tpm)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestSealUnsealSurvivesRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	d, err = Load(engine.Config{Store: s}, s.state)
+	d, err := Load(engine.Config{Store: s}, s.state)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -156,10 +156,6 @@ func TestNoEpoch(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Execute(0, startupClear)
-	v, err := d.Volatile()
-	if err != nil {
-		t.Fatal(err)
-	}
 	define := func(x rawTPM, by tcg.TPMHandle, rc tcg.TPMRC) {
 		t.Helper()
 		for _, orderly := range []tcg.TPMANV{0, tcg.TPMANVOrderly} {
@@ -193,7 +189,8 @@ func TestNoEpoch(t *testing.T) {
 	}
 	d.Execute(0, startupClear)
 	d.Perm.NV.Indices[engine.EpochIndex].SetAttributes(d.Perm.NV.Indices[engine.EpochIndex].Public.Attributes | tcg.TPMANVOrderly) // of an earlier version, by a guest
-	if v, err = d.Volatile(); err != nil {
+	v, err := d.Volatile()
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range []*engine.Epoch{nil, {Ledger: 2}} {

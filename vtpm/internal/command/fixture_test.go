@@ -67,14 +67,6 @@ func fill(t *testing.T, tpm *tpmtest.TPM) {
 	t.Fatal("there is room for 64 objects")
 }
 
-// policyOf returns the digest of policy commands that take nothing but the
-// session.
-func policyOf(tpm *tpmtest.TPM, commands ...tcg.TPMCC) []byte {
-	s := tpm.StartPolicy(commands...)
-	defer tpm.Flush(s.Handle)
-	return take(tpm.Do(tcg.TPMCCPolicyGetDigest, handles{s.Handle}, nil))
-}
-
 // pcr reads a PCR of the SHA-256 bank.
 func pcr(tpm *tpmtest.TPM, n int) string {
 	r := tpm.Do(tcg.TPMCCPCRRead, nil, nil, bank(tcg.TPMAlgSHA256, n))

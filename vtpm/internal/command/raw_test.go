@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"encoding/binary"
 	"testing"
 
@@ -110,20 +109,6 @@ var (
 )
 
 func handles(h ...tcg.TPMHandle) []tcg.TPMHandle { return h }
-
-// policyFor starts a policy session that allows one command by its code, and
-// returns the policy's digest: duplication needs a policy.
-func (x rawTPM) policyFor(cc tcg.TPMCC, trial bool) (tcg.TPMHandle, []byte) {
-	x.t.Helper()
-	kind := tcg.TPMSEPolicy
-	if trial {
-		kind = tcg.TPMSETrial
-	}
-	h := x.session(kind)
-	x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyCommandCode, handles(h), func(w *tcg.Writer) { w.Uint32(uint32(cc)) })
-	r := x.want(tcg.TPMRCSuccess, tcg.TPMCCPolicyGetDigest, handles(h), nil)
-	return h, bytes.Clone(r.Sized(64))
-}
 
 // capability asks for a list, and returns the reader at its first entry.
 func (x rawTPM) capability(rc tcg.TPMRC, capability tcg.TPMCap, property, count uint32) (more bool, n int, r tcg.Reader) {

@@ -17,9 +17,8 @@ import (
 )
 
 var (
-	rsapss     = tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgRSAPSS, HashAlg: tcg.TPMAlgSHA256}
-	ecschnorr  = tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgECSchnorr, HashAlg: tcg.TPMAlgSHA256}
-	hmacScheme = tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgHMAC, HashAlg: tcg.TPMAlgSHA256}
+	rsapss    = tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgRSAPSS, HashAlg: tcg.TPMAlgSHA256}
+	ecschnorr = tcg.TPMTAsymScheme{Scheme: tcg.TPMAlgECSchnorr, HashAlg: tcg.TPMAlgSHA256}
 )
 
 // signature takes the response's next TPMT_SIGNATURE.

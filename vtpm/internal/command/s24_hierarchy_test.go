@@ -24,9 +24,9 @@ func persist(tpm *tpmtest.TPM, by, object, at tcg.TPMHandle) tcg.TPMHandle {
 
 // A resident is what a hierarchy has in the TPM.
 type resident struct {
-	key                   tpmtest.Object
-	persistent, nv, other tcg.TPMHandle
-	context               tpmtest.Raw
+	key            tpmtest.Object
+	persistent, nv tcg.TPMHandle
+	context        tpmtest.Raw
 }
 
 // settle gives a hierarchy a key, which is persistent too, its saved context, and

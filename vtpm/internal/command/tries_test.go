@@ -95,7 +95,7 @@ func (g guess) session(cc tcg.TPMCC, hs []tcg.TPMHandle, s tcg.TPMHandle, attrs 
 // TPM_RH_NULL, in which code ran.
 func (g guess) policy(bind tcg.TPMHandle, codes ...tcg.TPMCC) tcg.TPMHandle {
 	g.t.Helper()
-	x := rawTPM{g.t, g.d}
+	x := rawTPM(g)
 	rc, s, _ := x.send(tcg.TPMCCStartAuthSession, handles(tcg.TPMRHNull, bind), func(w *tcg.Writer) {
 		w.Sized(make([]byte, 16))
 		w.Sized(nil)
@@ -133,7 +133,7 @@ func (g guess) define(h tcg.TPMHandle, attrs tcg.TPMANV, policy []byte, limit ui
 	g.t.Helper()
 	p := tcg.TPMSNVPublic{NVIndex: h, NameAlg: tcg.TPMAlgSHA256, DataSize: 8, AuthPolicy: policy,
 		Attributes: attrs | tcg.TPMANVOwnerWrite | tcg.TPMANVOwnerRead}
-	rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace, handles(tcg.TPMRHOwner), func(w *tcg.Writer) {
+	rawTPM(g).want(tcg.TPMRCSuccess, tcg.TPMCCNVDefineSpace, handles(tcg.TPMRHOwner), func(w *tcg.Writer) {
 		w.Sized([]byte(lockSecret))
 		w.Nested(p.Marshal)
 	})
@@ -143,7 +143,7 @@ func (g guess) define(h tcg.TPMHandle, attrs tcg.TPMANV, policy []byte, limit ui
 // write writes a PIN index by the owner: no tries so far, of limit.
 func (g guess) write(h tcg.TPMHandle, limit uint32) {
 	g.t.Helper()
-	rawTPM{g.t, g.d}.want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, h), func(w *tcg.Writer) {
+	rawTPM(g).want(tcg.TPMRCSuccess, tcg.TPMCCNVWrite, handles(tcg.TPMRHOwner, h), func(w *tcg.Writer) {
 		w.Sized(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, 0), limit))
 		w.Uint16(0)
 	})
