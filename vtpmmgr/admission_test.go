@@ -76,7 +76,7 @@ func TestAdmissionEnds(t *testing.T) {
 				t.Errorf("%s: loaded %+v", c.name, g.State)
 			}
 			if err := vtpm.Commit(testState(3)); err != nil {
-				t.Errorf("%s: commit after it was admitted anew: %v", c.name, err)
+				t.Errorf("%s: commit after it was admitted again: %v", c.name, err)
 			}
 		}
 		end()
@@ -129,7 +129,7 @@ func TestKeys(t *testing.T) {
 	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	setup := testSetup()
 	setup.Operator = &operator.PublicKey
-	m, err := Initialise(Config{TPM: tpm, Disk: disk, Log: t.Logf}, setup)
+	m, err := Initialize(Config{TPM: tpm, Disk: disk, Log: t.Logf}, setup)
 	if err != nil {
 		t.Fatal(err)
 	}

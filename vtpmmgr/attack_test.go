@@ -123,7 +123,7 @@ func TestAttackStart(t *testing.T) {
 		{"old ledger under the newest root record", func(_ *testing.T, v *victim, _ *Config) {
 			copy(v.disk.Data[hwtpm.Area:], v.old[hwtpm.Area:])
 		}, ledger.ErrRolledBack, false},
-		{"blank disk", func(_ *testing.T, v *victim, _ *Config) { clear(v.disk.Data) }, hwtpm.ErrUninitialised, false},
+		{"blank disk", func(_ *testing.T, v *victim, _ *Config) { clear(v.disk.Data) }, hwtpm.ErrUninitialized, false},
 		{"root record edited", func(_ *testing.T, v *victim, _ *Config) {
 			for at := 20; at < hwtpm.Area; at += 512 {
 				v.disk.Data[at] ^= 1
@@ -326,7 +326,7 @@ func TestAttackPeer(t *testing.T) {
 }
 
 // TestAttackShared damages one after the other each item that is of no vTPM: no
-// vTPM is harmed by that, and a start that writes the item mends it. Both
+// vTPM is harmed by that, and a start that writes the item repairs it. Both
 // places of the configuration are too much.
 func TestAttackShared(t *testing.T) {
 	t.Parallel()
@@ -343,7 +343,7 @@ func TestAttackShared(t *testing.T) {
 		}
 	}
 	// Twice the configuration and the first group; entries of the audit log:
-	// initialise and three enrollments.
+	// initialize and three enrollments.
 	if len(others) != 2+2+4 {
 		t.Fatalf("%d items are of no vTPM", len(others))
 	}
@@ -355,7 +355,7 @@ func TestAttackShared(t *testing.T) {
 			t.Fatalf("item at %d: %v", at, err)
 		}
 		v.served(t, m, UUID{1}, UUID{2}, UUID{3})
-		if n := len(m.store.Damaged()); n != 0 { // not mended by the start: the disk is
+		if n := len(m.store.Damaged()); n != 0 { // not repaired by the start: the disk is
 			copy(v.disk.Data[at:], before)
 		}
 	}

@@ -55,7 +55,7 @@ func TestAuditOfTenants(t *testing.T) {
 		t.Run(fmt.Sprint(size>>10), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cfg := Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(size), Mode: ledger.Mode{Daily: 54}}
-				m, err := Initialise(cfg, testSetup())
+				m, err := Initialize(cfg, testSetup())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -80,7 +80,7 @@ func TestAuditOfTenants(t *testing.T) {
 						orders++
 					}
 				}
-				want := []string{"initialise", "create group", "host key"}
+				want := []string{"initialize", "create group", "host key"}
 				for _, event := range [][]string{nil, {"start"}} {
 					want = append(want, event...)
 					if got := events(t, m, proto.ManagerLog); !slices.Equal(got, want) {
@@ -133,7 +133,7 @@ func TestRecoverOnce(t *testing.T) {
 	setup := testSetup()
 	setup.Operator = &operator.PublicKey
 	cfg := Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk)}
-	m, err := Initialise(cfg, setup)
+	m, err := Initialize(cfg, setup)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func parseBackup(b []byte) (h backupHead, ok bool) {
 	return h, true
 }
 
-// open returns the record of a backup, its state key wrapped anew.
+// open returns the record of a backup, its state key wrapped again.
 func (g *group) open(h backupHead, salt [32]byte, b []byte) (r record, ok bool) {
 	key, err := backupKey(g, salt)
 	if err != nil {

@@ -32,7 +32,7 @@ func (c chipOf) Send(b []byte) ([]byte, error) {
 // commits five times a second for a while. It returns how long that one's commits took,
 // sorted.
 func flooded(t testing.TB, neighbours int, mode ledger.Mode, commits int) []time.Duration {
-	m, err := Initialise(Config{TPM: chipOf{hardwareTPM(t), 20 * time.Millisecond}, Disk: blocktest.NewMem(512 << 10), Mode: mode}, testSetup())
+	m, err := Initialize(Config{TPM: chipOf{hardwareTPM(t), 20 * time.Millisecond}, Disk: blocktest.NewMem(512 << 10), Mode: mode}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,10 +180,10 @@ func TestStartWear(t *testing.T) {
 		return chip.Send(b)
 	})
 	cfg := Config{TPM: bus, Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}}
-	if _, err := Initialise(cfg, testSetup()); err != nil {
+	if _, err := Initialize(cfg, testSetup()); err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%d writes of an initialisation", writes)
+	t.Logf("%d writes of an initialization", writes)
 	writes = 0
 	for range 50 {
 		if _, err := Open(cfg); err != nil {
@@ -241,7 +241,7 @@ func TestSeedFirst(t *testing.T) {
 	})
 	var seed []byte
 	cfg := Config{TPM: bus, Disk: blocktest.NewMem(testDisk), Seed: func(b []byte) { seed, seeded = b, true }}
-	if _, err := Initialise(cfg, testSetup()); err != nil || len(seed) < 32 {
+	if _, err := Initialize(cfg, testSetup()); err != nil || len(seed) < 32 {
 		t.Fatalf("%d bytes, %v", len(seed), err)
 	}
 }
@@ -249,7 +249,7 @@ func TestSeedFirst(t *testing.T) {
 // TestStatusWear shows what STATUS says of the chip's wear.
 func TestStatusWear(t *testing.T) {
 	t.Parallel()
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}, Endurance: 1000}, testSetup())
+	m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}, Endurance: 1000}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,13 +99,13 @@ var disasters = []disaster{
 	}},
 	{"disk has no root record", starts(func(t *testing.T, v *victim) { clear(v.disk.Data) })},
 	{"disk has a root record already", func(t *testing.T, v *victim) error {
-		_, err := Initialise(v.config(t), testSetup())
+		_, err := Initialize(v.config(t), testSetup())
 		return err
 	}},
 	{"disk is not blank", func(t *testing.T, v *victim) error {
 		clear(v.disk.Data)
 		copy(v.disk.Data[1024:], "a file system")
-		_, err := Initialise(v.config(t), testSetup())
+		_, err := Initialize(v.config(t), testSetup())
 		return err
 	}},
 	{"root record is malformed", starts(func(t *testing.T, v *victim) { v.disk.Data[100] ^= 1; v.disk.Data[32<<10+100] ^= 1 })},
@@ -129,7 +129,7 @@ var disasters = []disaster{
 	{"PCR 15 changes with each commit", func(t *testing.T, v *victim) error {
 		setup := testSetup()
 		setup.PCRs = []uint{15}
-		_, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk)}, setup)
+		_, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk)}, setup)
 		return err
 	}},
 	{"manager's disk or TPM failed", func(t *testing.T, v *victim) error {
@@ -138,7 +138,7 @@ var disasters = []disaster{
 		return enroll(connect(t, m, Peer{}), UUID{77})
 	}},
 	{"manager's disk is full", func(t *testing.T, v *victim) error {
-		m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(hwtpm.Area + ledger.MinArea), Log: func(string, ...any) {}, Mode: ledger.Budget(ledger.DefaultEndurance, ledger.DefaultYears)}, testSetup())
+		m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(hwtpm.Area + ledger.MinArea), Log: func(string, ...any) {}, Mode: ledger.Budget(ledger.DefaultEndurance, ledger.DefaultYears)}, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -71,7 +71,7 @@ func TestProfileOrders(t *testing.T) {
 		}
 		return nil
 	}
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), CheckProfile: check}, testSetup())
+	m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), CheckProfile: check}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func newMachine(t *testing.T) *machine {
 	setup := testSetup()
 	setup.PCRs, setup.Operator = []uint{0, 7}, &h.operator.PublicKey
 	var err error
-	if h.m, err = Initialise(h.config(), setup); err != nil {
+	if h.m, err = Initialize(h.config(), setup); err != nil {
 		t.Fatal(err)
 	}
 	return h

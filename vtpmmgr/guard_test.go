@@ -16,7 +16,7 @@ import (
 func TestSetGuard(t *testing.T) {
 	t.Parallel()
 	cfg := Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Log: t.Logf}
-	m, err := Initialise(cfg, testSetup())
+	m, err := Initialize(cfg, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

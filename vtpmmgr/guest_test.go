@@ -19,6 +19,6 @@ func TestCreationEnds(t *testing.T) {
 	}
 	g.told = time.Now().Add(-creationLife)
 	if g.isCreated(7) {
-		t.Error("a creation counts for ever")
+		t.Error("a creation counts forever")
 	}
 }

@@ -175,7 +175,7 @@ func TestSuspendedByBoth(t *testing.T) {
 // the administrator about its vTPM is checkpointed at once all the same.
 func TestAdministratorsShare(t *testing.T) {
 	t.Parallel()
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 48}, Log: t.Logf}, testSetup())
+	m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 48}, Log: t.Logf}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -33,7 +33,7 @@ func TestHost(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		chip := &chipOf{TPM: hardwareTPM(t)}
-		m, err := Initialise(Config{TPM: chip, Disk: blocktest.NewMem(2 << 20), Mode: ledger.Budget(100_000, 5)}, testSetup())
+		m, err := Initialize(Config{TPM: chip, Disk: blocktest.NewMem(2 << 20), Mode: ledger.Budget(100_000, 5)}, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}

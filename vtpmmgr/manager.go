@@ -53,7 +53,7 @@ type Config struct {
 	Endurance int
 
 	// Seed, if set, mixes random bytes into the generator that keys are drawn
-	// from; Initialise calls it before it draws any.
+	// from; Initialize calls it before it draws any.
 	Seed func(b []byte)
 
 	// CheckProfile, if set, returns why no TPM can be made of the stored form of a
@@ -193,7 +193,7 @@ func (m *Manager) isConnected(u UUID) bool {
 }
 
 // endSession takes back that a domain was admitted as this vTPM: it has to load
-// again, and is admitted anew or not.
+// again, and is admitted again or not.
 func (m *Manager) endSession(u UUID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -218,7 +218,7 @@ func (m *Manager) group(id uint32) *group {
 	return m.groups[id]
 }
 
-// damaged says whether there is a record of a vTPM that cannot be read: it is
+// damaged reports whether there is a record of a vTPM that cannot be read: it is
 // not for a new one to take its place.
 func (m *Manager) damaged(u UUID) bool {
 	_, err := m.store.Get(vtpmItem(u))

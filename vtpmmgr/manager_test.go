@@ -45,7 +45,7 @@ func commit(c *proto.Client, sequence uint64, hash, key [32]byte) error {
 
 func newTestManager(t *testing.T, tpm transport.TPM, disk block.Device) *Manager {
 	t.Helper()
-	m, err := Initialise(Config{TPM: tpm, Disk: disk, Log: t.Logf}, testSetup())
+	m, err := Initialize(Config{TPM: tpm, Disk: disk, Log: t.Logf}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,8 +122,8 @@ func TestLife(t *testing.T) {
 	if _, err := c.Load(); !errors.Is(err, proto.NotEnrolled) {
 		t.Fatalf("deleted while connected: %v", err)
 	}
-	if _, err := Initialise(Config{TPM: tpm, Disk: disk}, testSetup()); !errors.Is(err, hwtpm.ErrInitialised) {
-		t.Fatalf("initialised twice: %v", err)
+	if _, err := Initialize(Config{TPM: tpm, Disk: disk}, testSetup()); !errors.Is(err, hwtpm.ErrInitialized) {
+		t.Fatalf("initialized twice: %v", err)
 	}
 }
 
@@ -140,7 +140,7 @@ func TestRootIsBound(t *testing.T) {
 	}
 	blank := config
 	blank.Disk = blocktest.NewMem(testDisk)
-	if _, err := Open(blank); !errors.Is(err, hwtpm.ErrUninitialised) {
+	if _, err := Open(blank); !errors.Is(err, hwtpm.ErrUninitialized) {
 		t.Errorf("blank disk: %v", err)
 	}
 	torn := config
@@ -215,7 +215,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(proto.Message(proto.TagAdmin, uint32(proto.List), make([]byte, 4)))
 	f.Add(proto.Message(proto.TagAdmin, uint32(proto.Enroll), make([]byte, 16)))
 	tpm := hardwareTPM(f)
-	m, err := Initialise(Config{TPM: tpm, Disk: blocktest.NewMem(testDisk)}, testSetup())
+	m, err := Initialize(Config{TPM: tpm, Disk: blocktest.NewMem(testDisk)}, testSetup())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -250,26 +250,26 @@ func FuzzRecord(f *testing.F) {
 	})
 }
 
-func TestInitialiseRefuses(t *testing.T) {
+func TestInitializeRefuses(t *testing.T) {
 	t.Parallel()
 	tpm := hardwareTPM(t)
 	for _, off := range []int{0, 510, 1080, hwtpm.Area - 1} { // partition table, ext4, ...
 		disk := blocktest.NewMem(testDisk)
 		disk.Data[off] = 0x55
-		if _, err := Initialise(Config{TPM: tpm, Disk: disk}, testSetup()); !errors.Is(err, hwtpm.ErrNotBlank) {
+		if _, err := Initialize(Config{TPM: tpm, Disk: disk}, testSetup()); !errors.Is(err, hwtpm.ErrNotBlank) {
 			t.Errorf("something at %d: %v", off, err)
 		}
 	}
 	setup := testSetup()
 	setup.PCRs = []uint{24}
-	if _, err := Initialise(Config{TPM: tpm, Disk: blocktest.NewMem(testDisk)}, setup); err == nil {
+	if _, err := Initialize(Config{TPM: tpm, Disk: blocktest.NewMem(testDisk)}, setup); err == nil {
 		t.Error("PCR 24 was taken")
 	}
 }
 
-// TestCutInitialise cuts the power at every sector of an initialisation: the
+// TestCutInitialize cuts the power at every sector of an initialization: the
 // disk is then either blank to another one, or opens.
-func TestCutInitialise(t *testing.T) {
+func TestCutInitialize(t *testing.T) {
 	t.Parallel()
 	cuts := 0
 	for at := 0; ; at++ {
@@ -281,14 +281,14 @@ func TestCutInitialise(t *testing.T) {
 			}
 			return nil
 		}
-		_, err := Initialise(Config{TPM: tpm, Disk: disk}, testSetup())
+		_, err := Initialize(Config{TPM: tpm, Disk: disk}, testSetup())
 		disk.Hook = nil
 		if err == nil {
 			break
 		}
 		cuts++
-		_, err = Initialise(Config{TPM: tpm, Disk: disk}, testSetup())
-		if errors.Is(err, hwtpm.ErrInitialised) {
+		_, err = Initialize(Config{TPM: tpm, Disk: disk}, testSetup())
+		if errors.Is(err, hwtpm.ErrInitialized) {
 			_, err = Open(Config{TPM: tpm, Disk: disk}) // the record was whole
 		}
 		if err != nil {
@@ -347,7 +347,7 @@ func TestRolledBack(t *testing.T) {
 	t.Parallel()
 	disk := blocktest.NewMem(testDisk)
 	config := Config{TPM: hardwareTPM(t), Disk: disk, Log: t.Logf}
-	m, err := Initialise(config, testSetup())
+	m, err := Initialize(config, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

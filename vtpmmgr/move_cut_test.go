@@ -65,7 +65,7 @@ func TestCutMove(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			m, err := Initialise(cfg, testSetup())
+			m, err := Initialize(cfg, testSetup())
 			must(err)
 			must(enroll(connect(t, m, Peer{}), testUUID))
 			_, end := live(t, m, Peer{Domain: 5, UUID: testUUID}, 3)
@@ -109,7 +109,7 @@ func TestMoveNotOrdered(t *testing.T) {
 	t.Parallel()
 	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	cfg := Config{TPM: tpm, Disk: disk, Log: func(string, ...any) {}, Mode: ledger.Mode{Daily: 54}}
-	if _, err := Initialise(cfg, testSetup()); err != nil {
+	if _, err := Initialize(cfg, testSetup()); err != nil {
 		t.Fatal(err)
 	}
 	for range 3 {

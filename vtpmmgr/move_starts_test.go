@@ -104,7 +104,7 @@ func newMoveWorldOn(t *testing.T, tpm transport.TPM, mode ledger.Mode) *moveWorl
 	w := &moveWorld{t: t, disk: blocktest.NewMem(256 << 10)}
 	w.cfg = Config{TPM: tpm, Disk: w.disk, Log: func(string, ...any) {}, Mode: mode}
 	var err error
-	w.m, err = Initialise(w.cfg, testSetup())
+	w.m, err = Initialize(w.cfg, testSetup())
 	w.must(err)
 	w.must(enroll(connect(t, w.m, Peer{}), testUUID))
 	w.commit()

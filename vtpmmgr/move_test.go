@@ -127,7 +127,7 @@ func TestMoveFirstDisk(t *testing.T) {
 		cfg := v.config(t)
 		cfg.Mode = mode
 		clear(v.disk.Data)
-		m, err := Initialise(cfg, testSetup())
+		m, err := Initialize(cfg, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestMoveFirstDisk(t *testing.T) {
 }
 
 // TestMoveCut cuts the power at each command of a move: afterwards the order can be
-// carried out, signed anew if need be, and all is served.
+// carried out, signed again if need be, and all is served.
 func TestMoveCut(t *testing.T) {
 	t.Parallel()
 	step := 3
@@ -199,7 +199,7 @@ func TestMoveCut(t *testing.T) {
 }
 
 // TestCounters8 has a chip with room for eight NV counters that are all used: a
-// text of its own, and nothing left behind. When there is room, initialisations
+// text of its own, and nothing left behind. When there is room, initializations
 // that are cut off leave nothing either.
 func TestCounters8(t *testing.T) {
 	t.Parallel()
@@ -228,7 +228,7 @@ func TestCounters8(t *testing.T) {
 		// Cut off where the indices are made, again and again.
 		for at := 10; at < 60; at += 7 {
 			left = at
-			if _, err := Initialise(cfg, testSetup()); err == nil {
+			if _, err := Initialize(cfg, testSetup()); err == nil {
 				t.Fatal("not cut")
 			}
 		}
@@ -237,11 +237,11 @@ func TestCounters8(t *testing.T) {
 			t.Fatalf("%d counters are left behind", counters)
 		}
 	}
-	if _, err := Initialise(cfg, testSetup()); err != nil {
+	if _, err := Initialize(cfg, testSetup()); err != nil {
 		t.Fatal(err)
 	}
 	used = 8 - counters
-	if _, err := Initialise(Config{TPM: bus, Disk: blocktest.NewMem(testDisk)}, testSetup()); !errors.Is(err, hwtpm.ErrNoRoom) {
+	if _, err := Initialize(Config{TPM: bus, Disk: blocktest.NewMem(testDisk)}, testSetup()); !errors.Is(err, hwtpm.ErrNoRoom) {
 		t.Fatalf("no room: %v", err)
 	}
 	r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: 0x01A57B00, PropertyCount: 64}.Execute(chip)
@@ -355,7 +355,7 @@ func forkAfterMove(t *testing.T, mode ledger.Mode, starts int) {
 	cfg := v.config(t)
 	cfg.TPM, cfg.Mode = tap, mode
 	clear(v.disk.Data)
-	m, err := Initialise(cfg, testSetup())
+	m, err := Initialize(cfg, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

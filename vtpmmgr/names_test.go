@@ -20,7 +20,7 @@ func TestNames(t *testing.T) {
 	var mu sync.Mutex
 	var lines []string
 	log := func(f string, a ...any) { mu.Lock(); defer mu.Unlock(); lines = append(lines, fmt.Sprintf(f, a...)) }
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Log: log}, testSetup())
+	m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Log: log}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -514,7 +514,7 @@ func TestRestoreLedger(t *testing.T) {
 	t.Parallel()
 	disk := blocktest.NewMem(testDisk)
 	cfg := Config{TPM: hardwareTPM(t), Disk: disk, Log: t.Logf}
-	m, err := Initialise(cfg, testSetup())
+	m, err := Initialize(cfg, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -620,7 +620,7 @@ func TestAudit(t *testing.T) {
 		}
 		return events
 	}
-	want := []string{"initialise", "enroll", "suspend", "resume", "enroll", "destroy", "start"}
+	want := []string{"initialize", "enroll", "suspend", "resume", "enroll", "destroy", "start"}
 	if got := export(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -686,7 +686,7 @@ func TestApprove(t *testing.T) {
 	setup := testSetup()
 	setup.Operator = &operator.PublicKey
 	cfg := Config{TPM: tpm, Disk: disk, Log: t.Logf}
-	m, err := Initialise(cfg, setup)
+	m, err := Initialize(cfg, setup)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,6 +56,6 @@ func TestRestoreWhileLoading(t *testing.T) {
 		t.Errorf("a state of epoch 0 in epoch 1: %v", err)
 	}
 	if g, err := c.Load(); err != nil || g.Epoch != 1 {
-		t.Errorf("loaded anew: epoch %d, %v", g.Epoch, err)
+		t.Errorf("loaded again: epoch %d, %v", g.Epoch, err)
 	}
 }

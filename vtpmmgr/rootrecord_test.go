@@ -32,7 +32,7 @@ func TestRootRecordTwoFaults(t *testing.T) {
 		for second := 1; second < 60; second += step {
 			for what, order := range map[string]func(h *machine) error{
 				"another approval":  func(h *machine) error { return h.approve("C") },
-				"the same firmware": func(h *machine) error { return h.approve("B") }, // signed anew
+				"the same firmware": func(h *machine) error { return h.approve("B") }, // signed again
 				"a start":           func(h *machine) error { return h.boot("A") },
 			} {
 				h := newMachine(t)

@@ -16,7 +16,7 @@ import (
 // administrator is not held up.
 func TestOrdersOfATenant(t *testing.T) {
 	t.Parallel()
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Log: func(string, ...any) {}}, testSetup())
+	m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Log: func(string, ...any) {}}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestOrdersOfATenant(t *testing.T) {
 	}
 }
 
-// TestSharesAreDropped: vTPMs that are gone leave nothing behind for ever.
+// TestSharesAreDropped: vTPMs that are gone leave nothing behind forever.
 func TestSharesAreDropped(t *testing.T) {
 	t.Parallel()
 	m := &Manager{shares: map[UUID]*shares{}, records: map[UUID]record{}, cfg: Config{CommitRate: 1e6}}
@@ -86,7 +86,7 @@ func TestSharesAreDropped(t *testing.T) {
 func TestTenantsShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const daily = 54
-		m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(1 << 20), Mode: ledger.Mode{Daily: daily}}, testSetup())
+		m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(1 << 20), Mode: ledger.Mode{Daily: daily}}, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -12,7 +12,7 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// A Setup is what a manager is given once, by Initialise.
+// A Setup is what a manager is given once, by Initialize.
 type Setup struct {
 	// Admin is the key that orders have to be signed with. It is required.
 	Admin ed25519.PublicKey
@@ -50,11 +50,11 @@ func (m *Manager) ledgerConfig() ledger.Config {
 		Anchor: m.tpm.Anchor(), PCR: uint32(m.tpm.ChainPCR()), Mode: m.cfg.Mode, Keep: m.cfg.KeepMode, Log: m.cfg.Log}
 }
 
-// Initialise makes a new, empty ledger on a disk that has none, with a new
+// Initialize makes a new, empty ledger on a disk that has none, with a new
 // root key. It refuses a disk with a root record, whose ledger would be lost, with
-// hwtpm.ErrInitialised, and one with anything else where it goes with
+// hwtpm.ErrInitialized, and one with anything else where it goes with
 // hwtpm.ErrNotBlank.
-func Initialise(cfg Config, s Setup) (*Manager, error) {
+func Initialize(cfg Config, s Setup) (*Manager, error) {
 	if len(s.Admin) != ed25519.PublicKeySize || len(s.Host) != 0 && len(s.Host) != ed25519.PublicKeySize {
 		return nil, errors.New("vtpmmgr: an administrator's key of 32 bytes is needed")
 	}
@@ -100,8 +100,8 @@ func Initialise(cfg Config, s Setup) (*Manager, error) {
 		}
 		return nil, err
 	}
-	// The root record last: an initialisation that was cut off before it
-	// leaves a disk that can be initialised again.
+	// The root record last: an initialization that was cut off before it
+	// leaves a disk that can be initialized again.
 	if err := m.copies.Write(r); err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (m *Manager) format(s Setup) error {
 	g := &group{Group: proto.Group{Name: "default"}}
 	rand.Read(g.key[:])
 	m.groups = map[uint32]*group{0: g}
-	return m.logged(ledger.Class{}, "initialise", fmt.Sprintf("PCRs %v", s.PCRs), g.changes(m.keys.groups)...)
+	return m.logged(ledger.Class{}, "initialize", fmt.Sprintf("PCRs %v", s.PCRs), g.changes(m.keys.groups)...)
 }
 
 // logged commits changes at a start, with an entry of the audit log.
@@ -162,7 +162,7 @@ func unlocked(cfg Config) (*Manager, error) {
 	return m, nil
 }
 
-// Open returns the manager of an initialised disk. A disk that is not the last
+// Open returns the manager of an initialized disk. A disk that is not the last
 // one that the hardware TPM knows of is ledger.ErrRolledBack; the error names
 // what OpenRestored has to be given a signature of.
 func Open(cfg Config) (*Manager, error) {

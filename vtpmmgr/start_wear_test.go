@@ -38,7 +38,7 @@ func TestFailingStarts(t *testing.T) {
 	for _, mode := range []ledger.Mode{{Daily: 54}, {}, {Bounded: time.Minute}} {
 		chip, disk := &countingTPM{TPM: hardwareTPM(t)}, blocktest.NewMem(testDisk)
 		cfg := Config{TPM: chip, Disk: disk, Log: func(string, ...any) {}, Mode: mode}
-		m, err := Initialise(cfg, testSetup())
+		m, err := Initialize(cfg, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +70,7 @@ func TestStartsAndEnds(t *testing.T) {
 	t.Parallel()
 	chip := &countingTPM{TPM: hardwareTPM(t)}
 	cfg := Config{TPM: chip, Disk: blocktest.NewMem(testDisk), Log: func(string, ...any) {}, Mode: ledger.Mode{Daily: 54}}
-	m, err := Initialise(cfg, testSetup())
+	m, err := Initialize(cfg, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestStartCountedLater(t *testing.T) {
 		tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 		tap := &failingTPM{TPM: tpm}
 		cfg := Config{TPM: tap, Disk: disk, Log: func(string, ...any) {}, Mode: mode}
-		m, err := Initialise(cfg, testSetup())
+		m, err := Initialize(cfg, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestChainOfSealed(t *testing.T) {
 	setup.PCRs = []uint{7, 14}
 	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
 	cfg := Config{TPM: tpm, Disk: disk, Log: func(string, ...any) {}, Mode: ledger.Mode{Daily: 54}}
-	m, err := Initialise(cfg, setup)
+	m, err := Initialize(cfg, setup)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func TestStatusOfFailedWrites(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []ledger.Mode{{}, {Daily: 54}, {Bounded: time.Minute}} {
 		disk := blocktest.NewMem(testDisk)
-		m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: disk, Mode: mode}, testSetup())
+		m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: disk, Mode: mode}, testSetup())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -60,7 +60,7 @@ func TestTurns(t *testing.T) {
 func TestBusyVTPM(t *testing.T) {
 	t.Parallel()
 	// In a mode that lets a vTPM commit so often.
-	m, err := Initialise(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}, Log: t.Logf}, testSetup())
+	m, err := Initialize(Config{TPM: hardwareTPM(t), Disk: blocktest.NewMem(testDisk), Mode: ledger.Mode{Daily: 54}, Log: t.Logf}, testSetup())
 	if err != nil {
 		t.Fatal(err)
 	}

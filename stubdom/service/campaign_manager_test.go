@@ -54,9 +54,9 @@ func openManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log fun
 	return &realManager{m, map[vtpmmgr.UUID]*vtpmmgr.Session{}}, nil
 }
 
-// newManager initialises one.
+// newManager initializes one.
 func newManager(bus transport.TPM, disk block.Device, mode ledger.Mode, log func(string, ...any)) (campaignManager, error) {
-	m, err := vtpmmgr.Initialise(vtpmmgr.Config{TPM: bus, Disk: disk, Mode: mode, CommitRate: 1e6, Log: log},
+	m, err := vtpmmgr.Initialize(vtpmmgr.Config{TPM: bus, Disk: disk, Mode: mode, CommitRate: 1e6, Log: log},
 		vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey), PCRs: []uint{0, 7}})
 	if err != nil {
 		return nil, err

@@ -88,7 +88,7 @@ func (p *plan) step(event string) fate {
 	return p.fate
 }
 
-// happened says whether the accident did.
+// happened reports whether the accident did.
 func (p *plan) happened() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

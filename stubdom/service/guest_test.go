@@ -64,7 +64,7 @@ func newGuestWorld(t *testing.T, seed uint64, attested bool) *guestWorld {
 	w.resetHardware()
 	w.cfg = vtpmmgr.Config{TPM: w.hw, Disk: blocktest.NewMem(512 << 10), Log: func(string, ...any) {},
 		Mode: ledger.Budget(ledger.DefaultEndurance, ledger.DefaultYears)}
-	w.m, err = vtpmmgr.Initialise(w.cfg, vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey), Host: testHostKey.Public().(ed25519.PublicKey)})
+	w.m, err = vtpmmgr.Initialize(w.cfg, vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey), Host: testHostKey.Public().(ed25519.PublicKey)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func (w *guestWorld) openManager() {
 	}
 }
 
-// linkAgain connects the vTPM to the manager anew, as package service does.
+// linkAgain connects the vTPM to the manager again, as package service does.
 func (w *guestWorld) linkAgain() {
 	w.t.Helper()
 	w.connectManager()
@@ -454,7 +454,7 @@ func TestPlainGuestKeepsCap(t *testing.T) {
 			w := &guestWorld{t: t, r: rand.New(rand.NewPCG(1, 5)), hw: hardware{d}}
 			w.resetHardware()
 			w.cfg = vtpmmgr.Config{TPM: w.hw, Disk: blocktest.NewMem(512 << 10), Log: t.Logf, Mode: mode}
-			if w.m, err = vtpmmgr.Initialise(w.cfg, vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey)}); err != nil {
+			if w.m, err = vtpmmgr.Initialize(w.cfg, vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey)}); err != nil {
 				t.Fatal(err)
 			}
 			if err := w.order(testAdmin).Enroll(&proto.Enrollment{UUID: campaignUUID}); err != nil {

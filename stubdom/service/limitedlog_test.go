@@ -74,7 +74,7 @@ func TestTenantHidesNothing(t *testing.T) {
 	}
 	var lines []string
 	limited := newLimitedLog(func(f string, a ...any) { lines = append(lines, fmt.Sprintf(f, a...)) })
-	m, err := vtpmmgr.Initialise(vtpmmgr.Config{TPM: hardware{d}, Disk: blocktest.NewMem(512 << 10), Log: limited.Log, Mode: ledger.Mode{Daily: 54}},
+	m, err := vtpmmgr.Initialize(vtpmmgr.Config{TPM: hardware{d}, Disk: blocktest.NewMem(512 << 10), Log: limited.Log, Mode: ledger.Mode{Daily: 54}},
 		vtpmmgr.Setup{Admin: testAdmin.Public().(ed25519.PublicKey)})
 	if err != nil {
 		t.Fatal(err)

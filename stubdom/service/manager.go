@@ -111,7 +111,7 @@ func (e *Environment) openManager(cfg vtpmmgr.Config) (*vtpmmgr.Manager, error) 
 	if s.Operator, err = e.operator(); err != nil {
 		return nil, err
 	}
-	return vtpmmgr.Initialise(cfg, s)
+	return vtpmmgr.Initialize(cfg, s)
 }
 
 // A managerHandler serves each connection with a session of the manager.

@@ -17,7 +17,7 @@ var (
 // checkName reports whether a new file must be written, because the old one was
 // removed or has a second name. It returns an error if the name leads to another
 // file, such as one that was put back from a backup.
-func (s *StateDir) checkName() (anew bool, err error) {
+func (s *StateDir) checkName() (again bool, err error) {
 	if s.inPlace() {
 		return false, s.checkHead()
 	}
@@ -67,7 +67,7 @@ func (s *StateDir) checkLock() error {
 }
 
 // checkFile is checkName for a file that is not simply in its place.
-func (s *StateDir) checkFile() (anew bool, err error) {
+func (s *StateDir) checkFile() (again bool, err error) {
 	if s.slots == nil {
 		var st unix.Stat_t
 		if unix.Fstatat(int(s.dir.Fd()), s.name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {

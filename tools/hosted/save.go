@@ -35,11 +35,11 @@ func (s *StateDir) Save(state []byte) error {
 }
 
 func (s *StateDir) save(b []byte) error {
-	anew, err := s.checkName()
+	again, err := s.checkName()
 	if err != nil {
 		return err
 	}
-	if anew || int64(len(b)) > s.slots.size && !s.slots.block {
+	if again || int64(len(b)) > s.slots.size && !s.slots.block {
 		return s.writeNew(b, nil)
 	}
 	next := slotA
@@ -159,11 +159,11 @@ func (s *StateDir) putVolatile(b []byte) error {
 	if !s.known || s.current < 0 {
 		return errors.New("there is no permanent state")
 	}
-	anew, err := s.checkName()
+	again, err := s.checkName()
 	if err != nil {
 		return err
 	}
-	if anew || int64(len(b)) > s.slots.size && !s.slots.block {
+	if again || int64(len(b)) > s.slots.size && !s.slots.block {
 		permanent, err := s.slots.read(s.current)
 		if err != nil {
 			return err

@@ -58,7 +58,7 @@ func newSite(t *testing.T, operator *ecdsa.PublicKey) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.m, err = vtpmmgr.Initialise(h.cfg, vtpmmgr.Setup{Admin: key, PCRs: []uint{7}, Operator: operator}); err != nil {
+	if h.m, err = vtpmmgr.Initialize(h.cfg, vtpmmgr.Setup{Admin: key, PCRs: []uint{7}, Operator: operator}); err != nil {
 		t.Fatal(err)
 	}
 	return h

@@ -44,45 +44,45 @@ const (
 		TPMAObjectSignEncrypt | TPMAObjectX509Sign)
 )
 
-// Has tells whether all of bits are set.
+// Has reports whether all of bits are set.
 func (a TPMAObject) Has(bits TPMAObject) bool { return a&bits == bits }
 
-// FixedTPM tells whether the object may not leave this TPM.
+// FixedTPM reports whether the object may not leave this TPM.
 func (a TPMAObject) FixedTPM() bool { return a&TPMAObjectFixedTPM != 0 }
 
-// STClear tells whether a saved context dies at Startup(CLEAR).
+// STClear reports whether a saved context dies at Startup(CLEAR).
 func (a TPMAObject) STClear() bool { return a&TPMAObjectSTClear != 0 }
 
-// FixedParent tells whether the object may not be duplicated by itself.
+// FixedParent reports whether the object may not be duplicated by itself.
 func (a TPMAObject) FixedParent() bool { return a&TPMAObjectFixedParent != 0 }
 
-// SensitiveDataOrigin tells whether the TPM made the secret.
+// SensitiveDataOrigin reports whether the TPM made the secret.
 func (a TPMAObject) SensitiveDataOrigin() bool { return a&TPMAObjectSensitiveDataOrigin != 0 }
 
-// UserWithAuth tells whether the USER role takes authValue.
+// UserWithAuth reports whether the USER role takes authValue.
 func (a TPMAObject) UserWithAuth() bool { return a&TPMAObjectUserWithAuth != 0 }
 
-// AdminWithPolicy tells whether the ADMIN role demands a policy.
+// AdminWithPolicy reports whether the ADMIN role demands a policy.
 func (a TPMAObject) AdminWithPolicy() bool { return a&TPMAObjectAdminWithPolicy != 0 }
 
-// NoDA tells whether dictionary attack protection does not apply.
+// NoDA reports whether dictionary attack protection does not apply.
 func (a TPMAObject) NoDA() bool { return a&TPMAObjectNoDA != 0 }
 
-// EncryptedDuplication tells whether duplication demands an inner wrapper and
+// EncryptedDuplication reports whether duplication demands an inner wrapper and
 // a new parent.
 func (a TPMAObject) EncryptedDuplication() bool { return a&TPMAObjectEncryptedDuplication != 0 }
 
-// Restricted tells whether the key works only on structures of known format.
+// Restricted reports whether the key works only on structures of known format.
 func (a TPMAObject) Restricted() bool { return a&TPMAObjectRestricted != 0 }
 
-// Decrypt tells whether the secret may decrypt.
+// Decrypt reports whether the secret may decrypt.
 func (a TPMAObject) Decrypt() bool { return a&TPMAObjectDecrypt != 0 }
 
-// SignEncrypt tells whether the secret may sign, or encrypt for a symmetric
+// SignEncrypt reports whether the secret may sign, or encrypt for a symmetric
 // cipher.
 func (a TPMAObject) SignEncrypt() bool { return a&TPMAObjectSignEncrypt != 0 }
 
-// X509Sign tells whether the key signs X.509 certificates only.
+// X509Sign reports whether the key signs X.509 certificates only.
 func (a TPMAObject) X509Sign() bool { return a&TPMAObjectX509Sign != 0 }
 
 // Marshal appends a.
@@ -111,22 +111,22 @@ const (
 	tpmaSessionReserved TPMASession = 3 << 3
 )
 
-// ContinueSession tells whether the session outlives the command.
+// ContinueSession reports whether the session outlives the command.
 func (a TPMASession) ContinueSession() bool { return a&TPMASessionContinueSession != 0 }
 
-// AuditExclusive tells whether the audit session has to be, or is, exclusive.
+// AuditExclusive reports whether the audit session has to be, or is, exclusive.
 func (a TPMASession) AuditExclusive() bool { return a&TPMASessionAuditExclusive != 0 }
 
-// AuditReset tells whether the audit digest starts anew.
+// AuditReset reports whether the audit digest starts again.
 func (a TPMASession) AuditReset() bool { return a&TPMASessionAuditReset != 0 }
 
-// Decrypt tells whether the command's first parameter is encrypted.
+// Decrypt reports whether the command's first parameter is encrypted.
 func (a TPMASession) Decrypt() bool { return a&TPMASessionDecrypt != 0 }
 
-// Encrypt tells whether the response's first parameter is encrypted.
+// Encrypt reports whether the response's first parameter is encrypted.
 func (a TPMASession) Encrypt() bool { return a&TPMASessionEncrypt != 0 }
 
-// Audit tells whether the session is for audit.
+// Audit reports whether the session is for audit.
 func (a TPMASession) Audit() bool { return a&TPMASessionAudit != 0 }
 
 // Marshal appends a.
@@ -166,7 +166,7 @@ func LocalityOf(n uint8) TPMALocality {
 	return 0
 }
 
-// Extended tells whether a is one extended locality.
+// Extended reports whether a is one extended locality.
 func (a TPMALocality) Extended() bool { return a&TPMALocalityExtended != 0 }
 
 // Marshal appends a.

@@ -45,7 +45,7 @@ const (
 	tpmaNVExpReserved = ^(TPMANVExp(1)<<35 - 1)
 )
 
-// Has tells whether all of bits are set.
+// Has reports whether all of bits are set.
 func (a TPMANV) Has(bits TPMANV) bool { return a&bits == bits }
 
 // NT returns the kind of the index.

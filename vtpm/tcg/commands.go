@@ -35,7 +35,7 @@ const (
 	AttrNVRead   // USER role of an NV index is for reading or, in TPM2_PolicySecret, for its value
 )
 
-// A ReadOnlyRule says whether a command runs in read-only mode (Part 3, 24.9,
+// A ReadOnlyRule reports whether a command runs in read-only mode (Part 3, 24.9,
 // Table 207).
 type ReadOnlyRule uint8
 
@@ -56,7 +56,7 @@ type HandleSpec struct {
 	Role Role
 }
 
-// Check says whether h is a value that the command takes there: TPMRCSuccess
+// Check reports whether h is a value that the command takes there: TPMRCSuccess
 // or TPMRCValue. It does not look at whether something of that handle exists.
 func (s *HandleSpec) Check(h TPMHandle) TPMRC {
 	if s.Type.allows(h, s.Plus) {
@@ -109,7 +109,7 @@ func (cc TPMCC) String() string {
 	return string(b)
 }
 
-// Has tells whether the command has all of attrs.
+// Has reports whether the command has all of attrs.
 func (c *CommandSpec) Has(attrs CommandAttrs) bool { return c.Attrs&attrs == attrs }
 
 // AuthCount returns how many handles need authorization. They come first.

@@ -118,7 +118,7 @@ func u32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
 // password is a session area with one empty password.
 var password = cat(u32(9), u32(uint32(tcg.TPMRSPW)), u16(0), []byte{0}, u16(0))
 
-// known tells whether a difference is one of three that are meant:
+// known reports whether a difference is one of three that are meant:
 // Part 2 leaves the largest sizes to each implementation; v1.85 has hierarchies
 // that v1.59 had not; and libtpms refuses a ticket's tag that is no tag at all
 // with TPM_RC_VALUE, where Part 2, Tables 110 to 115, name TPM_RC_TAG.

@@ -71,13 +71,13 @@ func isBaseHierarchy(h TPMHandle) bool {
 	return h == TPMRHOwner || h == TPMRHPlatform || h == TPMRHEndorsement
 }
 
-// isHierarchy tells whether h is in Table 59, which has the null hierarchy.
+// isHierarchy reports whether h is in Table 59, which has the null hierarchy.
 // Which of the firmware- and SVN-limited ones there are is the device's to say.
 func isHierarchy(h TPMHandle) bool {
 	return isBaseHierarchy(h) || h == TPMRHNull || h.IsFW() || h.IsSVN()
 }
 
-// allows tells whether h is a value of type t; null allows what the table
+// allows reports whether h is a value of type t; null allows what the table
 // marks with "+".
 func (t HandleType) allows(h TPMHandle, null bool) bool {
 	switch t {
@@ -144,7 +144,7 @@ func (t HandleType) allows(h TPMHandle, null bool) bool {
 	return false
 }
 
-// CheckHandle says whether h is a value of type t: TPMRCSuccess, or
+// CheckHandle reports whether h is a value of type t: TPMRCSuccess, or
 // TPMRCValue, which is the code that all of these types name. It does not look
 // at whether something of that handle exists. What the type marks with "+" is
 // refused.

@@ -102,10 +102,10 @@ const MaxActiveSessions = 64
 // Type returns the handle's most significant byte.
 func (h TPMHandle) Type() TPMHT { return TPMHT(h >> 24) }
 
-// IsSVN tells whether h is a hierarchy bound to a security version.
+// IsSVN reports whether h is a hierarchy bound to a security version.
 func (h TPMHandle) IsSVN() bool { return h >= TPMRHSVNOwnerBase && h <= TPMRHLast }
 
-// IsFW tells whether h is a hierarchy bound to the firmware.
+// IsFW reports whether h is a hierarchy bound to the firmware.
 func (h TPMHandle) IsFW() bool { return h >= TPMRHFWOwner && h <= TPMRHFWNull }
 
 // Marshal appends h.

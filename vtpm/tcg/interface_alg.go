@@ -5,7 +5,7 @@ package tcg
 // does not offer, with the response code that the table names. Those ending in
 // Plus also take the value that the specification marks "+".
 
-// IsHash tells whether a is one of the hash algorithms of TPMI_ALG_HASH that
+// IsHash reports whether a is one of the hash algorithms of TPMI_ALG_HASH that
 // this package knows.
 func (a TPMAlgID) IsHash() bool { return a.DigestSize() != 0 }
 
@@ -52,7 +52,7 @@ func (r *Reader) CipherModePlus() TPMAlgID {
 	return a
 }
 
-// isKDF tells whether a is in TPMI_ALG_KDF (Part 2, Table 82).
+// isKDF reports whether a is in TPMI_ALG_KDF (Part 2, Table 82).
 func isKDF(a TPMAlgID) bool {
 	switch a {
 	case TPMAlgMGF1, TPMAlgKDF2, TPMAlgKDF1SP80056A, TPMAlgKDF1SP800108, TPMAlgHKDF:
@@ -79,7 +79,7 @@ func (r *Reader) KDFAlg() TPMAlgID {
 	return a
 }
 
-// isSigScheme tells whether a is in TPMI_ALG_SIG_SCHEME (Part 2, Table 83).
+// isSigScheme reports whether a is in TPMI_ALG_SIG_SCHEME (Part 2, Table 83).
 func isSigScheme(a TPMAlgID) bool {
 	switch a {
 	case TPMAlgRSASSA, TPMAlgRSAPSS, TPMAlgECDSA, TPMAlgECDAA, TPMAlgSM2, TPMAlgECSchnorr,

@@ -16,7 +16,7 @@ func SelectPCRs(pcrs ...int) TPMSPCRSelect {
 	return s
 }
 
-// Has tells whether PCR n is in s.
+// Has reports whether PCR n is in s.
 func (s *TPMSPCRSelect) Has(n int) bool {
 	return uint(n) < 8*uint(s.Size) && uint(n) < ImplementationPCR && s.PCRSelect[n/8]>>(n%8)&1 != 0
 }
@@ -35,7 +35,7 @@ func (s *TPMSPCRSelect) Clear(n int) {
 	}
 }
 
-// Empty tells whether s has no PCR.
+// Empty reports whether s has no PCR.
 func (s *TPMSPCRSelect) Empty() bool { return s.PCRSelect == [PCRSelectMax]byte{} }
 
 // Unmarshal reads a TPMS_PCR_SELECT: TPM_RC_VALUE for its size.

@@ -76,7 +76,7 @@ func DefaultProfile() *Profile {
 	return p
 }
 
-// knownAlg tells whether this package knows a, for a nil Profile.
+// knownAlg reports whether this package knows a, for a nil Profile.
 func knownAlg(a TPMAlgID) bool {
 	switch a {
 	case TPMAlgRSA, TPMAlgKeyedHash, TPMAlgECC, TPMAlgSymCipher,
@@ -96,7 +96,7 @@ func knownAlg(a TPMAlgID) bool {
 	return false
 }
 
-// knownCurve tells whether this package knows c, for a nil Profile.
+// knownCurve reports whether this package knows c, for a nil Profile.
 func knownCurve(c TPMECCCurve) bool {
 	switch c {
 	case TPMECCNistP192, TPMECCNistP224, TPMECCNistP256, TPMECCNistP384, TPMECCNistP521,
@@ -127,7 +127,7 @@ func set8(s *uint8, bit uint8, on bool) {
 	}
 }
 
-// HasAlg tells whether the TPM offers an algorithm.
+// HasAlg reports whether the TPM offers an algorithm.
 func (p *Profile) HasAlg(a TPMAlgID) bool {
 	if p == nil {
 		return knownAlg(a)
@@ -142,7 +142,7 @@ func (p *Profile) SetAlg(a TPMAlgID, on bool) {
 	}
 }
 
-// HasCurve tells whether the TPM offers a curve.
+// HasCurve reports whether the TPM offers a curve.
 func (p *Profile) HasCurve(c TPMECCCurve) bool {
 	if p == nil {
 		return knownCurve(c)
@@ -157,7 +157,7 @@ func (p *Profile) SetCurve(c TPMECCCurve, on bool) {
 	}
 }
 
-// RSABits tells whether the TPM offers RSA keys of n bits.
+// RSABits reports whether the TPM offers RSA keys of n bits.
 func (p *Profile) RSABits(n int) bool {
 	bit := bitOf(rsaSizes[:], n)
 	if p == nil {
@@ -185,7 +185,7 @@ func (p *Profile) symBits(a TPMAlgID) (has *uint8, all uint8) {
 	return nil, 0
 }
 
-// SymBits tells whether the TPM offers keys of n bits for a block cipher.
+// SymBits reports whether the TPM offers keys of n bits for a block cipher.
 func (p *Profile) SymBits(a TPMAlgID, n int) bool {
 	bit := bitOf(symSizes[:], n)
 	if p == nil {
@@ -204,7 +204,7 @@ func (p *Profile) SetSymBits(a TPMAlgID, n int, on bool) {
 	}
 }
 
-// HasCommand tells whether the TPM offers a command.
+// HasCommand reports whether the TPM offers a command.
 func (p *Profile) HasCommand(cc TPMCC) bool {
 	if cc < TPMCCFirst || cc > TPMCCLast {
 		return false
@@ -341,7 +341,7 @@ func (p *Profile) Unmarshal(r *Reader) error {
 	return nil
 }
 
-// valid tells whether p has nothing that this package does not know.
+// valid reports whether p has nothing that this package does not know.
 func (p *Profile) valid() bool {
 	for i := 0; i < 64*len(p.algs); i++ {
 		if a := TPMAlgID(i); p.HasAlg(a) && !knownAlg(a) {

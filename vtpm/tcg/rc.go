@@ -139,7 +139,7 @@ const (
 	TPMRCNVUnavailable  TPMRC = rcWarn + 0x023
 )
 
-// format1 tells whether rc may carry a position.
+// format1 reports whether rc may carry a position.
 func (rc TPMRC) format1() bool { return rc&rcFmt1 != 0 }
 
 // bare returns rc without its position.
@@ -175,11 +175,11 @@ func (rc TPMRC) S(n int) TPMRC {
 	return rc + rcS + TPMRC(n&7)<<8
 }
 
-// IsWarning tells whether rc is a warning: about the state of the TPM, not
+// IsWarning reports whether rc is a warning: about the state of the TPM, not
 // about the command, which may be tried again.
 func (rc TPMRC) IsWarning() bool { return !rc.format1() && rc&rcWarn == rcWarn }
 
-// Is tells whether target is the same code, with or without rc's position, so
+// Is reports whether target is the same code, with or without rc's position, so
 // that errors.Is finds TPMRCValue in TPMRCValue.P(2).
 func (rc TPMRC) Is(target error) bool {
 	t, ok := target.(TPMRC)

@@ -102,7 +102,7 @@ func (s *TPMTSensitive) Marshal(w *Writer) {
 	w.Sized(s.Sensitive)
 }
 
-// Unmarshal2B reads a TPM2B_SENSITIVE (Part 2, Table 241) and tells whether
+// Unmarshal2B reads a TPM2B_SENSITIVE (Part 2, Table 241) and reports whether
 // there was one: its size may be zero.
 func (s *TPMTSensitive) Unmarshal2B(r *Reader) (present bool) {
 	*s = TPMTSensitive{}

@@ -17,7 +17,7 @@ import (
 // the curve's size; points that go in may be shorter.
 type Point struct{ X, Y []byte }
 
-// Infinity tells whether p is the point at infinity.
+// Infinity reports whether p is the point at infinity.
 func (p Point) Infinity() bool { return len(p.X) == 0 && len(p.Y) == 0 }
 
 // A Curve is one of the supported elliptic curves y² = x³ + ax + b over a prime
@@ -42,7 +42,7 @@ type Curve struct {
 // A group does the arithmetic on a curve: constant time in scalars, which have
 // the curve's size. Points are checked before they get here, except by on.
 type group interface {
-	// on tells whether (x, y), both of the curve's size, is on the curve.
+	// on reports whether (x, y), both of the curve's size, is on the curve.
 	on(x, y []byte) bool
 	mul(p Point, k []byte) Point
 	baseMul(k []byte) Point
@@ -135,7 +135,7 @@ func (c *Curve) init() *Curve {
 	return c
 }
 
-// OnCurve tells whether p is a point of the curve, other than infinity.
+// OnCurve reports whether p is a point of the curve, other than infinity.
 func (c *Curve) OnCurve(p Point) bool {
 	_, err := c.Check(p)
 	return err == nil

@@ -11,7 +11,7 @@ func vectorDRBG() *DRBG {
 	return NewPrimaryDRBG([]byte("derivation vector seed"), "Primary Object Creation", []byte("template"), []byte("data"))
 }
 
-// Derivation version 1, for ever. If this test fails, every storage and
+// Derivation version 1, forever. If this test fails, every storage and
 // endorsement key of every existing TPM changes: make a new version, and keep
 // the old one for the states that name it.
 func TestDerivationVersion1(t *testing.T) {

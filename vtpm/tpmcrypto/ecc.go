@@ -99,7 +99,7 @@ func (k *ECCPrivate) Scalar() []byte { return append([]byte(nil), k.d...) }
 // Public returns the public part.
 func (k *ECCPrivate) Public() *ECCPublic { return &k.ECCPublic }
 
-// Matches tells whether q is the public point of the key.
+// Matches reports whether q is the public point of the key.
 func (k *ECCPrivate) Matches(q Point) bool {
 	return Equal(LeftPad(q.X, k.Curve.Size), k.Q.X) && Equal(LeftPad(q.Y, k.Curve.Size), k.Q.Y)
 }

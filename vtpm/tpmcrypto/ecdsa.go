@@ -42,7 +42,7 @@ func (k *ECCPrivate) SignECDSA(rand io.Reader, digest []byte) (sig ECCSignature,
 	return sig, nil
 }
 
-// signed tells whether a signature is that of the key: the equation of FIPS
+// signed reports whether a signature is that of the key: the equation of FIPS
 // 186-5, 6.4.2, with [rd/s]G in place of [r/s]Q, so that one multiplication of
 // the base point does, a quarter of VerifyECDSA's time.
 //

@@ -28,7 +28,7 @@ func Hashes() []tcg.TPMAlgID {
 	return append(all, tcg.TPMAlgSHA3256, tcg.TPMAlgSHA3384, tcg.TPMAlgSHA3512)
 }
 
-// HasHash tells whether alg is a hash algorithm that this package computes.
+// HasHash reports whether alg is a hash algorithm that this package computes.
 func HasHash(alg tcg.TPMAlgID) bool { return DigestSize(alg) != 0 }
 
 // DigestSize returns the size in bytes of alg's digest, and 0 if alg is no
@@ -180,7 +180,7 @@ func RestoreHash(alg tcg.TPMAlgID, state []byte) (hash.Hash, error) {
 	}
 	switch alg {
 	case tcg.TPMAlgSHA3256, tcg.TPMAlgSHA3384, tcg.TPMAlgSHA3512:
-		// The last octet says whether the sponge gives out already. A running
+		// The last octet reports whether the sponge gives out already. A running
 		// hash never does, and the library would panic at its next Write.
 		if state[len(state)-1] != 0 {
 			return nil, ErrState

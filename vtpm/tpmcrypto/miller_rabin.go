@@ -9,7 +9,7 @@ import (
 // A millerRabin tests one number w by bases (FIPS 186-5, B.3.1). Whatever
 // computes it, the answers are the same, as derivation version 1 needs.
 type millerRabin interface {
-	// base2 tells whether 2 does not prove w composite.
+	// base2 reports whether 2 does not prove w composite.
 	base2() bool
 
 	// base tells the same of a big-endian base with as many octets as w;

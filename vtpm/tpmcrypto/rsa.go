@@ -15,7 +15,7 @@ const DefaultExponent = 65537
 // takes no modulus below 1024 bits.
 func RSASizes() []int { return []int{1024, 2048, 3072, 4096} }
 
-// HasRSA tells whether a modulus of that many bits is supported.
+// HasRSA reports whether a modulus of that many bits is supported.
 func HasRSA(nbits int) bool {
 	switch nbits {
 	case 1024, 2048, 3072, 4096:
@@ -24,7 +24,7 @@ func HasRSA(nbits int) bool {
 	return false
 }
 
-// HasExponent tells whether e may be a public exponent: 0 for the default, or
+// HasExponent reports whether e may be a public exponent: 0 for the default, or
 // a prime above 2^16 (Part 1, 43.1 and 43.8.2), and below 2^31, the limit of
 // crypto/rsa.
 func HasExponent(e uint32) bool {
@@ -144,7 +144,7 @@ func NewRSAPrivate(n []byte, e uint32, prime []byte) (*RSAPrivate, error) {
 	return &RSAPrivate{RSAPublic: *pub, p: p, q: q}, nil
 }
 
-// goodFactor tells whether p is odd and its square has twice its bits.
+// goodFactor reports whether p is odd and its square has twice its bits.
 func goodFactor(p []byte) bool {
 	if p[0]&0x80 == 0 || p[len(p)-1]&1 == 0 {
 		return false

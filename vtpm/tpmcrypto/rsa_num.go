@@ -80,7 +80,7 @@ func privateExponent(p, q []byte, e uint64) []byte {
 }
 
 // invertExponent sets phi, whose highest limb is zero, to 1/e modulo phi; it
-// says whether there is one. With k = -1/phi modulo the prime e that is
+// reports whether there is one. With k = -1/phi modulo the prime e that is
 // (1+k*phi)/e, so that only single words are inverted.
 func invertExponent(phi []uint64, e uint64) bool {
 	r := modWord(phi, e)

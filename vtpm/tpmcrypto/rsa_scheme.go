@@ -13,7 +13,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// digestOK tells whether digest is one of alg's.
+// digestOK reports whether digest is one of alg's.
 func digestOK(alg tcg.TPMAlgID, digest []byte) error {
 	switch {
 	case !HasHash(alg):

@@ -91,7 +91,7 @@ var errSimulated = fmt.Errorf("simulated failure")
 
 // Need tests algorithms that have not passed yet, before their first use.
 // Algorithms without a test are passed over. The error is a *SelfTestError;
-// once one has been returned, it is returned for ever.
+// once one has been returned, it is returned forever.
 func (s *SelfTest) Need(algs ...tcg.TPMAlgID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

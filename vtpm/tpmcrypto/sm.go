@@ -9,7 +9,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto/sm"
 )
 
-// HasSM tells whether this build has SM2, SM3 and SM4. The build tag nosm
+// HasSM reports whether this build has SM2, SM3 and SM4. The build tag nosm
 // leaves them out.
 const HasSM = true
 

@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// HasSM tells whether this build has SM2, SM3 and SM4.
+// HasSM reports whether this build has SM2, SM3 and SM4.
 const HasSM = false
 
 func newSM3() hash.Hash { return nil }

@@ -55,7 +55,7 @@ func NewCipher(alg tcg.TPMAlgID, key []byte) (cipher.Block, error) {
 	return nil, ErrSymmetric
 }
 
-// GoodKey tells whether key may be used with alg. Only TDES has weak keys:
+// GoodKey reports whether key may be used with alg. Only TDES has weak keys:
 // those of whose single keys one is weak or semi-weak, or two are equal
 // (SP 800-67, 3.3.2), parity aside.
 func GoodKey(alg tcg.TPMAlgID, key []byte) bool {

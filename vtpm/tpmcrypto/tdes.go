@@ -14,7 +14,7 @@ var weakDES = [...]uint64{
 	0x1EFE1EFE0EFE0EFE, 0xFE1EFE1EFE0EFE0E, 0xE0FEE0FEF0FEF0FE, 0xFEE0FEE0FEF0FEF0,
 }
 
-// goodTDES tells whether a TDES key of 16 or 24 octets has neither weak keys
+// goodTDES reports whether a TDES key of 16 or 24 octets has neither weak keys
 // nor equal neighbours inside.
 func goodTDES(key []byte) bool {
 	if len(key) != 16 && len(key) != 24 {

@@ -35,7 +35,7 @@ func CheckBlank(d block.Device) error {
 		return nil
 	}
 	if _, err := ReadRecord(d); err == nil {
-		return ErrInitialised
+		return ErrInitialized
 	}
 	if string(b[markAt:markAt+len(mark)]) == mark {
 		return nil
@@ -57,7 +57,7 @@ func ReadRecord(d block.Device) (*Record, error) {
 		}
 	}
 	// A blank copy says less than one that is damaged.
-	if errors.Is(errs[0], ErrUninitialised) {
+	if errors.Is(errs[0], ErrUninitialized) {
 		return nil, errs[1]
 	}
 	return nil, errs[0]
@@ -168,7 +168,7 @@ func (c *Copies) endFirst() error {
 }
 
 // marked reports whether there is a mark. One that cannot be read is of no use to an
-// initialisation either.
+// initialization either.
 func (c *Copies) marked() bool {
 	b := make([]byte, block.SectorSize)
 	_, err := c.disk.ReadAt(b, markAt)

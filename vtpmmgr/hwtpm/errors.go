@@ -20,9 +20,9 @@ var (
 
 // What is wrong with a disk.
 var (
-	ErrUninitialised = errors.New("hwtpm: disk has no root record: initialise it by an explicit order")
-	ErrInitialised   = errors.New("hwtpm: disk has a root record already: will not initialise it again")
-	ErrNotBlank      = errors.New("hwtpm: disk is not blank: will not initialise it")
+	ErrUninitialized = errors.New("hwtpm: disk has no root record: initialize it by an explicit order")
+	ErrInitialized   = errors.New("hwtpm: disk has a root record already: will not initialize it again")
+	ErrNotBlank      = errors.New("hwtpm: disk is not blank: will not initialize it")
 )
 
 // ErrRecord says that a root record is malformed.

@@ -247,7 +247,7 @@ func clearTPM(t *testing.T, bus transport.TPM) {
 	}
 }
 
-// TestIndices undefines and makes anew what keeps old disks out.
+// TestIndices undefines and makes again what keeps old disks out.
 func TestIndices(t *testing.T) {
 	t.Parallel()
 	chip := newChip(t)
@@ -289,7 +289,7 @@ func TestIndices(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := read(); !errors.Is(err, ErrIndexOther) {
-			t.Errorf("index %d made anew: %v", which, err)
+			t.Errorf("index %d made again: %v", which, err)
 		}
 		if _, err := (tpm2.NVUndefineSpace{AuthHandle: owner, NVIndex: h}).Execute(chip); err != nil {
 			t.Fatal(err)
@@ -661,7 +661,7 @@ func TestInterposer(t *testing.T) {
 			value = now
 		}
 	}
-	t.Logf("%d messages, %d flips: %d ended a use with an error, %d were mended by a second try, no wrong value was taken", len(sizes), flips, failed, repeated)
+	t.Logf("%d messages, %d flips: %d ended a use with an error, %d were repaired by a second try, no wrong value was taken", len(sizes), flips, failed, repeated)
 	if failed == 0 || repeated == 0 {
 		t.Error("the flips do not reach the TPM")
 	}
@@ -709,13 +709,13 @@ func TestRecord(t *testing.T) {
 	if err := CheckBlank(disk); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadRecord(disk); !errors.Is(err, ErrUninitialised) {
+	if _, err := ReadRecord(disk); !errors.Is(err, ErrUninitialized) {
 		t.Errorf("blank: %v", err)
 	}
 	if err := WriteRecord(disk, r); err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckBlank(disk); !errors.Is(err, ErrInitialised) {
+	if err := CheckBlank(disk); !errors.Is(err, ErrInitialized) {
 		t.Errorf("written: %v", err)
 	}
 	whole := bytes.Clone(disk.Data)

@@ -132,7 +132,7 @@ func (t *TPM) firstWrites(id [16]byte) error {
 type authorized struct {
 	object  tpm2.NamedHandle
 	session tpm2.Session // bound to the object, whose value nobody else has
-	policy  tpm2.Session // salted; used up by each write and authorized anew
+	policy  tpm2.Session // salted; used up by each write and authorized again
 }
 
 // prepare authorizes a policy session for one write.

@@ -260,7 +260,7 @@ func (t *TPM) makeExtend(ordered error) error {
 }
 
 // WriteIntent says on a blank disk which indices are about to be made, so that
-// an initialisation that is cut off leaves none that nobody knows.
+// an initialization that is cut off leaves none that nobody knows.
 func WriteIntent(d block.Device, r *Record) error {
 	b := make([]byte, block.SectorSize)
 	copy(b, mark)
@@ -279,7 +279,7 @@ func WriteIntent(d block.Device, r *Record) error {
 // intentAt is where the intent is behind the mark, in its sector.
 const intentAt = 64
 
-// RemoveLeftovers undefines what an initialisation of this disk made that was
+// RemoveLeftovers undefines what an initialization of this disk made that was
 // cut off.
 func (t *TPM) RemoveLeftovers(d block.Device) error {
 	b := make([]byte, block.SectorSize)

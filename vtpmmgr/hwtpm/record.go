@@ -130,7 +130,7 @@ func DecodeRecord(b []byte) (*Record, error) {
 		return nil, ErrRecord
 	}
 	if isZero(b) {
-		return nil, ErrUninitialised
+		return nil, ErrUninitialized
 	}
 	if string(b[:8]) != recordMagic {
 		return nil, ErrRecord

@@ -180,7 +180,7 @@ func (t *TPM) note(what string, err error) error {
 	return err
 }
 
-// final says that an error is of the TPM's contents: no reset mends it.
+// final says that an error is of the TPM's contents: no reset repairs it.
 func final(err error) bool {
 	for _, e := range []error{ErrOtherTPM, ErrCleared, ErrOwner, ErrOwnerNone, ErrOwnerZero, ErrPCR, ErrIndexGone, ErrIndexOther, ErrMoved, ErrRecord, ErrApproval, ErrNoRoom} {
 		if errors.Is(err, e) {
@@ -240,7 +240,7 @@ func (t *TPM) ownerError() error {
 }
 
 // A storage key is the parent of all that is sealed, and the key that sessions
-// are salted to. It is made anew at each use and is always the same.
+// are salted to. It is made again at each use and is always the same.
 type storage struct {
 	handle tpm2.TPMHandle
 	name   tpm2.TPM2BName

@@ -356,7 +356,7 @@ func TestRestore(t *testing.T) {
 	now := bytes.Clone(d.Data)
 
 	old := &blocktest.Mem{Data: bytes.Clone(backup)}
-	old.Data[rootAt(0, 0)+200] ^= 1 // a copy that is damaged: Peek mends nothing
+	old.Data[rootAt(0, 0)+200] ^= 1 // a copy that is damaged: Peek repairs nothing
 	old.Data[rootAt(1, 0)+200] ^= 1
 	bent := bytes.Clone(old.Data)
 	if b, err := Peek(config(t, old, &chip{}), id(1)); err != nil || !bytes.Equal(b, body(1, 1)) || !bytes.Equal(old.Data, bent) {

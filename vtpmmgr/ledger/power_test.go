@@ -181,7 +181,7 @@ func cuts(mode Mode, lie bool) (classes map[string]int, wrong []string) {
 }
 
 // reopen starts the machine again, and cuts the power again while it starts,
-// at each step: what a start mends must not be what it needs.
+// at each step: what a start repairs must not be what it needs.
 func reopen(disk []byte, chip *chip, mode Mode, bad func(string, ...any)) (*Store, map[ID]string) {
 	for at := 0; ; at++ {
 		m := newMachine(disk, chip, at, cutBefore)
@@ -383,7 +383,7 @@ func TestEveryBit(t *testing.T) {
 				t.Fatalf("byte %d: %v", bit/8, err)
 			}
 			harmed[x.ID] = true
-			// It is mended by its next commit.
+			// It is repaired by its next commit.
 			commit(t, m, Change{x.ID, body(1, 1)})
 			if len(m.Damaged()) != 0 {
 				t.Fatal("still damaged")

@@ -95,7 +95,7 @@ func TestContextSizes(t *testing.T) {
 	}
 }
 
-// TestContextKeys: after a TPM Reset, sequence numbers begin anew; what is saved
+// TestContextKeys: after a TPM Reset, sequence numbers begin again; what is saved
 // under the same one is encrypted with another key.
 func TestContextKeys(t *testing.T) {
 	t.Parallel()

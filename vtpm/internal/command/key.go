@@ -15,7 +15,7 @@ import (
 type keySource = io.Reader
 
 // primarySource is the source of a primary object: the same for the same seed,
-// template and sensitive data, for ever (Part 1, "Primary Object Derivation").
+// template and sensitive data, forever (Part 1, "Primary Object Derivation").
 func primarySource(d *engine.Device, h tcg.TPMHandle, p *creationParams) keySource {
 	template := tcg.Marshal(&p.public)
 	return tpmcrypto.NewPrimaryDRBG(d.Hierarchies().Secrets(h).Seed, "Primary Object Creation",

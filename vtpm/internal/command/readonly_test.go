@@ -103,7 +103,7 @@ func TestReadOnlyByIndex(t *testing.T) {
 }
 
 // TestNVRoleOfCommands: each command that takes an NV index for its USER role
-// says whether that is for a write or a read; what says neither is refused.
+// reports whether that is for a write or a read; what says neither is refused.
 func TestNVRoleOfCommands(t *testing.T) {
 	t.Parallel()
 	for code := tcg.TPMCCFirst; code <= tcg.TPMCCLast; code++ {

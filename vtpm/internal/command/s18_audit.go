@@ -38,7 +38,7 @@ func getSessionAuditDigest(d *engine.Device, c *dispatch.Call) error {
 }
 
 // getCommandAuditDigest is TPM2_GetCommandAuditDigest, which returns the digest
-// of command audit, signed. It begins the digest anew where it was signed.
+// of command audit, signed. It begins the digest again where it was signed.
 //
 //	TPM_RC_KEY, TPM_RC_SCHEME  see certify
 func getCommandAuditDigest(d *engine.Device, c *dispatch.Call) error {

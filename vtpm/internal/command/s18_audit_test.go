@@ -30,7 +30,7 @@ func audited(alg tcg.TPMAlgID, old []byte, cc tcg.TPMCC, names, params, out []by
 }
 
 // TestGetSessionAuditDigest: the digest is of the commands that the session
-// audited, goes on after it was attested, and tells whether no other command came
+// audited, goes on after it was attested, and reports whether no other command came
 // between (Part 3, 18.5).
 func TestGetSessionAuditDigest(t *testing.T) {
 	t.Parallel()
@@ -82,7 +82,7 @@ func commandAudit(tpm *tpmtest.TPM) tcg.TPMSCommandAuditInfo {
 }
 
 // TestGetCommandAuditDigest: the digest is of the commands that are audited, and
-// begins anew where it was signed (Part 3, 18.6 and 21.1).
+// begins again where it was signed (Part 3, 18.6 and 21.1).
 func TestGetCommandAuditDigest(t *testing.T) {
 	t.Parallel()
 	tpm := tpmtest.New(t)

@@ -9,7 +9,7 @@ import (
 )
 
 // An ephemeral secret is not kept: it is derived from a nonce of this power
-// cycle and a counter, and one bit says whether the counter's value is still
+// cycle and a counter, and one bit reports whether the counter's value is still
 // good for one use (Part 1, "Commit Random Value").
 
 // commitSecret derives the secret for a value of the counter. name is that of

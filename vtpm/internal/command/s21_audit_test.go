@@ -20,7 +20,7 @@ func auditedCommands(tpm *tpmtest.TPM) (list []tcg.TPMCC) {
 }
 
 // TestSetCommandCodeAuditStatus: setList comes before clearList, what cannot be
-// changed is passed over, and another algorithm begins the digest anew (Part 3,
+// changed is passed over, and another algorithm begins the digest again (Part 3,
 // 21.1 and 21.2).
 func TestSetCommandCodeAuditStatus(t *testing.T) {
 	t.Parallel()

@@ -67,7 +67,7 @@ func checkAuthorization(d *engine.Device, s *session.Session, p *authorizationPa
 }
 
 // sessionStart is the value of Time, in ms, when the session started. A session that
-// was saved before the TPM was started anew has none.
+// was saved before the TPM was started again has none.
 func sessionStart(d *engine.Device, s *session.Session) (ms uint64, ok bool) {
 	return s.Policy.Start, s.Policy.StartEpoch == d.Vol.Clock.Epoch
 }
@@ -114,7 +114,7 @@ func authTicket(d *engine.Device, h tcg.TPMHandle, tag tcg.TPMST, timeout, cpHas
 	for _, b := range [][]byte{timeout, cpHash, ref, name} {
 		w.Sized(b)
 	}
-	// Time begins anew at _TPM_Init, and with it what a timeout means.
+	// Time begins again at _TPM_Init, and with it what a timeout means.
 	return d.TicketHMAC(h, tag, w.B, binary.BigEndian.AppendUint32(nil, d.Perm.ResetCount), binary.BigEndian.AppendUint32(nil, d.Perm.ClearCount), binary.BigEndian.AppendUint32(nil, d.Vol.Clock.Epoch))
 }
 

@@ -116,7 +116,7 @@ func clearCommand(d *engine.Device, c *dispatch.Call) error {
 	d.Perm.ClearCount++
 	d.Vol.Clock.Set(0, d.Cfg.Now())
 	d.Vol.Clock.Safe = true
-	d.Vol.PCRs.Touch() // policies over PCRs have to be evaluated anew
+	d.Vol.PCRs.Touch() // policies over PCRs have to be evaluated again
 	return nil
 }
 

@@ -72,7 +72,7 @@ func contextSave(d *engine.Device, c *dispatch.Call) error {
 func contextKeys(d *engine.Device, ctx *tcg.TPMSContext) (key, iv []byte) {
 	proof := d.Hierarchies().Proof(ctx.Hierarchy)
 	var w tcg.Writer
-	w.Uint64(d.Perm.TotalResetCount) // each TPM Reset begins the sequence numbers anew
+	w.Uint64(d.Perm.TotalResetCount) // each TPM Reset begins the sequence numbers again
 	w.Uint64(ctx.Sequence)
 	k := tpmcrypto.KDFa(engine.ContextHash, proof, "CONTEXT", w.B, ctx.SavedHandle.Bytes(), 8*(32+16))
 	return k[:32], k[32:]

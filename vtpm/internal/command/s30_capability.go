@@ -256,7 +256,7 @@ func permanentHandles(d *engine.Device) []tcg.TPMHandle {
 	return hs
 }
 
-// listBanks lists the present allocation of PCRs; a new one takes its place at
+// listBanks lists the current allocation of PCRs; a new one takes its place at
 // the next _TPM_Init.
 func listBanks(d *engine.Device, l *capList) {
 	l.begin(6)

@@ -113,7 +113,7 @@ func TestSelfTestStepHoldsNothing(t *testing.T) {
 	d, _, _ := newTestDevice(t)
 	during := 0
 	d.Tests.TestingOnlyFail = func(tcg.TPMAlgID) bool {
-		testResult(d) // for ever, if the step holds a lock
+		testResult(d) // forever, if the step holds a lock
 		during++
 		return false
 	}

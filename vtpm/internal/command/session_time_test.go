@@ -45,7 +45,7 @@ func (x rawTPM) loadContext(context []byte) {
 
 // TestSessionStartElsewhere: an authorization that is good for a minute of a session's
 // start (Part 3, 23.2.2) is not good a day later because the session was saved and
-// another process, whose clock begins anew, has the TPM; and it is good at once in a
+// another process, whose clock begins again, has the TPM; and it is good at once in a
 // process that has just resumed it.
 func TestSessionStartElsewhere(t *testing.T) {
 	t.Parallel()
@@ -108,7 +108,7 @@ func TestSessionStartElsewhere(t *testing.T) {
 	}
 }
 
-// TestExpiredStaysExpired: an authorization that ended before the TPM was started anew
+// TestExpiredStaysExpired: an authorization that ended before the TPM was started again
 // does not come back when another one is added to the session.
 func TestExpiredStaysExpired(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@ import (
 )
 
 // A policy session that checked PCRs is refused after a Restart has set them
-// anew, although its saved context survives (Part 1, 16.7.7.6).
+// again, although its saved context survives (Part 1, 16.7.7.6).
 func TestPolicyPCREndsWithRestart(t *testing.T) {
 	t.Parallel()
 	d, _, _ := newTestDevice(t)

@@ -15,7 +15,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-var update = flag.Bool("update", false, "write the fixture of the present state version anew, if there is none")
+var update = flag.Bool("update", false, "write the fixture of the present state version again, if there is none")
 
 const (
 	stateV1 = "testdata/state-v1.bin"
@@ -36,7 +36,7 @@ func fixedDevice(t *testing.T, s engine.Store) *engine.Device {
 }
 
 // primaries are the Names of primary keys that the fixture's seeds make. They
-// never change: what guests sealed to such keys has to open for ever.
+// never change: what guests sealed to such keys has to open forever.
 var primaries = []struct {
 	name     string
 	root     tpm2.TPMHandle
@@ -78,7 +78,7 @@ func primaryName(t *testing.T, tpm transport.TPM, h tpm2.TPMHandle, p tpm2.TPMTP
 	return hex.EncodeToString(r.Name.Buffer)
 }
 
-// stateFiles are what each version wrote, for ever.
+// stateFiles are what each version wrote, forever.
 var stateFiles = []struct {
 	file  string
 	timer uint32 // what a countdown timer has left after a resume

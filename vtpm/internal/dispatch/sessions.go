@@ -181,7 +181,7 @@ func writeSessions(d *engine.Device, c *Call, w *tcg.Writer) {
 }
 
 // endSessions flushes the sessions that the command does not continue. A policy
-// session that authorized it starts anew (Part 1, "Policy Session Continuation").
+// session that authorized it starts again (Part 1, "Policy Session Continuation").
 func endSessions(d *engine.Device, c *Call) {
 	for i := range c.nSessions {
 		a := &c.Sessions[i]

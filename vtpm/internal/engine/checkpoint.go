@@ -32,7 +32,7 @@ type checkpoint struct {
 	}
 
 	orderly      map[tcg.TPMHandle]orderlyData // of the state between two commands
-	orderlyKnown bool                          // orderly needs not be made again
+	orderlyKnown bool                          // orderly need not be made again
 }
 
 // orderlyData is what an orderly index has and the saved state has not.

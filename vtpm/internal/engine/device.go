@@ -103,9 +103,10 @@ func (d *Device) CommandCount() uint32 {
 	return n
 }
 
-const FirstCommand, LastCommand = tcg.TPMCCNVUndefineSpaceSpecial, tcg.TPMCC(0x1AA)
+// FirstCommand and LastCommand bound the codes of commands.
+const FirstCommand, LastCommand = tcg.TPMCCNVUndefineSpaceSpecial, tcg.TPMCCLast
 
-// SetPhysicalPresence says whether somebody at the machine confirms commands
+// SetPhysicalPresence reports whether somebody at the machine confirms commands
 // that need it.
 func (d *Device) SetPhysicalPresence(asserted bool) {
 	d.mu.Lock()

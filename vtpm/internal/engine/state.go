@@ -68,7 +68,7 @@ func NoACTPolicies() (p [timer.Count]hierarchy.Policy) {
 	return p
 }
 
-// StateClear is the data that a TPM Restart and a TPM Reset set anew: it
+// StateClear is the data that a TPM Restart and a TPM Reset initialize: it
 // survives Shutdown(STATE) with Startup(STATE) only.
 type StateClear struct {
 	Started bool // by a Startup; false in the zero value
@@ -81,7 +81,7 @@ type StateClear struct {
 	ACTPolicies [timer.Count]hierarchy.Policy
 }
 
-// StateReset is the data that only a TPM Reset sets anew.
+// StateReset is the data that only a TPM Reset initializes.
 type StateReset struct {
 	Null hierarchy.Secrets
 

@@ -81,10 +81,10 @@ func (m *Modulus) Square(z *Nat) {
 	montSquare(z, z, &m.m, m.k)
 }
 
-// IsOne tells whether x is 1.
+// IsOne reports whether x is 1.
 func (m *Modulus) IsOne(x *Nat) bool { return equal(x, &m.one) }
 
-// IsMinusOne tells whether x is -1.
+// IsMinusOne reports whether x is -1.
 func (m *Modulus) IsMinusOne(x *Nat) bool {
 	var v Nat
 	var borrow uint64
@@ -164,7 +164,7 @@ func pick(z *Nat, table *[16]Nat, w uint64) {
 	}
 }
 
-// IsZero tells whether x is 0.
+// IsZero reports whether x is 0.
 func (m *Modulus) IsZero(x *Nat) bool { return equal(x, &Nat{}) }
 
 // Reduce returns the big-endian b of at most 2*Size bytes modulo m.

@@ -21,7 +21,7 @@ func montDouble(z, m *Nat, bit uint64)
 // cpuid7 returns EBX of CPUID function 7.
 func cpuid7() uint32
 
-// Available tells whether this processor has the instructions: BMI2 (MULX) and
+// Available reports whether this processor has the instructions: BMI2 (MULX) and
 // ADX (ADCX, ADOX), bits 8 and 19 of CPUID function 7's EBX. Neither needs the
 // operating system's help.
 var Available = sync.OnceValue(func() bool {

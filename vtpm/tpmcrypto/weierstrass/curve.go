@@ -67,7 +67,7 @@ type point struct{ x, y, z element }
 
 func (c *Curve) infinity() point { return point{y: c.f.one} }
 
-// point reads affine coordinates and tells whether they are on the curve.
+// point reads affine coordinates and reports whether they are on the curve.
 func (c *Curve) point(x, y []byte) (p point, ok bool) {
 	f := c.f
 	okx, oky := f.set(&p.x, x), f.set(&p.y, y)
@@ -95,7 +95,7 @@ func (c *Curve) affine(p *point) (x, y []byte) {
 	return x, c.f.bytes(&v)
 }
 
-// OnCurve tells whether x and y, of the length of the field's prime, are below
+// OnCurve reports whether x and y, of the length of the field's prime, are below
 // it and the coordinates of a point.
 func (c *Curve) OnCurve(x, y []byte) bool {
 	_, ok := c.point(x, y)

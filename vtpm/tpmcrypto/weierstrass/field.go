@@ -63,7 +63,7 @@ func (f *field) load(z *element, b []byte) {
 	}
 }
 
-// set reads a number of size octets into Montgomery form, and tells whether it
+// set reads a number of size octets into Montgomery form, and reports whether it
 // is below p.
 func (f *field) set(z *element, b []byte) bool {
 	if len(b) != f.size {
