@@ -10,17 +10,6 @@ import (
 	"stubtpm/tools/verify"
 )
 
-// Exit codes.
-const (
-	exitOK    = 0
-	exitFail  = 1
-	exitUsage = 2
-)
-
-// version is this program's version. Its swtpm options and channels are those of swtpm
-// 0.7.
-const version = "0.1.0"
-
 // A command is one subcommand; args are the arguments after its name.
 type command struct {
 	name, syntax, help string
