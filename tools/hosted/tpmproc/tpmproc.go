@@ -110,13 +110,28 @@ func start(program []string, dir string, extra []string) (*Process, error) {
 			return nil, fmt.Errorf("%s ended: %w: %s", program[0], p.err, p.out)
 		case <-time.After(10 * time.Millisecond):
 		}
-		if c, err := net.Dial("unix", p.Control); err == nil {
-			c.Close()
+		if serves(p.Control) {
 			return p, nil
 		}
 	}
 	p.Stop()
 	return nil, fmt.Errorf("%s does not listen: %s", program[0], p.out)
+}
+
+// serves reports whether a TPM answers on its control channel. That its socket
+// takes a connection is not enough: it does so before the state is loaded.
+func serves(path string) bool {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := c.Write([]byte{0, 0, 0, 1}); err != nil { // CMD_GET_CAPABILITY
+		return false
+	}
+	_, err = c.Read(make([]byte, 8))
+	return err == nil
 }
 
 // PID is the number of the process.
