@@ -15,16 +15,16 @@ type mutation struct {
 }
 
 const (
-	ledgerOpen    = "vtpmmgr/ledger/open.go"
-	ledgerRoots   = "vtpmmgr/ledger/roots.go"
-	ledgerCommit  = "vtpmmgr/ledger/commit.go"
-	ledgerAttempt = "vtpmmgr/ledger/attempt.go"
-	ledgerWrite   = "vtpmmgr/ledger/write.go"
-	ledgerQueue   = "vtpmmgr/ledger/queue.go"
-	ledgerAnchor  = "vtpmmgr/ledger/anchor.go"
-	diskHeader    = "stubdom/statedisk/header.go"
-	diskSave      = "stubdom/statedisk/save.go"
-	vtpmFile      = "stubdom/service/ledgerstore.go"
+	ledgerOpen   = "vtpmmgr/ledger/open.go"
+	ledgerRoots  = "vtpmmgr/ledger/roots.go"
+	ledgerCommit = "vtpmmgr/ledger/commit.go"
+	ledgerPlaces = "vtpmmgr/ledger/store.go"
+	ledgerWrite  = "vtpmmgr/ledger/write.go"
+	ledgerQueue  = "vtpmmgr/ledger/queue.go"
+	ledgerAnchor = "vtpmmgr/ledger/anchor.go"
+	diskHeader   = "stubdom/statedisk/header.go"
+	diskSave     = "stubdom/statedisk/save.go"
+	vtpmFile     = "stubdom/service/ledgerstore.go"
 )
 
 var mutations = []mutation{
@@ -34,7 +34,7 @@ var mutations = []mutation{
 		"if err == nil && how != deferred {", "if err == nil && how != deferred && false {"},
 	{"the ledger does not flush", ledgerWrite,
 		"if err := s.cfg.Disk.Flush(); err != nil {", "if err := error(nil); err != nil {"},
-	{"the ledger overwrites the slot in use", ledgerAttempt,
+	{"the ledger overwrites the slot in use", ledgerPlaces,
 		"return 1 - p.slot", "return p.slot"},
 	{"the ledger overwrites the root in use", ledgerWrite,
 		"s.writeAt(a.encoded, rootAt(1-s.rootSlot, copy))", "s.writeAt(a.encoded, rootAt(s.rootSlot, copy))"},
@@ -55,7 +55,7 @@ var mutations = []mutation{
 	{"a root need not be of this checkpoint", ledgerRoots,
 		"return committed || r.base == s.value\n\tcase r.pcr", "return true\n\tcase r.pcr"},
 	{"an orderly end makes no checkpoint", ledgerQueue,
-		"err == nil || errors.Is(err, ErrResolved) {\n\t\t\terr = s.checkpoint()", "err == nil || errors.Is(err, ErrResolved) {\n\t\t\terr = nil"},
+		"default:\n\t\t\terr = s.checkpoint()", "default:\n\t\t\terr = nil"},
 	{"a checkpoint is not counted on", ledgerAnchor,
 		"s.value, s.chainOpen = next, true", "s.chainOpen = true"},
 	{"what is urgent is only linked", ledgerCommit,
