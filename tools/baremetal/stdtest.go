@@ -242,6 +242,7 @@ func testTree() (*stdTree, error) {
 	}
 	rename := strings.NewReplacer("stubtpm/board/", boardPath, tamagoModule+"/", boardPath+"tamago/")
 	for _, p := range []struct{ from, to string }{
+		{filepath.Join(filepath.Dir(gomod), "board/cpu"), "cpu"},
 		{filepath.Join(filepath.Dir(gomod), "board/pvh"), "pvh"},
 		{filepath.Join(filepath.Dir(gomod), "board/qemu"), "qemu"},
 		{filepath.Join(library, "amd64/lapic"), "tamago/amd64/lapic"},
