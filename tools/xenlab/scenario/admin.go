@@ -137,7 +137,7 @@ func (s *Stack) Admin(ctx context.Context, r Report) error {
 	}
 	must("and the log is whole", "audit-log verify --audit-key "+status.Key+" /log")
 	r.Show("dom0", "stubtpm mgr audit-log show", must("it is shown", "audit-log show"))
-	refused("a stranger's key is refused", "keygen /stranger >/dev/null; "+adminCommand+" mgr --key /stranger list", "no key")
+	refused("a stranger's key is refused", "keygen /stranger >/dev/null; "+adminCommand+" mgr --key /stranger list", "not signed by a key")
 	must("the vTPM is destroyed", "destroy --yes "+vtpmUUID)
 	refused("and is unknown then", "show "+vtpmUUID, "not enrolled")
 	return nil
