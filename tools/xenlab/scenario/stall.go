@@ -79,7 +79,7 @@ func (s *Stack) stall(ctx context.Context, r Report, p *Pair, name string, durat
 	check(r, fmt.Sprintf("STATUS of the manager is answered all the while: %v (before the stall %v); the command stubtpm took %.1f s at most", times, quietTimes, look.most.Seconds()),
 		times.n > int(duration.Seconds())/2 && times.p90 < quietTimes.most+statusLimit, "%d answers: %v, before %v", times.n, times, quietTimes)
 	if name == managerName {
-		check(r, "status --check says that the disk does not answer", strings.Contains(look.told, "disk does not answer"), "it says %q", look.told)
+		check(r, "status --check says that the disk does not answer", strings.Contains(look.told, "no response from the disk"), "it says %q", look.told)
 	} else {
 		check(r, "status --check has nothing to say of a vTPM's disk", look.told == "", "it says %q", look.told)
 	}
