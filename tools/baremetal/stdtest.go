@@ -241,15 +241,17 @@ func testTree() (*stdTree, error) {
 		return writeIfChanged(file, text)
 	}
 	rename := strings.NewReplacer("stubtpm/board/", boardPath, tamagoModule+"/", boardPath+"tamago/")
-	for _, p := range []struct{ from, to string }{
-		{filepath.Join(filepath.Dir(gomod), "board/cpu"), "cpu"},
-		{filepath.Join(filepath.Dir(gomod), "board/pvh"), "pvh"},
-		{filepath.Join(filepath.Dir(gomod), "board/qemu"), "qemu"},
+	type part struct{ from, to string }
+	parts := []part{
 		{filepath.Join(library, "amd64/lapic"), "tamago/amd64/lapic"},
 		{filepath.Join(library, "soc/intel/rtc"), "tamago/soc/intel/rtc"},
 		{filepath.Join(library, "bits"), "tamago/bits"},
 		{filepath.Join(library, "internal/reg"), "tamago/internal/reg"},
-	} {
+	}
+	for _, name := range stdBoard {
+		parts = append(parts, part{filepath.Join(filepath.Dir(gomod), "board", name), name})
+	}
+	for _, p := range parts {
 		entries, err := os.ReadDir(p.from)
 		if err != nil {
 			return nil, err
@@ -273,6 +275,9 @@ func testTree() (*stdTree, error) {
 	}
 	return t, shadowDir(goroot, filepath.Join(dir, "goroot"), changed)
 }
+
+// stdBoard are the packages below board that the standard library's tests run on.
+var stdBoard = [...]string{"cpu", "pvh", "qemu"}
 
 const (
 	tamagoModule = "github.com/usbarmory/tamago"
