@@ -58,8 +58,8 @@ func (d *Device) startWatch() {
 		defer close(done)
 		err := watchBackend(ctx, &front)
 		if ctx.Err() == nil {
+			lost <- err // first, so that the request after an ill Health reconnects
 			d.left.Store(&stall{time.Now(), err})
-			lost <- err
 		}
 	}()
 }
