@@ -90,12 +90,13 @@ func ownerNV(tpm transport.TPM, code uint32, h tpm2.TPMHandle, parameters []byte
 // A guestCommand changes the TPM. The same one on the same state with the same
 // number gives the same state.
 type guestCommand struct {
-	name string
-	run  func(tpm transport.TPM, n int) error
+	name   string
+	run    func(tpm transport.TPM, n int) error
+	counts bool // changes the count of failed tries only
 }
 
 var guestCommands = []guestCommand{
-	{"NV_Increment", func(tpm transport.TPM, n int) error {
+	{name: "NV_Increment", run: func(tpm transport.TPM, n int) error {
 		h, err := named(tpm, nvCounter)
 		if err != nil {
 			return err
@@ -103,16 +104,16 @@ var guestCommands = []guestCommand{
 		_, err = tpm2.NVIncrement{AuthHandle: tpm2.TPMRHOwner, NVIndex: h}.Execute(tpm)
 		return err
 	}},
-	{"NV_Write", func(tpm transport.TPM, n int) error {
+	{name: "NV_Write", run: func(tpm transport.TPM, n int) error {
 		return write(tpm, nvOrdinary, bytes.Repeat([]byte{byte(n)}, 64))
 	}},
-	{"NV_Extend", func(tpm transport.TPM, n int) error {
+	{name: "NV_Extend", run: func(tpm transport.TPM, n int) error {
 		return ownerNV(tpm, 0x136, nvExtend, []byte{0, 1, byte(n)})
 	}},
-	{"NV_SetBits", func(tpm transport.TPM, n int) error {
+	{name: "NV_SetBits", run: func(tpm transport.TPM, n int) error {
 		return ownerNV(tpm, 0x135, nvBits, binary.BigEndian.AppendUint64(nil, 1<<(n%64)))
 	}},
-	{"NV_DefineSpace or NV_UndefineSpace", func(tpm transport.TPM, n int) error {
+	{name: "NV_DefineSpace or NV_UndefineSpace", run: func(tpm transport.TPM, n int) error {
 		h, err := named(tpm, nvComes)
 		if err != nil {
 			return define(tpm, nvComes, tpm2.TPMNTOrdinary, 2000, false)
@@ -120,7 +121,7 @@ var guestCommands = []guestCommand{
 		_, err = tpm2.NVUndefineSpace{AuthHandle: tpm2.TPMRHOwner, NVIndex: h}.Execute(tpm)
 		return err
 	}},
-	{"EvictControl", func(tpm transport.TPM, n int) error {
+	{name: "EvictControl", run: func(tpm transport.TPM, n int) error {
 		if p, err := (tpm2.ReadPublic{ObjectHandle: persistent}).Execute(tpm); err == nil {
 			_, err = tpm2.EvictControl{Auth: tpm2.TPMRHOwner, ObjectHandle: tpm2.NamedHandle{Handle: persistent, Name: p.Name},
 				PersistentHandle: persistent}.Execute(tpm)
@@ -135,7 +136,7 @@ var guestCommands = []guestCommand{
 			PersistentHandle: persistent}.Execute(tpm)
 		return err
 	}},
-	{"a failed authorization", func(tpm transport.TPM, n int) error {
+	{name: "a failed authorization", counts: true, run: func(tpm transport.TPM, n int) error {
 		h, err := named(tpm, nvSecret)
 		if err != nil {
 			return err

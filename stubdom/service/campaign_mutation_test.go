@@ -96,7 +96,7 @@ func TestMutations(t *testing.T) {
 			if err := os.WriteFile(overlay, text, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"test", "-overlay", overlay, "-count", "1", "-vet", "off", "-run", "^TestCampaign(Disks)?$", "-v"}
+			args := []string{"test", "-overlay", overlay, "-count", "1", "-vet", "off", "-failfast", "-run", "^TestCampaign(Disks)?$", "-v"}
 			if os.Getenv("STUBTPM_CAMPAIGN") == "" {
 				args = append(args, "-short") // finds them all, in seconds
 			}
