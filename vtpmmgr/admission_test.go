@@ -88,7 +88,7 @@ func TestAdmissionEnds(t *testing.T) {
 }
 
 // TestDestroyedPlace: the domain of a destroyed vTPM keeps nobody from the uuid,
-// and gets nothing of who has it next.
+// and gets nothing that belongs to its next owner.
 func TestDestroyedPlace(t *testing.T) {
 	t.Parallel()
 	m := newTestManager(t, hardwareTPM(t), blocktest.NewMem(testDisk))

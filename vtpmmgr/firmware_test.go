@@ -129,7 +129,7 @@ func TestTwoUpdates(t *testing.T) {
 		t.Errorf("C, which ran before three others: %v", err)
 	}
 	if err := h.boot("E"); !errors.Is(err, hwtpm.ErrPCR) {
-		t.Errorf("E, of which nobody knows: %v", err)
+		t.Errorf("E, which nobody announced: %v", err)
 	}
 	// An update that nobody planned: the approval is written to the disk.
 	r, err := hwtpm.ReadRecord(h.disk)

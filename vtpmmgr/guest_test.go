@@ -11,7 +11,7 @@ func TestCreationEnds(t *testing.T) {
 	t.Parallel()
 	var g guest
 	if g.isCreated(0) {
-		t.Error("domain 0, of which nobody told")
+		t.Error("dom0, which nobody announced")
 	}
 	g.created.domain, g.told = 7, time.Now().Add(time.Second-creationLife)
 	if !g.isCreated(7) || g.isCreated(8) {

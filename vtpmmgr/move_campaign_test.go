@@ -111,7 +111,7 @@ func (c *moveCampaign) step() {
 	c.putBack()
 }
 
-// moveOld moves with an old disk of which the indices are gone.
+// moveOld moves with an old disk whose indices are gone.
 func (c *moveCampaign) moveOld(err error) {
 	c.t.Helper()
 	if !errors.Is(err, hwtpm.ErrIndexGone) && !errors.Is(err, hwtpm.ErrIndexOther) {

@@ -333,8 +333,8 @@ func (x *failingTPM) Send(b []byte) ([]byte, error) {
 	return x.TPM.Send(b)
 }
 
-// TestForkAfterMove: the disk of just before a move, of which the old indices could not
-// be removed, does not open, however often it is tried; and it takes nothing from the
+// TestForkAfterMove: the disk of just before a move whose old indices could not be
+// removed does not open, however often it is tried; and it takes nothing from the
 // one of after the move, which removes them.
 func TestForkAfterMove(t *testing.T) {
 	t.Parallel()

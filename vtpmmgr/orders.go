@@ -159,7 +159,7 @@ func (m *Manager) authorize(spec orderSpec, req request, signed func(key [32]byt
 		named = o.group != nil
 	}
 	if o.group == nil {
-		// There is none, or its keys are lost, in both places: then the
+		// No such group, or its keys are lost, in both places: then the
 		// administrator decides.
 		o.group = &group{}
 	}

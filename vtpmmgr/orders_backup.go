@@ -40,8 +40,8 @@ func (o *order) backup() (proto.Code, []byte) {
 		return proto.Failed, nil
 	}
 	changes, done := o.logged(o.uuid, "backup", fmt.Sprintf("state %d", o.record.state.Sequence), nil)
-	// A disk or a TPM that takes no more writes must not keep a backup from
-	// who needs it most.
+	// A disk or a TPM that takes no more writes must not prevent a backup:
+	// then it is needed most.
 	if code := o.m.commit(ledger.Class{}, changes...); code == proto.OK {
 		done()
 	} else {

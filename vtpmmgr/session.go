@@ -11,7 +11,7 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// Open begins a session. Domain 0 is the administrator, whatever its uuid; any
+// Open begins a session. dom0 is the administrator, whatever its uuid; any
 // other domain is the vTPM that its uuid names. The error of a refusal is a
 // proto.Code: Busy for a second domain with the uuid of a connected one,
 // NotEnrolled, Damaged, Suspended, WrongLabel, NotMeasured or WrongImage.

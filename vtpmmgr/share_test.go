@@ -48,7 +48,7 @@ func TestOrdersOfATenant(t *testing.T) {
 		t.Errorf("1000 orders cost %d writes of the hardware TPM", w)
 	}
 	if _, err := tenant.List(); err != nil {
-		t.Errorf("a list, of which nothing is written: %v", err)
+		t.Errorf("a list, which writes nothing: %v", err)
 	}
 	for range 20 {
 		if err := admin.Suspend(UUID{7}); err != nil {

@@ -75,7 +75,7 @@ type Session struct {
 // numbers come back.
 type guest struct {
 	created creation
-	told    time.Time // when the host told of the creation; zero if there is none that counts
+	told    time.Time // when the host told of the creation; zero if no creation counts
 
 	served uint16
 	serves bool // served is valid

@@ -17,10 +17,10 @@ func (m *Manager) status(p Peer) string {
 		m.id, m.store.Epoch(), m.store.Sequence(), m.store.Mode(), len(m.records), len(m.connected), len(m.groups),
 		m.store.Room(), len(m.store.Damaged()), m.config.audit[proto.ManagerLog].next)
 	b = fmt.Appendf(b, "audit-tenants %d\nadmin-number %d\n", m.config.audit[proto.TenantLog].next, m.config.adminNumber)
-	// A hypervisor with a policy gives domain 0 a label too.
-	policy := "none in force: whoever is root in domain 0 can read a vTPM's memory"
+	// A hypervisor with a policy gives dom0 a label too.
+	policy := "none in force: whoever is root in dom0 can read a vTPM's memory"
 	if p.Label != "" {
-		policy = "in force, domain 0 is " + p.Label
+		policy = "in force, dom0 is " + p.Label
 	}
 	b = fmt.Appendf(b, "xsm %s\n", policy)
 	for _, s := range []struct {

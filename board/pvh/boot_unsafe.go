@@ -110,7 +110,7 @@ func readStartInfo(p uint64) {
 }
 
 // findRAM returns the bounds of the memory region that holds the image's end.
-// If there is none it assumes 16 MiB, so that the failure can be reported.
+// Without such a region it assumes 16 MiB, so that the failure can be reported.
 func findRAM(image uint64) (base, end uint64) {
 	for i := range start.Regions {
 		r := &start.Regions[i]

@@ -18,8 +18,8 @@ const (
 
 // findWindow returns the highest address, a multiple of windowSize, of windowSize
 // bytes that the memory map does not name, between the end of the memory that libxl
-// puts below 4 GiB and the device registers under that line. It returns 0 if there
-// is none.
+// puts below 4 GiB and the device registers under that line. It returns 0 if no
+// such gap exists.
 func findWindow(regions []pvh.Region) uint64 {
 	for at := uint64(0xf0000000); at >= 0x40000000; at -= windowSize {
 		free := true

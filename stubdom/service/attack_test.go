@@ -22,7 +22,7 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// Attacks on a host with two vTPMs, by who has its disks or builds its domains.
+// Attacks on a host with two vTPMs, by anyone who has its disks or builds its domains.
 // Package vtpmmgr has those on the manager alone.
 
 // testHost may tell which image a domain runs.

@@ -21,7 +21,7 @@ func storedProfile(name string) string {
 }
 
 // TestProfile: the order that enrolls a vTPM chooses what its TPM offers; a TPM
-// that exists keeps its own, and no order takes one that is none.
+// that exists keeps its own, and no order takes an invalid one.
 func TestProfile(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)

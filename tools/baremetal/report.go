@@ -68,7 +68,7 @@ func runReport(args []string, stdout, stderr io.Writer) error {
 		}
 		edited = append(edited, fmt.Sprintf("  %-55s %2d edits: %s", name, n, c.why))
 	}
-	fmt.Fprintf(stdout, "Added lines: %d, of which code: %d; edits in stock files: %d.\n", total, code, edits)
+	fmt.Fprintf(stdout, "Added lines: %d (code: %d); edits in stock files: %d.\n", total, code, edits)
 	for _, part := range []struct {
 		title string
 		lines []string

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// inode returns the inode number of the file at path, or 0 if there is none.
+// inode returns the inode number of the file at path, or 0 if no file is there.
 func inode(path string) uint64 {
 	info, err := os.Lstat(path)
 	if err != nil {

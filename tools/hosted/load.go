@@ -38,7 +38,7 @@ func (s *StateDir) readHead() ([]byte, error) {
 	return b, err
 }
 
-// Load returns a part of the state, or nil if there is none.
+// Load returns a part of the state, or nil if it was never saved.
 func (s *StateDir) Load(t BlobType) ([]byte, error) {
 	if !s.held {
 		// Another process may have written the file, or a new one.

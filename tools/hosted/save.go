@@ -176,7 +176,7 @@ func (s *StateDir) putVolatile(b []byte) error {
 	return s.flush()
 }
 
-// RemoveVolatile erases the volatile state; it is no error if there is none.
+// RemoveVolatile erases the volatile state, if the directory holds one.
 func (s *StateDir) RemoveVolatile() error {
 	if !s.held {
 		return errUnlocked

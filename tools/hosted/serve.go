@@ -51,7 +51,7 @@ func RunServe(args []string, open Factory, stdout, stderr io.Writer) error {
 	fs.BoolVar(&o.remote, "allow-remote", false, "let -addr be an address that other machines can reach: neither protocol has any access control")
 	fs.StringVar(&o.startup, "startup", "clear", "TPM2_Startup to send when power comes on: clear, state or none")
 	fs.BoolVar(&o.noSync, "no-sync", false, "do not flush the state to the disk at each change: a loss of power may lose the TPM")
-	fs.BoolVar(&o.strict, "strict", false, "refuse a state of which a part is damaged, so that it may be an older one,\nand files or directories that other users can change")
+	fs.BoolVar(&o.strict, "strict", false, "refuse a state that is partly damaged, so that it may be an older one,\nand files or directories that other users can change")
 	fs.BoolVar(&o.existing, "existing", false, "fail if the directory holds no TPM, instead of manufacturing one")
 	fs.StringVar(&o.seccomp, "seccomp", seccompKill, "what happens at a forbidden system call: kill, log or none; kill also keeps\nthe process from all files but its state (Landlock)")
 	fs.StringVar(&o.key, "key", "", "file with an AES key in hexadecimal digits that encrypts the state")

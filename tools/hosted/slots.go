@@ -167,8 +167,8 @@ type skippedSlot struct {
 	seq string // from its header, which may be damaged
 }
 
-// newest finds the newest permanent state. With found < 0 and a nil error there
-// is none: every region is erased or was never written.
+// newest finds the newest permanent state. With found < 0 and a nil error the file
+// holds no state: every region is erased or was never written.
 func (s *slotFile) newest(key *stateKey) (state []byte, seq uint64, found int, skipped *skippedSlot, err error) {
 	found = -1
 	for i := range regions {

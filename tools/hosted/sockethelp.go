@@ -35,6 +35,6 @@ The options are those of swtpm(8), "swtpm socket":
 and two more:
   --no-sync                 do not flush the state to the disk at each change (swtpm never does):
                             a loss of power may lose the TPM
-  --strict                  refuse a state of which a part is damaged, so that it may be an older one,
+  --strict                  refuse a state that is partly damaged, so that it may be an older one,
                             and files or directories that other users can change
 `

@@ -47,8 +47,8 @@ type StateDir struct {
 
 	slots   *slotFile // nil if there is no file
 	known   bool      // the following is read from the file
-	seq     uint64    // of the newest slot; 0 if there is none
-	current int       // newest slot; -1 if there is none
+	seq     uint64    // of the newest slot; 0 before the first save
+	current int       // newest slot; -1 before the first save
 	head    []byte    // header of the newest slot
 	sealed  []byte    // memory for the next sealed state
 }

@@ -242,7 +242,7 @@ func contains(list []string, s string) bool {
 func (l layer) checkLog(q *quoted, raw []byte, required bool) error {
 	if len(raw) == 0 {
 		if required {
-			return refuse(l.log, "there is none")
+			return refuse(l.log, "the evidence holds no event log")
 		}
 		return nil
 	}

@@ -48,8 +48,8 @@ func (c config) name() (string, error) {
 	return s, err
 }
 
-// vtpm returns an option, such as backend or uuid, of the first vtpm device; "" if there is
-// none.
+// vtpm returns an option, such as backend or uuid, of the first vtpm device, or ""
+// without such a device or option.
 func (c config) vtpm(option string) string {
 	if len(c["vtpm"]) == 0 {
 		return ""

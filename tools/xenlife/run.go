@@ -148,8 +148,8 @@ func (h *Host) Restart(ctx context.Context, run func(ctx context.Context, file s
 	}
 }
 
-// find returns the ID of the domain with the given name, 0 if there is none. Of several,
-// of which all but one are on their way out, it returns the highest.
+// find returns the ID of the domain with the given name, or 0 if no domain has it. If
+// several have it, all but one are being destroyed: find returns the highest ID.
 func (h *Host) find(ctx context.Context, name string) (xen.DomID, error) {
 	ids, err := h.named(ctx, name)
 	if err != nil || len(ids) == 0 {

@@ -10,7 +10,7 @@ import (
 )
 
 // DRBG is HMAC_DRBG of SP 800-90A Revision 1, 10.1.2. With SHA-512 it has a
-// security strength of 256 bits. It is no use from several goroutines at once.
+// security strength of 256 bits. It is not safe for concurrent use.
 type DRBG struct {
 	alg     tcg.TPMAlgID
 	k, v    [MaxDigest]byte

@@ -83,7 +83,7 @@ func TestECDAA(t *testing.T) {
 	}
 }
 
-// yOf returns a y for x modulo p, or nil if there is none.
+// yOf returns a y for x modulo p, or nil if x is on no point of the curve.
 func yOf(c *Curve, x *big.Int) []byte {
 	p := new(big.Int).SetBytes(c.P)
 	x.Mod(x, p)

@@ -17,7 +17,7 @@ import (
 // number of leading zeros.
 type ECCSignature struct{ R, S []byte }
 
-// SignECDSA signs a digest, of which only the highest bits count if it is
+// SignECDSA signs a digest. Only the highest bits count of a digest that is
 // longer than the order (Part 1, 44.3.1). The nonce comes from rand together
 // with the key and the digest, so that a weak rand alone does not break the
 // key. The signature is checked before it leaves. ErrFault if that fails.

@@ -78,7 +78,7 @@ type fastMillerRabin struct {
 	a uint
 }
 
-// newFastMillerRabin returns nil where there is none for w.
+// newFastMillerRabin returns nil where the fast arithmetic does not work for w.
 func newFastMillerRabin(w []byte) millerRabin {
 	if len(w) != mont.Size || !mont.Available() {
 		return nil

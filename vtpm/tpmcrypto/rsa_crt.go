@@ -52,7 +52,7 @@ func newFastCRT(p, q []byte, e uint64) (*fastCRT, error) {
 	return c, nil
 }
 
-// crtExponent returns 1/e modulo p-1 in the size of p, or nil if there is none.
+// crtExponent returns 1/e modulo p-1 in the size of p, or nil if e has no inverse.
 func crtExponent(p []byte, e uint64) []byte {
 	phi := append(limbs(p), 0)
 	defer clear(phi)

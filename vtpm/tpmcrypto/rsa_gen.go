@@ -77,7 +77,7 @@ func twoPrimes(rp, rq io.Reader, nbits int, e uint64) (p, q []byte, err error) {
 	return p, q, err
 }
 
-// farApart tells whether |p-q| > 2^(nlen/2-100) (A.1.3, step 5.5), judging by
+// farApart reports whether |p-q| > 2^(nlen/2-100) (A.1.3, step 5.5), judging by
 // the highest 128 bits.
 func farApart(p, q []byte) bool {
 	a, b := limbs(p[:16]), limbs(q[:16])

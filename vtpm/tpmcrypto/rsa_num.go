@@ -62,7 +62,7 @@ func multiply(x, y []uint64) []uint64 {
 }
 
 // privateExponent returns d = e^-1 modulo (p-1)(q-1) for a prime e, or nil if
-// there is none.
+// e has no inverse.
 func privateExponent(p, q []byte, e uint64) []byte {
 	a, b := limbs(p), limbs(q)
 	defer clear(a)

@@ -43,7 +43,7 @@ func TestSM2Standard(t *testing.T) {
 	}
 }
 
-// RSA with SM3, of which crypto/rsa knows nothing, against openssl.
+// RSA with SM3, which crypto/rsa does not know, against openssl.
 func TestRSASM3(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

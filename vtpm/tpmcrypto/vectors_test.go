@@ -9,8 +9,8 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// A vector is a line of a file of testdata: fields between tabs, of which "-"
-// is empty and "=" the one of the line before.
+// A vector is a line of a file of testdata: fields between tabs. A field
+// "-" is empty, and "=" is the field of the line before.
 type vector struct {
 	t      *testing.T
 	where  string
@@ -76,7 +76,7 @@ func (v vector) alg(i int) tcg.TPMAlgID {
 	return a
 }
 
-// curve is a field's curve, of which the file has the number of bits.
+// curve is a field's curve; the file has its number of bits.
 func (v vector) curve(i int) tcg.TPMECCCurve {
 	return map[string]tcg.TPMECCCurve{
 		"224": tcg.TPMECCNistP224, "256": tcg.TPMECCNistP256, "384": tcg.TPMECCNistP384, "521": tcg.TPMECCNistP521,

@@ -143,8 +143,8 @@ func TestWycheproofRSADecrypt(t *testing.T) {
 	}
 }
 
-// TestWycheproofPrimality: isPrime is for random candidates, of which it errs in
-// too few to matter. Of these numbers, made to be mistaken for primes, a try may
+// TestWycheproofPrimality: isPrime is for random candidates, and errs in too few of
+// them to matter. Of these numbers, made to be mistaken for primes, a try may
 // let one through, not every try; a prime is one in every try.
 func TestWycheproofPrimality(t *testing.T) {
 	t.Parallel()

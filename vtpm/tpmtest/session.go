@@ -156,7 +156,7 @@ func (s *Session) authorize(x *exchange, i int, sent []byte) tcg.TPMSAuthCommand
 	return c
 }
 
-// answer checks the session's part of a response, of which params are the
+// answer checks the session's part of a response; params are the response's
 // parameters as they were sent.
 func (s *Session) answer(x *exchange, i int, params []byte, a tcg.TPMSAuthResponse) bool {
 	s.NonceTPM, s.Answered = bytes.Clone(a.Nonce), a.SessionAttributes

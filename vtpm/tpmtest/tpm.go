@@ -31,8 +31,8 @@ type TPM struct {
 // An Option changes what a TPM is made from. Store and Now are the TPM's own.
 type Option func(*vtpm.Config)
 
-// Profile is the option for a profile of which the text is given: a name, or
-// JSON (see tcg.ParseProfile).
+// Profile is the option for a profile, given as its text: a name, or JSON (see
+// tcg.ParseProfile).
 func Profile(text string) Option {
 	return func(c *vtpm.Config) {
 		p, err := tcg.ParseProfile([]byte(text))

@@ -18,7 +18,7 @@ type Model struct {
 	Version      string // "id:" and TPM_PT_FIRMWARE_VERSION_1 in hexadecimal
 }
 
-// EK certifies an endorsement key of a vTPM, of which public is the TPMT_PUBLIC.
+// EK certifies an endorsement key of a vTPM; public is its TPMT_PUBLIC.
 // The vTPM's domain must have made the key from its endorsement seed: what
 // a guest can write or load is not to be certified. The claims must name the
 // manager of the issuer's certificate.
@@ -47,7 +47,7 @@ func (i *Issuer) EK(public []byte, claims *VTPMClaims, m Model, t Terms) ([]byte
 	return i.sign(c, key)
 }
 
-// AK certifies an attestation key of a vTPM, of which public is the TPMT_PUBLIC.
+// AK certifies an attestation key of a vTPM; public is its TPMT_PUBLIC.
 // The vTPM's domain must have found that the key is its own; see EK for the
 // rest. All attestation keys of one vTPM can be linked by their certificates.
 func (i *Issuer) AK(public []byte, claims *VTPMClaims, t Terms) ([]byte, error) {

@@ -168,7 +168,7 @@ var writers = map[string]func(*faultyDisk) func(*Record) error{
 
 // life runs a manager that writes its record a few times and starts again, on a disk
 // with faults. It returns an error if the record cannot be read at some start, or
-// is older than the last one of which the write was answered.
+// is older than the last one whose write was answered.
 func life(writer func(*faultyDisk) func(*Record) error, d *faultyDisk) error {
 	write := writer(d)
 	root, answered, tried := numbered(1), byte(1), byte(1)

@@ -196,7 +196,7 @@ func (t *TPM) write(which int, written bool, d [32]byte) error {
 	return err
 }
 
-// writeOnce is write with a prepared session. A write of which the answer does
+// writeOnce is write with a prepared session. A write whose answer does
 // not come is not repeated: it may have been done.
 func (t *TPM) writeOnce(what string, which int, d [32]byte) error {
 	t.mu.Lock()

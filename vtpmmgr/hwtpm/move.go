@@ -134,7 +134,7 @@ func pairAt(n uint32) [2]uint32 { return [2]uint32{firstIndex + 2*n, firstIndex 
 func pairNumber(indices [2]uint32) uint32 { return (indices[0] - firstIndex) / 2 }
 
 // Successor returns the count of the pair of indices that is to take the place of a
-// record's, and makes its counter at another place if there is none yet. The count is above
+// record's, and makes its counter at another place if it does not exist yet. The count is above
 // last, the highest that the caller knows. Its value is of this moment whatever was
 // undefined: a new counter begins above all of the TPM's that were (Part 3, 31.2), though
 // not above those that are there, so that its generation has to make it higher.
@@ -159,8 +159,8 @@ func (t *TPM) Successor(r *Record, last uint64) (count uint64, err error) {
 	return count, err
 }
 
-// successor returns the pair of the newest generation, from first on, of which there is a
-// counter, or where one of generation first can be made.
+// successor returns the pair of the newest generation, from first on, that has a counter,
+// or a pair where a counter of generation first can be made.
 func (t *TPM) successor(r *Record, first uint32) (next pair, err error) {
 	if first > maxGeneration {
 		return next, fmt.Errorf("NV indices were moved %d times: no more moves are possible", maxGeneration)

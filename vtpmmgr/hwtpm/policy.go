@@ -18,7 +18,7 @@ import (
 // policyRef binds the operator's signatures to this use of his key.
 const policyRef = "stubtpm manager root"
 
-// Policies are computed here and not by the TPM's trial sessions: who sits on
+// Policies are computed here and not by the TPM's trial sessions: an attacker on
 // the bus could put another one in their place.
 
 // step is one command's update of a policy's digest (Part 3: policyDigest_new

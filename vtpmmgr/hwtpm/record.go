@@ -17,7 +17,7 @@ const (
 // what is forged in it does not unseal.
 type Record struct {
 	id       [16]byte
-	operator []byte // public key of who may approve other PCRs; empty for none
+	operator []byte // public key of the approver of other PCRs; empty without one
 	srkName  []byte
 	ekName   []byte
 
@@ -213,7 +213,7 @@ func (in *recordReader) field() []byte {
 
 func (in *recordReader) digest() [32]byte { return [32]byte(in.take(32)) }
 
-// count reads a number of things, of which there may be most.
+// count reads a number of things; more than most are refused.
 func (in *recordReader) count(most byte) byte {
 	n := in.take(1)[0]
 	if in.bad = in.bad || n > most; in.bad {

@@ -71,7 +71,7 @@ func (t *TPM) definedHandles() (handles []uint32, err error) {
 // cannot be removed is made useless instead: its extend index is extended by random bytes,
 // so that no disk fits. It returns the record without the pairs of which that was
 // seen, nil if it is the same, and an error as long as others are left; the next start
-// tries again. Who sits on the bus can feign that a pair is gone.
+// tries again. An attacker on the bus can feign that a pair is gone.
 func (t *TPM) RetireOlder(r *Record) (next *Record, err error) {
 	var left []error
 	older := r.older

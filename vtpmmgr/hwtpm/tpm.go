@@ -3,7 +3,7 @@
 // bytes and its PCRs.
 //
 // What is secret or trusted goes through sessions that are salted to the
-// TPM's storage key, whose name is pinned: who sits on the bus can break a
+// TPM's storage key, whose name is pinned: an attacker on the bus can break a
 // command, and learns and changes nothing else. Each use frees what it loaded.
 // A TPM that was reset is started again; one that does not answer gives an
 // error, and works again when it does.
@@ -85,8 +85,8 @@ func Open(bus transport.TPM, o Options) (*TPM, error) {
 }
 
 // flushAll frees what somebody before left in the TPM: a manager that ended
-// without a word, or a command of which the answer was lost. A TPM has room for
-// few, and nobody else uses it. Who sits on the bus can keep this from working, as anything.
+// without a word, or a command whose answer was lost. A TPM has room for
+// few, and nobody else uses it. An attacker on the bus can stop this, as anything.
 func (t *TPM) flushAll() {
 	for _, first := range []tpm2.TPMHandle{loadedSessions, savedSessions, transients} {
 		r, err := tpm2.GetCapability{Capability: tpm2.TPMCapHandles, Property: uint32(first), PropertyCount: 64}.Execute(t.bus)
@@ -338,7 +338,7 @@ func (t *TPM) someRandom(n int) (b []byte, took time.Duration, err error) {
 	return b, time.Since(start), err
 }
 
-// openRandom opens a session of which each answer is encrypted.
+// openRandom opens a session that encrypts each answer.
 func (t *TPM) openRandom() error {
 	srk, err := t.storageKey()
 	if err != nil {

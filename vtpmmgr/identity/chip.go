@@ -54,8 +54,8 @@ func ReadEndorsement(bus transport.TPM, endorsementAuth []byte) (*Endorsement, e
 	return nil, ErrNoCertificate
 }
 
-// readChain reads the certificates of a chip's maker: contiguous indices, of
-// which the first that is absent ends the list.
+// readChain reads the certificates of a chip's maker: contiguous indices;
+// the first that is absent ends the list.
 func readChain(bus transport.TPM) ([]byte, error) {
 	var all []byte
 	for i := firstChain; i <= lastChain; i++ {
@@ -78,7 +78,7 @@ func readChain(bus transport.TPM) ([]byte, error) {
 }
 
 // first returns the DER structure at the beginning of b: an index may be larger
-// than its certificate. It returns nil if there is none.
+// than its certificate. It returns nil if b begins otherwise.
 func first(b []byte) []byte {
 	var v asn1.RawValue
 	if _, err := asn1.Unmarshal(b, &v); err != nil || v.Class != asn1.ClassUniversal || v.Tag != asn1.TagSequence {

@@ -117,7 +117,7 @@ func (m Mode) Numbers() (kind uint32, parameter uint64) {
 	return modeStrict, 0
 }
 
-// ModeOf returns the mode that Numbers encoded; ok is false if there is none.
+// ModeOf returns the mode that Numbers encoded; ok is false if they encode none.
 func ModeOf(kind uint32, parameter uint64) (m Mode, ok bool) {
 	switch kind {
 	case modeStrict:

@@ -133,7 +133,7 @@ func (s *Store) continueFrom(f *diskRoot) {
 func Restore(cfg Config, epoch uint32) (*Store, error) { return restore(cfg, epoch, false) }
 
 // Move is Restore for a ledger whose NV index is gone or worn out, with a new one in its
-// place, of which the writes are counted again.
+// place, whose writes are counted from zero.
 func Move(cfg Config, epoch uint32) (*Store, error) { return restore(cfg, epoch, true) }
 
 func restore(cfg Config, epoch uint32, newIndex bool) (*Store, error) {

@@ -15,7 +15,7 @@ type diskRoot struct {
 	copies  [2]bool // true for a copy that is intact
 }
 
-// readRoots returns all roots that authenticate. If there is none it returns the most
+// readRoots returns all roots that authenticate. Without any it returns the most
 // informative error.
 func (s *Store) readRoots() ([]*diskRoot, error) {
 	var all []*diskRoot

@@ -55,7 +55,7 @@ type Store struct {
 	unresolved      *extension // an extension whose outcome is unknown
 	inDoubt         *attempt   // the commit that unresolved anchors; nil if it is a checkpoint of root
 	diverged        error      // something else extended the anchor: the store is unusable
-	unanchoredSince time.Time  // when the first commit without a checkpoint was written; zero if there is none
+	unanchoredSince time.Time  // when the first commit without a checkpoint was written; zero if all have one
 	wantCredit      int64      // credit that the scheduled checkpoint needs; 0 if none is scheduled
 	timer           *time.Timer
 	nvRetry         time.Time // the NV index failed: only necessary checkpoints before that time

@@ -76,7 +76,7 @@ var Differences = []Difference{
 	{
 		Name:      "more objects, sessions and space",
 		Paragraph: "Part 2, Table 28: TPM_PT_HR_TRANSIENT_MIN and others are minima",
-		Reason:    "swtpm has 3 slots, of which TPM2_Create and each persistent object in use need one; its NV memory is smaller",
+		Reason:    "swtpm has 3 slots; TPM2_Create and each persistent object in use need one of them. Its NV memory is smaller",
 		match: func(c *command, r *pair[response]) bool {
 			switch r[other].rc {
 			case tcg.TPMRCObjectMemory, tcg.TPMRCSessionMemory, tcg.TPMRCMemory, tcg.TPMRCNVSpace:

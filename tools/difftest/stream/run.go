@@ -127,7 +127,7 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	return nil
 }
 
-// next returns the next command, or nil if there is none this time.
+// next returns the next command, or nil if this turn has no command.
 func (x *runner) next() *command {
 	if len(x.queue) > 0 {
 		f := x.queue[0]

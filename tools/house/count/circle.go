@@ -18,8 +18,8 @@ import (
 	"strings"
 )
 
-// A Circle is the largest set of a package's files, tests left out, of which each
-// depends on each other one, directly or by way of others. A file depends on
+// A Circle is the largest set of a package's files, without its tests, in which
+// each file depends on every other, directly or by way of others. A file depends on
 // another if it uses a name that the other declares at package level, or a
 // method that it declares.
 type Circle struct {

@@ -43,7 +43,7 @@ type Event struct {
 	// or "exit".
 	Op   string `json:"op"`
 	Data []byte `json:"data,omitempty"`
-	Code int    `json:"code,omitempty"` // exit code, -1 where there is none
+	Code int    `json:"code,omitempty"` // exit code, -1 if the command did not exit
 	Text string `json:"text,omitempty"` // why the command did not run
 }
 

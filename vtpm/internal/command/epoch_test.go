@@ -183,7 +183,7 @@ func TestNoEpoch(t *testing.T) {
 		t.Error("the index is there")
 	}
 
-	// A machine that comes from where there is one goes on where there is none.
+	// A machine that comes from a host with an epoch runs on a host without one.
 	if d, err = Manufacture(engine.Config{Store: s, Epoch: &engine.Epoch{Ledger: 1}}); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func hashTicket(d *engine.Device, h tcg.TPMHandle, alg tcg.TPMAlgID, v []byte) [
 //	TPM_RC_ATTRIBUTES  the key is restricted
 //	TPM_RC_KEY         the key is not for signing
 //	TPM_RC_TYPE        the key is neither an HMAC nor a symmetric key
-//	TPM_RC_VALUE       the scheme is not the key's, or there is none
+//	TPM_RC_VALUE       the scheme is not the key's, or neither names one
 func newMAC(o *object.Object, scheme tcg.TPMAlgID) (*object.Sequence, tcg.TPMRC) {
 	if o.Seq != nil {
 		return nil, tcg.TPMRCType.H(1)

@@ -135,7 +135,7 @@ func cryptRows(c *codes, mode, ivIn, inData int) {
 	row(tcg.TPMRCMode.P(mode), "neither the key nor the caller has a mode", key, false, none, iv, data)
 	row(tcg.TPMRCMode.P(mode), "another mode than the key's", own, false, tcg.TPMAlgCTR, iv, data)
 	row(tcg.TPMRCMode.P(mode), "a mode that does not encrypt", key, false, tcg.TPMAlgCMAC, iv, data)
-	row(tcg.TPMRCMode.P(mode), "a mode that is none", key, false, tcg.TPMAlgSHA256, iv, data)
+	row(tcg.TPMRCMode.P(mode), "an invalid mode", key, false, tcg.TPMAlgSHA256, iv, data)
 	for _, m := range []tcg.TPMAlgID{tcg.TPMAlgCTR, tcg.TPMAlgOFB, tcg.TPMAlgCBC, cfb} {
 		row(tcg.TPMRCSize.P(ivIn), "an IV that is short", key, false, m, iv[:15], data)
 		row(tcg.TPMRCSize.P(ivIn), "no IV", key, false, m, nil, data)

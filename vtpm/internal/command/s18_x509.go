@@ -257,8 +257,8 @@ func signatureAlgorithm(s tcg.TPMTSigScheme) ([]byte, bool) {
 	return out, err == nil
 }
 
-// subjectPublicKeyInfo is that of an RSA or ECC key (RFC 3279, RFC 5480); there
-// is none for a curve that X.509 has no name for.
+// subjectPublicKeyInfo is that of an RSA or ECC key (RFC 3279, RFC 5480); false
+// means a curve that X.509 has no name for.
 func subjectPublicKeyInfo(p *tcg.TPMTPublic) ([]byte, bool) {
 	var algorithm func(b *cryptobyte.Builder)
 	var key []byte

@@ -156,7 +156,7 @@ func TestPCRExtendCodes(t *testing.T) {
 	c.row(tcg.TPMRCHash.P(1), "the same without a PCR", handles{null}, tpmtest.Raw{0, 0, 0, 1, 0, byte(tcg.TPMAlgAES)})
 	c.row(tcg.TPMRCInsufficient.P(1), "a digest that is cut", handles{16}, tpmtest.Raw{0, 0, 0, 1, 0, byte(tcg.TPMAlgSHA256), 1})
 	c.row(tcg.TPMRCSize.P(1), "more digests than algorithms", handles{16}, tpmtest.Raw{0, 0, 0, 17})
-	c.by(tcg.TPMRCBadAuth.S(1), "a password, where there is none", handles{16}, auths{tpmtest.Password("a")}, digestValues())
+	c.by(tcg.TPMRCBadAuth.S(1), "a password for a PCR without one", handles{16}, auths{tpmtest.Password("a")}, digestValues())
 }
 
 func TestPCREventCodes(t *testing.T) {

@@ -20,8 +20,7 @@ func bySession(c *codes, params ...any) handles {
 	return handles{c.tpm.StartPolicy().Handle}
 }
 
-// TestPolicyPlainCodes has the commands of which the session is all that may be
-// wrong.
+// TestPolicyPlainCodes has the commands in which only the session can be wrong.
 func TestPolicyPlainCodes(t *testing.T) {
 	t.Parallel()
 	tpm := tpmtest.New(t)

@@ -213,7 +213,7 @@ func (o *operands) compareWith(data []byte) tcg.TPMRC {
 }
 
 // capabilityEntry is the one entry of a capability list for a property, as
-// TPM2_GetCapability writes it, or nil if there is none (Part 3, Table 184).
+// TPM2_GetCapability writes it, or nil if the property is not listed (Part 3, Table 184).
 // TPM_RC_VALUE if the capability is no list by properties.
 func capabilityEntry(d *engine.Device, capability tcg.TPMCap, property uint32) ([]byte, tcg.TPMRC) {
 	if capability == tcg.TPMCapPCRs {
@@ -232,7 +232,7 @@ func capabilityEntry(d *engine.Device, capability tcg.TPMCap, property uint32) (
 		return nil, tcg.TPMRCSuccess // a handle type, say, that has no list
 	}
 	// YES/NO, capability and count, then the entry. The list begins at the
-	// property or, if there is none, at the next.
+	// property or, if it is not listed, at the next.
 	const before = 1 + 4 + 4
 	if len(inner.Out.B) <= before || binary.BigEndian.Uint32(inner.Out.B[5:]) != 1 {
 		return nil, tcg.TPMRCSuccess

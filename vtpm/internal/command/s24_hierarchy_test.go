@@ -141,7 +141,7 @@ func TestHierarchyControlCodes(t *testing.T) {
 }
 
 // TestSetPrimaryPolicy: each policy authorizes in the name of its handle, until
-// there is none (Part 3, 24.3).
+// it is removed (Part 3, 24.3).
 func TestSetPrimaryPolicy(t *testing.T) {
 	t.Parallel()
 	tpm := tpmtest.New(t)

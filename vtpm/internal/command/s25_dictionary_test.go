@@ -8,7 +8,7 @@ import (
 	"stubtpm/vtpm/tpmtest"
 )
 
-// guarded makes sealed data of which wrong guesses are counted, and returns what
+// guarded makes sealed data whose wrong guesses are counted, and returns what
 // a guess is answered.
 func guarded(tpm *tpmtest.TPM) (guess func(value string) tcg.TPMRC) {
 	public := tpmtest.Sealed()

@@ -181,7 +181,7 @@ func TestGetCapabilityCodes(t *testing.T) {
 		c.row(tcg.TPMRCValue.P(2), "not a permanent handle", nil, capability, 0x81000000, 1)
 	}
 	c.row(tcg.TPMRCSuccess, "PCRs", nil, tcg.TPMCapPCRs, 0, 0)
-	c.row(tcg.TPMRCSuccess, "keys of SPDM, of which there are none", nil, tcg.TPMCapPubKeys, 0, 1)
+	c.row(tcg.TPMRCSuccess, "keys of SPDM: an empty list", nil, tcg.TPMCapPubKeys, 0, 1)
 	c.row(tcg.TPMRCSuccess, "sessions of SPDM", nil, tcg.TPMCapSPDMSessionInfo, 0, 1)
 	c.row(tcg.TPMRCInsufficient.P(3), "half a number", nil, tcg.TPMCapPCRs, 0, tpmtest.Raw{0})
 }

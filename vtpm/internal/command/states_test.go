@@ -15,7 +15,7 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-var update = flag.Bool("update", false, "write the fixture of the present state version again, if there is none")
+var update = flag.Bool("update", false, "write the fixture of the present state version if it is missing")
 
 const (
 	stateV1 = "testdata/state-v1.bin"

@@ -5,7 +5,7 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
-// ACTOf returns which timer a handle is of; ok is false if there is none.
+// ACTOf returns the number of the timer that h names; ok is false if h names none.
 func ACTOf(h tcg.TPMHandle) (i int, ok bool) {
 	return int(h - tcg.TPMRHACT0), h >= tcg.TPMRHACT0 && h < tcg.TPMRHACT0+timer.Count
 }

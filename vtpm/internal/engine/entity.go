@@ -79,7 +79,7 @@ func (d *Device) EntityAuth(h tcg.TPMHandle) []byte {
 }
 
 // EntityPolicy returns the policy of what h refers to; its hash is
-// TPM_ALG_NULL if there is none.
+// TPM_ALG_NULL if no policy was set.
 func (d *Device) EntityPolicy(h tcg.TPMHandle) hierarchy.Policy {
 	switch h.Type() {
 	case tcg.TPMHTNVIndex:

@@ -97,7 +97,7 @@ func (s Set) SetAuth(h tcg.TPMHandle, auth []byte) {
 	}
 }
 
-// Policy returns the policy of a hierarchy or of lockout, NoPolicy if there is none.
+// Policy returns the policy of a hierarchy or of lockout, NoPolicy if none was set.
 func (s Set) Policy(h tcg.TPMHandle) Policy {
 	if p := s.policy(Base(h)); p != nil {
 		return *p

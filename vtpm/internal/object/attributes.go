@@ -43,7 +43,7 @@ func CheckCreation(p *tcg.TPMTPublic, parent *Object, limits tcg.TPMAObject, dat
 
 // CheckAttributes checks the attributes against each other and the parent's,
 // and the algorithms against the attributes. A storage parent is compared with
-// besides its attributes; parent is nil where there is none.
+// besides its attributes; parent is nil for an object without one.
 func CheckAttributes(p *tcg.TPMTPublic, parent *Object, of tcg.TPMAObject) tcg.TPMRC {
 	parentFixed, parentEncDup := of&tcg.TPMAObjectFixedTPM != 0, of&tcg.TPMAObjectEncryptedDuplication != 0
 	attrs := p.ObjectAttributes

@@ -5,8 +5,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// IsStorageKey reports whether o is an asymmetric storage key with a Name, of
-// which at least the public part is loaded.
+// IsStorageKey reports whether o is an asymmetric storage key with a Name. Its
+// private part need not be loaded.
 func (o *Object) IsStorageKey() bool {
 	return o.HasName() && (o.Public.Type == tcg.TPMAlgRSA || o.Public.Type == tcg.TPMAlgECC) && IsStorageTemplate(&o.Public)
 }

@@ -20,7 +20,7 @@ func (o *Object) KeyScheme() tcg.TPMTSigScheme {
 
 // SignScheme chooses the scheme for a signature: the key's, which what is
 // asked for may repeat but not change, or, if the key has none, the one asked
-// for (Part 3, 20.2 "TPM2_Sign"). TPM_RC_SCHEME if there is none.
+// for (Part 3, 20.2 "TPM2_Sign"). TPM_RC_SCHEME if neither names one.
 func SignScheme(o *Object, asked tcg.TPMTSigScheme) (tcg.TPMTSigScheme, tcg.TPMRC) {
 	s := o.KeyScheme()
 	if s.Scheme == tcg.TPMAlgNull {

@@ -7,7 +7,7 @@ import "stubtpm/vtpm/tcg"
 const Count = 24
 
 // PCRs that a measured launch sets: the one of an H-CRTM, before TPM2_Startup, and
-// those of a dynamic launch, of which the first is extended (Part 1, "H-CRTM" and
+// those of a dynamic launch, which extends the first of them (Part 1, "H-CRTM" and
 // "D-RTM"; PC Client Platform TPM Profile, "PCR Attributes").
 const (
 	HCRTM     = 0

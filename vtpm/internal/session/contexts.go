@@ -63,7 +63,7 @@ func (c *Contexts) Saved(slot int) uint64 {
 	return c.slots[slot]
 }
 
-// Free returns a slot without a session; ok is false if there is none.
+// Free returns a slot without a session; ok is false if all are in use.
 func (c *Contexts) Free() (slot int, ok bool) {
 	for i, n := range c.slots {
 		if n == slotFree {

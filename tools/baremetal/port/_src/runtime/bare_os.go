@@ -50,7 +50,7 @@ func osinit() {
 	memStart = bloc
 }
 
-// sbrk extends the heap by n bytes of zeroed memory; nil if there is none.
+// sbrk extends the heap by n bytes of zeroed memory; nil if none is left.
 func sbrk(n uintptr) unsafe.Pointer {
 	n = memRound(n)
 	p := bloc
