@@ -1,4 +1,3 @@
-// Package vtpmproxy creates Linux TPM devices whose commands a program answers.
 package vtpmproxy
 
 import (

@@ -1,0 +1,2 @@
+// Package vtpmproxy creates Linux TPM devices whose commands a program answers.
+package vtpmproxy
