@@ -68,7 +68,7 @@ GUESTS ?= 3
 .PHONY: soak
 soak: deps ## the device driven by generated commands for INVARIANTS (1h); an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; KILLS (50) domains destroyed on Xen, disks that stall there for 90 s, firmware that goes back; hours
 	$(GO) run ./tools/invariants -for $(INVARIANTS) -seed $$(date +%s)
-	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^TestCampaign' ./stubdom/service
+	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^Test(Campaign|GuestLives)' ./stubdom/service
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 2h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images
 	STUBTPM_XEN=1 STUBTPM_GUESTS=$(GUESTS) STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario

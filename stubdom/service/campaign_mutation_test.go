@@ -67,6 +67,7 @@ var mutations = []mutation{
 // TestMutations makes sure that TestCampaign fails on each mutation. With
 // -short it only looks whether the places are still there.
 func TestMutations(t *testing.T) {
+	t.Parallel()
 	const root = "../.."
 	for _, m := range mutations {
 		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
@@ -84,6 +85,7 @@ func TestMutations(t *testing.T) {
 			if testing.Short() {
 				return
 			}
+			t.Parallel()
 			dir := t.TempDir()
 			mutant, overlay := filepath.Join(dir, "mutant.go"), filepath.Join(dir, "overlay.json")
 			text, err := json.Marshal(map[string]map[string]string{"Replace": {file: mutant}})

@@ -283,10 +283,16 @@ func wholeCampaign(t *testing.T) int {
 	return n
 }
 
+// failFast reports whether -failfast is set, as TestMutations does, which needs
+// one failure only: the campaigns then run one after another until the first.
+func failFast() bool { return flag.Lookup("test.failfast").Value.String() == "true" }
+
 func runCampaign(t *testing.T, make maker, mode ledger.Mode, commands, stride, atLeast int) {
 	limit := 50
-	if f := flag.Lookup("test.failfast"); f != nil && f.Value.String() == "true" {
-		limit = 1 // one failure is enough, as it is for TestMutations
+	if failFast() {
+		limit = 1
+	} else {
+		t.Parallel()
 	}
 	c := &campaign{t: t, rand: rand.New(rand.NewPCG(1, 2)), classes: map[string]int{}, stride: stride, limit: limit, mode: mode, make: make, again: 4}
 	c.base = newSnapshot(t, make, mode)
@@ -299,11 +305,14 @@ func runCampaign(t *testing.T, make maker, mode ledger.Mode, commands, stride, a
 // TestCampaign is the fault campaign: every step of so many commands as
 // STUBTPM_CAMPAIGN says, and without it a share of the steps of a few.
 func TestCampaign(t *testing.T) {
+	if !failFast() {
+		t.Parallel()
+	}
 	for _, mode := range []ledger.Mode{{}, {Bounded: time.Hour}, {Daily: 54}} {
 		t.Run(mode.String(), func(t *testing.T) {
 			commands, stride, atLeast := wholeCampaign(t), 1, 1000
 			if commands == 0 {
-				commands, stride, atLeast = len(guestCommands), 23, 300
+				commands, stride, atLeast = len(guestCommands), 47, 150
 				if testing.Short() {
 					stride, atLeast = 101, 20
 				}
@@ -321,6 +330,7 @@ func TestCampaignOtherMaker(t *testing.T) {
 		}
 		t.Fatal("swtpm is not installed: apt-get install swtpm, or go test -short")
 	}
+	t.Parallel()
 	commands, stride := 2, 29
 	switch n := wholeCampaign(t); {
 	case n > 0:

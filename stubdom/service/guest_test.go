@@ -335,8 +335,11 @@ func (w *guestWorld) step() (what string, err error) {
 // told of; and it does find them then, if nothing failed.
 func TestGuestLives(t *testing.T) {
 	t.Parallel()
-	streams := uint64(40)
-	if testing.Short() {
+	streams := uint64(12)
+	switch {
+	case wholeCampaign(t) > 0:
+		streams = 200
+	case testing.Short():
 		streams = 8
 	}
 	for seed := range streams {
