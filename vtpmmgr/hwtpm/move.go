@@ -190,6 +190,10 @@ func (t *TPM) successor(r *Record, first uint32) (next pair, err error) {
 // generationOf returns of which generation an index with this name is, from first on, and
 // whether it was written. It returns false if the index is none of this manager's.
 func (s *secret) generationOf(which int, at [2]uint32, name []byte, first uint32) (generation uint32, written, ok bool) {
+	// Nearly always it is the current one's, and each other name costs two hashes.
+	if is, written := s.hasName(which, name); is {
+		return s.generation, written, s.generation >= first
+	}
 	one := *s
 	for g := first; g <= maxGeneration; g++ {
 		one.pair = pair{at, g}
