@@ -191,7 +191,7 @@ func campaignOfOrders(t *testing.T, mode ledger.Mode) {
 	later := c.cut(blocktest.Keep, 0)
 	old := &snapshot{later.tpm, later.manager, base.vtpm} // with the image of the backup
 
-	stride := 23
+	stride := 11
 	switch {
 	case wholeCampaign(t) > 0:
 		stride = 1

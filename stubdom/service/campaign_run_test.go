@@ -312,7 +312,7 @@ func TestCampaign(t *testing.T) {
 		t.Run(mode.String(), func(t *testing.T) {
 			commands, stride, atLeast := wholeCampaign(t), 1, 1000
 			if commands == 0 {
-				commands, stride, atLeast = len(guestCommands), 47, 150
+				commands, stride, atLeast = len(guestCommands), 11, 300
 				if testing.Short() {
 					stride, atLeast = 101, 20
 				}

@@ -335,7 +335,7 @@ func (w *guestWorld) step() (what string, err error) {
 // told of; and it does find them then, if nothing failed.
 func TestGuestLives(t *testing.T) {
 	t.Parallel()
-	streams := uint64(12)
+	streams := uint64(40)
 	switch {
 	case wholeCampaign(t) > 0:
 		streams = 200
