@@ -58,7 +58,7 @@ func (d *Device) startWatch() {
 		defer close(done)
 		err := watchBackend(ctx, &front)
 		if ctx.Err() == nil {
-			lost <- err // first, so that the request after an ill Health reconnects
+			lost <- err // before Health reports it, so that the next request reconnects
 			d.left.Store(&stall{time.Now(), err})
 		}
 	}()

@@ -40,6 +40,11 @@ func (d *Device) request(op uint8, sector uint64, p []byte) error {
 
 // attempt makes one request on the current ring.
 func (d *Device) attempt(op uint8, sector uint64, p []byte) error {
+	select {
+	case err := <-d.lost:
+		return err // a backend that disconnects may still respond: not to this request
+	default:
+	}
 	var segments []segment
 	for i, rest := 0, p; len(rest) > 0; i++ {
 		n := min(len(rest), xen.PageSize)

@@ -26,7 +26,8 @@ func (f *fake) reopens(ctx context.Context, d xenbus.Domain, refuse int) error {
 		serving, stop := context.WithCancel(ctx)
 		served := make(chan error, 1)
 		go func() { served <- f.serve(serving, d, frontPath) }()
-		_, err := xenbus.WaitReopen(ctx, d.Store, frontPath+"/state", xenbus.Closing)
+		// Where the test wrote Closing for the backend, the frontend may be Closed already.
+		_, err := xenbus.WaitReopen(ctx, d.Store, frontPath+"/state", xenbus.Closing, xenbus.Closed)
 		stop()
 		if err2 := <-served; err2 != nil {
 			return err2
