@@ -4,68 +4,112 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/vtpm/internal/engine"
 	"stubtpm/vtpm/tcg"
 )
 
-// leaves calls visit for each exported field of v, a struct, that holds a number,
-// a flag or bytes, with the name of the field.
+// leaves calls visit for each number, flag, and run of bytes in v, a struct, and for
+// each list, map and pointer, with its name. Unexported fields are among them.
 func leaves(v reflect.Value, name string, visit func(name string, v reflect.Value)) {
+	if !v.CanSet() { // an unexported field
+		v = reflect.NewAt(v.Type(), v.Addr().UnsafePointer()).Elem()
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			if f := v.Type().Field(i); f.IsExported() {
-				leaves(v.Field(i), name+"."+f.Name, visit)
-			}
+			leaves(v.Field(i), name+"."+v.Type().Field(i).Name, visit)
 		}
 	case reflect.Array:
 		for i := range v.Len() {
 			leaves(v.Index(i), fmt.Sprintf("%s[%d]", name, i), visit)
 		}
 	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			visit(name, v)
-			return
+		visit(name, v)
+		if v.Type().Elem().Kind() != reflect.Uint8 {
+			for i := range v.Len() {
+				leaves(v.Index(i), fmt.Sprintf("%s[%d]", name, i), visit)
+			}
 		}
-		for i := range v.Len() {
-			leaves(v.Index(i), fmt.Sprintf("%s[%d]", name, i), visit)
+	case reflect.Pointer:
+		if visit(name, v); !v.IsNil() {
+			leaves(v.Elem(), name, visit)
 		}
-	case reflect.Bool, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Map:
+		visit(name, v)
+		for _, k := range v.MapKeys() {
+			leaves(v.MapIndex(k).Elem(), name, visit)
+		}
+	default:
 		visit(name, v)
 	}
 }
 
-// change gives a leaf another value.
-func change(v reflect.Value) {
-	switch v.Kind() {
-	case reflect.Bool:
+// change gives a leaf another value: other bytes, a longer list. It returns false
+// if it cannot.
+func change(v reflect.Value) bool {
+	switch {
+	case v.Kind() == reflect.Bool:
 		v.SetBool(!v.Bool())
-	case reflect.Slice:
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8:
 		b := bytes.Clone(v.Bytes())
 		if len(b) == 0 {
 			b = make([]byte, 32)
 		}
 		b[0] ^= 1
 		v.SetBytes(b)
-	default:
+	case v.Kind() == reflect.Slice:
+		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+	case v.CanUint():
 		v.SetUint(v.Uint() ^ 1)
+	case v.Type() == reflect.TypeFor[time.Duration]():
+		v.SetInt(v.Int() + int64(time.Hour))
+	case v.CanInt():
+		v.SetInt(v.Int() ^ 1)
+	default:
+		return false
 	}
+	return true
 }
+
+// index is where leaves puts the number of an element.
+var index = regexp.MustCompile(`\[\d+\]`)
 
 // notEncoded are the fields that the encodings leave out, and why.
 var notEncoded = map[string]string{
 	"Vol.Failed":       "a device in failure mode has no volatile state",
 	"Vol.Failure.What": "the same",
+
+	"Perm.Objects.Key":          "made again at the first use",
+	"Vol.Objects[].Key":         "the same",
+	"Perm.Objects.Seq":          "no sequence is persistent",
+	"Vol.Objects[].Seq":         "a running hash, whose forms exclude each other: see the tests of section 17",
+	"Vol.HashSequence":          "the same",
+	"Perm.NV.Indices.nameCache": "made again at the first use",
+
+	"Perm.NV.Indices.Data":         "the index of the test is an orderly one, whose data is volatile",
+	"Perm.SavedClear.ACTs[].setAt": "a timer that was decoded begins to count then",
+	"Clear.ACTs[].setAt":           "the same",
+	"Vol.PCRs":                     "lists that have to fit each other: package pcr tests its encoding",
+
+	"Perm.Objects.Public":  "a union, whose encoding package tcg tests",
+	"Vol.Objects[].Public": "the same",
 }
 
-// TestEveryFieldIsEncoded changes one exported field of the state at a time: the
-// encoding changes, and what is decoded from it has the change. So a field that
-// is added without its encoding is found. A part tests its unexported fields.
+// TestEveryFieldIsEncoded changes one field of the state at a time: the encoding
+// changes, and what is decoded from it has the change. So a field that is added
+// without its encoding is found, whatever its type.
 func TestEveryFieldIsEncoded(t *testing.T) {
 	t.Parallel()
-	d, _, _ := newTestDevice(t)
+	d, _, tpm := newTestDevice(t)
+	populate(t, d, tpm)
 	d.Perm.Shutdown = uint16(tcg.TPMSUState) // SavedClear and SavedReset count
 	load := func(state []byte) ([]byte, error) {
 		again, err := Load(engine.Config{Store: new(memStore), Log: t.Logf}, state)
@@ -80,16 +124,29 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 		t.Fatalf("a state does not decode to itself: %v", err)
 	}
 	fields := 0
+	seen, excused := map[string]bool{}, map[string]bool{}
 	check := func(encode func() []byte, again func([]byte) ([]byte, error)) func(string, reflect.Value) {
 		return func(name string, v reflect.Value) {
+			name = index.ReplaceAllString(name, "[]")
+			if reason := leftOut(name); reason != "" {
+				excused[reason] = true
+				return
+			}
 			fields++
+			if k := v.Kind(); k == reflect.Pointer || k == reflect.Map {
+				seen[name] = seen[name] || !v.IsNil() && (k == reflect.Pointer || v.Len() != 0)
+				return // what is in it has its turn
+			}
 			old := reflect.New(v.Type()).Elem()
 			old.Set(v)
 			defer v.Set(old)
 			before := encode()
-			change(v)
+			if !change(v) {
+				t.Errorf("%s is a %v", name, v.Kind())
+				return
+			}
 			after := encode()
-			if bytes.Equal(before, after) && notEncoded[name] == "" {
+			if bytes.Equal(before, after) {
 				t.Errorf("%s: its change does not change the encoding", name)
 			}
 			if again == nil {
@@ -104,7 +161,51 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 	leaves(reflect.ValueOf(&d.Clear).Elem(), "Clear", check(d.EncodeVolatile, nil))
 	leaves(reflect.ValueOf(&d.Reset).Elem(), "Reset", check(d.EncodeVolatile, nil))
 	leaves(reflect.ValueOf(&d.Vol).Elem(), "Vol", check(d.EncodeVolatile, nil))
-	if fields < 60 {
+	for name, full := range seen {
+		if !full {
+			t.Errorf("populate puts nothing into %s", name)
+		}
+	}
+	for name := range notEncoded {
+		if !excused[name] {
+			t.Errorf("%s is excused, and is not there", name)
+		}
+	}
+	if fields < 200 {
 		t.Errorf("only %d fields", fields)
+	}
+}
+
+// leftOut returns the entry of notEncoded that a field falls under, or "".
+func leftOut(name string) string {
+	for prefix := range notEncoded {
+		if name == prefix || strings.HasPrefix(name, prefix+".") || strings.HasPrefix(name, prefix+"[") {
+			return prefix
+		}
+	}
+	return ""
+}
+
+// populate gives a device one of each: an object, a persistent object, an NV index,
+// an HMAC and a policy session.
+func populate(t *testing.T, d *engine.Device, tpm transport.TPM) {
+	t.Helper()
+	key, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(tpm2.ECCSRKTemplate)}.Execute(tpm)
+	if err == nil {
+		_, err = tpm2.EvictControl{Auth: tpm2.TPMRHOwner, PersistentHandle: 0x81000000,
+			ObjectHandle: tpm2.NamedHandle{Handle: key.ObjectHandle, Name: key.Name}}.Execute(tpm)
+	}
+	if err == nil {
+		_, err = tpm2.NVDefineSpace{AuthHandle: tpm2.TPMRHOwner, PublicInfo: tpm2.New2B(tpm2.TPMSNVPublic{NVIndex: 0x01800000,
+			NameAlg: tpm2.TPMAlgSHA256, DataSize: 8, Attributes: tpm2.TPMANV{OwnerWrite: true, OwnerRead: true, Orderly: true}})}.Execute(tpm)
+	}
+	for _, kind := range []tpm2.TPMSE{tpm2.TPMSEHMAC, tpm2.TPMSEPolicy} {
+		if err == nil {
+			_, err = tpm2.StartAuthSession{TPMKey: tpm2.TPMRHNull, Bind: tpm2.TPMRHNull, NonceCaller: tpm2.TPM2BNonce{Buffer: make([]byte, 16)},
+				SessionType: kind, Symmetric: tpm2.TPMTSymDef{Algorithm: tpm2.TPMAlgNull}, AuthHash: tpm2.TPMAlgSHA256}.Execute(tpm)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
