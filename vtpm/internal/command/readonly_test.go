@@ -97,7 +97,7 @@ func TestReadOnlyByIndex(t *testing.T) {
 	}
 	for _, spec := range []tcg.CommandSpec{{Code: tcg.TPMCCStartup}, {Code: 0x1FF}} {
 		if !dispatch.ReadOnlyRefuses(&spec) {
-			t.Errorf("command %#x, which the table does not list, runs", uint32(spec.Code))
+			t.Errorf("command %#x, which has no rule for read-only mode, runs", uint32(spec.Code))
 		}
 	}
 }

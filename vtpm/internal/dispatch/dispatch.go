@@ -60,6 +60,10 @@ func (t *Table) execute(d *engine.Device, locality uint8, command []byte) (resp 
 		return nil, err
 	}
 	if err := t[c.Spec.Code-engine.FirstCommand](d, c); err != nil { // 5.8 Parameter Unmarshaling, and the command's own actions
+		// Handlers change the state after their last check.
+		if d.HalfDone() {
+			err = fmt.Errorf("internal error: %s changed the state and was refused: %v", c.Spec.Name, err)
+		}
 		returnToShutdown(d, wasShutdown)
 		return nil, keepAfterError(d, err)
 	}

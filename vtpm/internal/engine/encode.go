@@ -95,6 +95,12 @@ func (d *Device) FindChanges(c *tcg.CommandSpec) {
 	}
 }
 
+// HalfDone reports whether a refused command changed the permanent state, without
+// having said so by a count that has to be saved.
+func (d *Device) HalfDone() bool {
+	return !d.Dirty && !d.Tries.Owed && !bytes.Equal(d.EncodePermanent().B, d.Saved)
+}
+
 // decodePermanent replaces the permanent state and the profile. On error
 // nothing is changed.
 func (d *Device) decodePermanent(state []byte) error {
