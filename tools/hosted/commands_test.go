@@ -69,8 +69,8 @@ func TestCommandsOverSocket(t *testing.T) {
 			t.Errorf("%s: failure mode", s.Name)
 		}
 	}
-	if sent != 134 {
-		t.Errorf("%d commands were sent", sent)
+	if sent < len(listed) {
+		t.Errorf("%d commands were sent, %d are listed", sent, len(listed))
 	}
 }
 

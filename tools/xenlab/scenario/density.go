@@ -30,7 +30,7 @@ func (s *Stack) Measured(ctx context.Context, r Report, name, uuid string) error
 	r.Show("dom0", "stubtpm-host measure "+name+" vtpm.elf", strings.TrimSpace(out))
 	// One byte of the code differs in this file, as in a wrong build.
 	const other = "/images/other.elf"
-	if _, err := s.M.Dom0.Run(ctx, "cp "+vtpmImage+" "+other+" && printf '\\177' | dd of="+other+" bs=1 seek=2000000 conv=notrunc 2>/dev/null"); err != nil {
+	if _, err := s.M.Dom0.Run(ctx, "cp "+vtpmImage+" "+other+" && b=$(od -An -tu1 -j 2000000 -N 1 "+other+`) && printf "\\$(printf %03o $((b ^ 1)))" | dd of=`+other+" bs=1 seek=2000000 conv=notrunc 2>/dev/null"); err != nil {
 		return err
 	}
 	for _, wrong := range []string{other, managerImage} {

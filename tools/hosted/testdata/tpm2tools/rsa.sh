@@ -14,5 +14,5 @@ same "$(cat d)" secret
 openssl pkeyutl -encrypt -pubin -inkey k.pem -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -in m -out c
 t tpm2_rsadecrypt -c k.ctx -s oaep -o d c
 same "$(cat d)" secret
-printf '\001' | dd of=c bs=1 seek=20 conv=notrunc 2>/dev/null
+flip c 20
 fails tpm2_rsadecrypt -c k.ctx -s oaep -o d c
