@@ -677,7 +677,7 @@ var commandTable = [TPMCCLast - TPMCCFirst + 1]CommandSpec{
 		Params:  []ParamSpec{{"auth", "TPM2B_AUTH"}, {"publicInfo", "TPM2B_NV_PUBLIC_2"}},
 	},
 	TPMCCNVReadPublic2 - TPMCCFirst: {
-		Code: TPMCCNVReadPublic2, Name: "TPM2_NV_ReadPublic2", Since: "1.83", ReadOnly: ReadOnlyAllows,
+		Code: TPMCCNVReadPublic2, Name: "TPM2_NV_ReadPublic2", Since: "1.83", Attrs: AttrReads, ReadOnly: ReadOnlyAllows,
 		Handles:  []HandleSpec{{"nvIndex", TPMIRHNVIndex, false, RoleNone}},
 		Response: []ParamSpec{{"nvPublic", "TPM2B_NV_PUBLIC_2"}, {"nvName", "TPM2B_NAME"}},
 	},
