@@ -8,7 +8,7 @@ var stages = [...]stage{
 		{argv: []string{"go", "tool", "-modfile=tools/check/lint/go.mod", "staticcheck", "./..."}},
 	}},
 	{"unit", "unit tests and the seeds of the fuzz targets", []command{
-		{argv: []string{"go", "test", "-timeout", "25m", "./..."}},
+		{argv: []string{"go", "test", "-timeout", "20m", "./..."}},
 	}},
 	{"everyday", "what people do with a TPM every day, by Debian's programs", []command{
 		{argv: []string{"go", "run", "./tools/deps", "-for", "everyday"}},

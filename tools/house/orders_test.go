@@ -70,14 +70,20 @@ func TestOrdersAreWhole(t *testing.T) {
 	}
 }
 
-// fieldNames returns the names of the fields that a composite literal sets.
+func isNil(e ast.Expr) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == "nil"
+}
+
+// fieldNames returns the names of the fields that a composite literal sets to
+// something else than nil.
 func fieldNames(e ast.Expr) (names []string) {
 	lit, ok := e.(*ast.CompositeLit)
 	if !ok {
 		return nil
 	}
 	for _, elt := range lit.Elts {
-		if kv, ok := elt.(*ast.KeyValueExpr); ok {
+		if kv, ok := elt.(*ast.KeyValueExpr); ok && !isNil(kv.Value) {
 			if id, ok := kv.Key.(*ast.Ident); ok {
 				names = append(names, id.Name)
 			}

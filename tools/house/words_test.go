@@ -27,7 +27,7 @@ var plain = []struct{ pattern, instead string }{
 	{`(?i)\bmend(s|ed|ing)?\b`, `"repair", "fix"`},
 	{`\b[Ee]nrol(s|ment|ments)?\b`, `"enroll", "enrollment"`},
 	// Not Xen's states Initialising and Initialised.
-	{`\b(un|re)?initialis(e|es|ed|ing|ation)\b|\bInitialis(e|es|ation)\b`, `"initialize"`},
+	{`\b([Uu]n|[Rr]e)?initialis(e|es|ed|ing|ation)\b|\bInitialis(e|es|ation)\b`, `"initialize"`},
 	{`(?i)\b(un|re)?authoris(e|es|ed|ing|ation|ations)\b`, `"authorize"`},
 	{`(?i)\brecognis(e|es|ed|ing)\b|\bserialis(e|es|ed|ing|ation)\b|\bnormalis(e|es|ed|ing|ation)\b`, `the spelling with z`},
 	{`(?i)\bdomain 0\b`, `"dom0"`},

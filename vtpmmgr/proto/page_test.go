@@ -75,7 +75,11 @@ func TestPage(t *testing.T) {
 			t.Errorf("docs/manager-protocol.md has no %q", s.heading)
 			continue
 		}
-		table, _, _ = strings.Cut(table[strings.Index(table, "| offset |"):], "\n\n")
+		if _, table, found = strings.Cut(table, "| offset |"); !found {
+			t.Errorf("%q has no table", s.heading)
+			continue
+		}
+		table, _, _ = strings.Cut(table, "\n\n")
 		zero := s.value.Append(nil)
 		for name, text := range s.fields {
 			v := reflect.New(reflect.TypeOf(s.value).Elem())

@@ -27,7 +27,7 @@ func TestSteps(t *testing.T) {
 	}
 }
 
-func TestStates(t *testing.T) {
+func TestStateNames(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
