@@ -31,6 +31,9 @@ const (
 	Commit Ordinal = 0x53000002 // State, flags 1 (or none) -> ()
 	Random Ordinal = 0x53000003 // n 2, up to MaxRandom -> n bytes
 	Guest  Ordinal = 0x53000004 // domain 2, served 1 -> created 1; see Client.Guest
+
+	// Certify has 1 to MaxEKs endorsement keys certified; see Client.Certify.
+	Certify Ordinal = 0x53000005 // count 1, TPMT_PUBLICs -> count 1, certificates, count 1, chain; each after its length 2
 )
 
 // Requests that need no signature, from dom0 only.
