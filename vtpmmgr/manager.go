@@ -74,6 +74,9 @@ func (m *Manager) read() error {
 	if m.config, err = readTwice(m.store.Get, configItems(), decodeConfig); err != nil {
 		return err
 	}
+	if m.identity, m.noIdentity = readIdentity(m.store.Get); m.noIdentity != nil {
+		m.cfg.Log("vtpmmgr: the host's identity cannot be read: %v", m.noIdentity)
+	}
 	m.records, m.sorted, m.groups = map[UUID]record{}, nil, map[uint32]*group{}
 	for _, b := range m.store.All() {
 		if len(b) == 0 {

@@ -18,6 +18,8 @@ const (
 	kindAudit  = 3
 	kindConfig = 4
 
+	kindIdentity = 5
+
 	itemVersion = 1
 
 	// Versions of a vTPM's and a group's item that are written; version 1,

@@ -30,6 +30,8 @@ type Manager struct {
 
 	mu            sync.Mutex
 	config        config
+	identity      *hostIdentity // nil until it is needed first
+	noIdentity    error         // why the one of the ledger cannot be read
 	records       map[UUID]record
 	sorted        []UUID // keys of records in a fixed order; nil if it is to be made
 	groups        map[uint32]*group
