@@ -112,3 +112,18 @@ func readIndex(bus transport.TPM, index tpm2.TPMHandle) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// EndorsementKey is ReadEndorsement, but for a chip without a certificate it returns
+// its key of P-256: the operator supplies the certificate.
+func EndorsementKey(bus transport.TPM, endorsementAuth []byte) (*Endorsement, error) {
+	e, err := ReadEndorsement(bus, endorsementAuth)
+	if !errors.Is(err, ErrNoCertificate) {
+		return e, err
+	}
+	r, err := tpm2.CreatePrimary{PrimaryHandle: withPassword(tpm2.TPMRHEndorsement, endorsementAuth), InPublic: tpm2.New2B(tpm2.ECCEKTemplate)}.Execute(bus)
+	if err != nil {
+		return nil, fmt.Errorf("identity: endorsement key: %w", err)
+	}
+	tpm2.FlushContext{FlushHandle: r.ObjectHandle}.Execute(bus)
+	return &Endorsement{Template: tpm2.ECCEKTemplate, Public: r.OutPublic.Bytes()}, nil
+}

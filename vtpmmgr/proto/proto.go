@@ -67,6 +67,13 @@ const (
 	SetGuard    Ordinal = 0x53000213 // kind 4, parameter 8 -> (); see ledger.Mode.Numbers
 )
 
+// Orders about the host's identity, in the wire forms of package identity.
+const (
+	IdentityRequest     Ordinal = 0x53000215 // () -> identity.Request
+	IdentityAnswer      Ordinal = 0x53000216 // identity.Challenge -> identity.Answer
+	IdentityCertificate Ordinal = 0x53000217 // count 1, certificates, each after its length 2 -> ()
+)
+
 // A Code is the status of a response.
 type Code uint32
 
@@ -93,6 +100,8 @@ const (
 	BadApproval  Code = 18 // of PCRs or a new administrator: not signed by the operator
 	OverQuota    Code = 19 // the group's quota of vTPMs is used up
 	Rate         Code = 20 // above the rate limit of the vTPM or the group: retry later
+
+	BadCertificate Code = 21 // or challenge: not for the keys of this manager
 )
 
 func (c Code) Error() string {
@@ -100,7 +109,8 @@ func (c Code) Error() string {
 		"bad sequence", "manager's disk or TPM failed", "already exists", "not loaded", "not signed by a key that may give this order",
 		"suspended", "security label is not allowed for the group", "domain's image was not measured", "domain runs another image than its record names",
 		"no such group", "backup is damaged, or of a group that this manager does not have", "record is damaged on the manager's disk", "manager's disk is full",
-		"approval is not signed by the operator", "group's quota of vTPMs is used up", "above its share of the hardware TPM, retry later"}
+		"approval is not signed by the operator", "group's quota of vTPMs is used up", "above its share of the hardware TPM, retry later",
+		"challenge or certificate is not for the keys of this manager"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}
