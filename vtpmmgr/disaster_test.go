@@ -117,6 +117,9 @@ var disasters = []disaster{
 	{"approval is not signed by the operator", func(t *testing.T, v *victim) error {
 		return connect(t, v.opened(t), Peer{}).Approve(&proto.Approval{Mask: 1, Values: make([]byte, 32)})
 	}},
+	{"challenge or certificate is not for the keys of this manager", func(t *testing.T, v *victim) error {
+		return connect(t, v.opened(t), Peer{}).IdentityCertificate([][]byte{{1}})
+	}},
 	{"the disk is smaller than the ledger that is on it", starts(func(t *testing.T, v *victim) {
 		m := v.opened(t)
 		for n := range byte(10) { // more than fit

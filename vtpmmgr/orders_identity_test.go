@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-tpm/tpm2"
+	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/drivers/block/blocktest"
 	"stubtpm/vtpmmgr/cert"
@@ -195,4 +196,83 @@ func mustEK(t *testing.T, m *Manager) []byte {
 		t.Fatal(err)
 	}
 	return e.Public
+}
+
+// TestIdentityOtherPCRs: once the PCRs have other values the next request is for new
+// keys, and the certificate of the old ones is gone.
+func TestIdentityOtherPCRs(t *testing.T) {
+	t.Parallel()
+	tpm := hardwareTPM(t)
+	m := newTestManager(t, tpm, blocktest.NewMem(testDisk))
+	admin := as(t, m, testAdmin)
+	first, err := admin.IdentityRequest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := m.identity
+	if _, err := (tpm2.PCRExtend{PCRHandle: tpm2.AuthHandle{Handle: 7, Auth: tpm2.PasswordAuth(nil)}, Digests: tpm2.TPMLDigestValues{
+		Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)}}}}).Execute(tpm); err != nil {
+		t.Fatal(err)
+	}
+	second, err := admin.IdentityRequest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(first, second) || bytes.Equal(m.identity.certifier.Public, old.certifier.Public) || m.identity.auth == old.auth || bytes.Equal(m.identity.certificate, old.certificate) {
+		t.Error("keys for PCRs that are gone")
+	}
+	if again, err := admin.IdentityRequest(); err != nil || !bytes.Equal(again, second) {
+		t.Errorf("another request: %v", err)
+	}
+}
+
+// A cutBus fails from some command on.
+type cutBus struct {
+	transport.TPM
+	left int // commands until then; negative for never
+}
+
+func (b *cutBus) Send(command []byte) ([]byte, error) {
+	if b.left == 0 {
+		return nil, errors.New("bus")
+	}
+	b.left--
+	return b.TPM.Send(command)
+}
+
+// TestIdentityBusFails: a hardware TPM that fails at any command of the first request
+// leaves no keys, and the manager makes them once it works again.
+func TestIdentityBusFails(t *testing.T) {
+	t.Parallel()
+	bus := &cutBus{TPM: hardwareTPM(t), left: -1}
+	disk := blocktest.NewMem(testDisk)
+	m, err := Initialize(Config{TPM: bus, Disk: disk}, testSetup())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fails := 0
+	for at := 0; ; at++ {
+		bus.left = at
+		_, err := as(t, m, testAdmin).IdentityRequest()
+		bus.left = -1
+		if err == nil {
+			break
+		}
+		if fails++; !errors.Is(err, proto.Failed) {
+			t.Fatalf("command %d: %v", at, err)
+		}
+		again, openErr := Open(Config{TPM: bus, Disk: disk})
+		if openErr != nil {
+			t.Fatalf("command %d: %v", at, openErr)
+		}
+		if m = again; m.identity != nil {
+			break // the commit was written, and its outcome not known
+		}
+	}
+	if fails < 10 {
+		t.Errorf("it failed %d times only", fails)
+	}
+	if _, err := as(t, m, testAdmin).IdentityRequest(); err != nil || m.identity == nil {
+		t.Errorf("once it works: %v", err)
+	}
 }
