@@ -95,7 +95,16 @@ func (s *testSite) certify(t *testing.T, key any, claims *cert.HostClaims) [][]b
 // manager and its keys is kept.
 func TestIdentityOrders(t *testing.T) {
 	t.Parallel()
-	tpm, disk := hardwareTPM(t), blocktest.NewMem(testDisk)
+	t.Run("device", func(t *testing.T) { identityOrders(t, hardwareTPM(t)) })
+	t.Run("swtpm", func(t *testing.T) {
+		tpm, stop := swtpm(t, t.TempDir())
+		defer stop()
+		identityOrders(t, tpm)
+	})
+}
+
+func identityOrders(t *testing.T, tpm transport.TPM) {
+	disk := blocktest.NewMem(testDisk)
 	m := newTestManager(t, tpm, disk)
 	admin := as(t, m, testAdmin)
 	site := newTestSite(t)
