@@ -19,7 +19,7 @@ type hostIdentity struct {
 	storageName   []byte // of the storage key above them
 	ak, certifier identity.Key
 	certificate   []byte   // DER; by the certification key itself, unless a site admitted the host
-	chain         [][]byte // DER certificates of who issued it, the direct issuer first; none without a site
+	chain         [][]byte // DER certificates of its issuers, the direct one first; none without a site
 	parts         int      // of the stored form
 }
 

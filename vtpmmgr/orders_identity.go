@@ -97,7 +97,7 @@ func (h *hostIdentity) akName() ([]byte, error) {
 	return name.Buffer, nil
 }
 
-// known returns the identity, nil if there is none.
+// known returns the identity, nil before the first request.
 func (m *Manager) known() *hostIdentity {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -118,7 +118,7 @@ func identityOrders(t *testing.T, tpm transport.TPM) {
 		}
 	}
 	if m.identity != nil {
-		t.Fatal("keys made for who may not ask")
+		t.Fatal("keys were made for a signer that may not ask")
 	}
 	asked, err := admin.IdentityRequest()
 	if err != nil {

@@ -65,8 +65,7 @@ func identityCertificate(m *mgrRun) error {
 	return m.c.IdentityCertificate(all)
 }
 
-// certificatesIn returns the certificates of a file in PEM, of which there is at least
-// one.
+// certificatesIn returns the certificates of a file in PEM, which must have at least one.
 func certificatesIn(b []byte) (all [][]byte, err error) {
 	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {

@@ -421,7 +421,7 @@ func TestApprover(t *testing.T) {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	seen := map[string]proto.Code{}
-	for c := proto.BadMessage; c <= proto.OverQuota; c++ {
+	for c := proto.BadMessage; c <= proto.BadCertificate; c++ {
 		if other, twice := seen[c.Error()]; twice || strings.Contains(c.Error(), "status") {
 			t.Errorf("status %d: %q, as %d", c, c, other)
 		}
@@ -431,7 +431,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for c := range hints() {
-		if c == proto.OK || c > proto.OverQuota {
+		if c == proto.OK || c > proto.BadCertificate {
 			t.Errorf("a hint for status %d", c)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 const MaxEKs = 8
 
 // Certify returns a certificate (DER) for each of a vTPM's endorsement keys, and the
-// certificates of who issued them, the direct issuer first. An endorsement key is a
+// certificates of their issuers, the direct one first. An endorsement key is a
 // TPMT_PUBLIC; there are 1 to MaxEKs.
 func (c *Client) Certify(eks [][]byte) (certificates, chain [][]byte, err error) {
 	body, err := AppendEKs(nil, eks)

@@ -11,7 +11,7 @@ func (c *Client) IdentityAnswer(challenge []byte) ([]byte, error) {
 }
 
 // IdentityCertificate gives the manager the host's certificate (DER) and, after it,
-// those of who issued it, each by the next.
+// those of its issuers, each issued by the next.
 func (c *Client) IdentityCertificate(certificates [][]byte) error {
 	b, err := appendList(nil, certificates)
 	if err != nil {
