@@ -16,9 +16,9 @@ type keySource = io.Reader
 
 // primarySource is the source of a primary object: the same for the same seed,
 // template and sensitive data, forever (Part 1, "Primary Object Derivation").
-func primarySource(d *engine.Device, h tcg.TPMHandle, p *creationParams) keySource {
+func primarySource(seed []byte, p *creationParams) keySource {
 	template := tcg.Marshal(&p.public)
-	return tpmcrypto.NewPrimaryDRBG(d.Hierarchies().Secrets(h).Seed, "Primary Object Creation",
+	return tpmcrypto.NewPrimaryDRBG(seed, "Primary Object Creation",
 		tpmcrypto.Digest(p.public.NameAlg, template), p.sensitive.Data)
 }
 
@@ -30,6 +30,11 @@ func generate(d *engine.Device, o *object.Object, data []byte, source keySource)
 		source = d.Cfg.Rand
 	}
 	d.Need(o.Public.Type, o.Public.NameAlg)
+	return generateFrom(source, o, data)
+}
+
+// generateFrom is generate where the source is known, and the algorithms are tested.
+func generateFrom(source keySource, o *object.Object, data []byte) tcg.TPMRC {
 	p, s := &o.Public, &o.Sensitive
 	s.SensitiveType = p.Type
 	p.UniqueDigest, p.UniqueRSA, p.UniqueECC = nil, nil, tcg.TPMSECCPoint{}

@@ -61,7 +61,7 @@ func createLoaded(d *engine.Device, c *dispatch.Call) error {
 		if rc := object.CheckCreation(&p.public, nil, hierarchy.Limits(root), len(p.sensitive.Data)); rc != tcg.TPMRCSuccess {
 			return rc.P(2)
 		}
-		source = primarySource(d, h, &p)
+		source = primarySource(d.Hierarchies().Secrets(h).Seed, &p)
 	}
 	o, rc := createObject(d, &p, source)
 	if rc != tcg.TPMRCSuccess {

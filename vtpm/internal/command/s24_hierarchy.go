@@ -167,7 +167,7 @@ func createPrimary(d *engine.Device, c *dispatch.Call) error {
 	if rc := d.Vol.Objects.Room(); rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	o, rc := createObject(d, p, primarySource(d, root, p))
+	o, rc := createObject(d, p, primarySource(d.Hierarchies().Secrets(root).Seed, p))
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}

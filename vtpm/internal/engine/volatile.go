@@ -35,7 +35,7 @@ func (d *Device) Volatile() ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.Vol.Failed {
-		return nil, fmt.Errorf("vtpm: failure mode: %s", d.Vol.Failure.What)
+		return nil, d.failureMode()
 	}
 	b := d.EncodeVolatile()
 	cfg := d.Cfg
