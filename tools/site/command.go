@@ -1,7 +1,6 @@
 package site
 
 import (
-	"bytes"
 	"crypto"
 	"encoding/json"
 	"errors"
@@ -16,6 +15,8 @@ import (
 	"github.com/google/go-tpm/tpm2/transport"
 	"github.com/google/go-tpm/tpm2/transport/linuxtpm"
 	"github.com/google/go-tpm/tpm2/transport/linuxudstpm"
+
+	"stubtpm/tools/keyfile"
 )
 
 // Exit codes.
@@ -140,23 +141,11 @@ func report(v verb, err error, stderr io.Writer) int {
 
 var errUsage = errors.New("wrong usage")
 
-// passphrase returns the contents of the file without the end of the line.
-func (j *job) passphrase() ([]byte, error) {
-	if j.passphraseFile == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(j.passphraseFile)
-	if b = bytes.TrimRight(b, "\r\n"); err == nil && len(b) == 0 {
-		err = fmt.Errorf("%s is empty", j.passphraseFile)
-	}
-	return b, err
-}
-
 // withKey calls f with a function that makes or loads the key, by one of two
 // functions for a file and for a TPM.
 func (j *job) withKey(file func(string, []byte) (crypto.Signer, error), inTPM func(string, transport.TPM, []byte) (crypto.Signer, error),
 	f func(key func(dir string) (crypto.Signer, error)) error) error {
-	pass, err := j.passphrase()
+	pass, err := keyfile.Passphrase(j.passphraseFile)
 	if err != nil {
 		return err
 	}

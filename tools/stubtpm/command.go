@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"stubtpm/tools/property"
 	authority "stubtpm/tools/site"
 	"stubtpm/tools/verify"
 )
@@ -23,6 +24,7 @@ func commands() []command {
 		{"mgr", "ORDER [options]", "send an order to the vTPM manager, from dom0", mgr},
 		{"verify", "--policy FILE --nonce HEX EVIDENCE", "appraise evidence of a vTPM", verify.Command},
 		{"site", "COMMAND [options]", "certify hosts as a site, on the operator's machine", authority.Command},
+		{"property", "COMMAND [options]", "seal secrets to what a key approves", property.Command},
 		{"chardev", "[swtpm's options]", "the same for a character device or Linux' vTPM proxy", chardev},
 		{"cuse", "", "not supported", unsupported("cuse", "a CUSE device")},
 	}

@@ -9,6 +9,7 @@
 //	stubtpm mgr ORDER [options]
 //	stubtpm verify --policy FILE --nonce HEX EVIDENCE
 //	stubtpm site init|certify-host|crl|show [options]
+//	stubtpm property key|policy|approve|show [options]
 //	stubtpm help [command]
 //
 // Serve keeps a TPM in a directory, manufactures it at first use, and prints how to
@@ -35,6 +36,9 @@
 //
 // Site is the certification authority of a site's hosts; docs/site.md describes
 // its use.
+//
+// Property makes policies by which a TPM gives out a secret to whatever a key
+// has approved; docs/property.md describes its use.
 //
 // Exit codes: 0 success, 1 failure, 2 wrong usage; of mgr also 3 refused by the manager, 4
 // manager not reachable, 5 forged audit log, 6 degraded.
