@@ -174,7 +174,7 @@ func variableProperties(d *engine.Device) []property {
 		{tcg.TPMPTHRPersistent, uint32(len(d.Perm.Objects))},
 		{tcg.TPMPTHRPersistentAvail, min(room/nv.PersistentSize, uint32(object.MaxPersistentObjects-len(d.Perm.Objects)))},
 		{tcg.TPMPTNVCounters, counters},
-		{tcg.TPMPTNVCountersAvail, min(room/(nv.Overhead+8), uint32(nv.MaxIndices-len(d.Perm.NV.Indices)))},
+		{tcg.TPMPTNVCountersAvail, min(room/(nv.Overhead+8), uint32(max(nv.MaxIndices-len(d.Perm.NV.Indices), 0)))},
 		{tcg.TPMPTAlgorithmSet, d.Perm.AlgorithmSet},
 		{tcg.TPMPTLoadedCurves, curveCount(d)},
 		{tcg.TPMPTLockoutCounter, da.FailedTries},

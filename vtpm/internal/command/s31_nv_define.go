@@ -17,7 +17,7 @@ import (
 //	TPM_RC_NV_DEFINED  the index exists
 //	TPM_RC_NV_SPACE    no room
 //	TPM_RC_SIZE        auth, policy or data size does not fit
-//	TPM_RC_VALUE       the index is EpochIndex, which no command defines
+//	TPM_RC_VALUE       the index is one that no command defines: see Device.Reserved
 func nvDefineSpace(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
 	auth := r.Next().Digest()
@@ -43,7 +43,7 @@ func nvDefine(d *engine.Device, by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPubli
 	if by == tcg.TPMRHPlatform && !d.Clear.Hierarchies.PlatformNVEnable {
 		return tcg.TPMRCHierarchy.H(1)
 	}
-	if p.NVIndex == engine.EpochIndex && d.Perm.NV.Indices[engine.EpochIndex] == nil {
+	if d.Reserved(p.NVIndex) && d.Perm.NV.Indices[p.NVIndex] == nil {
 		return tcg.TPMRCValue.P(2)
 	}
 	if rc := d.Perm.NV.Define(p, bytes.Clone(auth), len(d.Perm.Objects)); rc != tcg.TPMRCSuccess {

@@ -26,6 +26,7 @@ type tableGenerator struct {
 	public   []byte     // TPM2B_PUBLIC of a sealed object
 	fragment []([]byte) // TPM2Bs that the device itself returned
 	sessions []tcg.TPMHandle
+	indices  []tcg.TPMHandle // NV indices that it may name besides its own
 }
 
 func newTableGenerator(t *testing.T, seed uint64) *tableGenerator {
@@ -86,7 +87,7 @@ func (g *tableGenerator) handle(s *tcg.HandleSpec) tcg.TPMHandle {
 			pool = append(pool, 0x80000000+tcg.TPMHandle(i))
 		}
 	}
-	pool = append(pool, g.sessions...)
+	pool = append(append(pool, g.sessions...), g.indices...)
 	g.Shuffle(len(pool), func(i, j int) { pool[i], pool[j] = pool[j], pool[i] })
 	for _, h := range pool {
 		if s.Check(h) == tcg.TPMRCSuccess {

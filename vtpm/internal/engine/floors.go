@@ -4,20 +4,11 @@ import (
 	"encoding/binary"
 
 	"stubtpm/vtpm/internal/clock"
-	"stubtpm/vtpm/internal/nv"
-	"stubtpm/vtpm/tcg"
 )
 
 // setEpoch makes the index.
 func (d *Device) setEpoch(e Epoch) {
-	// Its policy is empty, which no policy session satisfies: so nobody writes
-	// it, and nobody deletes it.
-	const attributes = tcg.TPMANVPlatformCreate | tcg.TPMANVPolicyDelete | tcg.TPMANVPolicyWrite | tcg.TPMANVWriteDefine | tcg.TPMANVWriteLocked |
-		tcg.TPMANVAuthRead | tcg.TPMANVOwnerRead | tcg.TPMANVPPRead | tcg.TPMANVNoDA | tcg.TPMANVWritten
-	d.Perm.NV.Indices[EpochIndex] = &nv.Index{
-		Public: tcg.TPMSNVPublic{NVIndex: EpochIndex, NameAlg: tcg.TPMAlgSHA256, Attributes: attributes, DataSize: 8},
-		Data:   binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, e.Ledger), e.Restores),
-	}
+	d.Perm.NV.Provide(EpochIndex, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, e.Ledger), e.Restores))
 }
 
 // noEpoch removes the index, which speaks of nothing that is true here: it came

@@ -16,7 +16,9 @@ func (d *Device) saveBy(store func(state []byte) error) error {
 		return nil
 	}
 	d.Dirty = false
-	d.Perm.Clock.Clock = d.ClockNow()
+	if d.Vol.Started { // else Clock does not run: what was saved last is what TPM2_Startup finds
+		d.Perm.Clock.Clock = d.ClockNow()
+	}
 	state, err := d.checkedState()
 	if err == nil {
 		err = store(state)
