@@ -25,6 +25,10 @@ var (
 
 	// Seconds of the hardware TPM, for LOAD and RANDOM.
 	tpmRate = rate{burst: 2, perSecond: 0.05}
+
+	// Requests to certify: at a start that finds that it must be, and none that a guest
+	// can have made.
+	certifyRate = rate{burst: 8, perSecond: 1.0 / 3600}
 )
 
 // A bucket is what one vTPM has left of a rate.
@@ -49,4 +53,4 @@ func (b *bucket) take(r rate, n float64, now time.Time) bool {
 }
 
 // shares are the buckets of one vTPM. They outlive its connections.
-type shares struct{ commits, tpm bucket }
+type shares struct{ commits, tpm, certificates bucket }

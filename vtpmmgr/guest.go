@@ -57,6 +57,12 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 		fresh = m.fromBoot
 	}
 	if served {
+		switch {
+		case g.isCreated(domain):
+			g.started = s
+		case g.served != domain || g.started != s:
+			g.started = nil
+		}
 		if g.created.domain == domain {
 			// It is used up: from here on the domain's life is known. One of another
 			// domain waits for that.

@@ -20,6 +20,8 @@ type hostIdentity struct {
 	ak, certifier identity.Key
 	certificate   []byte   // DER; by the certification key itself, unless a site admitted the host
 	chain         [][]byte // DER certificates of its issuers, the direct one first; none without a site
+	image         [32]byte // SHA-256 of the manager's image, as the operator stated; zeros if not
+	version       uint32   // its security version
 	parts         int      // of the stored form
 }
 
@@ -42,6 +44,8 @@ var errIdentitySize = errors.New("vtpmmgr: the host's certificate and its chain 
 func (h *hostIdentity) encode() ([]byte, error) {
 	b := cryptobyte.NewBuilder(nil)
 	b.AddBytes(h.auth[:])
+	b.AddBytes(h.image[:])
+	b.AddUint32(h.version)
 	b.AddUint8(uint8(len(h.policy.PCRs)))
 	for _, n := range h.policy.PCRs {
 		b.AddUint8(uint8(n))
@@ -64,7 +68,7 @@ func (h *hostIdentity) encode() ([]byte, error) {
 func decodeIdentity(b []byte) (*hostIdentity, error) {
 	s, h := cryptobyte.String(b), new(hostIdentity)
 	var n uint8
-	ok := len(b) <= identityMost && s.CopyBytes(h.auth[:]) && s.ReadUint8(&n)
+	ok := len(b) <= identityMost && s.CopyBytes(h.auth[:]) && s.CopyBytes(h.image[:]) && s.ReadUint32(&h.version) && s.ReadUint8(&n)
 	for range n {
 		var pcr uint8
 		ok = ok && s.ReadUint8(&pcr)

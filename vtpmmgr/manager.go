@@ -40,6 +40,10 @@ type Config struct {
 	// STATUS; ledger.DefaultEndurance if zero.
 	Endurance int
 
+	// CRL is the URL at which the operator puts the revocation list of the host's
+	// certificates; it is named in each of them. Empty for none.
+	CRL string
+
 	// Seed, if set, mixes random bytes into the generator that keys are drawn
 	// from; Initialize calls it before it draws any.
 	Seed func(b []byte)
@@ -65,7 +69,7 @@ func newManager(cfg Config) (*Manager, error) {
 	}
 	disk := &monitoredDisk{Device: cfg.Disk}
 	return &Manager{cfg: cfg, tpm: tpm, disk: disk, copies: hwtpm.NewCopies(disk), connected: map[UUID]*Session{},
-		measured: map[uint16][32]byte{}, shares: map[UUID]*shares{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, refused: map[proto.Code]uint64{}}, nil
+		measured: map[uint16]image{}, shares: map[UUID]*shares{}, certified: map[UUID]*certified{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, refused: map[proto.Code]uint64{}}, nil
 }
 
 // read takes the ledger into memory. m.mu is held, or nobody else is there.
@@ -77,6 +81,10 @@ func (m *Manager) read() error {
 	if m.identity, m.noIdentity = readIdentity(m.store.Get); m.noIdentity != nil {
 		m.cfg.Log("vtpmmgr: the host's identity cannot be read: %v", m.noIdentity)
 	}
+	if m.revoked, err = readRevocations(m.store.Get); err != nil {
+		m.cfg.Log("vtpmmgr: a part of the revocation list cannot be read: %v", err)
+	}
+	m.certified = map[UUID]*certified{}
 	m.records, m.sorted, m.groups = map[UUID]record{}, nil, map[uint32]*group{}
 	for _, b := range m.store.All() {
 		if len(b) == 0 {
@@ -95,6 +103,12 @@ func (m *Manager) read() error {
 				return err
 			}
 			m.groups[g.ID] = g
+		case kindCertified:
+			c, err := decodeCertified(b)
+			if err != nil {
+				return err
+			}
+			m.certified[c.uuid] = c
 		}
 	}
 	return nil

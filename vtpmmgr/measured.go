@@ -3,6 +3,7 @@ package vtpmmgr
 import (
 	"slices"
 
+	"stubtpm/vtpmmgr/evidence"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -16,7 +17,11 @@ func (o *order) measuredDomain() (proto.Code, []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.measuredOrder = slices.DeleteFunc(m.measuredOrder, func(n uint16) bool { return n == d.domain })
-	m.measured[d.domain], m.measuredOrder = d.image, append(m.measuredOrder, d.domain)
+	i := image{d.image, evidence.Host}
+	if o.by&administrator != 0 {
+		i.by = evidence.Administrator
+	}
+	m.measured[d.domain], m.measuredOrder = i, append(m.measuredOrder, d.domain)
 	m.pruneMeasured()
 	m.cfg.Log("vtpmmgr: domain %d runs %x", d.domain, d.image)
 	return proto.OK, nil

@@ -85,10 +85,10 @@ func (o *order) commit(event, detail string, edit func(c *config), changes ...le
 }
 
 // change makes the record of the order's vTPM another, or with nil none, and
-// tells of it in the audit log.
-func (o *order) change(event, detail string, to *record) proto.Code {
+// tells of it in the audit log. Other changes are in the same commit.
+func (o *order) change(event, detail string, to *record, with ...ledger.Change) proto.Code {
 	changes, done := o.logged(o.uuid, event, detail, nil)
-	code := o.m.set(o.class(), o.uuid, to, changes...)
+	code := o.m.set(o.class(), o.uuid, to, append(changes, with...)...)
 	if code == proto.OK {
 		done()
 	}

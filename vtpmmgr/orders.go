@@ -48,9 +48,10 @@ func orders() map[proto.Ordinal]orderSpec {
 		proto.Created:             {signers: administrator | host, parse: parseCreated, run: (*order).createdGuest, reads: true},
 		proto.SetGuard:            {signers: administrator, parse: parseGuard, run: (*order).setGuard},
 		proto.SetKey:              {signers: administrator, parse: parseNewKey, run: (*order).setKey},
-		proto.IdentityRequest:     {signers: administrator, parse: parseNothing, run: (*order).identityRequest},
+		proto.IdentityRequest:     {signers: administrator, parse: parseManagerImage, run: (*order).identityRequest},
 		proto.IdentityAnswer:      {signers: administrator, parse: parseChallenge, run: (*order).identityAnswer},
 		proto.IdentityCertificate: {signers: administrator, parse: parseCertificates, run: (*order).identityCertificate},
+		proto.RevocationList:      {signers: administrator, parse: parseFirst, run: (*order).revocationList},
 		proto.Recover:             {signers: newcomer, parse: parseRecovery, run: (*order).recoverAdmin},
 	}
 }

@@ -91,8 +91,13 @@ func (o *order) restore() (proto.Code, []byte) {
 		detail += ", from escrow"
 	}
 	to.ledger, to.saved = o.m.store.Epoch(), now
-	code := o.change("restore", detail, &to)
+	revocation, revoke, room := o.m.revocation(o.uuid) // they name another epoch
+	if !room {
+		return proto.Full, nil
+	}
+	code := o.change("restore", detail, &to, revocation...)
 	if code == proto.OK {
+		revoke()
 		o.m.endSession(o.uuid) // it loaded meanwhile, what was before
 	}
 	return code, binary.BigEndian.AppendUint32(append([]byte(nil), o.uuid[:]...), to.epoch)

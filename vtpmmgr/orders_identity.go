@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -17,11 +18,17 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-func parseNothing(args []byte) (request, error) {
-	if len(args) != 0 {
+// managerImage is what the operator states about the manager's image.
+type managerImage struct {
+	hash    [32]byte
+	version uint32
+}
+
+func parseManagerImage(args []byte) (request, error) {
+	if len(args) != 32+4 {
 		return request{}, proto.BadMessage
 	}
-	return request{}, nil
+	return request{args: managerImage{[32]byte(args), binary.BigEndian.Uint32(args[32:])}}, nil
 }
 
 func parseChallenge(args []byte) (request, error) {
@@ -60,12 +67,12 @@ const aloneFor = 10 * 365 * 24 * time.Hour
 
 // newIdentity makes keys for the present PCRs, and has the certification key certify
 // itself: until a site admits the host, it is its own root.
-func (m *Manager) newIdentity(bus transport.TPM) (*hostIdentity, error) {
+func (m *Manager) newIdentity(bus transport.TPM, is managerImage) (*hostIdentity, error) {
 	p, err := identity.Present(bus, m.root.PCRs())
 	if err != nil {
 		return nil, err
 	}
-	h := &hostIdentity{auth: newAuth(), policy: *p, storageName: m.root.StorageName()}
+	h := &hostIdentity{auth: newAuth(), policy: *p, storageName: m.root.StorageName(), image: is.hash, version: is.version}
 	host := m.host(h, bus)
 	if err := host.Create(); err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func (m *Manager) newIdentity(bus transport.TPM) (*hostIdentity, error) {
 		return nil, err
 	}
 	now := time.Now()
-	h.certificate, err = (&cert.Issuer{Key: signer}).Host(signer.Public(), &cert.HostClaims{Manager: m.id, AK: name},
+	h.certificate, err = (&cert.Issuer{Key: signer}).Host(signer.Public(), &cert.HostClaims{Manager: m.id, AK: name, Image: h.image, SecurityVersion: h.version},
 		cert.Terms{NotBefore: now.Add(-time.Hour), NotAfter: now.Add(aloneFor)})
 	return h, err
 }
@@ -124,23 +131,26 @@ func (o *order) keepIdentity(event, detail string, h *hostIdentity) proto.Code {
 }
 
 // identityRequest returns what a site is to be asked with. It makes the keys if there are
-// none, or none for the present PCRs.
+// none, or none for the present PCRs and the manager's image.
 func (o *order) identityRequest() (proto.Code, []byte) {
-	m, h := o.m, o.m.known()
+	m, h, is := o.m, o.m.known(), o.args.(managerImage)
+	if h != nil && is == (managerImage{}) {
+		is = managerImage{h.image, h.version}
+	}
 	var made bool
 	var request []byte
 	err := m.tpm.Lend("identity", func(bus transport.TPM) (err error) {
-		made = h == nil
+		made = h == nil || is != managerImage{h.image, h.version}
 		if !made {
-			is, err := h.isPresent(bus)
+			present, err := h.isPresent(bus)
 			if err != nil {
 				return err
 			}
-			made = !is
+			made = !present
 		}
 		use := h
 		if made {
-			if use, err = m.newIdentity(bus); err != nil {
+			if use, err = m.newIdentity(bus, is); err != nil {
 				return err
 			}
 		}
@@ -169,7 +179,7 @@ func (o *order) identityRequest() (proto.Code, []byte) {
 // certificates of the chip's maker are left out if they do not fit into a message.
 func (m *Manager) requestOf(h *hostIdentity, e *identity.Endorsement) ([]byte, error) {
 	const most = proto.MaxSize - proto.HeaderSize
-	r := m.host(h, nil).Request(m.id, [32]byte{}, 0, e)
+	r := m.host(h, nil).Request(m.id, h.image, h.version, e)
 	b, err := r.Marshal()
 	if err == nil && len(b) > most {
 		r.Chain = nil

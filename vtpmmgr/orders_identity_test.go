@@ -113,14 +113,14 @@ func identityOrders(t *testing.T, tpm transport.TPM) {
 		t.Errorf("a challenge before there are keys: %v", err)
 	}
 	for name, key := range map[string]*proto.Client{"host": as(t, m, testHost), "stranger": as(t, m, testApprover)} {
-		if _, err := key.IdentityRequest(); !errors.Is(err, proto.Unsigned) {
+		if _, err := key.IdentityRequest([32]byte{}, 0); !errors.Is(err, proto.Unsigned) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	if m.identity != nil {
 		t.Fatal("keys were made for a signer that may not ask")
 	}
-	asked, err := admin.IdentityRequest()
+	asked, err := admin.IdentityRequest([32]byte{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func identityOrders(t *testing.T, tpm transport.TPM) {
 		t.Fatal(err)
 	}
 	admin = as(t, m, testAdmin)
-	if again, err := admin.IdentityRequest(); err != nil || !bytes.Equal(again, asked) {
+	if again, err := admin.IdentityRequest([32]byte{}, 0); err != nil || !bytes.Equal(again, asked) {
 		t.Errorf("another request after a restart: %v", err)
 	}
 	r, err := identity.ParseRequest(asked)
@@ -214,7 +214,7 @@ func TestIdentityOtherPCRs(t *testing.T) {
 	tpm := hardwareTPM(t)
 	m := newTestManager(t, tpm, blocktest.NewMem(testDisk))
 	admin := as(t, m, testAdmin)
-	first, err := admin.IdentityRequest()
+	first, err := admin.IdentityRequest([32]byte{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,14 +223,14 @@ func TestIdentityOtherPCRs(t *testing.T) {
 		Digests: []tpm2.TPMTHA{{HashAlg: tpm2.TPMAlgSHA256, Digest: make([]byte, 32)}}}}).Execute(tpm); err != nil {
 		t.Fatal(err)
 	}
-	second, err := admin.IdentityRequest()
+	second, err := admin.IdentityRequest([32]byte{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if bytes.Equal(first, second) || bytes.Equal(m.identity.certifier.Public, old.certifier.Public) || m.identity.auth == old.auth || bytes.Equal(m.identity.certificate, old.certificate) {
 		t.Error("keys for PCRs that are gone")
 	}
-	if again, err := admin.IdentityRequest(); err != nil || !bytes.Equal(again, second) {
+	if again, err := admin.IdentityRequest([32]byte{}, 0); err != nil || !bytes.Equal(again, second) {
 		t.Errorf("another request: %v", err)
 	}
 }
@@ -262,7 +262,7 @@ func TestIdentityBusFails(t *testing.T) {
 	fails := 0
 	for at := 0; ; at++ {
 		bus.left = at
-		_, err := as(t, m, testAdmin).IdentityRequest()
+		_, err := as(t, m, testAdmin).IdentityRequest([32]byte{}, 0)
 		bus.left = -1
 		if err == nil {
 			break
@@ -281,7 +281,7 @@ func TestIdentityBusFails(t *testing.T) {
 	if fails < 10 {
 		t.Errorf("it failed %d times only", fails)
 	}
-	if _, err := as(t, m, testAdmin).IdentityRequest(); err != nil || m.identity == nil {
+	if _, err := as(t, m, testAdmin).IdentityRequest([32]byte{}, 0); err != nil || m.identity == nil {
 		t.Errorf("once it works: %v", err)
 	}
 }

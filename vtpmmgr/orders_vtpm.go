@@ -94,8 +94,13 @@ func (o *order) destroy() (proto.Code, []byte) {
 	case o.record.held && o.byTenant():
 		return proto.Suspended, nil
 	}
-	code := o.change("destroy", "", nil)
+	revocation, revoke, room := o.m.revocation(o.uuid)
+	if !room {
+		return proto.Full, nil
+	}
+	code := o.change("destroy", "", nil, revocation...)
 	if code == proto.OK {
+		revoke()
 		o.m.forgetGuests(o.uuid)
 		o.m.endSession(o.uuid)
 	}

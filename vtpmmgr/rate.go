@@ -50,7 +50,8 @@ func (m *Manager) dropShares(now time.Time) {
 	for u, s := range m.shares {
 		s.commits.refill(commits, now)
 		s.tpm.refill(tpmRate, now)
-		if s.commits.used == 0 && s.tpm.used == 0 {
+		s.certificates.refill(certifyRate, now)
+		if s.commits.used == 0 && s.tpm.used == 0 && s.certificates.used == 0 {
 			delete(m.shares, u)
 		}
 	}

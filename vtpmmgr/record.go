@@ -18,7 +18,9 @@ const (
 	kindAudit  = 3
 	kindConfig = 4
 
-	kindIdentity = 5
+	kindIdentity  = 5
+	kindCertified = 6 // certificates of one vTPM
+	kindRevoked   = 7
 
 	itemVersion = 1
 

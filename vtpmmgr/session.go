@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"stubtpm/vtpmmgr/evidence"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -57,7 +58,7 @@ func (m *Manager) admit(s *Session) proto.Code {
 		return proto.WrongLabel
 	case r.image != [32]byte{} && !measured:
 		return proto.NotMeasured
-	case r.image != [32]byte{} && image != r.image:
+	case r.image != [32]byte{} && image.hash != r.image:
 		return proto.WrongImage
 	case m.connected[p.UUID] != nil && m.connected[p.UUID] != s:
 		return proto.Busy
@@ -147,6 +148,23 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		return s.failed(s.m.random(s.peer.UUID, n))
 	case proto.Guest:
 		return s.guest(body)
+	case proto.Certify:
+		eks, err := proto.ParseEKs(body)
+		if err != nil {
+			return proto.BadMessage, nil
+		}
+		return s.certify(eks)
+	case proto.Certified:
+		if len(body) != 0 {
+			return proto.BadMessage, nil
+		}
+		return s.certified()
+	case proto.Attest:
+		ask, err := evidence.ParseAsk(body)
+		if err != nil {
+			return proto.BadMessage, nil
+		}
+		return s.attest(ask)
 	}
 	return proto.BadOrdinal, nil
 }
@@ -215,7 +233,7 @@ func (s *Session) load() (proto.Code, []byte) {
 		}
 	}
 	if image, ok := m.measured[s.peer.Domain]; ok {
-		grant.Firmware, grant.SVN = g.firmwareSecrets(&r, image)
+		grant.Firmware, grant.SVN = g.firmwareSecrets(&r, image.hash)
 	}
 	m.connected[s.peer.UUID] = s
 	s.enrollment = r.salt

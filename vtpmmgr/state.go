@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"stubtpm/vtpmmgr/evidence"
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
@@ -28,18 +29,23 @@ type Manager struct {
 
 	turns turns // whoever changes a record has its turn
 
+	quotes quotes
+	crl    []byte // the newest revocation list; guarded by orders
+
 	mu            sync.Mutex
 	config        config
 	identity      *hostIdentity // nil until it is needed first
 	noIdentity    error         // why the one of the ledger cannot be read
+	certified     map[UUID]*certified
+	revoked       revocations
 	records       map[UUID]record
 	sorted        []UUID // keys of records in a fixed order; nil if it is to be made
 	groups        map[uint32]*group
 	doubts        int // commits whose outcome was unknown when they failed
 	settled       int // of them, those after which the ledger was read again
 	connected     map[UUID]*Session
-	measured      map[uint16][32]byte // images of domains
-	measuredOrder []uint16            // its keys, oldest first
+	measured      map[uint16]image // of domains
+	measuredOrder []uint16         // its keys, oldest first
 	refused       map[proto.Code]uint64
 	shares        map[UUID]*shares
 
@@ -81,6 +87,19 @@ type guest struct {
 
 	served uint16
 	serves bool // served is valid
+
+	// started is the session in which the domain that is served was found to be just
+	// created. A vTPM that starts again has another, and its PCRs are gone.
+	started *Session
+}
+
+// startedIn reports whether the PCRs that a guest finds are those of its own start.
+func (g guest) startedIn(s *Session) bool { return g.serves && g.started == s }
+
+// An image is what was measured in a domain's memory, and who told of it.
+type image struct {
+	hash [32]byte
+	by   evidence.Measurer
 }
 
 // creationLife is for how long a creation counts. A domain that ended before it had its

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"stubtpm/vtpmmgr/proto"
 )
@@ -33,6 +34,7 @@ func (m *Manager) status(p Peer) string {
 		}
 		b = fmt.Appendf(b, "%s %s\n", s.name, why)
 	}
+	b = m.identityStatus(b, time.Now())
 	b = m.wear(b)
 	for _, code := range slices.Sorted(maps.Keys(m.refused)) {
 		b = fmt.Appendf(b, "refused-%d %d\n", uint32(code), m.refused[code])

@@ -31,7 +31,7 @@ func TestManager(t *testing.T) {
 	}
 	defer s.Close()
 	admin := &proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }, Key: key}
-	request, err := admin.IdentityRequest()
+	request, err := admin.IdentityRequest([32]byte{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,6 +55,7 @@ func hints() map[proto.Code]string {
 		proto.Full:           "destroy vTPMs that are not needed; a larger disk needs a new manager",
 		proto.OverQuota:      "destroy vTPMs that are not needed, or have the administrator raise the quota (group quota)",
 		proto.BadApproval:    "sign with the operator's key that was given at init; without one, nothing can be approved",
+		proto.NoIdentity:     "begin with identity request",
 		proto.BadCertificate: "begin with identity request; new keys, as after an update that changes PCRs, need a new certificate, and each certificate must be followed by its issuer's",
 	}
 }

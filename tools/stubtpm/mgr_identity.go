@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"os"
 
+	"stubtpm/image"
 	"stubtpm/vtpmmgr/proto"
 )
 
 // identityOrders are about the host's identity and its admission to a site.
 func identityOrders() []order {
 	return []order{
-		{name: "identity request", flags: "o", help: "write what a site is asked with for the host's certificate", run: identityRequest,
-			more: "The manager makes its keys in the hardware TPM if it has none for the present PCRs; until a site admits it, the host is its own root. " +
-				"The file is for stubtpm site certify-host."},
+		{name: "identity request", flags: "o image", help: "write what a site is asked with for the host's certificate", run: identityRequest,
+			more: "The manager makes its keys in the hardware TPM if it has none for the present PCRs and image; until a site admits it, the host is its own root. " +
+				"The file is for stubtpm site certify-host. --image is that of the manager, which cannot measure itself: the site compares it with those that it allows, and the PCRs show whether it is true."},
 		{name: "identity answer", args: "FILE", flags: "o", help: "answer the challenge of a site", run: identityAnswer,
 			more: "FILE is the challenge that stubtpm site certify-host wrote."},
 		{name: "identity certificate", args: "FILE ...", help: "give the manager the host's certificate", run: identityCertificate,
 			more: "The files, in PEM, hold the host's certificate and then those of its issuers, such as host.pem and site.pem."},
+		{name: "identity crl", flags: "o", help: "write the revocation list of the certificates that the host issued", run: identityCRL,
+			more: "In PEM. It holds those of vTPMs that were destroyed or restored, and is valid for 30 days. Put it where the manager's parameter crl= says."},
 	}
 }
 
@@ -25,11 +28,29 @@ func identityRequest(m *mgrRun) error {
 	if m.o.output == "" {
 		return fmt.Errorf("%w: -o is required", errUsage)
 	}
-	b, err := m.c.IdentityRequest()
+	var h [32]byte
+	if m.given["image"] {
+		var err error
+		if h, err = imageHash(m.o.image, image.ManagerImage); err != nil {
+			return err
+		}
+	}
+	b, err := m.c.IdentityRequest(h, 0)
 	if err != nil {
 		return err
 	}
 	return writeNew(m.o.output, b)
+}
+
+func identityCRL(m *mgrRun) error {
+	if m.o.output == "" {
+		return fmt.Errorf("%w: -o is required", errUsage)
+	}
+	b, err := m.c.RevocationList()
+	if err != nil {
+		return err
+	}
+	return writeNew(m.o.output, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: b}))
 }
 
 func identityAnswer(m *mgrRun) error {

@@ -35,6 +35,9 @@ type statusView struct {
 	NVBudget    string `json:"nv_budget"`     // writes per day, and how many are left now; empty without a budget
 	NVYears     string `json:"nv_years_left"` // at this rate
 	Rollback    string `json:"rollback"`      // what a loss of power could roll back now
+	Identity    string `json:"identity"`      // host's certificate: its issuer and end, none, or what is wrong
+	Certs       uint64 `json:"certificates"`  // of vTPMs that have not ended
+	Revoked     uint64 `json:"revoked"`       // entries of the revocation list
 	Recovery    string `json:"recovery_key"`
 	AuditKey    string `json:"audit_key"`
 	AdminKey    string `json:"admin_key"`
@@ -52,6 +55,7 @@ func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"), Tenants: number("audit-tenants"), AdminNumber: number("admin-number"),
 		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Wear: s["wear"], NVWrites: number("nv-writes"), NVDay: number("nv-writes-day"), NVBudget: s["nv-budget"],
 		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], OldNV: s["old-indices"], Counter: g.Counter,
+		Identity: s["identity"], Certs: number("certificates"), Revoked: number("revoked"),
 		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), AdminKey: hex.EncodeToString(g.Admin[:]), Refused: map[string]uint64{}}
 	for name := range s {
 		if code, ok := strings.CutPrefix(name, "refused-"); ok {
@@ -72,8 +76,8 @@ func status(m *mgrRun) error {
 	}
 	v := statusOf(s, &g)
 	err = m.print(v, func() { m.statusTable(v) })
-	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Disk != "ok" || v.Damaged != 0 || v.Wear != "" && v.Wear != "ok" || v.OldNV != "" && v.OldNV != "ok") {
-		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; disk: %s; damaged items: %d; wear of its NV memory: %s; old NV indices: %s", errDegraded, v.TPM, v.Anchor, v.Disk, v.Damaged, v.Wear, v.OldNV)
+	if err == nil && m.o.check && (v.TPM != "ok" || v.Anchor != "ok" || v.Disk != "ok" || v.Damaged != 0 || v.Wear != "" && v.Wear != "ok" || v.OldNV != "" && v.OldNV != "ok" || strings.HasPrefix(v.Identity, "degraded")) {
+		err = fmt.Errorf("%w: hardware TPM: %s; anchor: %s; disk: %s; damaged items: %d; wear of its NV memory: %s; old NV indices: %s; host's certificate: %s", errDegraded, v.TPM, v.Anchor, v.Disk, v.Damaged, v.Wear, v.OldNV, v.Identity)
 	}
 	return err
 }
@@ -86,6 +90,7 @@ func (m *mgrRun) statusTable(v *statusView) {
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},
 		{"Audit logs", fmt.Sprintf("%d entries so far, tenants %d", v.Audit, v.Tenants)}, {"XSM", v.XSM},
+		{"Host's certificate", v.Identity}, {"vTPMs' certificates", fmt.Sprintf("%d, %d revoked", v.Certs, v.Revoked)},
 		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey}, {"Administrator", fmt.Sprintf("%s, number %d", v.AdminKey, v.AdminNumber)},
 	}
 	var codes []uint64

@@ -421,7 +421,7 @@ func TestApprover(t *testing.T) {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	seen := map[string]proto.Code{}
-	for c := proto.BadMessage; c <= proto.BadCertificate; c++ {
+	for c := proto.BadMessage; c <= proto.NoIdentity; c++ {
 		if other, twice := seen[c.Error()]; twice || strings.Contains(c.Error(), "status") {
 			t.Errorf("status %d: %q, as %d", c, c, other)
 		}
@@ -431,7 +431,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for c := range hints() {
-		if c == proto.OK || c > proto.BadCertificate {
+		if c == proto.OK || c > proto.NoIdentity {
 			t.Errorf("a hint for status %d", c)
 		}
 	}
@@ -462,18 +462,18 @@ func TestImageHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []string{file, want} {
-		if got, err := imageHash(s); err != nil || hex.EncodeToString(got[:]) != want {
+		if got, err := imageHash(s, image.VTPMImage); err != nil || hex.EncodeToString(got[:]) != want {
 			t.Errorf("%s: %x, %v", s, got, err)
 		}
 	}
-	if got, err := imageHash("any"); err != nil || got != [32]byte{} {
+	if got, err := imageHash("any", image.VTPMImage); err != nil || got != [32]byte{} {
 		t.Errorf("any: %x, %v", got, err)
 	}
 	if err := os.WriteFile(file, []byte("no image"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range []string{file, filepath.Join(dir, "nothing"), want[2:]} {
-		if _, err := imageHash(s); err == nil {
+		if _, err := imageHash(s, image.VTPMImage); err == nil {
 			t.Errorf("%s: no error", s)
 		}
 	}

@@ -21,8 +21,8 @@ func (m *mgrRun) uuid() (proto.UUID, error) {
 }
 
 // imageHash returns the hash of an image as loaded into a domain's memory, given as
-// hexadecimal, as an image file, or as a manifest that lists vtpm.elf.
-func imageHash(s string) (hash [32]byte, err error) {
+// hexadecimal, as an image file, or as a manifest that lists the file's name.
+func imageHash(s, file string) (hash [32]byte, err error) {
 	if s == "" || s == "any" {
 		return hash, nil
 	}
@@ -37,11 +37,11 @@ func imageHash(s string) (hash [32]byte, err error) {
 	}
 	if manifest, err := image.DecodeManifest(b); err == nil {
 		for _, e := range manifest.Images {
-			if e.Name == path.Base(image.VTPMImage) {
+			if e.Name == path.Base(file) {
 				return hex32(s, e.Loaded)
 			}
 		}
-		return hash, fmt.Errorf("%s: no image named %s", s, path.Base(image.VTPMImage))
+		return hash, fmt.Errorf("%s: no image named %s", s, path.Base(file))
 	}
 	measured, err := image.Measure(s)
 	if err != nil {
@@ -56,7 +56,7 @@ func (m *mgrRun) enrollment() (*proto.Enrollment, error) {
 	if err != nil {
 		return nil, err
 	}
-	h, err := imageHash(m.o.image)
+	h, err := imageHash(m.o.image, image.VTPMImage)
 	if err != nil {
 		return nil, err
 	}

@@ -30,6 +30,17 @@ func (c *Client) Certify(eks [][]byte) (certificates, chain [][]byte, err error)
 	return certificates, chain, nil
 }
 
+// Certified reports whether the certificates that this vTPM had last are those that it
+// would have now. They are not after a restoration, an order that changes what they claim,
+// or a new certificate of the host, and in their last two months.
+func (c *Client) Certified() (bool, error) {
+	b, err := c.do(TagRequest, Certified, nil)
+	if err == nil && (len(b) != 1 || b[0] > 1) {
+		err = errMessage
+	}
+	return err == nil && b[0] == 1, err
+}
+
 // AppendEKs appends the body of a request to certify: a count of 1, then each key after
 // its length of 2.
 func AppendEKs(b []byte, eks [][]byte) ([]byte, error) {

@@ -34,6 +34,11 @@ const (
 
 	// Certify has 1 to MaxEKs endorsement keys certified; see Client.Certify.
 	Certify Ordinal = 0x53000005 // count 1, TPMT_PUBLICs -> count 1, certificates, count 1, chain; each after its length 2
+
+	// Attest makes evidence; see Client.Attest.
+	Attest Ordinal = 0x53000006 // evidence.Ask -> evidence.Evidence of statement, proof and hardware quote
+
+	Certified Ordinal = 0x53000007 // () -> 1 byte: 1 if the vTPM's certificates are what they would be now
 )
 
 // Requests that need no signature, from dom0 only.
@@ -69,9 +74,10 @@ const (
 
 // Orders about the host's identity, in the wire forms of package identity.
 const (
-	IdentityRequest     Ordinal = 0x53000215 // () -> identity.Request
+	IdentityRequest     Ordinal = 0x53000215 // SHA-256 of the manager's image 32, its security version 4 -> identity.Request
 	IdentityAnswer      Ordinal = 0x53000216 // identity.Challenge -> identity.Answer
 	IdentityCertificate Ordinal = 0x53000217 // count 1, certificates, each after its length 2 -> ()
+	RevocationList      Ordinal = 0x53000218 // offset 4 -> size of the whole list 4, DER from offset on
 )
 
 // A Code is the status of a response.
@@ -101,7 +107,8 @@ const (
 	OverQuota    Code = 19 // the group's quota of vTPMs is used up
 	Rate         Code = 20 // above the rate limit of the vTPM or the group: retry later
 
-	BadCertificate Code = 21 // or challenge: not for the keys of this manager
+	BadCertificate Code = 21 // or challenge: not for the keys of this manager; or key: not one to certify
+	NoIdentity     Code = 22 // the host has no identity, or the vTPM no certificates
 )
 
 func (c Code) Error() string {
@@ -110,7 +117,7 @@ func (c Code) Error() string {
 		"suspended", "security label is not allowed for the group", "domain's image was not measured", "domain runs another image than its record names",
 		"no such group", "backup is damaged, or of a group that this manager does not have", "record is damaged on the manager's disk", "manager's disk is full",
 		"approval is not signed by the operator", "group's quota of vTPMs is used up", "above its share of the hardware TPM, retry later",
-		"challenge or certificate is not for the keys of this manager"}
+		"challenge or certificate is not for the keys of this manager", "host has no identity, or vTPM no certificates"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}
