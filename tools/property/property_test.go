@@ -84,7 +84,7 @@ func TestLog(t *testing.T) {
 	}
 	for _, s := range []string{"8", "sha384:4", "sha512:4", "4,8"} {
 		if _, err := parsePCRs(s, log); err == nil {
-			t.Errorf("a value of %s, of which the log has no event", s)
+			t.Errorf("a value of %s, although the log has not all events", s)
 		}
 	}
 	for n := range len(log) {

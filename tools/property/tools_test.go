@@ -132,6 +132,7 @@ func TestUpdate(t *testing.T) {
 	g.boot("A")
 	g.run("seal K.policy")
 	g.opens(true, "kernel A", "approval A")
+	g.opens(false, "no policy", "primary; tpm2_load -Q -C p.ctx -u s.pub -r s.priv -c s.ctx; flush; tpm2_unseal -c s.ctx")
 
 	g.boot("B")
 	g.opens(false, "kernel B, before it is approved", "approval A")

@@ -3,14 +3,12 @@ package site
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/asn1"
-	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
+	"stubtpm/tools/verify"
 	"stubtpm/vtpmmgr/cert"
 )
 
@@ -26,7 +24,7 @@ func vendorRoots(dir string) ([]*x509.Certificate, error) {
 		if err != nil {
 			return nil, err
 		}
-		certs, err := parseCertificates(b)
+		certs, err := verify.ParseCertificates(b)
 		if err != nil {
 			return nil, fmt.Errorf("site: %s: %w", filepath.Join(vendorsDir, e.Name()), err)
 		}
@@ -38,26 +36,9 @@ func vendorRoots(dir string) ([]*x509.Certificate, error) {
 	return all, nil
 }
 
-// parseCertificates reads certificates in PEM or, one after another, in DER.
-func parseCertificates(b []byte) ([]*x509.Certificate, error) {
-	block, rest := pem.Decode(b)
-	if block == nil {
-		return x509.ParseCertificates(b)
-	}
-	var all []*x509.Certificate
-	for ; block != nil; block, rest = pem.Decode(rest) {
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, c)
-	}
-	return all, nil
-}
-
 // parseOne reads the certificate in a file that must hold no other.
 func parseOne(b []byte) (*x509.Certificate, error) {
-	certs, err := parseCertificates(b)
+	certs, err := verify.ParseCertificates(b)
 	if err != nil {
 		return nil, err
 	}
@@ -88,17 +69,11 @@ func checkEK(der, chain, public []byte, roots []*x509.Certificate, now time.Time
 		return nil, fmt.Errorf("%w: the endorsement key has not the attributes of one", ErrRefused)
 	case own == nil || !bytes.Equal(own, c.RawSubjectPublicKeyInfo):
 		return nil, fmt.Errorf("%w: the EK certificate is of another key", ErrRefused)
-	case c.IsCA:
-		return nil, fmt.Errorf("%w: the EK certificate is that of a CA", ErrRefused)
 	}
-	if _, err := cert.VTPMClaimsOf(c); err == nil {
-		return nil, fmt.Errorf("%w: the EK certificate is that of a virtual TPM", ErrRefused)
+	if _, err := verify.HardwareEK(c, between, roots, now); err != nil {
+		return nil, fmt.Errorf("%w: EK certificate: %w", ErrRefused, err)
 	}
-	// Old certificates have no extended key usage.
-	if len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 && !slices.ContainsFunc(c.UnknownExtKeyUsage, cert.IsEKUsage) {
-		return nil, fmt.Errorf("%w: the EK certificate is for another use", ErrRefused)
-	}
-	return c, verifyEK(c, between, roots, now)
+	return c, nil
 }
 
 // x509Key returns a key's SubjectPublicKeyInfo.
@@ -108,24 +83,4 @@ func x509Key(key any) []byte {
 		return nil
 	}
 	return b
-}
-
-func verifyEK(c *x509.Certificate, between, roots []*x509.Certificate, now time.Time) error {
-	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
-	for _, r := range roots {
-		o.Roots.AddCert(r)
-	}
-	for _, b := range between {
-		o.Intermediates.AddCert(b)
-	}
-	// subjectAltName is critical where the subject is empty (RFC 5280, section
-	// 4.2.1.6). It names the TPM's model, which nothing here depends on, in a form
-	// that crypto/x509 does not know.
-	san := asn1.ObjectIdentifier{2, 5, 29, 17}
-	c.UnhandledCriticalExtensions = slices.DeleteFunc(c.UnhandledCriticalExtensions, san.Equal)
-	if _, err := c.Verify(o); err != nil {
-		return fmt.Errorf("%w: EK certificate: %w", ErrRefused, err)
-	}
-	return nil
 }

@@ -23,6 +23,7 @@ func commands() []command {
 		{"socket", "[swtpm's options]", "the same, with the options of `swtpm socket`", socket},
 		{"mgr", "ORDER [options]", "send an order to the vTPM manager, from dom0", mgr},
 		{"verify", "--policy FILE --nonce HEX EVIDENCE", "appraise evidence of a vTPM", verify.Command},
+		{"verify-ek", "--policy FILE CERTIFICATE", "appraise the certificate of an endorsement key", verify.EKCommand},
 		{"site", "COMMAND [options]", "certify hosts as a site, on the operator's machine", authority.Command},
 		{"property", "COMMAND [options]", "seal secrets to what a key approves", property.Command},
 		{"chardev", "[swtpm's options]", "the same for a character device or Linux' vTPM proxy", chardev},

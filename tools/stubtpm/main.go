@@ -8,6 +8,7 @@
 //	stubtpm chardev [swtpm's options]
 //	stubtpm mgr ORDER [options]
 //	stubtpm verify --policy FILE --nonce HEX EVIDENCE
+//	stubtpm verify-ek --policy FILE CERTIFICATE
 //	stubtpm site init|certify-host|crl|show [options]
 //	stubtpm property key|policy|approve|show [options]
 //	stubtpm help [command]
@@ -32,7 +33,8 @@
 // the orders, docs/admin.md describes their use.
 //
 // Verify appraises evidence of a vTPM, without a TPM; docs/verifier.md has the
-// policy, and the exit code of each reason.
+// policy, and the exit code of each reason. Verify-ek appraises no more than the
+// certificate of an endorsement key, for Keylime and others that do not know evidence.
 //
 // Site is the certification authority of a site's hosts; docs/site.md describes
 // its use.

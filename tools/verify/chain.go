@@ -33,7 +33,13 @@ func verifyHost(der []byte, lists []*x509.RevocationList, now time.Time, p *Poli
 	if err != nil || len(certs) == 0 {
 		return nil, refuse(Malformed, "chain: %v", err)
 	}
-	chain, err := verifyChain(certs[0], certs[1:], now, p)
+	return verifyHostCertificate(certs[0], certs[1:], lists, now, p)
+}
+
+// verifyHostCertificate appraises the certificate of a host; between may have its
+// issuers.
+func verifyHostCertificate(c *x509.Certificate, between []*x509.Certificate, lists []*x509.RevocationList, now time.Time, p *Policy) (*host, error) {
+	chain, err := verifyChain(c, between, p.roots, now)
 	if err != nil {
 		return nil, err
 	}
@@ -116,11 +122,11 @@ func (h *host) verifyVTPM(der []byte, lists []*x509.RevocationList, now time.Tim
 	return v, nil
 }
 
-// verifyChain returns the one chain from a certificate to a root of the policy.
-func verifyChain(c *x509.Certificate, between []*x509.Certificate, now time.Time, p *Policy) ([]*x509.Certificate, error) {
+// verifyChain returns the one chain from a certificate to one of the roots.
+func verifyChain(c *x509.Certificate, between, roots []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
 	o := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
-	for _, r := range p.roots {
+	for _, r := range roots {
 		o.Roots.AddCert(r)
 	}
 	for _, b := range between {

@@ -116,11 +116,12 @@ func read(name string, stdin io.Reader) ([]byte, error) {
 
 // An outcome is what is printed of an appraisal.
 type outcome struct {
-	Accepted bool    `json:"accepted"`
-	Code     int     `json:"code"`
-	Reason   string  `json:"reason,omitempty"`
-	Detail   string  `json:"detail,omitempty"`
-	Result   *Result `json:"result,omitempty"`
+	Accepted bool      `json:"accepted"`
+	Code     int       `json:"code"`
+	Reason   string    `json:"reason,omitempty"`
+	Detail   string    `json:"detail,omitempty"`
+	Result   *Result   `json:"result,omitempty"` // of evidence
+	EK       *EKResult `json:"ek,omitempty"`     // of a certificate alone
 }
 
 func outcomeOf(r *Result, err error) *outcome {
@@ -144,6 +145,12 @@ func (o *outcome) print(w io.Writer) error {
 		return t.Flush()
 	}
 	fmt.Fprintf(t, "ACCEPTED\t\n")
+	if o.EK != nil {
+		for _, l := range o.EK.lines() {
+			fmt.Fprintf(t, "%s\t%s\n", l.Name, quoteText(l.Text))
+		}
+		return t.Flush()
+	}
 	for _, l := range o.Result.Lines() {
 		fmt.Fprintf(t, "%s\t%s\n", l.Name, quoteText(l.Text))
 	}

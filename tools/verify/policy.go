@@ -22,6 +22,7 @@ type Policy struct {
 	Roots        []string `json:"roots"` // PEM files of sites, relative to the policy's folder
 	AllowNoSite  bool     `json:"allowNoSite"`
 	HardwareOnly bool     `json:"hardwareOnly"` // refuse every vTPM
+	Vendors      []string `json:"vendors"`      // PEM files of makers of TPMs; of VerifyEK only
 
 	CRLs        []string `json:"crls"` // DER files of revocation lists, relative to the policy's folder
 	RequireCRLs bool     `json:"requireCRLs"`
@@ -54,9 +55,10 @@ type Policy struct {
 	// By number of PCR, 0 to 9, the SHA-256 digests that events in it may have.
 	GuestEvents map[string][]string `json:"guestEvents"`
 
-	roots  []*x509.Certificate
-	crls   []*x509.RevocationList
-	maxAge time.Duration
+	roots   []*x509.Certificate
+	vendors []*x509.Certificate
+	crls    []*x509.RevocationList
+	maxAge  time.Duration
 }
 
 // LoadPolicy reads a policy and the files that it names.
@@ -76,6 +78,15 @@ func LoadPolicy(file string) (*Policy, error) {
 			return nil, err
 		}
 		if err := p.AddRoots(b); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for _, name := range p.Vendors {
+		b, err := os.ReadFile(join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		if p.vendors, err = appendPEM(p.vendors, b); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -116,23 +127,19 @@ func ParsePolicy(b []byte) (*Policy, error) {
 }
 
 // AddRoots adds the certificates of a PEM file.
-func (p *Policy) AddRoots(pemBytes []byte) error {
-	found := false
-	for {
-		var block *pem.Block
-		if block, pemBytes = pem.Decode(pemBytes); block == nil {
-			break
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return err
-		}
-		p.roots, found = append(p.roots, c), true
+func (p *Policy) AddRoots(pemBytes []byte) (err error) {
+	p.roots, err = appendPEM(p.roots, pemBytes)
+	return err
+}
+
+// appendPEM appends the certificates of a PEM file, which must have at least one.
+func appendPEM(list []*x509.Certificate, b []byte) ([]*x509.Certificate, error) {
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return list, errors.New("no certificate in PEM")
 	}
-	if !found {
-		return errors.New("no certificate in PEM")
-	}
-	return nil
+	certs, err := ParseCertificates(b)
+	return append(list, certs...), err
 }
 
 func (p *Policy) check() error {

@@ -61,6 +61,8 @@ const (
 	GuestPCRs
 	GuestLog
 	GuestEvents // the guest's log has an event that the policy does not name
+
+	EKKey // the endorsement key is not that of the certificate; of VerifyEK only
 )
 
 var reasonNames = [...]string{"malformed", "incomplete", "virtual", "untrusted", "not-valid-now", "revoked", "no-revocation", "no-site",
@@ -68,7 +70,7 @@ var reasonNames = [...]string{"malformed", "incomplete", "virtual", "untrusted",
 	"hardware-attribute", "hardware-signature", "hardware-attest", "hardware-binding", "hardware-values", "hardware-pcrs", "hardware-log",
 	"nonce", "other-manager", "other-vtpm", "other-epoch", "other-ek", "stale", "uuid", "group", "unmeasured", "image", "version",
 	"restored", "migratable", "guard", "xsm", "not-start", "guest-key", "guest-attribute", "guest-signature", "guest-attest",
-	"guest-binding", "guest-values", "guest-pcrs", "guest-log", "guest-events"}
+	"guest-binding", "guest-values", "guest-pcrs", "guest-log", "guest-events", "ek-key"}
 
 func (r Reason) String() string {
 	if i := int(r) - int(Malformed); i >= 0 && i < len(reasonNames) {

@@ -358,7 +358,7 @@ func TestReasonsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for r := Malformed; r <= GuestEvents; r++ {
+	for r := Malformed; r <= EKKey; r++ {
 		if !strings.Contains(string(doc), fmt.Sprintf("\n| %d | %s | ", int(r), r)) {
 			t.Errorf("docs/verifier.md lacks %d, %s", int(r), r)
 		}
