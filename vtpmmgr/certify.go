@@ -24,7 +24,7 @@ const (
 // model names the TPM as its properties do: TPM_PT_MANUFACTURER, the vendor strings,
 // TPM_PT_FIRMWARE_VERSION_1. Package service tests that they are these.
 func model() cert.Model {
-	return cert.Model{Manufacturer: "id:53545542", Name: "stubtpm", Version: "id:00000001"}
+	return cert.Model{Manufacturer: "id:53545542", Name: "stubtpm vTPM 2.0", Version: "id:00000001"}
 }
 
 // admitted returns the record of a vTPM that has loaded, and its group, if it may go on.

@@ -110,17 +110,9 @@ func (h *guestHandler) prepare(domain xen.DomID) error {
 }
 
 // askManager asks whether a domain was just created or, with served, records that it has
-// the TPM now. If an order revoked the admission of this vTPM, it loads again if that is
-// allowed.
+// the TPM now.
 func (h *guestHandler) askManager(domain xen.DomID, served bool) (bool, error) {
-	created, err := h.manager.Guest(uint16(domain), served)
-	if !errors.Is(err, proto.NotConnected) {
-		return created, err
-	}
-	if _, err := h.manager.Load(); err != nil {
-		return false, err
-	}
-	return h.manager.Guest(uint16(domain), served)
+	return ask(h.manager, func() (bool, error) { return h.manager.Guest(uint16(domain), served) })
 }
 
 // reportGuest reports the connected domain to a manager that was started again.

@@ -41,6 +41,8 @@ import (
 //	              seconds with guard=strict
 //	ownerauth=HEX authorization value of the hardware TPM's owner hierarchy
 //	anchor-pcr=N  PCR that links commits in budget mode: 15
+//	crl=URL       where the revocation list of the vTPMs' certificates will be; the
+//	              certificates name it
 func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 	e = e.withLimitedLog()
 	start, cancel := context.WithTimeout(ctx, startTimeout)
@@ -55,6 +57,9 @@ func Manager(ctx context.Context, e *Environment, tpm transport.TPM) error {
 		return err
 	}
 	if cfg.OwnerAuth, err = e.ownerAuth(); err != nil {
+		return err
+	}
+	if cfg.CRL, err = e.crl(); err != nil {
 		return err
 	}
 	m, err := e.openManager(cfg)

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,6 +43,18 @@ func (e *Environment) ownerAuth() ([]byte, error) {
 		return nil, fmt.Errorf("ownerauth=: want 1 to %d bytes in hexadecimal", maxOwnerAuth)
 	}
 	return b, nil
+}
+
+// maxURL is the size in bytes of the longest URL of parameter crl.
+const maxURL = 255
+
+// crl returns the URL of parameter crl; empty without it.
+func (e *Environment) crl() (string, error) {
+	word, given := e.parameter("crl")
+	if u, err := url.Parse(word); given && (err != nil || u.Scheme == "" || u.Host == "" || len(word) > maxURL) {
+		return "", fmt.Errorf("crl=%s: want a URL of at most %d bytes", word, maxURL)
+	}
+	return word, nil
 }
 
 // pcrs returns the PCRs of parameter pcrs in ascending order.

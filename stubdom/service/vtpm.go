@@ -58,6 +58,10 @@ func VTPM(ctx context.Context, e *Environment) error {
 	if err != nil {
 		return err
 	}
+	if err := certify(device, manager); err != nil {
+		// A TPM without certificates is better than none.
+		e.Log("certificates: %v", err)
+	}
 	h := &guestHandler{device: device, log: e.Log, manager: manager, uuid: grant.UUID, attested: grant.Attested, clean: true}
 	if err := startupClear(device); err != nil {
 		return err
@@ -70,6 +74,7 @@ func VTPM(ctx context.Context, e *Environment) error {
 	serving, served := context.WithCancel(ctx)
 	defer served()
 	go finishSelfTests(serving, device)
+	go renewCertificates(serving, e, device, manager)
 	return e.serveUntilShutdown(ctx, server.Run)
 }
 

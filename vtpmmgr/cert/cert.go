@@ -143,9 +143,13 @@ func (i *Issuer) CRL(number uint64, revoked []Revocation, t Terms) ([]byte, erro
 	return x509.CreateRevocationList(rand.Reader, list, i.Certificate, i.Key)
 }
 
+// PublicKeyInfo returns the SubjectPublicKeyInfo of a key in DER, as it stands in a
+// certificate.
+func PublicKeyInfo(key crypto.PublicKey) ([]byte, error) { return x509.MarshalPKIXPublicKey(key) }
+
 // KeyHash returns the SHA-256 hash of a key's SubjectPublicKeyInfo.
 func KeyHash(key crypto.PublicKey) (h [32]byte, err error) {
-	der, err := x509.MarshalPKIXPublicKey(key)
+	der, err := PublicKeyInfo(key)
 	return sha256.Sum256(der), err
 }
 

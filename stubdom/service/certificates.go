@@ -1,0 +1,114 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"stubtpm/vtpm"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpmmgr/cert"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// certifyPause is the time between two looks at the certificates while the vTPM runs: a
+// site may admit the host meanwhile, and certificates end.
+const certifyPause = 6 * time.Hour
+
+// renewCertificates looks at the certificates again and again, until ctx ends.
+func renewCertificates(ctx context.Context, e *Environment, d *vtpm.Device, manager *proto.Client) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(certifyPause):
+			if err := certify(d, manager); err != nil {
+				e.Log("certificates: %v", err)
+			}
+		}
+	}
+}
+
+// certify has the endorsement keys certified, unless the certificates in the NV indices
+// are of these keys and what the manager would make of them now. It is an error wrapping
+// proto.NoIdentity if the host has none.
+func certify(d *vtpm.Device, manager *proto.Client) error {
+	current, err := ask(manager, manager.Certified)
+	if err != nil {
+		return err
+	}
+	if current {
+		if current, err = isOfPresentSeed(d); current || err != nil {
+			return err
+		}
+	}
+	keys, err := d.EndorsementKeys()
+	if err != nil {
+		return err
+	}
+	var publics [][]byte
+	for _, k := range keys {
+		publics = append(publics, k.Public)
+	}
+	type response struct{ certificates, chain [][]byte }
+	r, err := ask(manager, func() (r response, err error) {
+		r.certificates, r.chain, err = manager.Certify(publics)
+		return r, err
+	})
+	if err != nil {
+		return err
+	}
+	indices := map[tcg.TPMHandle][]byte{}
+	for i, k := range keys {
+		indices[k.Certificate] = r.certificates[i]
+	}
+	for i, c := range r.chain {
+		indices[vtpm.EKChain+tcg.TPMHandle(i)] = c
+	}
+	return d.SetCertificates(indices)
+}
+
+// isOfPresentSeed reports whether the certificate of the endorsement key of P-256, which
+// is quickly derived, is of the present seed: TPM2_ChangeEPS makes another. A profile
+// without that key is taken to have kept its seed.
+func isOfPresentSeed(d *vtpm.Device) (bool, error) {
+	public, err := d.EndorsementKey(vtpm.EKCertP256)
+	if err != nil {
+		return false, err
+	}
+	if public == nil {
+		return d.Certificate(vtpm.EKChain) != nil, nil
+	}
+	_, key, err := cert.ParsePublic(public)
+	if err != nil {
+		return false, err
+	}
+	info, err := cert.PublicKeyInfo(key)
+	return err == nil && bytes.Contains(d.Certificate(vtpm.EKCertP256), info), err
+}
+
+// ask makes a request. If an order revoked the admission of this vTPM, it loads again if
+// that is allowed.
+func ask[T any](manager *proto.Client, request func() (T, error)) (T, error) {
+	v, err := request()
+	if !errors.Is(err, proto.NotConnected) {
+		return v, err
+	}
+	if _, err := manager.Load(); err != nil {
+		return v, err
+	}
+	return request()
+}
+
+// attest is vtpm.Config.Attest: the manager makes the evidence.
+func attest(manager *proto.Client) func([]byte) ([]byte, error) {
+	return func(question []byte) ([]byte, error) {
+		answer, err := ask(manager, func() ([]byte, error) { return manager.Attest(question) })
+		if errors.Is(err, proto.Rate) {
+			err = fmt.Errorf("%w: %w", vtpm.ErrRate, err)
+		}
+		return answer, err
+	}
+}
