@@ -201,17 +201,25 @@ func ekCases() []ekCase {
 			a.policy["roots"], a.policy["vendors"] = []string{"maker.pem"}, []string{"site.pem"}
 		}},
 		{"hardware, expired", int(NotValidNow), func(a *agent) { a.maker(now.AddDate(0, 0, -1)) }},
+		{"hardware, revoked", int(Revoked), func(a *agent) {
+			maker := a.maker(now.AddDate(1, 0, 0))
+			der, err := maker.CRL(1, []cert.Revocation{{Serial: parsed(a.t, a.cert, nil).SerialNumber, Time: now}}, days(2))
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			a.policy["crls"] = []string{a.put("maker.crl", der)}
+		}},
 		{"hardware, no revocation list", int(NoRevocation), func(a *agent) { a.maker(now.AddDate(1, 0, 0)); a.policy["requireCRLs"] = true }},
 	}
 }
 
 // maker has a maker of TPMs certify the key as that of a hardware TPM: with an
 // empty subject, so that subjectAltName is critical.
-func (a *agent) maker(until time.Time) {
+func (a *agent) maker(until time.Time) *cert.Issuer {
 	a.t.Helper()
 	key := newKey(a.t)
 	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Maker of TPMs"}, IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageCertSign, NotBefore: now.AddDate(-2, 0, 0), NotAfter: now.AddDate(20, 0, 0)}
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte{1}, NotBefore: now.AddDate(-2, 0, 0), NotAfter: now.AddDate(20, 0, 0)}
 	der, err := x509.CreateCertificate(rand.Reader, root, root, key.Public(), key)
 	root = parsed(a.t, der, err)
 	name, err := asn1.Marshal(pkix.RDNSequence{{{Type: asn1.ObjectIdentifier{2, 23, 133, 2, 1}, Value: "id:1"}}})
@@ -228,6 +236,7 @@ func (a *agent) maker(until time.Time) {
 	a.cert = parsed(a.t, der, err).Raw
 	a.put("maker.pem", pemOf(root.Raw))
 	a.policy["vendors"] = []string{"maker.pem"}
+	return &cert.Issuer{Certificate: root, Key: key}
 }
 
 // TestKeylime: each case differs in one thing from one that is accepted.
