@@ -27,6 +27,16 @@ const MinBufferSize = engine.MinBufferSize
 // writes or deletes it.
 const EpochIndex = engine.EpochIndex
 
+// AskIndex and AnswerIndex are NV indices, of the range of the TPM's manufacturer, by
+// which a guest asks for evidence of what this TPM is: see Config.Attest.
+const (
+	AskIndex    = engine.AskIndex
+	AnswerIndex = engine.AnswerIndex
+)
+
+// MaxAnswer is the number of bytes that AnswerIndex holds at most.
+const MaxAnswer = engine.MaxAnswer
+
 // ErrState is wrapped by the errors that Load and Resume return for a state that
 // they cannot use.
 var ErrState = engine.ErrState
@@ -81,6 +91,21 @@ type Config struct {
 	// Firmware, if set, gives the device its limited hierarchies.
 	Firmware *Firmware
 
+	// Attest, if set, gives the device AskIndex and AnswerIndex. TPM2_NV_Write of
+	// AskIndex, from offset 0, by the owner or with the empty authorization value of
+	// the index, writes a question: version 1 (1 byte), a nonce of 16 to 64 bytes and
+	// the Name of an attestation key, each with its length (1 byte) before it. A
+	// question is handed to Attest only if a key with that Name is loaded here that is
+	// restricted, signs, and has fixedTPM, fixedParent and sensitiveDataOrigin. What
+	// Attest returns, 1 to MaxAnswer bytes, is then read from AnswerIndex, by everybody.
+	//
+	// Attest is called while no other command runs, and must not call the Device. Where
+	// it returns an error the earlier answer is dropped, and the command is answered
+	// with TPM_RC_NV_RATE if the error wraps ErrRate, else with TPM_RC_NV_UNAVAILABLE.
+	// A panic ends in failure mode. Question and answer are no part of any state, and
+	// are lost at _TPM_Init, Load and Resume: asking does not have the state saved.
+	Attest func(ask []byte) ([]byte, error)
+
 	// Log, if set, receives events worth a line: never secrets, never bodies of
 	// commands.
 	Log func(format string, args ...any)
@@ -90,7 +115,7 @@ type Config struct {
 func (c Config) engine() engine.Config {
 	e := engine.Config{
 		Rand: c.Rand, Now: c.Now, Profile: c.Profile, Floors: engine.Floors(c.Floors),
-		Epoch: (*engine.Epoch)(c.Epoch), Firmware: (*hierarchy.Firmware)(c.Firmware), Log: c.Log,
+		Epoch: (*engine.Epoch)(c.Epoch), Firmware: (*hierarchy.Firmware)(c.Firmware), Attest: c.Attest, Log: c.Log,
 	}
 	if c.Store != nil {
 		e.Store = c.Store

@@ -65,11 +65,14 @@ func TestTableCommandsLeaveCertificates(t *testing.T) {
 
 // encodedIndex is all of an index.
 func encodedIndex(d *engine.Device, h tcg.TPMHandle) []byte {
-	x := d.Perm.NV.Indices[h]
+	x := d.Index(h)
 	if x == nil {
 		return nil
 	}
 	var w tcg.Writer
-	x.Encode(&w)
+	x.Public.Marshal(&w)
+	w.Sized(x.Auth)
+	w.Sized(x.Data)
+	w.Sized(x.Saved)
 	return w.B
 }

@@ -86,6 +86,8 @@ var index = regexp.MustCompile(`\[\d+\]`)
 var notEncoded = map[string]string{
 	"Vol.Failed":       "a device in failure mode has no volatile state",
 	"Vol.Failure.What": "the same",
+	"Vol.Ask":          "an answer is of a moment, and is lost where a device goes on in another place",
+	"Vol.Answer":       "the same",
 
 	"Perm.Objects.Key":          "made again at the first use",
 	"Vol.Objects[].Key":         "the same",

@@ -165,7 +165,7 @@ func variableProperties(d *engine.Device) []property {
 	return []property{
 		{tcg.TPMPTPermanent, uint32(permanent)},
 		{tcg.TPMPTStartupClear, uint32(startup)},
-		{tcg.TPMPTHRNVIndex, uint32(len(d.Perm.NV.Indices))},
+		{tcg.TPMPTHRNVIndex, uint32(len(d.IndexHandles()))},
 		{tcg.TPMPTHRLoaded, loaded},
 		{tcg.TPMPTHRLoadedAvail, session.MaxLoaded - loaded},
 		{tcg.TPMPTHRActive, active},

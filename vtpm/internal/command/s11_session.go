@@ -40,7 +40,7 @@ func startAuthSession(d *engine.Device, c *dispatch.Call) error {
 	}
 	alg := tcg.TPMAlgID(hash)
 	key, bind := c.Handles[0], c.Handles[1]
-	if x := d.Perm.NV.Indices[bind]; x != nil && x.IsPIN() {
+	if x := d.Index(bind); x != nil && x.IsPIN() {
 		return tcg.TPMRCHandle.H(2) // a session would outlive the limit of tries
 	}
 	if o := d.ObjectOrNil(bind); o != nil && o.PublicOnly {

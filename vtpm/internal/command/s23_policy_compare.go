@@ -100,7 +100,7 @@ func policyNV(d *engine.Device, c *dispatch.Call) error {
 		return err
 	}
 	s := d.Session(c.Handles[2])
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	if !s.Trial {
 		if rc := x.Readable(c.Handles[0]); rc != tcg.TPMRCSuccess {
 			return rc

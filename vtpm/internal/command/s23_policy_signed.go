@@ -182,7 +182,7 @@ func policySecret(d *engine.Device, c *dispatch.Call) error {
 	applyAuthorization(d, s, tcg.TPMCCPolicySecret, name, p.policyRef, p.cpHashA, timeout)
 	// A ticket would be a use that a PIN Pass index does not count (Part 1,
 	// 34.2.8.3).
-	x := d.Perm.NV.Indices[c.Handles[0]]
+	x := d.Index(c.Handles[0])
 	none := s.Trial || x != nil && x.Kind() == tcg.TPMNTPinPass
 	writeAuthTicket(d, c, tcg.TPMSTAuthSecret, entityHierarchy(d, c.Handles[0]), &p, timeout, name, none)
 	return nil
@@ -194,7 +194,7 @@ func entityHierarchy(d *engine.Device, h tcg.TPMHandle) tcg.TPMHandle {
 	case tcg.TPMHTTransient, tcg.TPMHTPersistent:
 		return d.Object(h).Hierarchy
 	case tcg.TPMHTNVIndex:
-		if d.Perm.NV.Indices[h].Has(tcg.TPMANVPlatformCreate) {
+		if d.Index(h).Has(tcg.TPMANVPlatformCreate) {
 			return tcg.TPMRHPlatform
 		}
 		return tcg.TPMRHOwner
@@ -319,7 +319,7 @@ func policyAuthorizeNV(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
 	}
-	x, s := d.Perm.NV.Indices[c.Handles[1]], d.Session(c.Handles[2])
+	x, s := d.Index(c.Handles[1]), d.Session(c.Handles[2])
 	if !s.Trial {
 		if rc := x.Readable(c.Handles[0]); rc != tcg.TPMRCSuccess {
 			return rc

@@ -181,9 +181,7 @@ func listHandles(d *engine.Device, l *capList) tcg.TPMRC {
 			hs = append(hs, tcg.TPMHandle(n))
 		}
 	case tcg.TPMHTNVIndex:
-		for h := range d.Perm.NV.Indices {
-			hs = append(hs, h)
-		}
+		hs = d.IndexHandles()
 	case tcg.TPMHTHMACSession, tcg.TPMHTPolicySession:
 		hs = sessionHandles(d, kind == tcg.TPMHTHMACSession)
 		// Both kinds of session are in one list, in the order of their slots.

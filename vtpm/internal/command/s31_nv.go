@@ -10,7 +10,8 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// nvWrite is TPM2_NV_Write, which writes data of an NV index.
+// nvWrite is TPM2_NV_Write, which writes data of an NV index. See attest for what a
+// write of AskIndex does.
 //
 //	TPM_RC_ATTRIBUTES        the index is of another type
 //	TPM_RC_NV_AUTHORIZATION  not the right authorization for a write
@@ -25,7 +26,7 @@ func nvWrite(d *engine.Device, c *dispatch.Call) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	if rc := x.Writable(c.Handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
@@ -39,6 +40,9 @@ func nvWrite(d *engine.Device, c *dispatch.Call) error {
 	}
 	if len(data) > size-int(offset) || x.Has(tcg.TPMANVWriteAll) && len(data) < size {
 		return tcg.TPMRCNVRange
+	}
+	if c.Handles[1] == engine.AskIndex {
+		return attest(d, data, offset)
 	}
 	copy(x.Data[offset:], data)
 	nvWritten(x)
@@ -60,7 +64,7 @@ func nvIncrement(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	if rc := x.Writable(c.Handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
@@ -89,7 +93,7 @@ func nvExtend(d *engine.Device, c *dispatch.Call) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	if rc := x.Writable(c.Handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
@@ -113,7 +117,7 @@ func nvSetBits(d *engine.Device, c *dispatch.Call) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	if rc := x.Writable(c.Handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
@@ -137,7 +141,7 @@ func nvWriteLock(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	switch rc := x.Writable(c.Handles[0]); rc {
 	case tcg.TPMRCSuccess:
 	case tcg.TPMRCNVLocked:
@@ -180,7 +184,7 @@ func nvRead(d *engine.Device, c *dispatch.Call) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	if rc := x.Readable(c.Handles[0]); rc != tcg.TPMRCSuccess {
 		return rc
 	}
@@ -206,7 +210,7 @@ func nvReadLock(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[1]]
+	x := d.Index(c.Handles[1])
 	switch rc := x.Readable(c.Handles[0]); rc {
 	case tcg.TPMRCSuccess, tcg.TPMRCNVUninitialized:
 	case tcg.TPMRCNVLocked:
@@ -231,7 +235,7 @@ func nvChangeAuth(d *engine.Device, c *dispatch.Call) error {
 	if err := r.End(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[0]]
+	x := d.Index(c.Handles[0])
 	v := tcg.TrimAuth(auth)
 	if len(v) > tpmcrypto.MustSize(x.Public.NameAlg) {
 		return tcg.TPMRCSize.P(1)

@@ -30,7 +30,7 @@ func nvCertify(d *engine.Device, c *dispatch.Call) error {
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	x := d.Perm.NV.Indices[c.Handles[2]]
+	x := d.Index(c.Handles[2])
 	if rc := x.Readable(c.Handles[1]); rc != tcg.TPMRCSuccess {
 		return rc
 	}

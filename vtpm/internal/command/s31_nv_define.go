@@ -43,7 +43,10 @@ func nvDefine(d *engine.Device, by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPubli
 	if by == tcg.TPMRHPlatform && !d.Clear.Hierarchies.PlatformNVEnable {
 		return tcg.TPMRCHierarchy.H(1)
 	}
-	if d.Reserved(p.NVIndex) && d.Perm.NV.Indices[p.NVIndex] == nil {
+	if d.Index(p.NVIndex) != nil {
+		return tcg.TPMRCNVDefined
+	}
+	if d.Reserved(p.NVIndex) {
 		return tcg.TPMRCValue.P(2)
 	}
 	if rc := d.Perm.NV.Define(p, bytes.Clone(auth), len(d.Perm.Objects)); rc != tcg.TPMRCSuccess {
@@ -62,7 +65,7 @@ func nvUndefineSpace(d *engine.Device, c *dispatch.Call) error {
 		return err
 	}
 	h := c.Handles[1]
-	x := d.Perm.NV.Indices[h]
+	x := d.Index(h)
 	if x.Has(tcg.TPMANVPolicyDelete) {
 		return tcg.TPMRCAttributes.H(2)
 	}
@@ -83,7 +86,7 @@ func nvUndefineSpaceSpecial(d *engine.Device, c *dispatch.Call) error {
 		return err
 	}
 	h := c.Handles[0]
-	if !d.Perm.NV.Indices[h].Has(tcg.TPMANVPolicyDelete) {
+	if !d.Index(h).Has(tcg.TPMANVPolicyDelete) {
 		return tcg.TPMRCAttributes.H(1)
 	}
 	d.Perm.NV.Remove(h)
@@ -98,7 +101,7 @@ func nvReadPublic(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[0]]
+	x := d.Index(c.Handles[0])
 	c.Out.Nested(x.Public.Marshal)
 	c.Out.Sized(x.Name())
 	return nil
@@ -128,7 +131,7 @@ func nvReadPublic2(d *engine.Device, c *dispatch.Call) error {
 	if err := c.NoParams(); err != nil {
 		return err
 	}
-	x := d.Perm.NV.Indices[c.Handles[0]]
+	x := d.Index(c.Handles[0])
 	public := x.Public.Public2()
 	public.Marshal2B(&c.Out)
 	c.Out.Sized(x.Name())

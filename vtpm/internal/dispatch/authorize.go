@@ -83,7 +83,7 @@ func authorizeHandle(d *engine.Device, c *Call, i int) tcg.TPMRC {
 		if !policyAvailable(d, c, h, role) {
 			return tcg.TPMRCAuthUnavailable
 		}
-		if x := d.Perm.NV.Indices[h]; x != nil && x.IsPIN() && usesAuth && !x.PINLeft() {
+		if x := d.Index(h); x != nil && x.IsPIN() && usesAuth && !x.PINLeft() {
 			return tcg.TPMRCAuthUnavailable
 		}
 		if rc := checkPolicy(d, c, i); rc != tcg.TPMRCSuccess {
@@ -213,7 +213,7 @@ func authValueAvailable(d *engine.Device, c *Call, h tcg.TPMHandle, role tcg.Rol
 		return attrs&tcg.TPMAObjectUserWithAuth != 0 && role == tcg.RoleUser ||
 			role == tcg.RoleAdmin && attrs&tcg.TPMAObjectAdminWithPolicy == 0
 	case tcg.TPMHTNVIndex:
-		return d.Perm.NV.Indices[h].AuthAvailable(c.Spec, role)
+		return d.Index(h).AuthAvailable(c.Spec, role)
 	}
 	return false
 }
@@ -221,7 +221,7 @@ func authValueAvailable(d *engine.Device, c *Call, h tcg.TPMHandle, role tcg.Rol
 // policyAvailable reports whether h has a policy that may authorize this
 // command.
 func policyAvailable(d *engine.Device, c *Call, h tcg.TPMHandle, role tcg.Role) bool {
-	if h.Type() == tcg.TPMHTNVIndex && !d.Perm.NV.Indices[h].PolicyAvailable(c.Spec, role) {
+	if h.Type() == tcg.TPMHTNVIndex && !d.Index(h).PolicyAvailable(c.Spec, role) {
 		return false
 	}
 	if o := d.ObjectOrNil(h); o != nil && (o.PublicOnly || o.Seq != nil) {

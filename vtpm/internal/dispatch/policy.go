@@ -47,7 +47,7 @@ func checkPolicy(d *engine.Device, c *Call, i int) tcg.TPMRC {
 	if p.PresenceNeeded && !d.Vol.PhysicalPresence {
 		return tcg.TPMRCPP
 	}
-	if x := d.Perm.NV.Indices[a.handle]; p.NVWrittenChecked && (x == nil || x.Written() != p.NVWritten) {
+	if x := d.Index(a.handle); p.NVWrittenChecked && (x == nil || x.Written() != p.NVWritten) {
 		return tcg.TPMRCPolicyFail
 	}
 	if c.Spec.Code == tcg.TPMCCPolicySecret && !p.AuthNeeded && !p.PasswordNeeded {

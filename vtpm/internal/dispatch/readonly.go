@@ -21,10 +21,10 @@ func readOnlyRefusesIndex(d *engine.Device, c *Call) bool {
 	switch c.Spec.Code {
 	case tcg.TPMCCNVWrite, tcg.TPMCCNVExtend, tcg.TPMCCNVSetBits, tcg.TPMCCNVWriteLock, tcg.TPMCCNVReadLock:
 		const volatile = tcg.TPMANVOrderly | tcg.TPMANVClearSTClear
-		x := d.Perm.NV.Indices[c.Handles[1]]
+		x := d.Index(c.Handles[1])
 		return x == nil || x.Public.Attributes&volatile != volatile
 	case tcg.TPMCCPolicySecret:
-		x := d.Perm.NV.Indices[c.Handles[0]]
+		x := d.Index(c.Handles[0])
 		return x != nil && x.IsPIN()
 	}
 	return true

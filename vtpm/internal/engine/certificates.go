@@ -25,10 +25,10 @@ func isCertificate(h tcg.TPMHandle) bool {
 	return h == EKCertRSA2048 || h == EKCertP256 || h == EKCertP384 || h >= EKChain && h <= EKChainLast
 }
 
-// Reserved reports whether no command defines the index h: EpochIndex never, those of
-// certificates while SetCertificates has set one.
+// Reserved reports whether no command defines the index h: EpochIndex, AskIndex and
+// AnswerIndex never, those of certificates while SetCertificates has set one.
 func (d *Device) Reserved(h tcg.TPMHandle) bool {
-	return h == EpochIndex || isCertificate(h) && d.certified()
+	return h == EpochIndex || isPair(h) || isCertificate(h) && d.certified()
 }
 
 // certified reports whether SetCertificates has set a certificate.

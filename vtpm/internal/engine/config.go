@@ -2,6 +2,8 @@ package engine
 
 import (
 	"errors"
+
+	"stubtpm/vtpm/tcg"
 )
 
 // MaxCommandSize and MaxResponseSize are the sizes in bytes of the largest command
@@ -45,3 +47,12 @@ type Epoch struct {
 
 // EpochIndex is vtpm.EpochIndex.
 const EpochIndex = 0x01057B00
+
+// AskIndex and AnswerIndex are vtpm.AskIndex and vtpm.AnswerIndex, MaxAsk and
+// MaxAnswer the bytes that they hold at most.
+const (
+	AskIndex    tcg.TPMHandle = 0x01057B01
+	AnswerIndex tcg.TPMHandle = 0x01057B02
+	MaxAsk                    = 133
+	MaxAnswer                 = 8 << 10
+)

@@ -22,6 +22,7 @@ type Config struct {
 	Floors     Floors
 	Epoch      *Epoch
 	Firmware   *hierarchy.Firmware
+	Attest     func(ask []byte) ([]byte, error)
 	Log        func(format string, args ...any)
 	Dispatcher Dispatcher
 }

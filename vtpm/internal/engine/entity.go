@@ -18,7 +18,7 @@ func (d *Device) EntityName(h tcg.TPMHandle) ([]byte, tcg.TPMRC) {
 			return nil, tcg.TPMRCValue
 		}
 	case tcg.TPMHTNVIndex:
-		x := d.Perm.NV.Indices[h]
+		x := d.Index(h)
 		if x == nil {
 			return nil, tcg.TPMRCHandle
 		}
@@ -65,7 +65,7 @@ func (d *Device) EntityAuth(h tcg.TPMHandle) []byte {
 	case tcg.TPMHTPCR:
 		return nil // no PCR has one
 	case tcg.TPMHTNVIndex:
-		if x := d.Perm.NV.Indices[h]; x != nil {
+		if x := d.Index(h); x != nil {
 			return x.AuthValue()
 		}
 	case tcg.TPMHTPermanent:
@@ -83,7 +83,7 @@ func (d *Device) EntityAuth(h tcg.TPMHandle) []byte {
 func (d *Device) EntityPolicy(h tcg.TPMHandle) hierarchy.Policy {
 	switch h.Type() {
 	case tcg.TPMHTNVIndex:
-		if x := d.Perm.NV.Indices[h]; x != nil {
+		if x := d.Index(h); x != nil {
 			return hierarchy.Policy{Hash: x.Public.NameAlg, Digest: x.Public.AuthPolicy}
 		}
 	case tcg.TPMHTPermanent:

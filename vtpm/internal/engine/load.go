@@ -99,6 +99,7 @@ func Load(cfg Config, state []byte) (*Device, error) {
 	} else {
 		d.noEpoch()
 	}
+	d.noPair()
 	d.Kept = bytes.Clone(state)
 	// A save that fails goes back to this, not below the floors.
 	if d.Saved, err = d.checkedState(); err != nil {
@@ -129,5 +130,9 @@ func (d *Device) powerOn() {
 
 // newVolatile is the state after _TPM_Init.
 func (d *Device) newVolatile() volatile {
-	return volatile{Clock: clock.PowerOn(d.Cfg.Now()), PCRs: pcr.New(&d.Reset.PCRUpdateCounter)}
+	v := volatile{Clock: clock.PowerOn(d.Cfg.Now()), PCRs: pcr.New(&d.Reset.PCRUpdateCounter)}
+	if d.Cfg.Attest != nil {
+		v.Ask, v.Answer = nv.NewAsk(AskIndex, MaxAsk, nil), nv.NewAnswer(AnswerIndex, nil)
+	}
+	return v
 }

@@ -14,7 +14,7 @@ func (d *Device) DAExempt(h tcg.TPMHandle) bool {
 		o := d.ObjectOrNil(h)
 		return o == nil || o.Seq != nil || o.Public.ObjectAttributes&tcg.TPMAObjectNoDA != 0
 	case tcg.TPMHTNVIndex:
-		x := d.Perm.NV.Indices[h]
+		x := d.Index(h)
 		return x == nil || x.Public.Attributes&tcg.TPMANVNoDA != 0
 	}
 	return true
@@ -23,7 +23,7 @@ func (d *Device) DAExempt(h tcg.TPMHandle) bool {
 // IsCounted reports whether failures to authorize h are counted, by dictionary
 // attack logic or in a PIN index.
 func (d *Device) IsCounted(h tcg.TPMHandle) bool {
-	x := d.Perm.NV.Indices[h]
+	x := d.Index(h)
 	return !d.DAExempt(h) || x != nil && x.IsPIN()
 }
 
@@ -98,14 +98,14 @@ func (d *Device) selfHeal() {
 
 // nvPinFailed counts a failed authorization with a PIN Fail index.
 func (d *Device) nvPinFailed(h tcg.TPMHandle) {
-	if x := d.Perm.NV.Indices[h]; x != nil && x.PINFailed() {
+	if x := d.Index(h); x != nil && x.PINFailed() {
 		d.pinCounted(x)
 	}
 }
 
 // nvPinUsed counts a successful authorization with a PIN index.
 func (d *Device) nvPinUsed(h tcg.TPMHandle) {
-	x := d.Perm.NV.Indices[h]
+	x := d.Index(h)
 	if x == nil {
 		return
 	}

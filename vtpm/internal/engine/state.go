@@ -122,6 +122,8 @@ type volatile struct {
 	PhysicalPresence bool
 	ShutdownDone     bool // last command was TPM2_Shutdown
 
+	Ask, Answer *nv.Index // see evidence.go; replaced as a whole, and nil without Config.Attest
+
 	HashSequence    *object.Sequence // _TPM_Hash_Start to _TPM_Hash_End
 	HCRTM           bool             // an H-CRTM event came before Startup
 	StartupLocality uint8

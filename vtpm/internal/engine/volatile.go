@@ -178,7 +178,7 @@ func (d *Device) resume(state, b []byte) error {
 		var p tcg.TPMSNVPublic
 		p.Unmarshal(&r)
 		data := r.Sized(tcg.MaxStored)
-		if p.NVIndex == EpochIndex {
+		if p.NVIndex == EpochIndex || isPair(p.NVIndex) {
 			continue // it is what Config says, not what a state had
 		}
 		x := d.Perm.NV.Indices[p.NVIndex]
