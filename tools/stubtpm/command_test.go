@@ -22,6 +22,9 @@ func TestCommands(t *testing.T) {
 		{"socket --help", exitOK, "--ctrl"},
 		{"chardev", exitFail, "--tpm2 is missing"},
 		{"cuse", exitFail, "not supported"},
+		{"verify-ek", exitUsage, "usage: stubtpm verify-ek"},
+		{"property", exitUsage, "usage: stubtpm property"},
+		{"property help", exitOK, "approve"},
 	} {
 		var out bytes.Buffer
 		code := run(append([]string{"stubtpm"}, strings.Fields(c.args)...), nil, &out, &out)
