@@ -84,10 +84,12 @@ var index = regexp.MustCompile(`\[\d+\]`)
 
 // notEncoded are the fields that the encodings leave out, and why.
 var notEncoded = map[string]string{
-	"Vol.Failed":       "a device in failure mode has no volatile state",
-	"Vol.Failure.What": "the same",
-	"Vol.Ask":          "an answer is of a moment, and is lost where a device goes on in another place",
-	"Vol.Answer":       "the same",
+	"Vol.Failed":     "a device in failure mode has no volatile state",
+	"Vol.Failure":    "the same",
+	"Vol.Clock.held": "a Clock that could not be saved: what goes on tries it again",
+	"Vol.retryAt":    "the same",
+	"Vol.Ask":        "an answer is of a moment, and is lost where a device goes on in another place",
+	"Vol.Answer":     "the same",
 
 	"Perm.Objects.Key":          "made again at the first use",
 	"Vol.Objects[].Key":         "the same",
@@ -103,6 +105,16 @@ var notEncoded = map[string]string{
 
 	"Perm.Objects.Public":  "a union, whose encoding package tcg tests",
 	"Vol.Objects[].Public": "the same",
+
+	"Vol.Sessions[].Symmetric": "a union, whose encoding package tcg tests",
+}
+
+// checked are the fields of which not every value decodes: another one is refused.
+var checked = map[string]bool{
+	"Perm.NV.Indices.Public.DataSize": true, "Perm.NV.Indices.Public.NameAlg": true,
+	"Perm.Objects.Sensitive.SensitiveType": true, "Vol.Objects[].Sensitive.SensitiveType": true,
+	"Perm.PCRBanks": true, "Perm.PCRBanks[].Hash": true, "Perm.PCRBanks[].TPMSPCRSelect.Size": true,
+	"Vol.Sessions[].Handle": true, "Vol.Sessions[].Hash": true,
 }
 
 // TestEveryFieldIsEncoded changes one field of the state at a time: the encoding
@@ -110,11 +122,17 @@ var notEncoded = map[string]string{
 // without its encoding is found, whatever its type.
 func TestEveryFieldIsEncoded(t *testing.T) {
 	t.Parallel()
-	d, _, tpm := newTestDevice(t)
-	populate(t, d, tpm)
+	cfg := engine.Config{Store: new(memStore), Log: t.Logf,
+		Now: func() time.Duration { return time.Hour }} // or any two encodings differ, by Time
+	d, err := Manufacture(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Execute(0, startupClear)
+	populate(t, d, client{d})
 	d.Perm.Shutdown = uint16(tcg.TPMSUState) // SavedClear and SavedReset count
 	load := func(state []byte) ([]byte, error) {
-		again, err := Load(engine.Config{Store: new(memStore), Log: t.Logf}, state)
+		again, err := Load(cfg, state)
 		if err != nil {
 			return nil, err
 		}
@@ -122,6 +140,13 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 		return e.B, nil
 	}
 	permanent := func() []byte { e := d.EncodePermanent(); return e.B }
+	resume := func(volatile []byte) ([]byte, error) {
+		again, err := Resume(cfg, d.Kept, volatile)
+		if err != nil {
+			return nil, err
+		}
+		return again.EncodeVolatile(), nil
+	}
 	if b, err := load(permanent()); err != nil || !bytes.Equal(b, permanent()) {
 		t.Fatalf("a state does not decode to itself: %v", err)
 	}
@@ -151,18 +176,17 @@ func TestEveryFieldIsEncoded(t *testing.T) {
 			if bytes.Equal(before, after) {
 				t.Errorf("%s: its change does not change the encoding", name)
 			}
-			if again == nil {
-				return
-			}
-			if b, err := again(after); err == nil && !bytes.Equal(b, after) {
+			if b, err := again(after); err != nil && !checked[name] {
+				t.Errorf("%s: its change does not decode: %v", name, err)
+			} else if err == nil && !bytes.Equal(b, after) {
 				t.Errorf("%s: its change is lost in decoding", name)
 			}
 		}
 	}
 	leaves(reflect.ValueOf(&d.Perm).Elem(), "Perm", check(permanent, load))
-	leaves(reflect.ValueOf(&d.Clear).Elem(), "Clear", check(d.EncodeVolatile, nil))
-	leaves(reflect.ValueOf(&d.Reset).Elem(), "Reset", check(d.EncodeVolatile, nil))
-	leaves(reflect.ValueOf(&d.Vol).Elem(), "Vol", check(d.EncodeVolatile, nil))
+	leaves(reflect.ValueOf(&d.Clear).Elem(), "Clear", check(d.EncodeVolatile, resume))
+	leaves(reflect.ValueOf(&d.Reset).Elem(), "Reset", check(d.EncodeVolatile, resume))
+	leaves(reflect.ValueOf(&d.Vol).Elem(), "Vol", check(d.EncodeVolatile, resume))
 	for name, full := range seen {
 		if !full {
 			t.Errorf("populate puts nothing into %s", name)
