@@ -1,19 +1,20 @@
 package house
 
 import (
-	"bytes"
-	"encoding/json"
-	"io"
-	"os"
-	"os/exec"
+	"go/ast"
+	"path"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"stubtpm/tools/house/count"
 )
 
 // module is the path of this module.
 const module = "stubtpm"
 
-// root is the top of the repository, where go list runs.
+// root is the top of the repository.
 const root = "../.."
 
 // A layer says what the packages below a folder may import. Names end in "/..."
@@ -33,17 +34,30 @@ var effects = []string{"unsafe", "os", "os/...", "net", "net/...", "syscall", "l
 // "Architecture"). They do not know one another.
 var vtpmParts = []string{"clock", "hierarchy", "lockout", "nv", "object", "pcr", "session", "timer"}
 
-// part returns the layer of one of vtpmParts.
-func part(name string) layer {
-	return layer{folder: "vtpm/internal/" + name, ours: []string{"vtpm/tcg", "vtpm/tpmcrypto"}, not: effects}
+// part returns the layer of a package of vtpm/internal.
+func part(name string, not ...string) layer {
+	return layer{folder: rooms + name, ours: []string{"vtpm/tcg", "vtpm/tpmcrypto"}, not: append(slices.Clone(effects), not...)}
 }
+
+// rooms is where each package has a row of its own.
+const rooms = "vtpm/internal/"
+
+// chance are the packages by which a part would find its own random numbers: it is
+// given them.
+var chance = []string{"crypto/rand", "math/rand/...", "runtime/..."}
+
+// timed returns the layer of one of vtpmParts that counts the time that it is given.
+func timed(name string) layer { return part(name, chance...) }
+
+// timeless returns the layer of one of vtpmParts that has nothing to do with time.
+func timeless(name string) layer { return part(name, append(slices.Clone(chance), "time")...) }
 
 // room returns the layer of a package that stands above the parts.
 func room(name string, below ...string) layer {
 	l := part(name)
 	l.others = []string{"golang.org/x/crypto/cryptobyte/..."}
 	for _, n := range append(below, vtpmParts...) {
-		l.ours = append(l.ours, "vtpm/internal/"+n)
+		l.ours = append(l.ours, rooms+n)
 	}
 	return l
 }
@@ -52,7 +66,7 @@ var layers = []layer{
 	{folder: "vtpm/tpmtest", ours: []string{"vtpm/..."}, others: []string{"github.com/google/go-tpm/..."}, not: effects},
 	{folder: "vtpm/tcg", not: effects},
 	{folder: "vtpm/tpmcrypto", ours: []string{"vtpm/tcg"}, others: []string{"filippo.io/bigmod", "golang.org/x/crypto/..."}, not: effects},
-	part("clock"), part("hierarchy"), part("lockout"), part("nv"), part("object"), part("pcr"), part("session"), part("timer"),
+	timed("clock"), timeless("hierarchy"), timed("lockout"), timeless("nv"), timeless("object"), timeless("pcr"), timeless("session"), timed("timer"),
 	room("engine"), room("dispatch", "engine"), room("command", "engine", "dispatch"),
 	{folder: "vtpm", others: []string{"filippo.io/bigmod", "golang.org/x/crypto/..."}, not: effects},
 	{folder: "vtpmmgr/ledger", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
@@ -69,56 +83,33 @@ var layers = []layer{
 			"github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/...", "github.com/google/go-eventlog/...", "github.com/youmark/pkcs8"}},
 }
 
-// A pkg is what go list says of one package.
-type pkg struct {
-	ImportPath string
-	Standard   bool
-	Imports    []string
-}
-
-// list returns the packages of this module as they are with some build tags.
-func list(t *testing.T, tags string) []pkg {
-	t.Helper()
-	c := exec.Command("go", "list", "-e", "-tags", tags, "-json=ImportPath,Imports", "./...")
-	c.Dir = root
-	c.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("go list: %v", err)
-	}
-	var pkgs []pkg
-	d := json.NewDecoder(bytes.NewReader(out))
-	for {
-		var p pkg
-		if err := d.Decode(&p); err == io.EOF {
-			return pkgs
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		pkgs = append(pkgs, p)
-	}
-}
-
 // TestLayers fails on an import that the table does not allow, and on a package
-// outside every layer.
+// outside every layer. It reads the files of every system and of all build tags.
 func TestLayers(t *testing.T) {
 	t.Parallel()
-	for _, tags := range []string{"", "tamago"} {
-		pkgs := list(t, tags)
-		if len(pkgs) < 5 {
-			t.Fatalf("go list -tags %q found %d packages", tags, len(pkgs))
+	other := map[string]bool{} // folders of other modules, whose imports go into no program of this one
+	if err := count.Walk(root, "/go.mod", func(name string, _ []byte) error {
+		other[path.Dir(name)] = name != "go.mod"
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range goFiles(t) {
+		if f.Test() || strings.HasPrefix(f.Name, runtimePort) || other[f.Folder()] {
+			continue
 		}
-		for _, p := range pkgs {
-			name := strings.TrimPrefix(p.ImportPath, module+"/")
-			l := layerOf(name)
-			if l == nil {
-				t.Errorf("%s is in no layer", p.ImportPath)
-				continue
+		l := layerOf(f.Folder())
+		if l == nil {
+			t.Errorf("%s is in no layer", f.Name)
+			continue
+		}
+		for _, i := range f.AST.Imports {
+			imported, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				t.Fatal(err)
 			}
-			for _, i := range p.Imports {
-				if why := l.refuses(i); why != "" {
-					t.Errorf("tags %q: %s imports %s: %s", tags, p.ImportPath, i, why)
-				}
+			if why := l.refuses(imported); why != "" {
+				t.Errorf("%s imports %s: %s", f.Name, imported, why)
 			}
 		}
 	}
@@ -130,7 +121,7 @@ func TestLayersRefuse(t *testing.T) {
 	for _, c := range []struct{ from, imports string }{
 		{"vtpm", "os"}, {"vtpm/internal/nv", module + "/vtpm/internal/object"}, {"vtpm/tcg", module + "/vtpm/tpmcrypto"},
 		{"vtpm/internal/engine", module + "/vtpm/internal/dispatch"}, {"vtpm/internal/dispatch", module + "/vtpm/internal/command"},
-		{"vtpm/internal/pcr", "os"}, {"vtpm/tcg", "unsafe"}, {"vtpm", "net/http"}, {"vtpm", module + "/drivers/xen"},
+		{"vtpm/internal/pcr", "os"}, {"vtpm/internal/nv", "time"}, {"vtpm/internal/clock", "crypto/rand"}, {"vtpm/internal/object", "math/rand/v2"}, {"vtpm/tcg", "unsafe"}, {"vtpm", "net/http"}, {"vtpm", module + "/drivers/xen"},
 		{"vtpm", "golang.org/x/sys/unix"}, {"drivers/tpmif", module + "/vtpm"}, {"drivers/xen", module + "/tools/deps"},
 		{"board/xen", module + "/drivers/tpmif"}, {"vtpmmgr", module + "/board/xen"}, {"vtpmmgr", module + "/vtpm"},
 		{"vtpmmgr/ledger", "github.com/google/go-tpm/tpm2"}, {"vtpmmgr/ledger", module + "/vtpmmgr/proto"},
@@ -141,14 +132,39 @@ func TestLayersRefuse(t *testing.T) {
 			t.Errorf("%s may import %s", c.from, c.imports)
 		}
 	}
+	if l := layerOf(rooms + "another"); l != nil {
+		t.Errorf("a new package of %s is in the layer %s", rooms, l.folder)
+	}
 	if why := layerOf("vtpm").refuses("crypto/sha256"); why != "" {
 		t.Errorf("vtpm may not import crypto/sha256: %s", why)
+	}
+}
+
+// TestTimeIsGiven fails on a clock that a part of a TPM reads by itself.
+func TestTimeIsGiven(t *testing.T) {
+	t.Parallel()
+	for _, f := range goFiles(t) {
+		if f.Test() || !strings.HasPrefix(f.Name, rooms) || f.Name == rooms+"engine/load.go" { // where Config.Now has its default
+			continue
+		}
+		ast.Inspect(f.AST, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				x, _ := s.X.(*ast.Ident)
+				if x != nil && x.Name == "time" && slices.Contains([]string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}, s.Sel.Name) {
+					t.Errorf("%s: time.%s: a part is given the time", f.Fset.Position(s.Pos()), s.Sel.Name)
+				}
+			}
+			return true
+		})
 	}
 }
 
 func layerOf(name string) *layer {
 	for i, l := range layers {
 		if name == l.folder || strings.HasPrefix(name, l.folder+"/") {
+			if strings.HasPrefix(name, rooms) && l.folder == "vtpm" {
+				return nil // it must have a row
+			}
 			return &layers[i]
 		}
 	}
