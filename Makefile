@@ -30,6 +30,7 @@ images: ## build the unikernels, the command stubtpm and its manual pages, and m
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/ringabuse ./tools/ringabuse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-host ./tools/stubtpm-host
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/guestbridge ./tools/guestbridge
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-guest ./tools/stubtpm-guest
 	$(GO) run ./tools/image manifest $(BUILD)/images
 	$(BUILD)/stubtpm man $(BUILD)/man
 

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
-	"stubtpm/vtpmmgr/cert"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -81,12 +81,15 @@ func isOfPresentSeed(d *vtpm.Device) (bool, error) {
 	if public == nil {
 		return d.Certificate(vtpm.EKChain) != nil, nil
 	}
-	_, key, err := cert.ParsePublic(public)
-	if err != nil {
-		return false, err
-	}
-	info, err := cert.PublicKeyInfo(key)
-	return err == nil && bytes.Contains(d.Certificate(vtpm.EKCertP256), info), err
+	return bytes.Contains(d.Certificate(vtpm.EKCertP256), pointOf(public)), nil
+}
+
+// pointOf returns the point of a TPMT_PUBLIC of P-256, which ends with a TPMS_ECC_POINT of
+// two coordinates of 32 bytes, as it stands in a certificate (SEC 1, 2.3.3).
+func pointOf(public []byte) []byte {
+	const coordinate = 2 + 32
+	x, y := public[len(public)-2*coordinate:], public[len(public)-coordinate:]
+	return slices.Concat([]byte{4}, x[2:coordinate], y[2:])
 }
 
 // ask makes a request. If an order revoked the admission of this vTPM, it loads again if

@@ -21,7 +21,7 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 	last := &grant.State
 	store := &ledgerStore{disk: image, manager: manager, sequence: last.Sequence}
 	cfg := vtpm.Config{Store: store, Log: e.Log, Floors: vtpm.Floors(last.Floors),
-		Epoch: &vtpm.Epoch{Ledger: grant.Ledger, Restores: grant.Epoch}}
+		Epoch: &vtpm.Epoch{Ledger: grant.Ledger, Restores: grant.Epoch}, Attest: attest(manager)}
 	if grant.Firmware != [proto.KeySize]byte{} {
 		cfg.Firmware = &vtpm.Firmware{Secret: grant.Firmware[:], SVNSecret: grant.SVN[:]}
 	}

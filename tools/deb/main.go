@@ -59,7 +59,7 @@ var files embed.FS
 var packages = []debian{{
 	name:        "stubtpm-guest",
 	description: "TPM 2.0 with a resource manager for a Xen guest\n xen-tpmfront registers its TPM as a 1.2 without /dev/tpmrm0. This service adds\n a TPM 2.0 by the kernel's module tpm_vtpm_proxy and passes its commands on.",
-	programs:    map[string]string{"usr/sbin/guestbridge": "stubtpm/tools/guestbridge"},
+	programs:    map[string]string{"usr/sbin/guestbridge": "stubtpm/tools/guestbridge", "usr/sbin/stubtpm-guest": "stubtpm/tools/stubtpm-guest"},
 	files:       map[string]string{"lib/systemd/system/stubtpm-guest.service": "guest/stubtpm-guest.service"},
 	units:       []string{"stubtpm-guest.service"},
 }, {

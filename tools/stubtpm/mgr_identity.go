@@ -20,7 +20,7 @@ func identityOrders() []order {
 		{name: "identity certificate", args: "FILE ...", help: "give the manager the host's certificate", run: identityCertificate,
 			more: "The files, in PEM, hold the host's certificate and then those of its issuers, such as host.pem and site.pem."},
 		{name: "identity crl", flags: "o", help: "write the revocation list of the certificates that the host issued", run: identityCRL,
-			more: "In PEM. It holds those of vTPMs that were destroyed or restored, and is valid for 30 days. Put it where the manager's parameter crl= says."},
+			more: "In DER. It holds those of vTPMs that were destroyed or restored, and is valid for 30 days. Put it where the manager's parameter crl= says."},
 	}
 }
 
@@ -50,7 +50,7 @@ func identityCRL(m *mgrRun) error {
 	if err != nil {
 		return err
 	}
-	return writeNew(m.o.output, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: b}))
+	return writeNew(m.o.output, b)
 }
 
 func identityAnswer(m *mgrRun) error {

@@ -34,6 +34,7 @@ var requirements = [...]requirement{
 	{"/usr/lib/xen-4.17/bin/xl", "xen-utils-4.17"},
 	{"/usr/bin/xenstore-read", "xenstore-utils"},
 	{"swtpm", "swtpm"},
+	{"swtpm_setup", "swtpm-tools"},
 	{"/usr/bin/tpm2", "tpm2-tools"},
 	{"/sbin/dmsetup", "dmsetup"},
 	{"/bin/busybox", "busybox-static"},

@@ -30,6 +30,8 @@ type Options struct {
 	// TPMState is the directory with the state of swtpm, "tpm" in Dir by default.
 	// A later machine with the same directory has the same hardware TPM.
 	TPMState string
+	// Manufactured gives a new hardware TPM an EK certificate; see Machine.Vendor.
+	Manufactured bool
 	// Accel is QEMU's accelerator, "tcg" by default, or "kvm".
 	Accel string
 	// Memory in MiB of the whole machine, Dom0Memory of dom0.
@@ -214,6 +216,11 @@ func (m *Machine) boot(ctx context.Context) error {
 	if m.opt.TPM != "none" {
 		if err := os.MkdirAll(m.opt.TPMState, 0o700); err != nil {
 			return err
+		}
+		if left, err := os.ReadDir(m.opt.TPMState); err == nil && len(left) == 0 && m.opt.Manufactured {
+			if err := m.manufacture(ctx); err != nil {
+				return err
+			}
 		}
 		sock := m.path("swtpm.sock")
 		os.Remove(sock)

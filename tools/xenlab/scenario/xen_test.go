@@ -59,11 +59,22 @@ func TestXen(t *testing.T) {
 	images := needXen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
-	s := NewStack(machine(t, "test", lab.Options{Files: images.Files(), GuestFiles: map[string]string{abuseCommand: ringabuse}}))
+	attests := filepath.Join(repository, "build/stubtpm-guest")
+	s := NewStack(machine(t, "test", lab.Options{Files: images.Files(), Manufactured: true,
+		GuestFiles: map[string]string{abuseCommand: ringabuse, evidenceCommand: attests}}))
 	var g *lab.Guest
 	t.Run("story", func(t *testing.T) {
 		var err error
 		if g, err = s.Story(ctx, &testReport{t}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if t.Failed() {
+		return
+	}
+	t.Run("trust", func(t *testing.T) {
+		var err error
+		if g, err = s.Trust(ctx, &testReport{t}, images.Manager, t.TempDir()); err != nil {
 			t.Fatal(err)
 		}
 	})
