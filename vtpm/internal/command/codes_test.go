@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -55,12 +56,32 @@ func (c *codes) row(rc tcg.TPMRC, why string, h handles, params ...any) *tpmtest
 // by is row with authorizations.
 func (c *codes) by(rc tcg.TPMRC, why string, h handles, a auths, params ...any) *tpmtest.Response {
 	c.t.Helper()
+	before := state(c.tpm)
 	r := c.tpm.Run(c.cc, h, a, params...)
 	if r.Code != rc {
 		c.t.Errorf("%v, %s: %v (%#x), not %v (%#x)", c.cc, why, r.Code, uint32(r.Code), rc, uint32(rc))
+	} else if rc != tcg.TPMRCSuccess && !leaves(rc) && !bytes.Equal(before, state(c.tpm)) {
+		c.t.Errorf("%v, %s: %v, and the command changed something", c.cc, why, rc)
 	}
 	c.seen[nameOf(rc)] = true
 	return r
+}
+
+// state is all that a TPM has: its volatile state begins with the hash of the
+// permanent one. In failure mode it has none.
+func state(tpm *tpmtest.TPM) []byte {
+	volatile, err := tpm.Volatile()
+	if err != nil {
+		return nil
+	}
+	return volatile
+}
+
+// leaves reports whether a command that is answered rc may leave something behind: the
+// count of an authorization that failed, or failure mode.
+func leaves(rc tcg.TPMRC) bool {
+	name := nameOf(rc)
+	return name == nameOf(tcg.TPMRCAuthFail) || name == nameOf(tcg.TPMRCBadAuth) || rc == tcg.TPMRCLockout || rc == tcg.TPMRCFailure
 }
 
 // excuse takes a code off the list that no command can provoke, and says why.

@@ -45,6 +45,7 @@ func TestPolicyORCodes(t *testing.T) {
 	c.row(tcg.TPMRCSize.P(1), "longer than any digest", h, digests(string(make([]byte, 65)), string(zero)))
 	c.row(tcg.TPMRCValue.P(1), "no branch is the session's digest", h, digests("a", string(zero[1:])))
 	c.row(tcg.TPMRCSuccess, "eight branches", h, digests("", "", "", "", "", "", "", string(zero)))
+	c.row(tcg.TPMRCValue.P(1), "the session's digest is another now", h, digests("a", string(zero)))
 }
 
 func TestPolicyPCRCodes(t *testing.T) {

@@ -163,6 +163,7 @@ func TestSetPrimaryPolicyCodes(t *testing.T) {
 	c := codesOf(t, tpm, tcg.TPMCCSetPrimaryPolicy)
 	c.row(tcg.TPMRCValue.H(1), "the NULL hierarchy", handles{null}, nil, nil)
 	c.row(tcg.TPMRCSize.P(1), "not of the algorithm's size", handles{owner}, someHash, tcg.TPMAlgSHA384)
+	c.row(tcg.TPMRCSize.P(1), "not of the algorithm's size, for a timer", handles{tcg.TPMRHACT0}, someHash, tcg.TPMAlgSHA384)
 	c.row(tcg.TPMRCSize.P(1), "no policy, but an algorithm", handles{owner}, nil, tcg.TPMAlgSHA256)
 	c.row(tcg.TPMRCSize.P(1), "no algorithm", handles{owner}, someHash, nil)
 	c.row(tcg.TPMRCHash.P(2), "no such algorithm", handles{owner}, someHash, tcg.TPMAlgAES)

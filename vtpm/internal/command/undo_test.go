@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -235,6 +236,47 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 			t.Errorf("only %d saves failed", failed)
 		}
 	})
+}
+
+// TestUnsavedCommands sends all kinds of commands that may change the permanent state
+// to a TPM whose store fails. Nothing is left of one that could not be saved, in what
+// is loaded either.
+func TestUnsavedCommands(t *testing.T) {
+	t.Parallel()
+	g := newTableGenerator(t, 7)
+	g.specs = slices.DeleteFunc(g.specs, func(s *tcg.CommandSpec) bool {
+		return s.Has(tcg.AttrReads) || s.Has(tcg.AttrVolatile) || !g.d.Implements(s.Code) || slices.Contains(slowCommands, s.Code)
+	})
+	failed := map[tcg.TPMCC]int{}
+	for range 1500 {
+		store := g.d.Cfg.Store.(*memStore)
+		f := flaky{t: t, d: g.d, s: store}
+		store.fail = errDisk
+		cmd := g.next()
+		before, counts := f.all(), countsBefore(g.d)
+		r := g.d.Execute(0, cmd)
+		if store.fail = nil; ok(r) { // what it changed is not permanent
+			g.restart(t)
+			continue
+		}
+		counts.takeBack(g.d) // TestTriesCountWithoutStore looks at them
+		if after := f.all(); !bytes.Equal(before, after) {
+			t.Fatalf("command %x: answered %x, and something changed:\n%x\n%x", cmd, r, before, after)
+		}
+		if tcg.TPMRC(binary.BigEndian.Uint32(r[6:])) == tcg.TPMRCNVUnavailable {
+			failed[tcg.TPMCC(binary.BigEndian.Uint32(cmd[6:]))]++
+		}
+	}
+	var never []tcg.TPMCC
+	for _, s := range g.specs {
+		if failed[s.Code] == 0 {
+			never = append(never, s.Code)
+		}
+	}
+	t.Logf("saves of %d kinds of commands failed; not of %v", len(failed), never)
+	if len(failed) < 10 {
+		t.Errorf("saves of only %d kinds of commands failed", len(failed))
+	}
 }
 
 // TestClockThatCannotBeSaved: it stands still, commands go on, and nothing that
