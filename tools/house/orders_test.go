@@ -70,11 +70,6 @@ func TestOrdersAreWhole(t *testing.T) {
 	}
 }
 
-func isNil(e ast.Expr) bool {
-	id, ok := e.(*ast.Ident)
-	return ok && id.Name == "nil"
-}
-
 // fieldNames returns the names of the fields that a composite literal sets to
 // something else than nil.
 func fieldNames(e ast.Expr) (names []string) {
@@ -83,7 +78,7 @@ func fieldNames(e ast.Expr) (names []string) {
 		return nil
 	}
 	for _, elt := range lit.Elts {
-		if kv, ok := elt.(*ast.KeyValueExpr); ok && !isNil(kv.Value) {
+		if kv, ok := elt.(*ast.KeyValueExpr); ok && !isIdent(kv.Value, "nil") {
 			if id, ok := kv.Key.(*ast.Ident); ok {
 				names = append(names, id.Name)
 			}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -30,27 +31,31 @@ func pages(t *testing.T) map[string]string {
 }
 
 var (
-	testName   = regexp.MustCompile("`((?:Test|Fuzz|Example)[A-Z]\\w*)`")
+	testName   = regexp.MustCompile("`(?:(\\w+)\\.)?((?:Test|Fuzz|Example)[A-Z]\\w*)`") // of a package, or not
 	inCode     = regexp.MustCompile("`([^`\n]+)`")
 	link       = regexp.MustCompile(`\]\(([^)#\s]+)(?:#[^)]*)?\)`)
 	pathInRepo = regexp.MustCompile(`^(?:vtpm|vtpmmgr|drivers|board|stubdom|image|tools|docs)/[\w./*<>-]+$`)
 )
 
-// TestPagesNameTests: a test that a page names exists.
+// TestPagesNameTests: a test that a page names exists. Where several packages have one
+// of its name, the page says which: package.TestName.
 func TestPagesNameTests(t *testing.T) {
 	t.Parallel()
-	tests := map[string]bool{}
+	folders := map[string][]string{} // that have a test of the name
 	for _, f := range goFiles(t) {
 		for _, fn := range f.Functions() {
 			if f.Test() {
-				tests[fn.Name] = true
+				folders[fn.Name] = append(folders[fn.Name], f.Folder())
 			}
 		}
 	}
 	for name, text := range pages(t) {
 		for _, m := range testName.FindAllStringSubmatch(text, -1) {
-			if !tests[m[1]] {
-				t.Errorf("%s names %s, which does not exist", name, m[1])
+			of := slices.DeleteFunc(slices.Clone(folders[m[2]]), func(f string) bool { return m[1] != "" && path.Base(f) != m[1] })
+			if len(of) == 0 {
+				t.Errorf("%s names %s, which does not exist", name, m[0])
+			} else if len(of) > 1 { // one of them could go, and the page would still pass
+				t.Errorf("%s names %s, which is in %s: write its package before it", name, m[0], strings.Join(of, " and "))
 			}
 		}
 	}
@@ -157,7 +162,16 @@ func typedConstants(t *testing.T, folder, typ string) map[string]uint64 {
 			}
 			for _, s := range g.Specs {
 				v := s.(*ast.ValueSpec)
-				if id, ok := v.Type.(*ast.Ident); !ok || id.Name != typ || len(v.Values) != 1 {
+				if id, ok := v.Type.(*ast.Ident); !ok || id.Name != typ {
+					for _, e := range v.Values { // Made = Ordinal(3)
+						if c, ok := e.(*ast.CallExpr); ok && isIdent(c.Fun, typ) {
+							t.Errorf("%s: %s has its type by a conversion: write the type before its number", f.Name, v.Names[0].Name)
+						}
+					}
+					continue
+				}
+				if len(v.Names) != 1 || len(v.Values) != 1 {
+					t.Errorf("%s: %s and its value need a line of their own", f.Name, v.Names[0].Name)
 					continue
 				}
 				lit, ok := v.Values[0].(*ast.BasicLit)
@@ -174,6 +188,11 @@ func typedConstants(t *testing.T, folder, typ string) map[string]uint64 {
 		}
 	}
 	return found
+}
+
+func isIdent(e ast.Expr, name string) bool {
+	id, ok := e.(*ast.Ident)
+	return ok && id.Name == name
 }
 
 // upperSnake writes CreateGroup as CREATE_GROUP.
