@@ -93,18 +93,20 @@ type Config struct {
 
 	// Attest, if set, gives the device AskIndex and AnswerIndex. TPM2_NV_Write of
 	// AskIndex, from offset 0, by the owner or with the empty authorization value of
-	// the index, writes a question: version 1 (1 byte), a nonce of 16 to 64 bytes and
-	// the Name of an attestation key, each with its length (1 byte) before it. A
-	// question is handed to Attest only if a key with that Name is loaded here that is
-	// restricted, signs, and has fixedTPM, fixedParent and sensitiveDataOrigin. What
-	// Attest returns, 1 to MaxAnswer bytes, is then read from AnswerIndex, by everybody.
+	// the index, writes a question. One for evidence is 1 (1 byte), a nonce of 16 to 64
+	// bytes and the Name of an attestation key; one for a certificate of the key is 2
+	// and the Name. Nonce and Name have their length (1 byte) before them. A question is
+	// handed to Attest, with the TPMT_PUBLIC of the key, only if a key with that Name is
+	// loaded here that is restricted, signs, and has fixedTPM, fixedParent and
+	// sensitiveDataOrigin. What Attest returns, 1 to MaxAnswer bytes, is then read from
+	// AnswerIndex, by everybody.
 	//
 	// Attest is called while no other command runs, and must not call the Device. Where
 	// it returns an error the earlier answer is dropped, and the command is answered
 	// with TPM_RC_NV_RATE if the error wraps ErrRate, else with TPM_RC_NV_UNAVAILABLE.
 	// A panic ends in failure mode. Question and answer are no part of any state, and
 	// are lost at _TPM_Init, Load and Resume: asking does not have the state saved.
-	Attest func(ask []byte) ([]byte, error)
+	Attest func(ask, key []byte) ([]byte, error)
 
 	// Log, if set, receives events worth a line: never secrets, never bodies of
 	// commands.

@@ -48,6 +48,11 @@ func (s *serial) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(append(b, s.number[:]...), s.until)
 }
 
+// date is the day on which the certificate ends.
+func (s *serial) date() string {
+	return time.Unix(int64(s.until), 0).UTC().Format(time.DateOnly)
+}
+
 func readSerial(b []byte) serial { return serial{[16]byte(b), binary.BigEndian.Uint32(b[16:])} }
 
 func (c *certified) change() ledger.Change {

@@ -68,24 +68,69 @@ func (s *Session) certify(eks [][]byte) (proto.Code, []byte) {
 	if code != proto.OK {
 		return code, nil
 	}
-	c, ders, refused, err := m.issue(h, &claims, eks)
-	switch {
-	case refused != nil:
-		m.cfg.Log("vtpmmgr: certify: %v", refused)
-		return proto.BadCertificate, nil
-	case err != nil:
-		m.cfg.Log("vtpmmgr: certify: %v", err)
-		return proto.Failed, nil
+	c, ders, err := m.issue(h, &claims, eks)
+	if err != nil {
+		return m.notIssued(err), nil
 	}
 	body, err := proto.AppendCertified(nil, ders, append([][]byte{h.certificate}, h.chain...))
 	if err != nil {
 		m.cfg.Log("vtpmmgr: certify: %v", err)
 		return proto.Failed, nil
 	}
-	if code := s.keepCertified(c, &claims); code != proto.OK {
+	code = s.keep(&claims, fmt.Sprintf("%d keys until %s", len(c.keys), c.serials[0].date()), func(before *certified, now time.Time) *certified {
+		c.older = before.all(now)
+		return c
+	})
+	if code != proto.OK {
 		return code, nil
 	}
 	return proto.OK, body
+}
+
+// notIssued returns the status for why a certificate was not made.
+func (m *Manager) notIssued(err error) proto.Code {
+	m.cfg.Log("vtpmmgr: certify: %v", err)
+	if errors.Is(err, cert.ErrRefused) {
+		return proto.BadCertificate
+	}
+	return proto.Failed
+}
+
+// certifyAK certifies an attestation key of the vTPM, which its domain found to be its own.
+func (s *Session) certifyAK(key []byte) (proto.Code, []byte) {
+	m := s.m
+	m.mu.Lock()
+	r, g, code := s.admitted()
+	h := m.identity
+	switch {
+	case code != proto.OK:
+	case h == nil, m.certified[r.uuid] == nil:
+		code = proto.NoIdentity
+	case !m.sharesOf(r.uuid).certificates.take(certifyRate, 1, time.Now()):
+		code = proto.Rate
+	}
+	claims := m.claimsOf(&r, g)
+	m.mu.Unlock()
+	if code != proto.OK {
+		return code, nil
+	}
+	parent, terms, err := m.terms(h)
+	if err != nil {
+		return m.notIssued(err), nil
+	}
+	der, made, err := m.sign(h, parent, func(i *cert.Issuer) ([]byte, error) { return i.AK(key, &claims, terms) })
+	if err != nil {
+		return m.notIssued(err), nil
+	}
+	code = s.keep(&claims, "attestation key until "+made.date(), func(before *certified, now time.Time) *certified {
+		if before == nil {
+			return nil // they were revoked meanwhile
+		}
+		c := *before
+		c.older = append([]serial{made}, c.older...)
+		return &c
+	})
+	return code, der
 }
 
 // claimsOf is what the certificates of a vTPM claim. All of it is from the ledger. m.mu is
@@ -106,43 +151,69 @@ func (m *Manager) claimsOf(r *record, g *group) cert.VTPMClaims {
 // the group's escrow key can restore them there.
 func (g *group) migratable() bool { return len(g.Escrow) != 0 }
 
-// issue makes the certificates of keys by the host's certification key. Its error refused
-// is of what was asked, and no fault of the hardware TPM.
-func (m *Manager) issue(h *hostIdentity, claims *cert.VTPMClaims, eks [][]byte) (c *certified, ders [][]byte, refused, err error) {
-	parent, err := x509.ParseCertificate(h.certificate)
+// issue makes the certificates of endorsement keys.
+func (m *Manager) issue(h *hostIdentity, claims *cert.VTPMClaims, eks [][]byte) (c *certified, ders [][]byte, err error) {
+	parent, terms, err := m.terms(h)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
+	}
+	c = &certified{uuid: claims.UUID}
+	if c.basis, err = h.basis(claims); err != nil {
+		return nil, nil, err
+	}
+	for _, ek := range eks {
+		der, made, err := m.sign(h, parent, func(i *cert.Issuer) ([]byte, error) { return i.EK(ek, claims, model(), terms) })
+		if err != nil {
+			return nil, nil, err
+		}
+		_, key, err := cert.ParsePublic(ek)
+		if err != nil {
+			return nil, nil, err
+		}
+		hash, err := cert.KeyHash(key)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.keys, c.serials, ders = append(c.keys, hash), append(c.serials, made), append(ders, der)
+	}
+	return c, ders, nil
+}
+
+// terms returns the host's certificate, and for how long one below it is valid.
+func (m *Manager) terms(h *hostIdentity) (parent *x509.Certificate, t cert.Terms, err error) {
+	if parent, err = x509.ParseCertificate(h.certificate); err != nil {
+		return nil, t, err
 	}
 	now := time.Now()
-	terms := cert.Terms{NotBefore: now.Add(-time.Hour), NotAfter: endOf(parent, now), CRL: m.cfg.CRL}
-	basis, err := h.basis(claims)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	err = m.tpm.Lend("certificates", func(bus transport.TPM) error {
+	return parent, cert.Terms{NotBefore: now.Add(-time.Hour), NotAfter: endOf(parent, now), CRL: m.cfg.CRL}, nil
+}
+
+// sign has the host's certification key sign one certificate. The hardware TPM is lent
+// for one only, so that commits of others come in between. That a key is not to be
+// certified is no failure of the hardware TPM.
+func (m *Manager) sign(h *hostIdentity, parent *x509.Certificate, issue func(*cert.Issuer) ([]byte, error)) (der []byte, made serial, err error) {
+	var refused error
+	err = m.tpm.Lend("certificate", func(bus transport.TPM) error {
 		signer, err := m.host(h, bus).Signer()
 		if err != nil {
 			return err
 		}
-		issuer := cert.Issuer{Certificate: parent, Key: signer}
-		c, ders, refused = &certified{uuid: claims.UUID, basis: basis}, nil, nil
-		for _, ek := range eks {
-			der, err := issuer.EK(ek, claims, model(), terms)
-			if errors.Is(err, cert.ErrRefused) {
-				refused = err
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if err := c.add(der); err != nil {
-				return err
-			}
-			ders = append(ders, der)
+		der, err = issue(&cert.Issuer{Certificate: parent, Key: signer})
+		if refused = nil; errors.Is(err, cert.ErrRefused) {
+			refused, err = err, nil
 		}
-		return nil
+		return err
 	})
-	return c, ders, refused, err
+	if err = errors.Join(err, refused); err != nil {
+		return nil, made, err
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, made, err
+	}
+	made.until = uint32(c.NotAfter.Unix())
+	c.SerialNumber.FillBytes(made.number[:])
+	return der, made, nil
 }
 
 // endOf returns the end of a certificate that is made now below the host's.
@@ -194,26 +265,11 @@ func (s *Session) certified() (proto.Code, []byte) {
 	return proto.OK, []byte{1}
 }
 
-// add notes a certificate.
-func (c *certified) add(der []byte) error {
-	made, err := x509.ParseCertificate(der)
-	if err != nil {
-		return err
-	}
-	hash, err := cert.KeyHash(made.PublicKey)
-	if err != nil {
-		return err
-	}
-	s := serial{until: uint32(made.NotAfter.Unix())}
-	made.SerialNumber.FillBytes(s.number[:])
-	c.keys, c.serials = append(c.keys, hash), append(c.serials, s)
-	return nil
-}
-
-// keepCertified makes durable what was certified, before anybody is given it: what is
-// not in the ledger could not be revoked. It is refused if the vTPM is not any more what
-// the claims say.
-func (s *Session) keepCertified(c *certified, claims *cert.VTPMClaims) proto.Code {
+// keep makes durable what was certified, before anybody is given it: what is not in the
+// ledger could not be revoked. add returns what is to be kept in place of what was before
+// (nil for nothing); the oldest certificates that there is no room for are revoked. It is
+// refused if the vTPM is not any more what the claims say.
+func (s *Session) keep(claims *cert.VTPMClaims, detail string, add func(before *certified, now time.Time) *certified) proto.Code {
 	m := s.m
 	m.orders.Lock() // an entry of the audit log is written
 	defer m.orders.Unlock()
@@ -229,7 +285,10 @@ func (s *Session) keepCertified(c *certified, claims *cert.VTPMClaims) proto.Cod
 		return code
 	}
 	now := time.Now()
-	c.older = before.all(now)
+	c := add(before, now)
+	if c == nil {
+		return proto.NotConnected
+	}
 	var excess []serial
 	if len(c.older) > maxOlder {
 		excess = c.older[maxOlder:]
@@ -240,7 +299,7 @@ func (s *Session) keepCertified(c *certified, claims *cert.VTPMClaims) proto.Cod
 	if !room || before == nil && !o.roomFor(1+len(changes)) {
 		return proto.Full
 	}
-	entry, done := o.logged(r.uuid, "certify", fmt.Sprintf("%d keys until %s", len(c.keys), time.Unix(int64(c.serials[0].until), 0).UTC().Format(time.DateOnly)), nil)
+	entry, done := o.logged(r.uuid, "certify", detail, nil)
 	class := ledger.Class{Source: vtpmItem(r.uuid), Tenant: g.tenant()}
 	if code := m.commit(class, append(append(entry, changes...), c.change())...); code != proto.OK {
 		return code

@@ -250,6 +250,67 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// TestCertifyAK: an attestation key of a vTPM that has certificates is certified, with the
+// same claims; the oldest certificates that there is no room for are revoked, and all of
+// them when the vTPM is destroyed.
+func TestCertifyAK(t *testing.T) {
+	t.Parallel()
+	c := newCertifying(t, hardwareTPM(t))
+	if _, err := c.admin.IdentityRequest([32]byte{7}, 3); err != nil {
+		t.Fatal(err)
+	}
+	c.load(t)
+	key := primary(t, hardwareTPM(t), restrictedSigner())
+	if _, err := c.vtpm.CertifyAK(key); !errors.Is(err, proto.NoIdentity) {
+		t.Errorf("before the endorsement keys: %v", err)
+	}
+	eks := c.certified(t)
+	for name, bad := range map[string][]byte{"an endorsement key": c.eks[0], "nothing": nil, "garbage": {1, 2, 3}} {
+		if _, err := c.vtpm.CertifyAK(bad); !errors.Is(err, proto.BadCertificate) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	host, err := x509.ParseCertificate(c.m.identity.certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	const more = 3 // than there is room for
+	for range maxOlder + more {
+		c.m.sharesOf(testUUID).certificates = bucket{}
+		der, err := c.vtpm.CertifyAK(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := made.CheckSignatureFrom(host); err != nil {
+			t.Error(err)
+		}
+		if claims, err := cert.VTPMClaimsOf(made); err != nil || claims.UUID != testUUID || made.KeyUsage != x509.KeyUsageDigitalSignature {
+			t.Errorf("%+v, %v", claims, err)
+		}
+		all = append(all, made.SerialNumber.Text(16))
+	}
+	if got := c.revoked(t); !slices.Equal(got, all[:more]) {
+		t.Errorf("revoked: %v, want the %d oldest of %v", got, more, all)
+	}
+	if ok, err := c.vtpm.Certified(); !ok || err != nil {
+		t.Errorf("the endorsement keys are not certified any more: %v", err)
+	}
+	if err := c.admin.Destroy(testUUID); err != nil {
+		t.Fatal(err)
+	}
+	got, want := c.revoked(t), slices.Concat(all, eks)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("revoked %v, want %v", got, want)
+	}
+}
+
 // TestCertifyIsKept: nobody is given a certificate that could not be revoked, since the
 // ledger does not have it.
 func TestCertifyIsKept(t *testing.T) {

@@ -154,6 +154,8 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 			return proto.BadMessage, nil
 		}
 		return s.certify(eks)
+	case proto.CertifyKey:
+		return s.certifyAK(body)
 	case proto.Certified:
 		if len(body) != 0 {
 			return proto.BadMessage, nil
@@ -161,7 +163,7 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		return s.certified()
 	case proto.Attest:
 		ask, err := evidence.ParseAsk(body)
-		if err != nil {
+		if err != nil || ask.Nonce == nil {
 			return proto.BadMessage, nil
 		}
 		return s.attest(ask)

@@ -10,6 +10,7 @@ import (
 
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpmmgr/evidence"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -105,10 +106,15 @@ func ask[T any](manager *proto.Client, request func() (T, error)) (T, error) {
 	return request()
 }
 
-// attest is vtpm.Config.Attest: the manager makes the evidence.
-func attest(manager *proto.Client) func([]byte) ([]byte, error) {
-	return func(question []byte) ([]byte, error) {
-		answer, err := ask(manager, func() ([]byte, error) { return manager.Attest(question) })
+// attest is vtpm.Config.Attest: the manager makes evidence, or a certificate of the key.
+func attest(manager *proto.Client) func(question, key []byte) ([]byte, error) {
+	return func(question, key []byte) ([]byte, error) {
+		answer, err := ask(manager, func() ([]byte, error) {
+			if question[0] == evidence.AskCertificate {
+				return manager.CertifyAK(key)
+			}
+			return manager.Attest(question)
+		})
 		if errors.Is(err, proto.Rate) {
 			err = fmt.Errorf("%w: %w", vtpm.ErrRate, err)
 		}

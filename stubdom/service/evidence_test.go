@@ -2,6 +2,8 @@ package service
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
@@ -11,11 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
 
 	"stubtpm/tools/stubtpm-guest/gather"
 	"stubtpm/tools/verify"
 	"stubtpm/vtpm"
+	"stubtpm/vtpmmgr/cert"
 	"stubtpm/vtpmmgr/evidence"
 	"stubtpm/vtpmmgr/proto"
 )
@@ -105,6 +109,8 @@ func TestEvidence(t *testing.T) {
 	t.Logf("evidence of %d bytes", len(first))
 	v.refuses("another nonce", first, bytes.Repeat([]byte{2}, 32), verify.Nonce)
 
+	checkAKCertificate(t, g)
+
 	// A vTPM beside it answers for itself only.
 	other, stop := s.guest(s.other.uuid, s.other.disk)
 	theirs := answers(t, other, nonce)
@@ -166,4 +172,37 @@ func parsed(t testing.TB, b []byte) *evidence.Evidence {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// checkAKCertificate has a key certified, and follows the chain.
+func checkAKCertificate(t testing.TB, g transport.TPM) {
+	t.Helper()
+	signer := tpm2.ECCSRKTemplate
+	signer.ObjectAttributes.Decrypt, signer.ObjectAttributes.SignEncrypt = false, true
+	signer.Parameters = tpm2.NewTPMUPublicParms(tpm2.TPMAlgECC, &tpm2.TPMSECCParms{CurveID: tpm2.TPMECCNistP256,
+		Scheme: tpm2.TPMTECCScheme{Scheme: tpm2.TPMAlgECDSA, Details: tpm2.NewTPMUAsymScheme(tpm2.TPMAlgECDSA, &tpm2.TPMSSigSchemeECDSA{HashAlg: tpm2.TPMAlgSHA256})}})
+	key, err := tpm2.CreatePrimary{PrimaryHandle: tpm2.TPMRHOwner, InPublic: tpm2.New2B(signer)}.Execute(g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tpm2.FlushContext{FlushHandle: key.ObjectHandle}.Execute(g)
+	der, chain, err := gather.AKCertificate(g, key.ObjectHandle)
+	if err != nil || len(chain) == 0 {
+		t.Fatal(err, chain)
+	}
+	made, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := x509.ParseCertificate(chain[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.CheckSignatureFrom(host); err != nil {
+		t.Error(err)
+	}
+	_, public, err := cert.ParsePublic(key.OutPublic.Bytes())
+	if err != nil || !public.(*ecdsa.PublicKey).Equal(made.PublicKey) {
+		t.Errorf("it is of another key: %v", err)
+	}
 }

@@ -262,11 +262,14 @@ func TestAsk(t *testing.T) {
 	if err != nil || !bytes.Equal(got.Nonce, a.Nonce) || !bytes.Equal(got.AK, a.AK) {
 		t.Errorf("%v, %v", got, err)
 	}
+	if got, err = ParseAsk(mustMarshal(t, &Ask{AK: s.AK})); err != nil || got.Nonce != nil || !bytes.Equal(got.AK, s.AK) {
+		t.Errorf("for a certificate: %v, %v", got, err)
+	}
 	largest := &Ask{Nonce: make([]byte, MaxNonce), AK: append([]byte{0, 13}, make([]byte, 64)...)}
 	if n := len(mustMarshal(t, largest)); n != MaxAsk {
 		t.Errorf("the longest has %d bytes, MaxAsk is %d", n, MaxAsk)
 	}
-	for _, bad := range []*Ask{{}, {Nonce: s.Nonce}, {AK: s.AK}, {Nonce: s.Nonce[:8], AK: s.AK}} {
+	for _, bad := range []*Ask{{}, {Nonce: s.Nonce}, {Nonce: []byte{}, AK: s.AK}, {Nonce: s.Nonce[:8], AK: s.AK}} {
 		if _, err := bad.Marshal(); !errors.Is(err, ErrFormat) {
 			t.Errorf("%v: %v", bad, err)
 		}

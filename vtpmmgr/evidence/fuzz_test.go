@@ -39,6 +39,7 @@ func FuzzQuote(f *testing.F) {
 func FuzzAsk(f *testing.F) {
 	s := testStatement()
 	f.Add(mustMarshal(f, &Ask{Nonce: s.Nonce, AK: s.AK}))
+	f.Add(mustMarshal(f, &Ask{AK: s.AK}))
 	f.Fuzz(func(t *testing.T, b []byte) { roundTrip(t, b, ParseAsk) })
 }
 

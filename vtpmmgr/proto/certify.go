@@ -30,6 +30,10 @@ func (c *Client) Certify(eks [][]byte) (certificates, chain [][]byte, err error)
 	return certificates, chain, nil
 }
 
+// CertifyAK returns a certificate (DER) of an attestation key, a TPMT_PUBLIC, that the
+// vTPM found to be its own.
+func (c *Client) CertifyAK(key []byte) ([]byte, error) { return c.do(TagRequest, CertifyKey, key) }
+
 // Certified reports whether the certificates that this vTPM had last are those that it
 // would have now. They are not after a restoration, an order that changes what they claim,
 // or a new certificate of the host, and in their last two months.

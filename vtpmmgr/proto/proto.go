@@ -38,6 +38,8 @@ const (
 	// Attest makes evidence; see Client.Attest.
 	Attest Ordinal = 0x53000006 // evidence.Ask -> evidence.Evidence of statement, proof and hardware quote
 
+	CertifyKey Ordinal = 0x53000008 // TPMT_PUBLIC of an attestation key -> its certificate in DER
+
 	Certified Ordinal = 0x53000007 // () -> 1 byte: 1 if the vTPM's certificates are what they would be now
 )
 

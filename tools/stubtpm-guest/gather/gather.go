@@ -4,6 +4,7 @@ package gather
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/go-tpm/tpm2"
 	"github.com/google/go-tpm/tpm2/transport"
@@ -40,16 +41,11 @@ func Evidence(bus transport.TPM, nonce []byte, pcrs []uint) (*evidence.Evidence,
 	if e.EK, err = certificate(bus); err != nil {
 		return nil, err
 	}
-	for index := tpm2.TPMHandle(vtpm.EKChain); index <= tpm2.TPMHandle(vtpm.EKChainLast); index++ {
-		b, err := readIndex(bus, index)
-		if isAbsent(err) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("certificate of an issuer: %w", err)
-		}
-		e.Chain = append(e.Chain, b...)
+	chain, err := issuers(bus)
+	if err != nil {
+		return nil, err
 	}
+	e.Chain = slices.Concat(chain...)
 	hardware, err := evidence.ParseQuote(e.Hardware)
 	if err != nil {
 		return nil, err
@@ -58,8 +54,46 @@ func Evidence(bus transport.TPM, nonce []byte, pcrs []uint) (*evidence.Evidence,
 	return e, err
 }
 
+// AKCertificate has the manager certify an attestation key that is loaded in the vTPM, and
+// returns the certificate (DER) and those of its issuers.
+func AKCertificate(bus transport.TPM, key tpm2.TPMHandle) (certificate []byte, chain [][]byte, err error) {
+	p, err := tpm2.ReadPublic{ObjectHandle: key}.Execute(bus)
+	if err != nil {
+		return nil, nil, fmt.Errorf("key %#x: %w", uint32(key), err)
+	}
+	if certificate, err = question(bus, &evidence.Ask{AK: p.Name.Buffer}); err != nil {
+		return nil, nil, err
+	}
+	chain, err = issuers(bus)
+	return certificate, chain, err
+}
+
+// issuers returns the certificates of the host and of its issuers.
+func issuers(bus transport.TPM) (chain [][]byte, err error) {
+	for index := tpm2.TPMHandle(vtpm.EKChain); index <= tpm2.TPMHandle(vtpm.EKChainLast); index++ {
+		b, err := readIndex(bus, index)
+		if isAbsent(err) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("certificate of an issuer: %w", err)
+		}
+		chain = append(chain, b)
+	}
+	return chain, nil
+}
+
 // ask has the vTPM fetch the manager's part.
 func ask(bus transport.TPM, a *evidence.Ask) (*evidence.Evidence, error) {
+	b, err := question(bus, a)
+	if err != nil {
+		return nil, err
+	}
+	return evidence.Parse(b)
+}
+
+// question writes a question and reads the answer.
+func question(bus transport.TPM, a *evidence.Ask) ([]byte, error) {
 	b, err := a.Marshal()
 	if err != nil {
 		return nil, err
@@ -74,12 +108,9 @@ func ask(bus transport.TPM, a *evidence.Ask) (*evidence.Evidence, error) {
 	_, err = tpm2.NVWrite{AuthHandle: tpm2.AuthHandle{Handle: index.Handle, Name: index.Name, Auth: tpm2.PasswordAuth(nil)},
 		NVIndex: index, Data: tpm2.TPM2BMaxNVBuffer{Buffer: b}}.Execute(bus)
 	if err != nil {
-		return nil, fmt.Errorf("the manager made no statement (see the consoles of the vTPM and of the manager): %w", err)
+		return nil, fmt.Errorf("the manager does not answer (see the consoles of the vTPM and of the manager): %w", err)
 	}
-	if b, err = readIndex(bus, tpm2.TPMHandle(vtpm.AnswerIndex)); err != nil {
-		return nil, err
-	}
-	return evidence.Parse(b)
+	return readIndex(bus, tpm2.TPMHandle(vtpm.AnswerIndex))
 }
 
 // certificate returns the certificate of an endorsement key.

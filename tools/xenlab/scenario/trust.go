@@ -216,7 +216,7 @@ func (t *trust) evidence(ctx context.Context, g guest) error {
 
 	// A guest cannot change what it is certified as, whatever hierarchy it has.
 	out, err = g.run(ctx, `for i in 0x1c0000a 0x1c00100; do for c in o p; do
-printf x > x; tpm2_nvwrite $i -C $c -i x 2>/dev/null && echo written; tpm2_nvundefine $i -C $c 2>/dev/null && echo gone; done; done; echo tried`)
+printf x > x; tpm2_nvwrite $i -C $c -i x >/dev/null 2>&1 && echo written; tpm2_nvundefine $i -C $c >/dev/null 2>&1 && echo gone; done; done; echo tried`)
 	check(t.r, "guest: no hierarchy writes or deletes a certificate", err == nil && strings.TrimSpace(out) == "tried", "%v\n%s", err, out)
 
 	if _, err := t.M.Dom0.Run(ctx, adminCommand+" mgr -key "+adminKey+" status"); err != nil {

@@ -28,7 +28,7 @@ func FuzzAsk(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 16})
 	d, err := Manufacture(engine.Config{Store: new(memStore), Now: func() time.Duration { return time.Hour },
-		Attest: func([]byte) ([]byte, error) { return []byte("x"), nil }})
+		Attest: func(_, _ []byte) ([]byte, error) { return []byte("x"), nil }})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestPairOfEarlierVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, attest := range []func([]byte) ([]byte, error){nil, func([]byte) ([]byte, error) { return nil, nil }} {
+	for _, attest := range []func(_, _ []byte) ([]byte, error){nil, func(_, _ []byte) ([]byte, error) { return nil, nil }} {
 		again, err := Resume(engine.Config{Store: s, Attest: attest}, s.state, v)
 		if err != nil {
 			t.Fatal(err)
@@ -97,7 +97,7 @@ func TestTableCommandsAtPair(t *testing.T) {
 	g := newTableGenerator(t, 13)
 	g.indices = handles(engine.AskIndex, engine.AnswerIndex)
 	answers := byte(0)
-	attest := func(ask []byte) ([]byte, error) { answers++; return append([]byte{answers}, ask...), nil }
+	attest := func(ask, _ []byte) ([]byte, error) { answers++; return append([]byte{answers}, ask...), nil }
 	var name []byte
 	renew := func() {
 		cfg := g.d.Cfg

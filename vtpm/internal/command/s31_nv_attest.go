@@ -23,10 +23,11 @@ func attest(d *engine.Device, ask []byte, offset uint16) error {
 	if !ok {
 		return tcg.TPMRCValue.P(1)
 	}
-	if rc := checkAttests(d, name); rc != tcg.TPMRCSuccess {
+	key, rc := attestationKey(d, name)
+	if rc != tcg.TPMRCSuccess {
 		return rc.P(1)
 	}
-	if err := d.Attest(ask); err != nil {
+	if err := d.Attest(ask, key); err != nil {
 		return engine.Unsaved(err)
 	}
 	return nil
@@ -35,17 +36,24 @@ func attest(d *engine.Device, ask []byte, offset uint16) error {
 // Bytes of a nonce.
 const minAskNonce, maxAskNonce = 16, 64
 
-// parseAsk returns the Name of the attestation key in a question, version 1: see
-// vtpm.Config.
+// Kinds of a question, its first byte: see vtpm.Config.
+const askEvidence, askCertificate = 1, 2
+
+// parseAsk returns the Name of the attestation key in a question.
 func parseAsk(b []byte) (name []byte, ok bool) {
 	r := tcg.NewReader(b, nil)
-	if r.Uint8() != 1 {
+	switch r.Uint8() {
+	case askEvidence:
+		nonce := int(r.Uint8())
+		if r.Bytes(nonce); nonce < minAskNonce || nonce > maxAskNonce {
+			return nil, false
+		}
+	case askCertificate:
+	default:
 		return nil, false
 	}
-	nonce := int(r.Uint8())
-	r.Bytes(nonce)
 	name = r.Bytes(int(r.Uint8()))
-	if r.Err() != tcg.TPMRCSuccess || r.Len() != 0 || nonce < minAskNonce || nonce > maxAskNonce || len(name) < 2 {
+	if r.Err() != tcg.TPMRCSuccess || r.Len() != 0 || len(name) < 2 {
 		return nil, false
 	}
 	switch alg := tcg.TPMAlgID(name[0])<<8 | tcg.TPMAlgID(name[1]); alg {
@@ -55,10 +63,10 @@ func parseAsk(b []byte) (name []byte, ok bool) {
 	return nil, false
 }
 
-// checkAttests checks that a key with that Name is loaded that signs nothing but what
-// this TPM says. A public area that TPM2_LoadExternal loaded is not one: it says of
+// attestationKey returns the public area of a loaded key with that Name which signs
+// nothing but what this TPM says. A public area that TPM2_LoadExternal loaded is not one: it says of
 // itself what it likes, and may be another TPM's.
-func checkAttests(d *engine.Device, name []byte) tcg.TPMRC {
+func attestationKey(d *engine.Device, name []byte) (*tcg.TPMTPublic, tcg.TPMRC) {
 	found := false
 	for _, h := range loadedObjects(d) {
 		o := d.ObjectOrNil(h)
@@ -66,13 +74,13 @@ func checkAttests(d *engine.Device, name []byte) tcg.TPMRC {
 			continue
 		}
 		if found = true; attests(o) {
-			return tcg.TPMRCSuccess
+			return &o.Public, tcg.TPMRCSuccess
 		}
 	}
 	if found {
-		return tcg.TPMRCAttributes
+		return nil, tcg.TPMRCAttributes
 	}
-	return tcg.TPMRCKey
+	return nil, tcg.TPMRCKey
 }
 
 // attests reports whether o is an attestation key that was made by this TPM and

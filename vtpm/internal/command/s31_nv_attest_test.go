@@ -18,6 +18,7 @@ import (
 type attester struct {
 	asked  [][]byte
 	answer func(ask []byte) ([]byte, error)
+	key    []byte // of the last question
 }
 
 // attesting makes a TPM with an attester, whose answers begin with the question
@@ -27,8 +28,8 @@ func attesting(t *testing.T) (*tpmtest.TPM, *attester) {
 		return append(bytes.Clone(ask), bytes.Repeat([]byte("evidence"), 400)...), nil
 	}}
 	tpm := tpmtest.New(t, func(c *vtpm.Config) {
-		c.Attest = func(ask []byte) ([]byte, error) {
-			a.asked = append(a.asked, ask)
+		c.Attest = func(ask, key []byte) ([]byte, error) {
+			a.asked, a.key = append(a.asked, ask), key
 			return a.answer(ask)
 		}
 	})
@@ -45,7 +46,11 @@ func ak() tcg.TPMTPublic {
 // question asks for evidence of the key with a Name.
 func question(t *testing.T, nonce string, name []byte) []byte {
 	t.Helper()
-	b, err := (&evidence.Ask{Nonce: []byte(nonce), AK: name}).Marshal()
+	ask := evidence.Ask{AK: name}
+	if nonce != "" { // else for a certificate
+		ask.Nonce = []byte(nonce)
+	}
+	b, err := ask.Marshal()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +90,14 @@ func TestAttest(t *testing.T) {
 		tpm.Want(tcg.TPMRCNVUninitialized, tcg.TPMCCNVRead, handles{by, vtpm.AnswerIndex}, nil, 0, 0)
 	}
 	saves, state := tpm.Store.Saves(), tpm.Store.State()
-	for i, by := range []tcg.TPMHandle{owner, vtpm.AskIndex, owner, vtpm.AskIndex} {
-		ask := question(t, []string{nonce16, nonce64}[i/2], names[i%2])
+	for i, by := range []tcg.TPMHandle{owner, vtpm.AskIndex, owner, vtpm.AskIndex, owner, vtpm.AskIndex} {
+		ask := question(t, []string{nonce16, nonce64, ""}[i/2], names[i%2])
 		tpm.Do(tcg.TPMCCNVWrite, handles{by, vtpm.AskIndex}, nil, ask, 0)
 		if len(a.asked) != i+1 || !bytes.Equal(a.asked[i], ask) {
 			t.Fatalf("asked: %x", a.asked)
+		}
+		if !bytes.Equal(objectName(t, a.key), names[i%2]) {
+			t.Errorf("the key is %x", a.key)
 		}
 		want, _ := a.answer(ask)
 		for _, by := range []tcg.TPMHandle{owner, platform, vtpm.AnswerIndex} {
@@ -342,4 +350,18 @@ func TestNoAttest(t *testing.T) {
 		p.NVIndex = x
 		tpm.Want(tcg.TPMRCValue.P(2), tcg.TPMCCNVDefineSpace, handles{owner}, nil, nil, p)
 	}
+}
+
+// objectName returns the Name of a TPMT_PUBLIC.
+func objectName(t *testing.T, public []byte) []byte {
+	t.Helper()
+	p, err := tpm2.Unmarshal[tpm2.TPMTPublic](public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := tpm2.ObjectName(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name.Buffer
 }

@@ -22,7 +22,7 @@ type Config struct {
 	Floors     Floors
 	Epoch      *Epoch
 	Firmware   *hierarchy.Firmware
-	Attest     func(ask []byte) ([]byte, error)
+	Attest     func(ask, key []byte) ([]byte, error)
 	Log        func(format string, args ...any)
 	Dispatcher Dispatcher
 }

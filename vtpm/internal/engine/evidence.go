@@ -48,11 +48,11 @@ func (d *Device) noPair() {
 	}
 }
 
-// Attest has Config.Attest answer a question, and keeps both. Where it fails the
-// earlier answer is dropped.
-func (d *Device) Attest(ask []byte) error {
+// Attest has Config.Attest answer a question about a key, and keeps both. Where it
+// fails the earlier answer is dropped.
+func (d *Device) Attest(ask []byte, key *tcg.TPMTPublic) error {
 	d.Vol.Answer = nv.NewAnswer(AnswerIndex, nil)
-	answer, err := d.Cfg.Attest(slices.Clone(ask))
+	answer, err := d.Cfg.Attest(slices.Clone(ask), tcg.Marshal(key))
 	if err == nil && (len(answer) == 0 || len(answer) > MaxAnswer) {
 		err = fmt.Errorf("%d bytes, not 1 to %d", len(answer), MaxAnswer)
 	}
