@@ -20,7 +20,7 @@ func (s *Session) attest(ask *evidence.Ask) (proto.Code, []byte) {
 	h, c := m.identity, m.certified[s.peer.UUID]
 	switch {
 	case code != proto.OK:
-	case h == nil, c == nil:
+	case h == nil || m.unusable != nil || c == nil || !m.isCurrent(c, &r, g):
 		code = proto.NoIdentity // the statement names certified keys
 	case !m.sharesOf(r.uuid).tpm.take(tpmRate, 0, time.Now()):
 		code = proto.Rate
@@ -38,7 +38,7 @@ func (s *Session) attest(ask *evidence.Ask) (proto.Code, []byte) {
 	}
 	q := m.quotes.quote(h, evidence.Leaf(raw), m.quote)
 	m.mu.Lock()
-	m.sharesOf(r.uuid).tpm.used += q.share.Seconds()
+	m.sharesOf(r.uuid).tpm.used += q.took.Seconds()
 	m.mu.Unlock()
 	if q.err != nil {
 		return s.failed(nil, q.err)

@@ -59,7 +59,6 @@ func newAsking(t testing.TB, n int) *asking {
 	if _, err := admin.IdentityRequest([32]byte{7}, 3); err != nil {
 		t.Fatal(err)
 	}
-	ek := primary(t, hardwareTPM(t), tpm2.ECCEKTemplate)
 	for i := range n {
 		u := UUID{0xBB, byte(i)}
 		if err := enroll(admin, u); err != nil {
@@ -75,7 +74,7 @@ func newAsking(t testing.TB, n int) *asking {
 		if err := commit(c, 1, [32]byte{1}, [32]byte{2}); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := c.Certify([][]byte{ek}); err != nil {
+		if _, err := c.Certify([][]byte{primary(t, hardwareTPM(t), tpm2.ECCEKTemplate)}); err != nil {
 			t.Fatal(err)
 		}
 		a.vtpms = append(a.vtpms, c)

@@ -28,7 +28,7 @@ var (
 
 	// Requests to certify: at a start that finds that it must be, and none that a guest
 	// can have made.
-	certifyRate = rate{burst: 8, perSecond: 1.0 / 3600}
+	certifyRate = rate{burst: 8, perSecond: 1.0 / 86400}
 )
 
 // A bucket is what one vTPM has left of a rate.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/go-tpm/tpm2/transport"
@@ -46,45 +47,44 @@ func (s *Session) admitted() (record, *group, proto.Code) {
 	return r, g, proto.OK
 }
 
-// certify certifies the endorsement keys of the vTPM, which its domain derived from its
-// seed.
-func (s *Session) certify(eks [][]byte) (proto.Code, []byte) {
-	m := s.m
-	if len(eks) > maxCertified {
-		return proto.BadMessage, nil
-	}
+// An issuance is one request to certify.
+type issuance struct {
+	host   *hostIdentity
+	claims cert.VTPMClaims
+	terms  cert.Terms
+	parent *x509.Certificate // the host's
+
+	before *certified
+	next   certified // what is to be kept in its place
+}
+
+// begin admits a request to certify n keys.
+func (s *Session) begin(n int) (*issuance, proto.Code) {
+	m, now := s.m, time.Now()
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	r, g, code := s.admitted()
-	h := m.identity
-	switch {
-	case code != proto.OK:
-	case h == nil:
-		code = proto.NoIdentity
-	case !m.sharesOf(r.uuid).certificates.take(certifyRate, 1, time.Now()):
-		code = proto.Rate
-	}
-	claims := m.claimsOf(&r, g)
-	m.mu.Unlock()
 	if code != proto.OK {
-		return code, nil
+		return nil, code
 	}
-	c, ders, err := m.issue(h, &claims, eks)
-	if err != nil {
-		return m.notIssued(err), nil
+	if m.identity == nil || m.unusable != nil {
+		return nil, proto.NoIdentity
 	}
-	body, err := proto.AppendCertified(nil, ders, append([][]byte{h.certificate}, h.chain...))
-	if err != nil {
-		m.cfg.Log("vtpmmgr: certify: %v", err)
-		return proto.Failed, nil
+	i := &issuance{host: m.identity, claims: m.claimsOf(&r, g), before: m.certified[r.uuid]}
+	i.next = certified{uuid: r.uuid, serials: newSerials()}
+	if i.before != nil {
+		i.next = *i.before
 	}
-	code = s.keep(&claims, fmt.Sprintf("%d keys until %s", len(c.keys), c.serials[0].date()), func(before *certified, now time.Time) *certified {
-		c.older = before.all(now)
-		return c
-	})
-	if code != proto.OK {
-		return code, nil
+	share := m.sharesOf(r.uuid)
+	if int(i.next.serials.count)+n > maxSerials || !share.tpm.take(tpmRate, 0, now) || !share.certificates.take(certifyRate, 1, now) {
+		return nil, proto.Rate
 	}
-	return proto.OK, body
+	var err error
+	if i.parent, err = x509.ParseCertificate(i.host.certificate); err != nil {
+		return nil, m.notIssued(err)
+	}
+	i.terms = cert.Terms{NotBefore: now.Add(-time.Hour), NotAfter: endOf(i.parent, now), CRL: m.cfg.CRL}
+	return i, proto.OK
 }
 
 // notIssued returns the status for why a certificate was not made.
@@ -96,49 +96,88 @@ func (m *Manager) notIssued(err error) proto.Code {
 	return proto.Failed
 }
 
-// certifyAK certifies an attestation key of the vTPM, which its domain found to be its own.
-func (s *Session) certifyAK(key []byte) (proto.Code, []byte) {
-	m := s.m
-	m.mu.Lock()
-	r, g, code := s.admitted()
-	h := m.identity
-	switch {
-	case code != proto.OK:
-	case h == nil, m.certified[r.uuid] == nil:
-		code = proto.NoIdentity
-	case !m.sharesOf(r.uuid).certificates.take(certifyRate, 1, time.Now()):
-		code = proto.Rate
-	}
-	claims := m.claimsOf(&r, g)
-	m.mu.Unlock()
+// certify certifies the endorsement keys of the vTPM, which its domain derived from its
+// seed.
+func (s *Session) certify(eks [][]byte) (proto.Code, []byte) {
+	hashes, code := s.newKeys(eks)
 	if code != proto.OK {
 		return code, nil
 	}
-	parent, terms, err := m.terms(h)
-	if err != nil {
-		return m.notIssued(err), nil
+	i, code := s.begin(len(eks))
+	if code != proto.OK {
+		return code, nil
 	}
-	der, made, err := m.sign(h, parent, func(i *cert.Issuer) ([]byte, error) { return i.AK(key, &claims, terms) })
-	if err != nil {
-		return m.notIssued(err), nil
+	var err error
+	if i.next.basis, err = i.host.basis(&i.claims); err != nil {
+		return s.m.notIssued(err), nil
 	}
-	code = s.keep(&claims, "attestation key until "+made.date(), func(before *certified, now time.Time) *certified {
-		if before == nil {
-			return nil // they were revoked meanwhile
+	var ders [][]byte
+	for _, ek := range eks {
+		der, err := s.sign(i, func(by *cert.Issuer) ([]byte, error) { return by.EK(ek, &i.claims, model(), i.terms) })
+		if err != nil {
+			return s.m.notIssued(err), nil
 		}
-		c := *before
-		c.older = append([]serial{made}, c.older...)
-		return &c
-	})
-	return code, der
+		ders = append(ders, der)
+	}
+	i.next.keys, i.next.ends = hashes, uint32(i.terms.NotAfter.Unix())
+	body, err := proto.AppendCertificates(nil, ders)
+	if err != nil {
+		return s.m.notIssued(err), nil
+	}
+	if code := s.keep(i, fmt.Sprintf("%d keys until %s", len(eks), date(i.next.ends))); code != proto.OK {
+		return code, nil
+	}
+	return proto.OK, body
+}
+
+// newKeys returns the hashes of endorsement keys, none of which is there twice, or is
+// another vTPM's.
+func (s *Session) newKeys(eks [][]byte) (hashes [][32]byte, code proto.Code) {
+	m := s.m
+	for _, ek := range eks {
+		_, key, err := cert.ParsePublic(ek)
+		if err != nil {
+			return nil, m.notIssued(err)
+		}
+		hash, err := cert.KeyHash(key)
+		if err != nil {
+			return nil, m.notIssued(err)
+		}
+		if slices.Contains(hashes, hash) {
+			return nil, proto.BadCertificate
+		}
+		hashes = append(hashes, hash)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for u, c := range m.certified {
+		if u != s.peer.UUID && slices.ContainsFunc(hashes, c.has) {
+			m.cfg.Log("vtpmmgr: certify: %v asks for a key of another vTPM", s.peer.UUID)
+			return nil, proto.BadCertificate
+		}
+	}
+	return hashes, proto.OK
+}
+
+// certifyAK certifies an attestation key of the vTPM, which its domain found to be its own.
+func (s *Session) certifyAK(key []byte) (proto.Code, []byte) {
+	i, code := s.begin(1)
+	if code == proto.OK && i.before == nil {
+		code = proto.NoIdentity
+	}
+	if code != proto.OK {
+		return code, nil
+	}
+	der, err := s.sign(i, func(by *cert.Issuer) ([]byte, error) { return by.AK(key, &i.claims, i.terms) })
+	if err != nil {
+		return s.m.notIssued(err), nil
+	}
+	return s.keep(i, "attestation key until "+date(i.next.serials.until)), der
 }
 
 // claimsOf is what the certificates of a vTPM claim. All of it is from the ledger. m.mu is
-// held; g is nil if the vTPM is not admitted.
+// held.
 func (m *Manager) claimsOf(r *record, g *group) cert.VTPMClaims {
-	if g == nil {
-		return cert.VTPMClaims{}
-	}
 	profile := "default"
 	if r.profile != "" {
 		profile = fmt.Sprintf("%x", sha256.Sum256([]byte(r.profile)))
@@ -151,69 +190,37 @@ func (m *Manager) claimsOf(r *record, g *group) cert.VTPMClaims {
 // the group's escrow key can restore them there.
 func (g *group) migratable() bool { return len(g.Escrow) != 0 }
 
-// issue makes the certificates of endorsement keys.
-func (m *Manager) issue(h *hostIdentity, claims *cert.VTPMClaims, eks [][]byte) (c *certified, ders [][]byte, err error) {
-	parent, terms, err := m.terms(h)
-	if err != nil {
-		return nil, nil, err
-	}
-	c = &certified{uuid: claims.UUID}
-	if c.basis, err = h.basis(claims); err != nil {
-		return nil, nil, err
-	}
-	for _, ek := range eks {
-		der, made, err := m.sign(h, parent, func(i *cert.Issuer) ([]byte, error) { return i.EK(ek, claims, model(), terms) })
-		if err != nil {
-			return nil, nil, err
-		}
-		_, key, err := cert.ParsePublic(ek)
-		if err != nil {
-			return nil, nil, err
-		}
-		hash, err := cert.KeyHash(key)
-		if err != nil {
-			return nil, nil, err
-		}
-		c.keys, c.serials, ders = append(c.keys, hash), append(c.serials, made), append(ders, der)
-	}
-	return c, ders, nil
-}
-
-// terms returns the host's certificate, and for how long one below it is valid.
-func (m *Manager) terms(h *hostIdentity) (parent *x509.Certificate, t cert.Terms, err error) {
-	if parent, err = x509.ParseCertificate(h.certificate); err != nil {
-		return nil, t, err
-	}
-	now := time.Now()
-	return parent, cert.Terms{NotBefore: now.Add(-time.Hour), NotAfter: endOf(parent, now), CRL: m.cfg.CRL}, nil
-}
-
-// sign has the host's certification key sign one certificate. The hardware TPM is lent
-// for one only, so that commits of others come in between. That a key is not to be
-// certified is no failure of the hardware TPM.
-func (m *Manager) sign(h *hostIdentity, parent *x509.Certificate, issue func(*cert.Issuer) ([]byte, error)) (der []byte, made serial, err error) {
+// sign has the host's certification key sign one certificate, with the next serial number.
+// The hardware TPM is lent for one only, so that commits of others come in between, and its
+// time is the vTPM's. That a key is not to be certified is no failure of the hardware TPM.
+func (s *Session) sign(i *issuance, issue func(*cert.Issuer) ([]byte, error)) (der []byte, err error) {
+	m := s.m
 	var refused error
+	var took time.Duration
+	number := i.next.serials.number(i.next.serials.count)
+	i.terms.Serial = number[:]
 	err = m.tpm.Lend("certificate", func(bus transport.TPM) error {
-		signer, err := m.host(h, bus).Signer()
+		start := time.Now()
+		defer func() { took += time.Since(start) }()
+		signer, err := m.host(i.host, bus).Signer()
 		if err != nil {
 			return err
 		}
-		der, err = issue(&cert.Issuer{Certificate: parent, Key: signer})
+		der, err = issue(&cert.Issuer{Certificate: i.parent, Key: signer})
 		if refused = nil; errors.Is(err, cert.ErrRefused) {
 			refused, err = err, nil
 		}
 		return err
 	})
+	m.mu.Lock()
+	m.sharesOf(s.peer.UUID).tpm.used += took.Seconds()
+	m.mu.Unlock()
 	if err = errors.Join(err, refused); err != nil {
-		return nil, made, err
+		return nil, err
 	}
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, made, err
-	}
-	made.until = uint32(c.NotAfter.Unix())
-	c.SerialNumber.FillBytes(made.number[:])
-	return der, made, nil
+	i.next.serials.count++
+	i.next.serials.until = max(i.next.serials.until, uint32(i.terms.NotAfter.Unix()))
+	return der, nil
 }
 
 // endOf returns the end of a certificate that is made now below the host's.
@@ -233,80 +240,93 @@ func (h *hostIdentity) basis(claims *cert.VTPMClaims) (sum [32]byte, err error) 
 	return sha256.Sum256(b), err
 }
 
+// isCurrent reports whether certificates rest on what is so now. m.mu is held.
+func (m *Manager) isCurrent(c *certified, r *record, g *group) bool {
+	claims := m.claimsOf(r, g)
+	basis, err := m.identity.basis(&claims)
+	return err == nil && basis == c.basis
+}
+
 // certified returns whether the vTPM's certificates are what it would get now.
 func (s *Session) certified() (proto.Code, []byte) {
 	m := s.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r, g, code := s.admitted()
-	h, c := m.identity, m.certified[r.uuid]
+	c := m.certified[r.uuid]
 	switch {
 	case code != proto.OK:
 		return code, nil
-	case h == nil:
+	case m.identity == nil || m.unusable != nil:
 		return proto.NoIdentity, nil
-	case c == nil || len(c.serials) == 0:
+	case c == nil || !m.isCurrent(c, &r, g):
 		return proto.OK, []byte{0}
 	}
-	claims := m.claimsOf(&r, g)
-	basis, err := h.basis(&claims)
+	parent, err := x509.ParseCertificate(m.identity.certificate)
 	if err != nil {
 		return s.failed(nil, err)
 	}
-	parent, err := x509.ParseCertificate(h.certificate)
-	if err != nil {
-		return s.failed(nil, err)
-	}
-	now, until := time.Now(), time.Unix(int64(c.serials[0].until), 0)
+	now, until := time.Now(), time.Unix(int64(c.ends), 0)
 	// A host whose own certificate ends soon cannot make others that end later.
-	if basis != c.basis || until.Sub(now) < renewBefore && endOf(parent, now).Sub(until) > renewBefore/2 {
+	if until.Sub(now) < renewBefore && endOf(parent, now).Sub(until) > renewBefore/2 {
 		return proto.OK, []byte{0}
 	}
 	return proto.OK, []byte{1}
 }
 
+// chain returns the certificates of the host and its issuers, from an offset on.
+func (s *Session) chain(offset uint32) (proto.Code, []byte) {
+	m := s.m
+	m.mu.Lock()
+	_, _, code := s.admitted()
+	h := m.identity
+	m.mu.Unlock()
+	switch {
+	case code != proto.OK:
+		return code, nil
+	case h == nil:
+		return proto.NoIdentity, nil
+	}
+	return piece(proto.AppendChain(append([][]byte{h.certificate}, h.chain...)), offset)
+}
+
+// piece returns the size of b, and what fits into a message of b from an offset on.
+func piece(b []byte, offset uint32) (proto.Code, []byte) {
+	if int64(offset) > int64(len(b)) {
+		return proto.BadMessage, nil
+	}
+	return proto.OK, proto.AppendPiece(b, offset)
+}
+
 // keep makes durable what was certified, before anybody is given it: what is not in the
-// ledger could not be revoked. add returns what is to be kept in place of what was before
-// (nil for nothing); the oldest certificates that there is no room for are revoked. It is
-// refused if the vTPM is not any more what the claims say.
-func (s *Session) keep(claims *cert.VTPMClaims, detail string, add func(before *certified, now time.Time) *certified) proto.Code {
+// ledger could not be revoked. It is refused if the vTPM is not any more what the claims
+// say.
+func (s *Session) keep(i *issuance, detail string) proto.Code {
 	m := s.m
 	m.orders.Lock() // an entry of the audit log is written
 	defer m.orders.Unlock()
 	defer m.turns.take(s.peer.UUID, false)()
 	m.mu.Lock()
 	r, g, code := s.admitted()
-	if code == proto.OK && m.claimsOf(&r, g) != *claims {
+	if code == proto.OK && (m.claimsOf(&r, g) != i.claims || m.certified[r.uuid] != i.before || m.identity != i.host) {
 		code = proto.NotConnected
 	}
-	before, list := m.certified[r.uuid], m.revoked
 	m.mu.Unlock()
 	if code != proto.OK {
 		return code
 	}
-	now := time.Now()
-	c := add(before, now)
-	if c == nil {
-		return proto.NotConnected
-	}
-	var excess []serial
-	if len(c.older) > maxOlder {
-		excess = c.older[maxOlder:]
-		c.older = c.older[:maxOlder]
-	}
-	next, changes, room := list.with(excess, now)
-	o := &order{m: m, uuid: r.uuid, group: g}
-	if !room || before == nil && !o.roomFor(1+len(changes)) {
+	o := &order{m: m, uuid: r.uuid, group: g, guest: true}
+	if i.before == nil && !o.roomFor(2+2) { // and a page of revocations, should it be needed
 		return proto.Full
 	}
 	entry, done := o.logged(r.uuid, "certify", detail, nil)
 	class := ledger.Class{Source: vtpmItem(r.uuid), Tenant: g.tenant()}
-	if code := m.commit(class, append(append(entry, changes...), c.change())...); code != proto.OK {
+	if code := m.commit(class, append(entry, i.next.changes()...)...); code != proto.OK {
 		return code
 	}
 	done()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.certified[r.uuid], m.revoked = c, next
+	m.certified[r.uuid] = &i.next
 	return proto.OK
 }

@@ -119,7 +119,7 @@ func testCertify(t *testing.T, tpm transport.TPM) {
 	c := newCertifying(t, tpm)
 	refused := func(when string, want proto.Code) {
 		t.Helper()
-		if _, _, err := c.vtpm.Certify(c.eks); !errors.Is(err, want) {
+		if _, err := c.vtpm.Certify(c.eks); !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", when, err, want)
 		}
 	}
@@ -205,7 +205,11 @@ func restrictedSigner() tpm2.TPMTPublic {
 // certified has the keys certified, checks the certificates, and returns their serials.
 func (c *certifying) certified(t *testing.T) (serials []string) {
 	t.Helper()
-	ders, chain, err := c.vtpm.Certify(c.eks)
+	ders, err := c.vtpm.Certify(c.eks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := c.vtpm.Chain()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,8 +255,7 @@ func must[T any](v T, err error) T {
 }
 
 // TestCertifyAK: an attestation key of a vTPM that has certificates is certified, with the
-// same claims; the oldest certificates that there is no room for are revoked, and all of
-// them when the vTPM is destroyed.
+// same claims, and all of them are revoked when the vTPM is destroyed.
 func TestCertifyAK(t *testing.T) {
 	t.Parallel()
 	c := newCertifying(t, hardwareTPM(t))
@@ -275,9 +278,8 @@ func TestCertifyAK(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all []string
-	const more = 3 // than there is room for
-	for range maxOlder + more {
-		c.m.sharesOf(testUUID).certificates = bucket{}
+	for range 20 {
+		*c.m.sharesOf(testUUID) = shares{}
 		der, err := c.vtpm.CertifyAK(key)
 		if err != nil {
 			t.Fatal(err)
@@ -294,8 +296,8 @@ func TestCertifyAK(t *testing.T) {
 		}
 		all = append(all, made.SerialNumber.Text(16))
 	}
-	if got := c.revoked(t); !slices.Equal(got, all[:more]) {
-		t.Errorf("revoked: %v, want the %d oldest of %v", got, more, all)
+	if got := c.revoked(t); len(got) != 0 {
+		t.Errorf("revoked: %v", got)
 	}
 	if ok, err := c.vtpm.Certified(); !ok || err != nil {
 		t.Errorf("the endorsement keys are not certified any more: %v", err)
@@ -324,15 +326,15 @@ func TestCertifyIsKept(t *testing.T) {
 		if n > 200 {
 			t.Fatal("it never succeeds")
 		}
-		c.m.sharesOf(testUUID).certificates = bucket{}
+		*c.m.sharesOf(testUUID) = shares{}
 		c.disk.n = n
-		ders, _, err := c.vtpm.Certify(c.eks)
+		ders, err := c.vtpm.Certify(c.eks)
 		c.disk.n = -1
 		if err == nil {
 			if n == 0 {
 				t.Error("nothing was written")
 			}
-			if len(ders) != len(c.eks) || len(c.m.certified[testUUID].serials) != len(c.eks) {
+			if len(ders) != len(c.eks) || int(c.m.certified[testUUID].serials.count) != len(c.eks) {
 				t.Error("succeeded, and is not kept")
 			}
 			break
@@ -351,30 +353,39 @@ func TestCertifyRate(t *testing.T) {
 	}
 	c.load(t)
 	for i := range int(certifyRate.burst) {
-		if _, _, err := c.vtpm.Certify(c.eks[:1]); err != nil {
+		if _, err := c.vtpm.Certify(c.eks[:1]); err != nil {
 			t.Fatalf("number %d: %v", i, err)
 		}
 	}
-	if _, _, err := c.vtpm.Certify(c.eks[:1]); !errors.Is(err, proto.Rate) {
+	if _, err := c.vtpm.Certify(c.eks[:1]); !errors.Is(err, proto.Rate) {
 		t.Errorf("one more: %v", err)
 	}
 }
 
-// TestRevocations: what is kept of certificates stays within its items, and no serial is
-// lost but those of certificates that have ended.
+// TestRevocations: what is kept of certificates stays within its items, nothing is lost
+// while there is room, whatever the clock says, and no group fills the list.
 func TestRevocations(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	var r revocations
 	items := map[ledger.ID][]byte{}
-	number := 0
-	next := func(until time.Time) serial {
-		number++
-		return serial{[16]byte{0x40, byte(number >> 8), byte(number)}, uint32(until.Unix())}
+	get := func(id ledger.ID) ([]byte, error) {
+		if b, ok := items[id]; ok {
+			return b, nil
+		}
+		return nil, ledger.ErrNotFound
 	}
-	for i := 0; len(r.list) < maxRevoked-4; i++ {
-		more := []serial{next(now.Add(time.Hour)), next(now.Add(time.Duration(i) * time.Minute)), next(now.Add(-time.Minute))}
-		to, changes, ok := r.with(more, now)
+	entry := func(i int, until time.Duration) revoked {
+		s := newSerials()
+		s.count, s.until = uint16(i%maxSerials), uint32(now.Add(until).Unix())
+		return revoked{uint32(i % 16), s, uint32(now.Unix())}
+	}
+	for i := range maxRevoked {
+		at := now
+		if i%3 == 0 {
+			at = now.AddDate(50, 0, 0) // the clock is wrong
+		}
+		to, changes, ok := r.with(entry(i, time.Hour), true, at)
 		if !ok {
 			t.Fatalf("no room with %d", len(r.list))
 		}
@@ -390,34 +401,52 @@ func TestRevocations(t *testing.T) {
 		if i%50 != 0 {
 			continue
 		}
-		got, err := readRevocations(func(id ledger.ID) ([]byte, error) {
-			if b, ok := items[id]; ok {
-				return b, nil
-			}
-			return nil, ledger.ErrNotFound
-		})
-		if err != nil || !slices.Equal(got.list, r.list) || len(items) != 2*len(r.pages) {
+		got, err := readRevocations(get)
+		if err != nil || !slices.Equal(got.list, r.list) || len(items) != 2*len(r.pages) || len(r.list) != i+1 {
 			t.Fatalf("%d entries, read %d, %d items of %d pages: %v", len(r.list), len(got.list), len(items), len(r.pages), err)
 		}
 	}
-	if _, _, ok := r.with(make([]serial, maxRevoked), now); ok {
+	if _, _, ok := r.with(entry(0, time.Hour), false, now); ok {
 		t.Error("room for more than there is")
 	}
-	to, _, ok := r.with([]serial{next(now.Add(100 * time.Hour))}, now.Add(90*time.Hour))
+	to, _, ok := r.with(entry(0, 100*time.Hour), false, now.Add(90*time.Hour))
 	if !ok || len(to.list) != 1 {
 		t.Errorf("%d entries after all others have ended", len(to.list))
+	}
+
+	// A page that is damaged in both places is missed, and the others are read.
+	for _, id := range revokedItems(3) {
+		items[id][0] = 0
+	}
+	if got, err := readRevocations(get); err == nil || len(got.list) != maxRevoked-revokedOnPage {
+		t.Errorf("%d entries, %v", len(got.list), err)
+	}
+
+	var one revocations
+	for i := range maxRevokedGroup + 1 {
+		e := entry(0, time.Hour)
+		next, _, ok := one.with(e, true, now)
+		if want := i < maxRevokedGroup; ok != want {
+			t.Fatalf("entry %d of one group: %v", i, ok)
+		}
+		if ok {
+			one = next
+		}
+	}
+	if _, _, ok := one.with(entry(0, time.Hour), false, now); !ok {
+		t.Error("the administrator cannot revoke")
 	}
 }
 
 func FuzzCertified(f *testing.F) {
-	f.Add((&certified{uuid: testUUID, keys: [][32]byte{{1}}, serials: []serial{{[16]byte{2}, 3}}, older: []serial{{}, {}}}).change().Body)
+	f.Add((&certified{uuid: testUUID, keys: [][32]byte{{1}}, serials: newSerials(), ends: 7}).changes()[0].Body)
 	f.Add([]byte{kindCertified, certifiedVersion})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := decodeCertified(b)
 		if err != nil {
 			return
 		}
-		if got := c.change().Body; !bytes.Equal(got, b) {
+		if got := c.changes()[0].Body; !bytes.Equal(got, b) {
 			t.Errorf("%x is written as %x", b, got)
 		}
 		if len(b) > ledger.MaxBody {
@@ -427,11 +456,11 @@ func FuzzCertified(f *testing.F) {
 }
 
 func FuzzRevoked(f *testing.F) {
-	_, changes, _ := revocations{}.with([]serial{{[16]byte{1}, 1 << 31}}, time.Unix(1000, 0))
+	_, changes, _ := revocations{}.with(revoked{serials: newSerials()}, false, time.Unix(1000, 0))
 	f.Add(changes[0].Body)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if list, pages, err := decodeRevoked(b, 0); err == nil && (len(list)*revokedSize+revokedHead != len(b) || pages == 0) {
-			t.Errorf("%x: %d entries, %d pages", b, len(list), pages)
+		if list, err := decodeRevoked(b, 0); err == nil && len(list)*revokedSize+revokedHead != len(b) {
+			t.Errorf("%x: %d entries", b, len(list))
 		}
 	})
 }

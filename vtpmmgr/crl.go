@@ -3,7 +3,6 @@ package vtpmmgr
 import (
 	"bytes"
 	"crypto/x509"
-	"encoding/binary"
 	"math/big"
 	"time"
 
@@ -27,21 +26,16 @@ func (o *order) revocationList() (proto.Code, []byte) {
 		}
 		m.crl = der
 	}
-	if int64(offset) > int64(len(m.crl)) {
-		return proto.BadMessage, nil
-	}
-	b := binary.BigEndian.AppendUint32(nil, uint32(len(m.crl)))
-	rest := m.crl[offset:]
-	return proto.OK, append(b, rest[:min(len(rest), proto.MaxSize-proto.HeaderSize-len(b))]...)
+	return piece(m.crl, offset)
 }
 
-// newCRL makes a list by the host's certification key. Its number is the time, which is
-// higher in each list than in the one before.
+// newCRL makes a list by the host's certification key. Its number is the time, and higher
+// than that of the one before in any case.
 func (m *Manager) newCRL() (der []byte, code proto.Code) {
 	m.mu.Lock()
-	h, list := m.identity, m.revoked.list
+	h, list, other := m.identity, m.revoked.list, m.unusable
 	m.mu.Unlock()
-	if h == nil {
+	if h == nil || other != nil {
 		return nil, proto.NoIdentity
 	}
 	now := time.Now()
@@ -50,8 +44,12 @@ func (m *Manager) newCRL() (der []byte, code proto.Code) {
 		if int64(e.until) < now.Unix() {
 			continue
 		}
-		entries = append(entries, cert.Revocation{Serial: new(big.Int).SetBytes(e.number[:]), Time: time.Unix(int64(e.at), 0).UTC()})
+		for i := range e.count {
+			number := e.number(i)
+			entries = append(entries, cert.Revocation{Serial: new(big.Int).SetBytes(number[:]), Time: time.Unix(int64(e.at), 0).UTC()})
+		}
 	}
+	m.crlNumber = max(m.crlNumber+1, uint64(now.Unix()))
 	parent, err := x509.ParseCertificate(h.certificate)
 	if err == nil {
 		err = m.tpm.Lend("revocation list", func(bus transport.TPM) error {
@@ -59,7 +57,7 @@ func (m *Manager) newCRL() (der []byte, code proto.Code) {
 			if err != nil {
 				return err
 			}
-			der, err = (&cert.Issuer{Certificate: parent, Key: signer}).CRL(uint64(now.Unix()), entries, cert.Terms{NotBefore: now.Add(-time.Minute), NotAfter: now.Add(crlFor)})
+			der, err = (&cert.Issuer{Certificate: parent, Key: signer}).CRL(m.crlNumber, entries, cert.Terms{NotBefore: now.Add(-time.Minute), NotAfter: now.Add(crlFor)})
 			return err
 		})
 	}

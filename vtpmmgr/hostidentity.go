@@ -22,6 +22,7 @@ type hostIdentity struct {
 	chain         [][]byte // DER certificates of its issuers, the direct one first; none without a site
 	image         [32]byte // SHA-256 of the manager's image, as the operator stated; zeros if not
 	version       uint32   // its security version
+	epoch         uint32   // of the ledger, in which the keys were made
 	parts         int      // of the stored form
 }
 
@@ -46,6 +47,7 @@ func (h *hostIdentity) encode() ([]byte, error) {
 	b.AddBytes(h.auth[:])
 	b.AddBytes(h.image[:])
 	b.AddUint32(h.version)
+	b.AddUint32(h.epoch)
 	b.AddUint8(uint8(len(h.policy.PCRs)))
 	for _, n := range h.policy.PCRs {
 		b.AddUint8(uint8(n))
@@ -68,7 +70,7 @@ func (h *hostIdentity) encode() ([]byte, error) {
 func decodeIdentity(b []byte) (*hostIdentity, error) {
 	s, h := cryptobyte.String(b), new(hostIdentity)
 	var n uint8
-	ok := len(b) <= identityMost && s.CopyBytes(h.auth[:]) && s.CopyBytes(h.image[:]) && s.ReadUint32(&h.version) && s.ReadUint8(&n)
+	ok := len(b) <= identityMost && s.CopyBytes(h.auth[:]) && s.CopyBytes(h.image[:]) && s.ReadUint32(&h.version) && s.ReadUint32(&h.epoch) && s.ReadUint8(&n)
 	for range n {
 		var pcr uint8
 		ok = ok && s.ReadUint8(&pcr)

@@ -13,11 +13,7 @@ const identitySoon = 30 * 24 * time.Hour
 // identityStatus appends the lines of STATUS about the host's identity. m.mu is held.
 func (m *Manager) identityStatus(b []byte, now time.Time) []byte {
 	b = fmt.Appendf(b, "identity %s\n", m.identityState(now))
-	n := 0
-	for _, c := range m.certified {
-		n += len(c.all(now))
-	}
-	return fmt.Appendf(b, "certificates %d\nrevoked %d\n", n, len(m.revoked.list))
+	return fmt.Appendf(b, "certified %d\nrevoked %d\n", len(m.certified), len(m.revoked.list))
 }
 
 func (m *Manager) identityState(now time.Time) string {
@@ -26,6 +22,12 @@ func (m *Manager) identityState(now time.Time) string {
 	}
 	if m.identity == nil {
 		return "none"
+	}
+	if m.unusable != nil {
+		return "degraded: " + oneLine(m.unusable) + "; make new keys with identity request"
+	}
+	if m.notRevoked != nil {
+		return "degraded: a part of the revocation list: " + oneLine(m.notRevoked)
 	}
 	c, err := x509.ParseCertificate(m.identity.certificate)
 	if err != nil {

@@ -81,8 +81,8 @@ func (m *Manager) read() error {
 	if m.identity, m.noIdentity = readIdentity(m.store.Get); m.noIdentity != nil {
 		m.cfg.Log("vtpmmgr: the host's identity cannot be read: %v", m.noIdentity)
 	}
-	if m.revoked, err = readRevocations(m.store.Get); err != nil {
-		m.cfg.Log("vtpmmgr: a part of the revocation list cannot be read: %v", err)
+	if m.revoked, m.notRevoked = readRevocations(m.store.Get); m.notRevoked != nil {
+		m.cfg.Log("vtpmmgr: a part of the revocation list cannot be read: %v", m.notRevoked)
 	}
 	m.certified = map[UUID]*certified{}
 	m.records, m.sorted, m.groups = map[UUID]record{}, nil, map[uint32]*group{}

@@ -46,6 +46,8 @@ type order struct {
 	group *group
 
 	sees func(group uint32) bool // whether a list shows what is of a group
+
+	guest bool // a vTPM asked for it, and nobody signed
 }
 
 // logged returns the changes that write an entry of the audit log, with the
@@ -95,9 +97,11 @@ func (o *order) change(event, detail string, to *record, with ...ledger.Change) 
 	return code
 }
 
-// byTenant reports whether a group's approver gave the order, and not the
-// administrator.
-func (o *order) byTenant() bool { return o.by&administrator == 0 && o.group.Approver != [32]byte{} }
+// byTenant reports whether a group's approver gave the order, and not the administrator,
+// or a vTPM asked.
+func (o *order) byTenant() bool {
+	return o.guest || o.by&administrator == 0 && o.group.Approver != [32]byte{}
+}
 
 // class is that of an order's commit. What a tenant orders has a share of the
 // hardware TPM's writes, as its vTPMs have; what the administrator orders about
@@ -111,7 +115,7 @@ func (o *order) class() ledger.Class {
 }
 
 // roomFor reports whether there is room for so many items besides those that the
-// audit logs will want.
+// audit logs and the revocation of all certificates will want.
 func (o *order) roomFor(items int) bool {
 	m := o.m
 	m.mu.Lock()
@@ -119,6 +123,7 @@ func (o *order) roomFor(items int) bool {
 	for i := range m.config.audit {
 		items += m.config.audit[i].unused()
 	}
+	items += m.revocationRoom()
 	return m.store.Room() >= items
 }
 

@@ -91,7 +91,7 @@ func (o *order) restore() (proto.Code, []byte) {
 		detail += ", from escrow"
 	}
 	to.ledger, to.saved = o.m.store.Epoch(), now
-	revocation, revoke, room := o.m.revocation(o.uuid) // they name another epoch
+	revocation, revoke, room := o.revocation() // they name another epoch
 	if !room {
 		return proto.Full, nil
 	}

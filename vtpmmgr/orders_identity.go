@@ -52,6 +52,36 @@ func (h *hostIdentity) isPresent(bus transport.TPM) (bool, error) {
 	return err == nil && bytes.Equal(now.Values, h.policy.Values), err
 }
 
+var (
+	errOtherPCRs   = errors.New("vtpmmgr: the host's keys obey other values of the PCRs")
+	errOtherLedger = errors.New("vtpmmgr: the ledger was restored, and does not have what the host's keys certified since")
+)
+
+// checkIdentity finds out whether the host's keys can be used. A hardware TPM that does not
+// respond now may do so later.
+func (m *Manager) checkIdentity() {
+	h := m.known()
+	if h == nil {
+		return
+	}
+	present := true
+	err := m.tpm.Lend("identity", func(bus transport.TPM) (err error) {
+		present, err = h.isPresent(bus)
+		return err
+	})
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case h.epoch != m.store.Epoch():
+		m.unusable = errOtherLedger
+	case err == nil && !present:
+		m.unusable = errOtherPCRs
+	default:
+		return
+	}
+	m.cfg.Log("%v: stubtpm mgr identity request makes new ones", m.unusable)
+}
+
 // newAuth returns random bytes of which none is zero.
 func newAuth() (auth [32]byte) {
 	for i := range auth {
@@ -72,7 +102,7 @@ func (m *Manager) newIdentity(bus transport.TPM, is managerImage) (*hostIdentity
 	if err != nil {
 		return nil, err
 	}
-	h := &hostIdentity{auth: newAuth(), policy: *p, storageName: m.root.StorageName(), image: is.hash, version: is.version}
+	h := &hostIdentity{auth: newAuth(), policy: *p, storageName: m.root.StorageName(), image: is.hash, version: is.version, epoch: m.store.Epoch()}
 	host := m.host(h, bus)
 	if err := host.Create(); err != nil {
 		return nil, err
@@ -124,14 +154,14 @@ func (o *order) keepIdentity(event, detail string, h *hostIdentity) proto.Code {
 	code := o.commit(event, detail, nil, changes...)
 	if code == proto.OK {
 		o.m.mu.Lock()
-		o.m.identity, o.m.noIdentity = h, nil
+		o.m.identity, o.m.noIdentity, o.m.unusable = h, nil, nil
 		o.m.mu.Unlock()
 	}
 	return code
 }
 
 // identityRequest returns what a site is to be asked with. It makes the keys if there are
-// none, or none for the present PCRs and the manager's image.
+// none, or none for the present PCRs, the manager's image and this epoch of the ledger.
 func (o *order) identityRequest() (proto.Code, []byte) {
 	m, h, is := o.m, o.m.known(), o.args.(managerImage)
 	if h != nil && is == (managerImage{}) {
@@ -140,7 +170,7 @@ func (o *order) identityRequest() (proto.Code, []byte) {
 	var made bool
 	var request []byte
 	err := m.tpm.Lend("identity", func(bus transport.TPM) (err error) {
-		made = h == nil || is != managerImage{h.image, h.version}
+		made = h == nil || h.epoch != m.store.Epoch() || is != managerImage{h.image, h.version}
 		if !made {
 			present, err := h.isPresent(bus)
 			if err != nil {
@@ -246,6 +276,10 @@ func (o *order) identityCertificate() (proto.Code, []byte) {
 	return o.keepIdentity("identity certificate", fmt.Sprintf("serial %x until %s", c.SerialNumber, c.NotAfter.UTC().Format(time.DateOnly)), &next), nil
 }
 
+// maxCertificate is the size in bytes of the largest NV index of a vTPM
+// (TPM_PT_NV_INDEX_MAX).
+const maxCertificate = 2048
+
 // checkCertificates returns the first of the certificates, which must be of a CA, of the
 // certification key and of this manager; each must be issued by the next. Whether the
 // last one is to be trusted is for verifiers.
@@ -284,6 +318,15 @@ func (m *Manager) checkCertificates(h *hostIdentity, list [][]byte) (*x509.Certi
 		return nil, fmt.Errorf("of manager %x", claims.Manager)
 	case !bytes.Equal(claims.AK, name):
 		return nil, errors.New("of another attestation key")
+	case claims.Image != h.image || claims.SecurityVersion != h.version:
+		return nil, errors.New("of another image of the manager")
+	case time.Now().After(c.NotAfter):
+		return nil, fmt.Errorf("ended on %s", c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	for i, der := range list {
+		if len(der) > maxCertificate {
+			return nil, fmt.Errorf("certificate %d: %d bytes, and a vTPM's NV index has room for %d", i, len(der), maxCertificate)
+		}
 	}
 	for i := range len(all) - 1 {
 		if err := all[i].CheckSignatureFrom(all[i+1]); err != nil {

@@ -94,7 +94,7 @@ func (o *order) destroy() (proto.Code, []byte) {
 	case o.record.held && o.byTenant():
 		return proto.Suspended, nil
 	}
-	revocation, revoke, room := o.m.revocation(o.uuid)
+	revocation, revoke, room := o.revocation()
 	if !room {
 		return proto.Full, nil
 	}

@@ -22,7 +22,7 @@ type asked struct {
 
 	proof    *evidence.Proof
 	hardware []byte
-	share    time.Duration // of the hardware TPM's time
+	took     time.Duration // of the hardware TPM
 	err      error
 }
 
@@ -43,10 +43,12 @@ func (q *quotes) quote(h *hostIdentity, leaf evidence.Hash, sign quoter) *asked 
 	return a
 }
 
-// serve answers until nobody waits.
+// serve answers until nobody waits. After each quote the hardware TPM is left to others for
+// as long as the quote took.
 func (q *quotes) serve(sign quoter) {
+	rest := gather
 	for {
-		time.Sleep(gather)
+		time.Sleep(rest)
 		q.mu.Lock()
 		batch := q.waiting
 		q.waiting = nil
@@ -55,7 +57,9 @@ func (q *quotes) serve(sign quoter) {
 		if len(batch) == 0 {
 			return
 		}
+		start := time.Now()
 		answer(batch, sign)
+		rest = max(gather, time.Since(start))
 	}
 }
 
@@ -78,7 +82,7 @@ func answer(batch []*asked, sign quoter) {
 		}
 		hardware, took, err := sign(h, leaves)
 		for i, a := range these {
-			a.proof, a.hardware, a.err, a.share = evidence.Prove(leaves, i), hardware, err, took/time.Duration(len(these))
+			a.proof, a.hardware, a.err, a.took = evidence.Prove(leaves, i), hardware, err, took
 			close(a.done)
 		}
 		batch = others

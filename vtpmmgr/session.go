@@ -154,6 +154,11 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 			return proto.BadMessage, nil
 		}
 		return s.certify(eks)
+	case proto.Chain:
+		if len(body) != 4 {
+			return proto.BadMessage, nil
+		}
+		return s.chain(binary.BigEndian.Uint32(body))
 	case proto.CertifyKey:
 		return s.certifyAK(body)
 	case proto.Certified:

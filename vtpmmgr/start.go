@@ -261,6 +261,7 @@ func (m *Manager) start(event string) error {
 		}
 	}
 	m.keepRoot()
+	m.checkIdentity()
 	return nil
 }
 

@@ -30,14 +30,18 @@ type Manager struct {
 	turns turns // whoever changes a record has its turn
 
 	quotes quotes
-	crl    []byte // the newest revocation list; guarded by orders
+
+	crl       []byte // the newest revocation list; guarded by orders, as is its number
+	crlNumber uint64
 
 	mu            sync.Mutex
 	config        config
 	identity      *hostIdentity // nil until it is needed first
 	noIdentity    error         // why the one of the ledger cannot be read
+	unusable      error         // why its keys cannot be used: they obey other PCRs
 	certified     map[UUID]*certified
 	revoked       revocations
+	notRevoked    error // why a part of them cannot be read
 	records       map[UUID]record
 	sorted        []UUID // keys of records in a fixed order; nil if it is to be made
 	groups        map[uint32]*group

@@ -53,19 +53,19 @@ func certify(d *vtpm.Device, manager *proto.Client) error {
 	for _, k := range keys {
 		publics = append(publics, k.Public)
 	}
-	type response struct{ certificates, chain [][]byte }
-	r, err := ask(manager, func() (r response, err error) {
-		r.certificates, r.chain, err = manager.Certify(publics)
-		return r, err
-	})
+	certificates, err := ask(manager, func() ([][]byte, error) { return manager.Certify(publics) })
+	if err != nil {
+		return err
+	}
+	chain, err := ask(manager, manager.Chain)
 	if err != nil {
 		return err
 	}
 	indices := map[tcg.TPMHandle][]byte{}
 	for i, k := range keys {
-		indices[k.Certificate] = r.certificates[i]
+		indices[k.Certificate] = certificates[i]
 	}
-	for i, c := range r.chain {
+	for i, c := range chain {
 		indices[vtpm.EKChain+tcg.TPMHandle(i)] = c
 	}
 	return d.SetCertificates(indices)

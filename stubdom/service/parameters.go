@@ -46,13 +46,13 @@ func (e *Environment) ownerAuth() ([]byte, error) {
 }
 
 // maxURL is the size in bytes of the longest URL of parameter crl.
-const maxURL = 255
+const maxURL = 128
 
 // crl returns the URL of parameter crl; empty without it.
 func (e *Environment) crl() (string, error) {
 	word, given := e.parameter("crl")
-	if u, err := url.Parse(word); given && (err != nil || u.Scheme == "" || u.Host == "" || len(word) > maxURL) {
-		return "", fmt.Errorf("crl=%s: want a URL of at most %d bytes", word, maxURL)
+	if u, err := url.Parse(word); given && (err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ldap" || u.Host == "" || len(word) > maxURL || strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' })) {
+		return "", fmt.Errorf("crl=%s: want an http, https or ldap URL of at most %d ASCII characters", word, maxURL)
 	}
 	return word, nil
 }

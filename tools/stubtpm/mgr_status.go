@@ -36,8 +36,8 @@ type statusView struct {
 	NVYears     string `json:"nv_years_left"` // at this rate
 	Rollback    string `json:"rollback"`      // what a loss of power could roll back now
 	Identity    string `json:"identity"`      // host's certificate: its issuer and end, none, or what is wrong
-	Certs       uint64 `json:"certificates"`  // of vTPMs that have not ended
-	Revoked     uint64 `json:"revoked"`       // entries of the revocation list
+	Certified   uint64 `json:"certified"`     // vTPMs that have certificates
+	Revoked     uint64 `json:"revoked"`       // vTPMs whose certificates were revoked
 	Recovery    string `json:"recovery_key"`
 	AuditKey    string `json:"audit_key"`
 	AdminKey    string `json:"admin_key"`
@@ -55,7 +55,7 @@ func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"), Tenants: number("audit-tenants"), AdminNumber: number("admin-number"),
 		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Wear: s["wear"], NVWrites: number("nv-writes"), NVDay: number("nv-writes-day"), NVBudget: s["nv-budget"],
 		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], OldNV: s["old-indices"], Counter: g.Counter,
-		Identity: s["identity"], Certs: number("certificates"), Revoked: number("revoked"),
+		Identity: s["identity"], Certified: number("certified"), Revoked: number("revoked"),
 		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), AdminKey: hex.EncodeToString(g.Admin[:]), Refused: map[string]uint64{}}
 	for name := range s {
 		if code, ok := strings.CutPrefix(name, "refused-"); ok {
@@ -90,7 +90,7 @@ func (m *mgrRun) statusTable(v *statusView) {
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},
 		{"Audit logs", fmt.Sprintf("%d entries so far, tenants %d", v.Audit, v.Tenants)}, {"XSM", v.XSM},
-		{"Host's certificate", v.Identity}, {"vTPMs' certificates", fmt.Sprintf("%d, %d revoked", v.Certs, v.Revoked)},
+		{"Host's certificate", v.Identity}, {"Certified vTPMs", fmt.Sprintf("%d, %d revoked", v.Certified, v.Revoked)},
 		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey}, {"Administrator", fmt.Sprintf("%s, number %d", v.AdminKey, v.AdminNumber)},
 	}
 	var codes []uint64

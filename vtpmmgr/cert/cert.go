@@ -34,6 +34,9 @@ type Issuer struct {
 type Terms struct {
 	NotBefore, NotAfter time.Time
 
+	// Serial is the serial number, of 16 bytes; nil for a random one.
+	Serial []byte
+
 	// CRL is the URL of the issuer's certificate revocation list, if it has one.
 	CRL string
 }
@@ -43,9 +46,12 @@ func (t *Terms) template(name string) (*x509.Certificate, error) {
 	if !t.NotAfter.After(t.NotBefore) {
 		return nil, fmt.Errorf("%w: it would end before it begins", ErrRefused)
 	}
-	serial := make([]byte, 16)
-	rand.Read(serial)
-	serial[0] = serial[0]&0x7F | 0x40 // positive, and always of 16 bytes
+	serial := t.Serial
+	if serial == nil {
+		serial = make([]byte, 16)
+		rand.Read(serial)
+		serial[0] = serial[0]&0x7F | 0x40 // positive, and always of 16 bytes
+	}
 	c := &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes(serial),
 		Subject:      pkix.Name{CommonName: name},

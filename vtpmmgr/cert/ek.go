@@ -3,6 +3,7 @@ package cert
 import (
 	"bytes"
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -117,7 +118,17 @@ func ParsePublic(b []byte) (*tpm2.TPMTPublic, crypto.PublicKey, error) {
 	if _, err := x509.MarshalPKIXPublicKey(key); err != nil {
 		return nil, nil, fmt.Errorf("%w: public area: %w", ErrRefused, err)
 	}
+	if r, ok := key.(*rsa.PublicKey); ok && !isSound(p, r) {
+		return nil, nil, fmt.Errorf("%w: public area: no RSA key of its size with exponent 65537", ErrRefused)
+	}
 	return p, key, nil
+}
+
+// isSound reports whether an RSA key has the size that its parameters say, and what a key
+// that a TPM made has.
+func isSound(p *tpm2.TPMTPublic, key *rsa.PublicKey) bool {
+	d, err := p.Parameters.RSADetail()
+	return err == nil && key.N.BitLen() == int(d.KeyBits) && key.N.Bit(0) == 1 && key.E == 65537
 }
 
 // ekUsage returns the keyUsage of an endorsement key: RSA-2048, P-256 or P-384,

@@ -6,28 +6,34 @@ import (
 )
 
 // MaxEKs is the largest number of endorsement keys in one request to certify.
-const MaxEKs = 8
+const MaxEKs = 4
 
-// Certify returns a certificate (DER) for each of a vTPM's endorsement keys, and the
-// certificates of their issuers, the direct one first. An endorsement key is a
-// TPMT_PUBLIC; there are 1 to MaxEKs.
-func (c *Client) Certify(eks [][]byte) (certificates, chain [][]byte, err error) {
+// Certify returns a certificate (DER) for each of a vTPM's endorsement keys. An endorsement
+// key is a TPMT_PUBLIC; there are 1 to MaxEKs.
+func (c *Client) Certify(eks [][]byte) ([][]byte, error) {
 	body, err := AppendEKs(nil, eks)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	b, err := c.do(TagRequest, Certify, body)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	certificates, chain, err = ParseCertified(b)
+	certificates, err := ParseCertificates(b)
 	if err == nil && len(certificates) != len(eks) {
 		err = errMessage
 	}
+	return certificates, err
+}
+
+// Chain returns the certificates (DER) of the host and of its issuers, each issued by the
+// next.
+func (c *Client) Chain() ([][]byte, error) {
+	b, err := pieces(func(offset []byte) ([]byte, error) { return c.do(TagRequest, Chain, offset) })
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return certificates, chain, nil
+	return ParseCertificates(b)
 }
 
 // CertifyAK returns a certificate (DER) of an attestation key, a TPMT_PUBLIC, that the
@@ -64,21 +70,59 @@ func ParseEKs(b []byte) ([][]byte, error) {
 	return eks, nil
 }
 
-// AppendCertified appends the body of the response: two lists, each a count of 1 and
-// the certificates, each after its length of 2.
-func AppendCertified(b []byte, certificates, chain [][]byte) ([]byte, error) {
-	b, err := appendList(b, certificates)
-	if err != nil {
-		return nil, err
-	}
-	return appendList(b, chain)
+// AppendCertificates appends a list of certificates: a count of 1, then each after its
+// length of 2. It is an error if they do not fit into a message.
+func AppendCertificates(b []byte, certificates [][]byte) ([]byte, error) {
+	return appendList(b, certificates)
 }
 
-// ParseCertified reads the body of the response.
-func ParseCertified(b []byte) (certificates, chain [][]byte, err error) {
+// AppendChain returns a list of certificates of any size, which is sent in pieces.
+func AppendChain(chain [][]byte) []byte {
+	b := []byte{byte(len(chain))}
+	for _, c := range chain {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(c))), c...)
+	}
+	return b
+}
+
+// ParseCertificates reads a list of at least one certificate.
+func ParseCertificates(b []byte) ([][]byte, error) {
 	r := reader{b: b}
-	certificates, chain = r.list(), r.list()
-	return certificates, chain, r.done()
+	list := r.list()
+	if err := r.done(); err != nil || len(list) == 0 {
+		return nil, errMessage
+	}
+	return list, nil
+}
+
+// maxPieces is the largest number of bytes that are read in pieces.
+const maxPieces = 64 << 20
+
+// AppendPiece returns the size of b (4), and as much of b from an offset on as fits into a
+// message. The offset must not be larger than the size.
+func AppendPiece(b []byte, offset uint32) []byte {
+	rest := b[offset:]
+	return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), rest[:min(len(rest), MaxSize-HeaderSize-4)]...)
+}
+
+// pieces puts together what get returns for the offsets.
+func pieces(get func(offset []byte) ([]byte, error)) (all []byte, err error) {
+	size := uint32(0)
+	for first := true; first || uint32(len(all)) < size; first = false {
+		b, err := get(binary.BigEndian.AppendUint32(nil, uint32(len(all))))
+		if err != nil {
+			return nil, err
+		}
+		if len(b) < 4 || len(b) == 4 && !first {
+			return nil, errMessage
+		}
+		n := binary.BigEndian.Uint32(b)
+		if !first && n != size || n > maxPieces || uint32(len(all)+len(b)-4) > n {
+			return nil, errMessage
+		}
+		size, all = n, append(all, b[4:]...)
+	}
+	return all, nil
 }
 
 // appendList appends a list of elements that are not empty.

@@ -2,64 +2,107 @@ package proto
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 )
 
-// TestCertify: what a client asks is what a manager reads, and back; a response
-// with more or fewer certificates than keys is refused.
+func sameLists(a, b [][]byte) bool { return slices.EqualFunc(a, b, bytes.Equal) }
+
+// TestCertify: the client sends all keys, and returns as many certificates.
 func TestCertify(t *testing.T) {
-	eks := [][]byte{{1, 2}, bytes.Repeat([]byte{3}, 300)}
-	for _, c := range []struct {
-		name   string
-		answer [][]byte
-		ok     bool
-	}{{"each", [][]byte{{7}, {8, 9}}, true}, {"one missing", [][]byte{{7}}, false}, {"one more", [][]byte{{7}, {8}, {9}}, false}} {
-		client := &Client{Transact: func(m []byte) ([]byte, error) {
-			tag, code, body, err := Parse(m)
-			if err != nil || tag != TagRequest || Ordinal(code) != Certify {
-				t.Fatalf("%s: request %x", c.name, m)
-			}
-			if got, err := ParseEKs(body); err != nil || len(got) != 2 || !bytes.Equal(got[1], eks[1]) {
-				t.Errorf("%s: keys %x, %v", c.name, got, err)
-			}
-			b, err := AppendCertified(nil, c.answer, [][]byte{{5}})
-			return Message(TagResponse, 0, b), err
-		}}
-		got, chain, err := client.Certify(eks)
-		if (err == nil) != c.ok || c.ok && (len(got) != 2 || !bytes.Equal(got[1], []byte{8, 9}) || len(chain) != 1) {
-			t.Errorf("%s: %x, %x, %v", c.name, got, chain, err)
+	t.Parallel()
+	eks := [][]byte{{1}, bytes.Repeat([]byte{2}, 300)}
+	certificates := [][]byte{bytes.Repeat([]byte{4}, 1000), {5}}
+	client := &Client{Transact: func(b []byte) ([]byte, error) {
+		tag, ordinal, body, err := Parse(b)
+		if err != nil || tag != TagRequest || Ordinal(ordinal) != Certify {
+			t.Fatalf("%#x %#x, %v", tag, ordinal, err)
+		}
+		if got, err := ParseEKs(body); err != nil || !sameLists(got, eks) {
+			t.Errorf("sent %x, %v", got, err)
+		}
+		answer, err := AppendCertificates(nil, certificates)
+		return Message(TagResponse, uint32(OK), answer), err
+	}}
+	if got, err := client.Certify(eks); err != nil || !sameLists(got, certificates) {
+		t.Errorf("%x, %v", got, err)
+	}
+	certificates = certificates[:1]
+	if _, err := client.Certify(eks); err == nil {
+		t.Error("fewer certificates than keys")
+	}
+	for _, bad := range [][][]byte{nil, {nil}, {{1}, {}}, make([][]byte, MaxEKs+1), {make([]byte, MaxSize)}} {
+		if _, err := client.Certify(bad); err == nil {
+			t.Errorf("%d keys are sent", len(bad))
 		}
 	}
 }
 
-// TestCertifyRefuses: what does not fit is an error before it is sent.
-func TestCertifyRefuses(t *testing.T) {
-	client := &Client{Transact: func([]byte) ([]byte, error) { t.Error("sent"); return nil, errors.New("sent") }}
-	for name, eks := range map[string][][]byte{"none": nil, "an empty one": {{}}, "too many": make([][]byte, MaxEKs+1), "too large": {make([]byte, MaxSize)}} {
-		if _, _, err := client.Certify(eks); err == nil {
-			t.Errorf("%s: no error", name)
+// TestPieces: what is larger than a message comes in pieces, and pieces that do not fit
+// together are an error.
+func TestPieces(t *testing.T) {
+	t.Parallel()
+	chain := [][]byte{bytes.Repeat([]byte{1}, 3000), bytes.Repeat([]byte{2}, 3000), {3}}
+	all := AppendChain(chain)
+	client := &Client{Transact: func(b []byte) ([]byte, error) {
+		_, _, body, err := Parse(b)
+		if err != nil || len(body) != 4 {
+			t.Fatalf("%x, %v", body, err)
+		}
+		m := Message(TagResponse, uint32(OK), AppendPiece(all, binary.BigEndian.Uint32(body)))
+		if len(m) > MaxSize {
+			t.Errorf("a message of %d bytes", len(m))
+		}
+		return m, nil
+	}}
+	if got, err := client.Chain(); err != nil || !sameLists(got, chain) {
+		t.Errorf("%d certificates, %v", len(got), err)
+	}
+	size := func(n uint32, more ...byte) []byte { return append(binary.BigEndian.AppendUint32(nil, n), more...) }
+	for name, answers := range map[string][][]byte{
+		"nothing":               {{}},
+		"half a size":           {{0, 0}},
+		"more than the size":    {size(1, 1, 2)},
+		"another size":          {size(10, 1, 2), size(11, 3)},
+		"nothing more":          {size(10, 1), size(10)},
+		"a size without end":    {size(1<<32-1, 1)},
+		"not a list":            {size(2, 1, 0)},
+		"an empty list":         {size(1, 0)},
+		"larger by what came":   {size(4, 1, 2), size(4, 3, 4, 5)},
+		"all of it at once, +1": {size(3, 1, 0, 1, 7)},
+	} {
+		n := 0
+		client.Transact = func([]byte) ([]byte, error) {
+			if n == len(answers) {
+				return nil, errors.New("asked once more")
+			}
+			n++
+			return Message(TagResponse, uint32(OK), answers[n-1]), nil
+		}
+		if got, err := client.Chain(); err == nil {
+			t.Errorf("%s: %x", name, got)
 		}
 	}
 }
 
 func FuzzCertify(f *testing.F) {
-	f.Add([]byte{1, 0, 1, 5})
-	f.Add([]byte{1, 0, 1, 5, 1, 0, 2, 6, 7})
-	f.Add([]byte{2, 0, 1, 5})
+	some, err := AppendEKs(nil, [][]byte{{1, 2}, {3}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(some)
+	f.Add(AppendChain([][]byte{{1}, {2}}))
+	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > MaxSize-HeaderSize {
-			return
-		}
 		if eks, err := ParseEKs(b); err == nil {
-			if again, err := AppendEKs(nil, eks); err != nil || !bytes.Equal(again, b) {
-				t.Errorf("keys %x became %x, %v", b, again, err)
+			if got, err := AppendEKs(nil, eks); err != nil || !bytes.Equal(got, b) {
+				t.Errorf("%x is written as %x, %v", b, got, err)
 			}
 		}
-		if certificates, chain, err := ParseCertified(b); err == nil {
-			if again, err := AppendCertified(nil, certificates, chain); err != nil || !bytes.Equal(again, b) {
-				t.Errorf("certificates %x became %x, %v", b, again, err)
-			}
+		if list, err := ParseCertificates(b); err == nil && !bytes.Equal(AppendChain(list), b) {
+			t.Errorf("%x is written as %x", b, AppendChain(list))
 		}
 	})
 }

@@ -12,24 +12,7 @@ func (c *Client) IdentityRequest(image [32]byte, version uint32) ([]byte, error)
 
 // RevocationList returns a new revocation list (DER) of the certificates that the host issued.
 func (c *Client) RevocationList() ([]byte, error) {
-	var list []byte
-	for {
-		b, err := c.order(RevocationList, binary.BigEndian.AppendUint32(nil, uint32(len(list))))
-		if err != nil {
-			return nil, err
-		}
-		if len(b) < 4 {
-			return nil, errMessage
-		}
-		size := binary.BigEndian.Uint32(b)
-		list = append(list, b[4:]...)
-		if uint32(len(list)) == size {
-			return list, nil
-		}
-		if len(b) == 4 || uint32(len(list)) > size {
-			return nil, errMessage
-		}
-	}
+	return pieces(func(offset []byte) ([]byte, error) { return c.order(RevocationList, offset) })
 }
 
 // Attest returns the manager's part of the evidence about this vTPM for the question of
@@ -50,14 +33,4 @@ func (c *Client) IdentityCertificate(certificates [][]byte) error {
 		return err
 	}
 	return c.orderEmpty(IdentityCertificate, b)
-}
-
-// ParseCertificates reads the arguments of IdentityCertificate.
-func ParseCertificates(b []byte) ([][]byte, error) {
-	r := reader{b: b}
-	list := r.list()
-	if err := r.done(); err != nil || len(list) == 0 {
-		return nil, errMessage
-	}
-	return list, nil
 }

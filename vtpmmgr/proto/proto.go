@@ -33,12 +33,14 @@ const (
 	Guest  Ordinal = 0x53000004 // domain 2, served 1 -> created 1; see Client.Guest
 
 	// Certify has 1 to MaxEKs endorsement keys certified; see Client.Certify.
-	Certify Ordinal = 0x53000005 // count 1, TPMT_PUBLICs -> count 1, certificates, count 1, chain; each after its length 2
+	Certify Ordinal = 0x53000005 // count 1, TPMT_PUBLICs -> count 1, certificates; each after its length 2
 
 	// Attest makes evidence; see Client.Attest.
 	Attest Ordinal = 0x53000006 // evidence.Ask -> evidence.Evidence of statement, proof and hardware quote
 
 	CertifyKey Ordinal = 0x53000008 // TPMT_PUBLIC of an attestation key -> its certificate in DER
+
+	Chain Ordinal = 0x53000009 // offset 4 -> size of the list 4, and from offset on: count 1, certificates, each after its length 2
 
 	Certified Ordinal = 0x53000007 // () -> 1 byte: 1 if the vTPM's certificates are what they would be now
 )
