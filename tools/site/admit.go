@@ -3,7 +3,9 @@ package site
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -54,6 +56,12 @@ func (v *reviewer) review(request, ekCertificate []byte) (*admission, error) {
 	}
 	a := &admission{request: r}
 	return a, a.readKeys()
+}
+
+// chip tells one hardware TPM from another.
+func (a *admission) chip() string {
+	h := sha256.Sum256(a.request.EK)
+	return hex.EncodeToString(h[:])
 }
 
 // readKeys checks the three public areas of the request.

@@ -32,7 +32,7 @@ type job struct {
 	dir, name, passphraseFile, tpm       string
 	request, answer, ekFile, out, revoke string
 	years                                int
-	json                                 bool
+	json, replace                        bool
 	stdout                               io.Writer
 	now                                  time.Time
 	openTPM                              func(path string) (transport.TPMCloser, error)
@@ -47,7 +47,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"init", "--name NAME [--years N] [--tpm DEVICE]", "make a site: a key, and its certificate", (*job).init},
-		{"certify-host", "--request FILE [--answer FILE] [--ek-certificate FILE] [--out FILE]", "challenge a host; with its answer, certify it", (*job).certifyHost},
+		{"certify-host", "--request FILE [--answer FILE] [--ek-certificate FILE] [--replace] [--out FILE]", "challenge a host; with its answer, certify it", (*job).certifyHost},
 		{"crl", "[--revoke SERIAL|MANAGER] [--out FILE]", "revoke, and make the revocation list", (*job).crl},
 		{"show", "[--json]", "list the certificates", (*job).show},
 	}
@@ -117,6 +117,9 @@ func (j *job) flags(v verb, stderr io.Writer) *flag.FlagSet {
 	text(&j.revoke, "revoke", "a serial number, or a manager's id: `HEX`")
 	if takes("years") {
 		fs.IntVar(&j.years, "years", 10, "for how many years the site's certificate is valid")
+	}
+	if takes("replace") {
+		fs.BoolVar(&j.replace, "replace", false, "admit another chip as a manager that was admitted before, and revoke the earlier certificate")
 	}
 	if takes("json") {
 		fs.BoolVar(&j.json, "json", false, "print JSON")
@@ -218,6 +221,7 @@ func (j *job) certifyHost() error {
 			}
 			return j.write(b)
 		}
+		s.Replace = j.replace
 		der, err := s.Certify(request, answer, ek)
 		if err != nil {
 			return err

@@ -37,6 +37,7 @@ const stateVersion = 1
 type Issued struct {
 	Serial      string     `json:"serial"` // hexadecimal
 	Manager     string     `json:"manager"`
+	Chip        string     `json:"chip"` // SHA-256 of its endorsement key, a TPMT_PUBLIC
 	Until       time.Time  `json:"until"`
 	Certificate []byte     `json:"certificate"` // DER
 	Revoked     *time.Time `json:"revoked,omitempty"`

@@ -19,7 +19,10 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"stubtpm/vtpmmgr/cert"
 )
@@ -36,12 +39,15 @@ type Site struct {
 	root   *x509.Certificate
 	key    crypto.Signer // nil if it was not opened to sign
 	done   func()
+
+	// Replace lets Certify admit another chip as a manager that was admitted before.
+	Replace bool
 }
 
 // Init makes a site in a folder, which must hold none. The key is made by newKey.
 func Init(dir, name string, years int, newKey func(dir string) (crypto.Signer, error), now time.Time) error {
-	if name == "" || years < 1 || years > 50 {
-		return fmt.Errorf("site: a name, and 1 to 50 years, are needed, not %q and %d", name, years)
+	if !isName(name) || years < 1 || years > 50 {
+		return fmt.Errorf("site: a name of at most %d printable characters, and 1 to 50 years, are needed, not %q and %d", maxName, name, years)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, vendorsDir), 0o700); err != nil {
 		return err
@@ -84,6 +90,27 @@ func Init(dir, name string, years int, newKey func(dir string) (crypto.Signer, e
 	return (&state{Version: stateVersion}).save(dir)
 }
 
+// maxName is the number of characters that a commonName may have (X.520, ub-common-name).
+const maxName = 64
+
+func isName(s string) bool {
+	return s != "" && utf8.ValidString(s) && utf8.RuneCountInString(s) <= maxName && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// checkRoot returns why no host certificate below the site's, and no revocation list of it,
+// would be accepted.
+func checkRoot(c *x509.Certificate, now time.Time) error {
+	switch {
+	case !c.IsCA || c.KeyUsage&x509.KeyUsageCertSign == 0 || c.KeyUsage&x509.KeyUsageCRLSign == 0:
+		return fmt.Errorf("site: %s is not that of a CA which signs certificates and revocation lists", rootFile)
+	case c.MaxPathLen == 0 && c.MaxPathLenZero:
+		return fmt.Errorf("site: %s has path length 0, and hosts are CAs below it: 1 is needed", rootFile)
+	case now.Before(c.NotBefore) || now.After(c.NotAfter):
+		return fmt.Errorf("site: %s is valid from %s to %s", rootFile, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
+	}
+	return nil
+}
+
 // Open opens a site. With a nil loadKey it can be read only.
 func Open(dir string, loadKey func(dir string) (crypto.Signer, error), now time.Time) (s *Site, err error) {
 	if _, err := loadState(dir); err != nil {
@@ -93,9 +120,10 @@ func Open(dir string, loadKey func(dir string) (crypto.Signer, error), now time.
 	if s.done, err = lock(dir); err != nil {
 		return nil, err
 	}
+	done := s.done // s is nil where there is an error
 	defer func() {
 		if err != nil {
-			s.done()
+			done()
 		}
 	}()
 	if s.state, err = loadState(dir); err != nil {
@@ -113,6 +141,9 @@ func Open(dir string, loadKey func(dir string) (crypto.Signer, error), now time.
 	}
 	if loadKey == nil {
 		return s, nil
+	}
+	if err := checkRoot(s.root, now); err != nil {
+		return nil, err
 	}
 	if s.key, err = loadKey(dir); err != nil {
 		return nil, err
@@ -173,7 +204,9 @@ func (s *Site) Challenge(request, ekCertificate []byte) ([]byte, error) {
 }
 
 // Certify returns the host certificate, DER, for a request that was challenged and
-// the answer to that. A challenge is good for one certificate.
+// the answer to that. A challenge is good for one certificate. Earlier certificates of that
+// manager for other keys are revoked: whoever has new keys cannot revoke what the old ones
+// certified. If they are of another chip, it is an error unless Replace is set.
 func (s *Site) Certify(request, answer, ekCertificate []byte) ([]byte, error) {
 	w := s.state.Pending[idOf(request)]
 	if w == nil {
@@ -184,6 +217,10 @@ func (s *Site) Certify(request, answer, ekCertificate []byte) ([]byte, error) {
 		return nil, err
 	}
 	if err := a.checkAnswer(request, answer, w, s.now); err != nil {
+		return nil, err
+	}
+	earlier, err := s.earlier(a)
+	if err != nil {
 		return nil, err
 	}
 	until := s.now.AddDate(0, s.policy.Months, 0)
@@ -200,12 +237,37 @@ func (s *Site) Certify(request, answer, ekCertificate []byte) ([]byte, error) {
 		return nil, err
 	}
 	delete(s.state.Pending, idOf(request))
+	for _, i := range earlier {
+		i.Revoked = &s.now
+	}
 	s.state.Issued = append(s.state.Issued, &Issued{Serial: fmt.Sprintf("%x", c.SerialNumber), Manager: hex.EncodeToString(a.claims.Manager[:]),
-		Until: c.NotAfter, Certificate: der})
+		Chip: a.chip(), Until: c.NotAfter, Certificate: der})
 	if err := s.state.save(s.dir); err != nil {
 		return nil, err
 	}
 	return der, nil
+}
+
+// earlier returns the certificates of a manager for other keys that are not revoked.
+func (s *Site) earlier(a *admission) (all []*Issued, err error) {
+	manager, own := hex.EncodeToString(a.claims.Manager[:]), x509Key(a.certifier)
+	for _, i := range s.state.Issued {
+		if i.Manager != manager || i.Revoked != nil {
+			continue
+		}
+		c, err := x509.ParseCertificate(i.Certificate)
+		if err != nil {
+			return nil, fmt.Errorf("site: %s: serial number %s: %w", stateFile, i.Serial, err)
+		}
+		if bytes.Equal(c.RawSubjectPublicKeyInfo, own) {
+			continue
+		}
+		if i.Chip != a.chip() && !s.Replace {
+			return nil, fmt.Errorf("%w: manager %s was admitted with another chip (serial %s); if its host was replaced, use --replace, which revokes that certificate", ErrRefused, manager, i.Serial)
+		}
+		all = append(all, i)
+	}
+	return all, nil
 }
 
 // Revoke revokes the certificate with a serial number, or all of a manager, both in

@@ -211,7 +211,7 @@ func newSite(t testing.TB, m *machine, v *vendor) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "site")
 	key := func(dir string) (crypto.Signer, error) { return newFileKey(dir, nil) }
-	if err := Init(dir, "Example site", 10, key, now); err != nil {
+	if err := Init(dir, "Example site", 20, key, now); err != nil {
 		t.Fatal(err)
 	}
 	put(t, filepath.Join(dir, vendorsDir, "maker.pem"), pemOf(v.root.Raw))
