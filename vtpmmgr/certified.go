@@ -48,18 +48,20 @@ type certified struct {
 	uuid    UUID
 	basis   [32]byte // hash of what the newest certificates claim, and of the host's
 	serials serials
-	ends    uint32     // when the newest certificates of endorsement keys end
+	begins  uint32 // when the newest certificates of endorsement keys begin, and end
+	ends    uint32
 	keys    [][32]byte // SHA-256 of the SubjectPublicKeyInfo of these keys
 }
 
-// Layout of the item: kind, version, uuid, basis, serials, end, keys after a count of 1.
+// Layout of the item: kind, version, uuid, basis, serials, begin, end, keys after a count of
+// 1.
 const (
 	certifiedVersion = 1
 	certifiedUUID    = 2
 	certifiedBasis   = certifiedUUID + 16
 	certifiedSerials = certifiedBasis + 32
-	certifiedEnds    = certifiedSerials + serialsSize
-	certifiedKeys    = certifiedEnds + 4
+	certifiedTimes   = certifiedSerials + serialsSize
+	certifiedKeys    = certifiedTimes + 8
 	maxCertified     = 4 // keys
 )
 
@@ -68,6 +70,7 @@ func certifiedItems(u UUID) [2]ledger.ID { return twice(kindCertified, u[:]) }
 func (c *certified) changes() []ledger.Change {
 	b := append([]byte{kindCertified, certifiedVersion}, c.uuid[:]...)
 	b = c.serials.append(append(b, c.basis[:]...))
+	b = binary.BigEndian.AppendUint32(b, c.begins)
 	b = append(binary.BigEndian.AppendUint32(b, c.ends), byte(len(c.keys)))
 	for _, k := range c.keys {
 		b = append(b, k[:]...)
@@ -80,7 +83,7 @@ func decodeCertified(b []byte) (*certified, error) {
 		return nil, errItem
 	}
 	c := &certified{uuid: UUID(b[certifiedUUID:]), basis: [32]byte(b[certifiedBasis:]),
-		serials: readSerials(b[certifiedSerials:]), ends: binary.BigEndian.Uint32(b[certifiedEnds:])}
+		serials: readSerials(b[certifiedSerials:]), begins: binary.BigEndian.Uint32(b[certifiedTimes:]), ends: binary.BigEndian.Uint32(b[certifiedTimes+4:])}
 	n, b := int(b[certifiedKeys]), b[certifiedKeys+1:]
 	if n > maxCertified || len(b) != n*32 || c.serials.count > maxSerials {
 		return nil, errItem

@@ -18,7 +18,7 @@ import (
 // certifiedFor is for how long a certificate of a vTPM is valid, unless the host's ends
 // before. renewBefore is the time before its end in which it is renewed.
 const (
-	certifiedFor = 365 * 24 * time.Hour
+	certifiedFor = 180 * 24 * time.Hour
 	renewBefore  = 60 * 24 * time.Hour
 )
 
@@ -83,6 +83,9 @@ func (s *Session) begin(n int) (*issuance, proto.Code) {
 	if i.parent, err = x509.ParseCertificate(i.host.certificate); err != nil {
 		return nil, m.notIssued(err)
 	}
+	if now.Before(i.parent.NotBefore) || now.After(i.parent.NotAfter) {
+		return nil, proto.NoIdentity // or the clock is wrong: STATUS says it
+	}
 	i.terms = cert.Terms{NotBefore: now.Add(-time.Hour), NotAfter: endOf(i.parent, now), CRL: m.cfg.CRL}
 	return i, proto.OK
 }
@@ -119,7 +122,7 @@ func (s *Session) certify(eks [][]byte) (proto.Code, []byte) {
 		}
 		ders = append(ders, der)
 	}
-	i.next.keys, i.next.ends = hashes, uint32(i.terms.NotAfter.Unix())
+	i.next.keys, i.next.begins, i.next.ends = hashes, uint32(i.terms.NotBefore.Unix()), uint32(i.terms.NotAfter.Unix())
 	body, err := proto.AppendCertificates(nil, ders)
 	if err != nil {
 		return s.m.notIssued(err), nil
@@ -268,7 +271,7 @@ func (s *Session) certified() (proto.Code, []byte) {
 	}
 	now, until := time.Now(), time.Unix(int64(c.ends), 0)
 	// A host whose own certificate ends soon cannot make others that end later.
-	if until.Sub(now) < renewBefore && endOf(parent, now).Sub(until) > renewBefore/2 {
+	if now.Unix() < int64(c.begins) || until.Sub(now) < renewBefore && endOf(parent, now).Sub(until) > renewBefore/2 {
 		return proto.OK, []byte{0}
 	}
 	return proto.OK, []byte{1}
@@ -320,7 +323,7 @@ func (s *Session) keep(i *issuance, detail string) proto.Code {
 		return proto.Full
 	}
 	entry, done := o.logged(r.uuid, "certify", detail, nil)
-	class := ledger.Class{Source: vtpmItem(r.uuid), Tenant: g.tenant()}
+	class := ledger.Class{Source: vtpmItem(r.uuid), Tenant: g.tenant(), Urgency: ledger.Urgent}
 	if code := m.commit(class, append(entry, i.next.changes()...)...); code != proto.OK {
 		return code
 	}

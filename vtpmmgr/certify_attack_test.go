@@ -1,9 +1,13 @@
 package vtpmmgr
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -191,5 +195,39 @@ func TestRSAKeysAreSound(t *testing.T) {
 		if _, _, err := cert.ParsePublic(bad); !errors.Is(err, cert.ErrRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestCertifyClock: certificates that a wrong clock made are not current once it is right,
+// and none are made while the host's is not valid by the clock.
+func TestCertifyClock(t *testing.T) {
+	t.Parallel()
+	c := newCertified(t)
+	own := *c.m.certified[testUUID]
+	own.begins = uint32(time.Now().AddDate(3, 0, 0).Unix())
+	c.m.certified[testUUID] = &own
+	if ok, err := c.vtpm.Certified(); ok || err != nil {
+		t.Errorf("certificates that begin in three years: %v, %v", ok, err)
+	}
+	host := *c.m.identity
+	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := host.akName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	host.certificate, err = (&cert.Issuer{Key: signer}).Host(signer.Public(), &cert.HostClaims{Manager: c.m.id, AK: name},
+		cert.Terms{NotBefore: time.Now().Add(time.Hour), NotAfter: time.Now().Add(2 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.m.identity = &host
+	if _, err := c.vtpm.Certify(c.eks); !errors.Is(err, proto.NoIdentity) {
+		t.Errorf("the host's certificate has not begun: %v", err)
+	}
+	if err := c.admin.Measured(9, [32]byte{}); !errors.Is(err, proto.BadMessage) {
+		t.Errorf("a measurement of zeros: %v", err)
 	}
 }

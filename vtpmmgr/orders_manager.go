@@ -19,7 +19,7 @@ type measurement struct {
 }
 
 func parseMeasured(args []byte) (request, error) {
-	if len(args) != 2+32 {
+	if len(args) != 2+32 || [32]byte(args[2:]) == [32]byte{} { // zeros are no measurement
 		return request{}, proto.BadMessage
 	}
 	return request{args: measurement{binary.BigEndian.Uint16(args), [32]byte(args[2:])}}, nil

@@ -24,7 +24,7 @@ const (
 	revokedHead    = 4 // kind, version, number of the page, number of pages
 	revokedSize    = 4 + serialsSize + 4
 	revokedOnPage  = (ledger.MaxBody - revokedHead) / revokedSize
-	revokedPages   = 64
+	revokedPages   = 255
 	maxRevoked     = revokedPages * revokedOnPage
 
 	// maxRevokedGroup is how many of them the approver of one group can fill.
