@@ -8,8 +8,17 @@ import (
 	"path/filepath"
 )
 
-// ParseCertificates reads certificates in PEM or, one after another, in DER.
+// ParseCertificates reads certificates in PEM or, one after another, in DER. A key
+// or a signature that would take long to verify is an error.
 func ParseCertificates(b []byte) ([]*x509.Certificate, error) {
+	certs, err := parseCertificates(b)
+	if err != nil {
+		return nil, err
+	}
+	return certs, checkCertificates(certs...)
+}
+
+func parseCertificates(b []byte) ([]*x509.Certificate, error) {
 	block, rest := pem.Decode(b)
 	if block == nil {
 		return x509.ParseCertificates(b)

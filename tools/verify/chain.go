@@ -33,6 +33,9 @@ func verifyHost(der []byte, lists []*x509.RevocationList, now time.Time, p *Poli
 	if err != nil || len(certs) == 0 {
 		return nil, refuse(Malformed, "chain: %v", err)
 	}
+	if err := checkCertificates(certs...); err != nil {
+		return nil, refuse(Malformed, "chain: %v", err)
+	}
 	return verifyHostCertificate(certs[0], certs[1:], lists, now, p)
 }
 
@@ -99,6 +102,9 @@ func (h *host) verifyVTPM(der []byte, lists []*x509.RevocationList, now time.Tim
 	ek, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, refuse(Malformed, "EK certificate: %v", err)
+	}
+	if err := checkCertificates(ek); err != nil {
+		return nil, refuse(Malformed, "EK %v", err)
 	}
 	if err := ek.CheckSignatureFrom(h.chain[0]); err != nil {
 		return nil, refuse(EKCertificate, "%v", err)

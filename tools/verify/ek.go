@@ -45,6 +45,9 @@ func VerifyEK(e *Endorsement, p *Policy) (*EKResult, error) {
 	if err := p.checkEKPolicy(); err != nil {
 		return nil, err
 	}
+	if err := checkCertificates(append(e.Chain[:len(e.Chain):len(e.Chain)], e.Certificate)...); err != nil {
+		return nil, refuse(Malformed, "%v", err)
+	}
 	for _, k := range e.Keys {
 		if own, ok := e.Certificate.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !own.Equal(k) {
 			return nil, refuse(EKKey, "the certificate of %s is that of another key", e.Certificate.Subject)

@@ -12,6 +12,9 @@ import (
 // HardwareEK returns the chain from the certificate of a hardware TPM's endorsement
 // key to a maker of TPMs. An error is a *Refusal.
 func HardwareEK(c *x509.Certificate, between, makers []*x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
+	if err := checkCertificates(append(between[:len(between):len(between)], c)...); err != nil {
+		return nil, refuse(Malformed, "%v", err)
+	}
 	if c.IsCA {
 		return nil, refuse(EKCertificate, "it is that of a CA")
 	}

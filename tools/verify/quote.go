@@ -81,6 +81,9 @@ func (l layer) verifyQuote(b, name []byte, binding evidence.Hash) (*quoted, erro
 // checkSignature verifies a TPMT_SIGNATURE over a TPMS_ATTEST, and returns its
 // hash algorithm.
 func checkSignature(key crypto.PublicKey, attest, signature []byte) (crypto.Hash, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
 	sig, err := tpm2.Unmarshal[tpm2.TPMTSignature](signature)
 	if err != nil {
 		return 0, err
