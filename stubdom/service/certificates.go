@@ -14,20 +14,30 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
-// certifyPause is the time between two looks at the certificates while the vTPM runs: a
-// site may admit the host meanwhile, and certificates end.
-const certifyPause = 6 * time.Hour
+// certifyPause is the time between two looks at the certificates while the vTPM runs, since
+// a site may admit the host meanwhile, and certificates end; seedPause, that between two
+// looks at the endorsement seed, which the guest may replace.
+const (
+	certifyPause = 6 * time.Hour
+	seedPause    = time.Minute
+)
 
 // renewCertificates looks at the certificates again and again, until ctx ends.
 func renewCertificates(ctx context.Context, e *Environment, d *vtpm.Device, manager *proto.Client) {
+	last := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(certifyPause):
-			if err := certify(d, manager); err != nil {
-				e.Log("certificates: %v", err)
-			}
+		case <-time.After(seedPause):
+		}
+		present, err := isOfPresentSeed(d)
+		if err == nil && (present || d.Certificate(vtpm.EKChain) == nil) && time.Since(last) < certifyPause {
+			continue
+		}
+		last = time.Now()
+		if err := certify(d, manager); err != nil {
+			e.Log("certificates: %v", err)
 		}
 	}
 }

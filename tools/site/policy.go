@@ -1,15 +1,14 @@
 package site
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 
+	"stubtpm/tools/strictjson"
 	"stubtpm/vtpmmgr/identity"
 )
 
@@ -50,16 +49,11 @@ func loadPolicy(dir string) (*Policy, error) {
 }
 
 // ParsePolicy reads a policy in JSON. An unknown field, which may be a misspelt
-// demand, is an error.
+// demand, is an error, and so is a name that is there twice.
 func ParsePolicy(b []byte) (*Policy, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
 	p := new(Policy)
-	if err := d.Decode(p); err != nil {
+	if err := strictjson.Decode(b, p); err != nil {
 		return nil, fmt.Errorf("site: %s: %w", policyFile, err)
-	}
-	if len(bytes.TrimSpace(b[d.InputOffset():])) != 0 {
-		return nil, fmt.Errorf("site: %s: something follows the object", policyFile)
 	}
 	return p, p.check()
 }

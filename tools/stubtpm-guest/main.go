@@ -168,6 +168,9 @@ func answer(device, out string, q question) error {
 	if err != nil && (q.logFile != "" || !errors.Is(err, os.ErrNotExist)) {
 		return err
 	}
+	if len(e.GuestLog) == 0 {
+		e.GuestLog = nil // the kernel has a file, and no log
+	}
 	b, err := e.Marshal()
 	if err != nil {
 		return err

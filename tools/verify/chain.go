@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/hex"
 	"errors"
@@ -153,6 +155,9 @@ func earliest(certs []*x509.Certificate) time.Time {
 	return slices.MinFunc(certs, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter
 }
 
+// maxLists is the largest number of revocation lists, those of the policy included.
+const maxLists = 256
+
 // revocationLists reads the lists that came with the evidence and those of the
 // policy. Their signatures are checked where they are used.
 func revocationLists(der []byte, p *Policy) ([]*x509.RevocationList, error) {
@@ -162,6 +167,9 @@ func revocationLists(der []byte, p *Policy) ([]*x509.RevocationList, error) {
 		rest, err := asn1.Unmarshal(der, &one)
 		if err != nil {
 			return nil, refuse(Malformed, "revocation lists: %v", err)
+		}
+		if len(lists) == maxLists {
+			return nil, refuse(Malformed, "revocation lists: more than %d", maxLists)
 		}
 		l, err := x509.ParseRevocationList(one.FullBytes)
 		if err != nil {
@@ -177,7 +185,7 @@ func revocationLists(der []byte, p *Policy) ([]*x509.RevocationList, error) {
 func checkRevocation(c, issuer *x509.Certificate, lists []*x509.RevocationList, now time.Time, p *Policy) error {
 	current := false
 	for _, l := range lists {
-		if l.CheckSignatureFrom(issuer) != nil {
+		if !bytes.Equal(l.RawIssuer, issuer.RawSubject) || l.CheckSignatureFrom(issuer) != nil {
 			continue
 		}
 		for _, e := range l.RevokedCertificateEntries {
@@ -185,12 +193,20 @@ func checkRevocation(c, issuer *x509.Certificate, lists []*x509.RevocationList, 
 				return refuse(Revoked, "%s, serial number %x, on %s", c.Subject, c.SerialNumber, e.RevocationTime.UTC())
 			}
 		}
-		current = current || !now.Before(l.ThisUpdate) && !now.After(l.NextUpdate)
+		current = current || isWhole(l) && !now.Before(l.ThisUpdate) && !now.After(l.NextUpdate)
 	}
 	if p.RequireCRLs && !current {
 		return refuse(NoRevocation, "none of %s", issuer.Subject)
 	}
 	return nil
+}
+
+// isWhole reports whether a revocation list has all that its issuer revoked: not a delta,
+// and not one of what a critical extension says, which may be a part (RFC 5280, section
+// 5.2).
+func isWhole(l *x509.RevocationList) bool {
+	delta := asn1.ObjectIdentifier{2, 5, 29, 27}
+	return !slices.ContainsFunc(l.Extensions, func(e pkix.Extension) bool { return e.Critical || e.Id.Equal(delta) })
 }
 
 // allowed reports whether list is empty or has b in hexadecimal.

@@ -1,19 +1,18 @@
 package verify
 
 import (
-	"bytes"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"time"
+
+	"stubtpm/tools/strictjson"
 )
 
 // A Policy is what the verifier's owner asks of evidence. An empty list asks
@@ -112,16 +111,12 @@ func join(dir, name string) string {
 }
 
 // ParsePolicy reads a policy in JSON. An unknown field, which may be a misspelt
-// demand, is an error, and so is a value that nothing can have.
+// demand, is an error, and so is a name that is there twice and a value that nothing can
+// have.
 func ParsePolicy(b []byte) (*Policy, error) {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
 	p := new(Policy)
-	if err := d.Decode(p); err != nil {
+	if err := strictjson.Decode(b, p); err != nil {
 		return nil, fmt.Errorf("policy: %w", err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("policy: something follows the object")
 	}
 	return p, p.check()
 }

@@ -2,6 +2,7 @@
 package gather
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -89,7 +90,18 @@ func ask(bus transport.TPM, a *evidence.Ask) (*evidence.Evidence, error) {
 	if err != nil {
 		return nil, err
 	}
-	return evidence.Parse(b)
+	e, err := evidence.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	st, err := evidence.ParseStatement(e.Statement)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(st.Nonce, a.Nonce) || !bytes.Equal(st.AK, a.AK) {
+		return nil, errors.New("another program of this guest asked at the same time: try again")
+	}
+	return e, nil
 }
 
 // question writes a question and reads the answer.

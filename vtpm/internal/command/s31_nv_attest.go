@@ -88,7 +88,7 @@ func attestationKey(d *engine.Device, name []byte) (*tcg.TPMTPublic, tcg.TPMRC) 
 func attests(o *object.Object) bool {
 	const attributes = tcg.TPMAObjectRestricted | tcg.TPMAObjectSignEncrypt |
 		tcg.TPMAObjectFixedTPM | tcg.TPMAObjectFixedParent | tcg.TPMAObjectSensitiveDataOrigin
-	return !o.PublicOnly && !o.External && o.Has(attributes) && (o.Public.Type == tcg.TPMAlgRSA || o.Public.Type == tcg.TPMAlgECC)
+	return !o.PublicOnly && !o.External && o.Has(attributes) && !o.Has(tcg.TPMAObjectX509Sign) && (o.Public.Type == tcg.TPMAlgRSA || o.Public.Type == tcg.TPMAlgECC)
 }
 
 // loadedObjects returns the handles of the transient and the persistent objects.
