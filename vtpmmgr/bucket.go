@@ -26,8 +26,8 @@ var (
 	// Seconds of the hardware TPM, for LOAD and RANDOM.
 	tpmRate = rate{burst: 2, perSecond: 0.05}
 
-	// Requests to certify: at a start that finds that it must be, and none that a guest
-	// can have made.
+	// Requests to certify: at a start that finds that it must be, after TPM2_ChangeEPS,
+	// and what a guest asks for its attestation keys.
 	certifyRate = rate{burst: 8, perSecond: 1.0 / 86400}
 )
 
@@ -39,7 +39,7 @@ type bucket struct {
 
 // refill counts the time that has passed.
 func (b *bucket) refill(r rate, now time.Time) {
-	b.used = max(0, b.used-now.Sub(b.last).Seconds()*r.perSecond)
+	b.used = max(0, b.used-max(0, now.Sub(b.last).Seconds())*r.perSecond) // a clock may go back
 	b.last = now
 }
 

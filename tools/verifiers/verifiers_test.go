@@ -84,9 +84,11 @@ var (
 	model  = cert.Model{Manufacturer: "id:53545542", Name: "stubtpm", Version: "id:00010000"}
 )
 
+// begin is one moment for all certificates of a test: none outlives its issuer.
+var begin = time.Now().Add(-time.Minute)
+
 func terms(days int) cert.Terms {
-	now := time.Now().Add(-time.Minute)
-	return cert.Terms{NotBefore: now, NotAfter: now.AddDate(0, 0, days), CRL: "http://crl.example/host.crl"}
+	return cert.Terms{NotBefore: begin, NotAfter: begin.AddDate(0, 0, days), CRL: "http://crl.example/host.crl"}
 }
 
 func parsed(t *testing.T, der []byte, err error) *x509.Certificate {

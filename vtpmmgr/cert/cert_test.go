@@ -92,9 +92,11 @@ func parsed(t testing.TB, der []byte, err error) *x509.Certificate {
 	return c
 }
 
+// begin is one moment for all certificates of a test: none outlives its issuer.
+var begin = time.Now().Add(-time.Minute).Truncate(time.Second)
+
 func terms(days int) Terms {
-	now := time.Now().Add(-time.Minute).Truncate(time.Second)
-	return Terms{NotBefore: now, NotAfter: now.AddDate(0, 0, days), CRL: "http://crl.example/site.crl"}
+	return Terms{NotBefore: begin, NotAfter: begin.AddDate(0, 0, days), CRL: "http://crl.example/site.crl"}
 }
 
 func testClaims() *VTPMClaims {
