@@ -290,7 +290,7 @@ func (s *Session) chain(offset uint32) (proto.Code, []byte) {
 	case h == nil:
 		return proto.NoIdentity, nil
 	}
-	return piece(proto.AppendChain(append([][]byte{h.certificate}, h.chain...)), offset)
+	return piece(proto.EncodeList(append([][]byte{h.certificate}, h.chain...)), offset)
 }
 
 // piece returns the size of b, and what fits into a message of b from an offset on.
@@ -298,7 +298,7 @@ func piece(b []byte, offset uint32) (proto.Code, []byte) {
 	if int64(offset) > int64(len(b)) {
 		return proto.BadMessage, nil
 	}
-	return proto.OK, proto.AppendPiece(b, offset)
+	return proto.OK, proto.EncodePiece(b, offset)
 }
 
 // keep makes durable what was certified, before anybody is given it: what is not in the

@@ -198,6 +198,38 @@ func TestRSAKeysAreSound(t *testing.T) {
 	}
 }
 
+// TestListsInPieces: an administrator who reads a list in pieces gets one list, also if
+// another one has a list made meanwhile.
+func TestListsInPieces(t *testing.T) {
+	t.Parallel()
+	c := newCertified(t)
+	more := func() {
+		e := revoked{serials: newSerials()}
+		e.count, e.until = 150, uint32(time.Now().Add(time.Hour).Unix())
+		c.m.revoked.list = append(c.m.revoked.list, e)
+	}
+	more()
+	other := as(t, c.m, testAdmin)
+	transact, asked := c.admin.Transact, 0
+	c.admin.Transact = func(b []byte) ([]byte, error) {
+		answer, err := transact(b)
+		if asked++; asked == 1 { // after the first piece
+			c.m.revoked.list = nil
+			more() // as many, and others
+			if _, err := other.RevocationList(); err != nil {
+				t.Error(err)
+			}
+		}
+		return answer, err
+	}
+	if got := c.revoked(t); len(got) != 150 {
+		t.Errorf("%d serials", len(got))
+	}
+	if asked < 2 {
+		t.Error("it was one piece")
+	}
+}
+
 // TestCertifyClock: certificates that a wrong clock made are not current once it is right,
 // and none are made while the host's is not valid by the clock.
 func TestCertifyClock(t *testing.T) {

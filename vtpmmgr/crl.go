@@ -1,7 +1,6 @@
 package vtpmmgr
 
 import (
-	"bytes"
 	"crypto/x509"
 	"math/big"
 	"time"
@@ -16,7 +15,8 @@ import (
 const crlFor = 30 * 24 * time.Hour
 
 // revocationList returns a part of the revocation list of the certificates that this
-// host issued, from an offset on; the part at offset 0 is of a new list.
+// host issued, from an offset on. The part at offset 0 is of a new list; the others on that
+// connection are parts of the same one.
 func (o *order) revocationList() (proto.Code, []byte) {
 	m, offset := o.m, o.args.(uint32)
 	if offset == 0 {
@@ -24,13 +24,13 @@ func (o *order) revocationList() (proto.Code, []byte) {
 		if code != proto.OK {
 			return code, nil
 		}
-		m.crl = der
+		o.session.crl = der
 	}
-	return piece(m.crl, offset)
+	return piece(o.session.crl, offset)
 }
 
 // newCRL makes a list by the host's certification key. Its number is the time, and higher
-// than that of the one before in any case.
+// than that of each list since the start of this program.
 func (m *Manager) newCRL() (der []byte, code proto.Code) {
 	m.mu.Lock()
 	h, list, other := m.identity, m.revoked.list, m.unusable
@@ -65,5 +65,5 @@ func (m *Manager) newCRL() (der []byte, code proto.Code) {
 		m.cfg.Log("vtpmmgr: revocation list: %v", err)
 		return nil, proto.Failed
 	}
-	return bytes.Clone(der), proto.OK
+	return der, proto.OK
 }

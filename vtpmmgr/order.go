@@ -48,6 +48,8 @@ type order struct {
 	sees func(group uint32) bool // whether a list shows what is of a group
 
 	guest bool // a vTPM asked for it, and nobody signed
+
+	session *Session // on which it came; nil with guest
 }
 
 // logged returns the changes that write an entry of the audit log, with the

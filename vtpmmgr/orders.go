@@ -80,7 +80,7 @@ func (s *Session) order(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 	if err != nil {
 		return proto.BadMessage, nil
 	}
-	code, answer := s.m.carryOut(spec, req, s.m.verifier(spec, message, sig))
+	code, answer := s.carryOut(spec, req, s.m.verifier(spec, message, sig))
 	if code == proto.Unsigned {
 		s.m.mu.Lock()
 		s.m.refused[code]++
@@ -121,7 +121,8 @@ func (m *Manager) verifier(spec orderSpec, message, sig []byte) func(key [32]byt
 // carryOut authorizes an order and runs it: first without the turn of the vTPM
 // that it is about, so that whoever may not give it holds up nobody, and then
 // with it.
-func (m *Manager) carryOut(spec orderSpec, req request, signed func(key [32]byte) bool) (proto.Code, []byte) {
+func (s *Session) carryOut(spec orderSpec, req request, signed func(key [32]byte) bool) (proto.Code, []byte) {
+	m := s.m
 	m.orders.Lock()
 	defer m.orders.Unlock()
 	o, code := m.authorize(spec, req, signed)
@@ -135,6 +136,7 @@ func (m *Manager) carryOut(spec orderSpec, req request, signed func(key [32]byte
 	if !spec.reads && o.byTenant() && !m.mayOrder(o.group.ID) {
 		return proto.Rate, nil
 	}
+	o.session = s
 	return spec.run(o)
 }
 

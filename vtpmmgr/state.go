@@ -31,8 +31,7 @@ type Manager struct {
 
 	quotes quotes
 
-	crl       []byte // the newest revocation list; guarded by orders, as is its number
-	crlNumber uint64
+	crlNumber uint64 // of the newest revocation list; guarded by orders
 
 	mu            sync.Mutex
 	config        config
@@ -80,6 +79,7 @@ type Session struct {
 	greeted bool
 	nonce   [32]byte
 	count   uint64 // orders since the greeting
+	crl     []byte // the revocation list that it reads in pieces
 }
 
 // A guest is what the manager knows of the domains that have a vTPM. Whether one was

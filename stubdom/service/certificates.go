@@ -16,15 +16,17 @@ import (
 
 // certifyPause is the time between two looks at the certificates while the vTPM runs, since
 // a site may admit the host meanwhile, and certificates end; seedPause, that between two
-// looks at the endorsement seed, which the guest may replace.
+// looks at the endorsement seed, which the guest may replace; failedPause, that after an
+// error.
 const (
 	certifyPause = 6 * time.Hour
 	seedPause    = time.Minute
+	failedPause  = 10 * time.Minute
 )
 
 // renewCertificates looks at the certificates again and again, until ctx ends.
 func renewCertificates(ctx context.Context, e *Environment, d *vtpm.Device, manager *proto.Client) {
-	last := time.Now()
+	last, pause := time.Now(), failedPause // whether it succeeded at the start or not
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,12 +34,17 @@ func renewCertificates(ctx context.Context, e *Environment, d *vtpm.Device, mana
 		case <-time.After(seedPause):
 		}
 		present, err := isOfPresentSeed(d)
-		if err == nil && (present || d.Certificate(vtpm.EKChain) == nil) && time.Since(last) < certifyPause {
+		gone := err == nil && !present && d.Certificate(vtpm.EKChain) != nil
+		if time.Since(last) < pause && !(gone && pause == certifyPause) {
 			continue
 		}
-		last = time.Now()
-		if err := certify(d, manager); err != nil {
+		last, pause = time.Now(), certifyPause
+		err = certify(d, manager)
+		if err != nil {
 			e.Log("certificates: %v", err)
+		}
+		if err != nil && !errors.Is(err, proto.NoIdentity) {
+			pause = failedPause
 		}
 	}
 }

@@ -76,8 +76,8 @@ func AppendCertificates(b []byte, certificates [][]byte) ([]byte, error) {
 	return appendList(b, certificates)
 }
 
-// AppendChain returns a list of certificates of any size, which is sent in pieces.
-func AppendChain(chain [][]byte) []byte {
+// EncodeList returns a list of certificates of any size, which is sent in pieces.
+func EncodeList(chain [][]byte) []byte {
 	b := []byte{byte(len(chain))}
 	for _, c := range chain {
 		b = append(binary.BigEndian.AppendUint16(b, uint16(len(c))), c...)
@@ -98,9 +98,9 @@ func ParseCertificates(b []byte) ([][]byte, error) {
 // maxPieces is the largest number of bytes that are read in pieces.
 const maxPieces = 64 << 20
 
-// AppendPiece returns the size of b (4), and as much of b from an offset on as fits into a
+// EncodePiece returns the size of b (4), and as much of b from an offset on as fits into a
 // message. The offset must not be larger than the size.
-func AppendPiece(b []byte, offset uint32) []byte {
+func EncodePiece(b []byte, offset uint32) []byte {
 	rest := b[offset:]
 	return append(binary.BigEndian.AppendUint32(nil, uint32(len(b))), rest[:min(len(rest), MaxSize-HeaderSize-4)]...)
 }

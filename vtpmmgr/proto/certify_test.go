@@ -45,13 +45,13 @@ func TestCertify(t *testing.T) {
 func TestPieces(t *testing.T) {
 	t.Parallel()
 	chain := [][]byte{bytes.Repeat([]byte{1}, 3000), bytes.Repeat([]byte{2}, 3000), {3}}
-	all := AppendChain(chain)
+	all := EncodeList(chain)
 	client := &Client{Transact: func(b []byte) ([]byte, error) {
 		_, _, body, err := Parse(b)
 		if err != nil || len(body) != 4 {
 			t.Fatalf("%x, %v", body, err)
 		}
-		m := Message(TagResponse, uint32(OK), AppendPiece(all, binary.BigEndian.Uint32(body)))
+		m := Message(TagResponse, uint32(OK), EncodePiece(all, binary.BigEndian.Uint32(body)))
 		if len(m) > MaxSize {
 			t.Errorf("a message of %d bytes", len(m))
 		}
@@ -93,7 +93,7 @@ func FuzzCertify(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(some)
-	f.Add(AppendChain([][]byte{{1}, {2}}))
+	f.Add(EncodeList([][]byte{{1}, {2}}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if eks, err := ParseEKs(b); err == nil {
@@ -101,8 +101,8 @@ func FuzzCertify(f *testing.F) {
 				t.Errorf("%x is written as %x, %v", b, got, err)
 			}
 		}
-		if list, err := ParseCertificates(b); err == nil && !bytes.Equal(AppendChain(list), b) {
-			t.Errorf("%x is written as %x", b, AppendChain(list))
+		if list, err := ParseCertificates(b); err == nil && !bytes.Equal(EncodeList(list), b) {
+			t.Errorf("%x is written as %x", b, EncodeList(list))
 		}
 	})
 }
