@@ -11,7 +11,8 @@ import (
 	"sync/atomic"
 )
 
-// A guestHandler is the tpmif.Handler that connects one guest at a time to the TPM.
+// A guestHandler connects one guest at a time to the TPM, by a ring (tpmif.Handler) or by
+// a control area in the guest's memory (crb.Handler).
 type guestHandler struct {
 	device  *vtpm.Device
 	log     func(format string, args ...any)
@@ -24,6 +25,11 @@ type guestHandler struct {
 	connected bool
 	clean     bool       // the TPM is as after power-on: not used by a guest, PCRs not capped
 	prepared  *xen.DomID // domain that the TPM was prepared for; the manager may not know it yet
+	started   bool       // what the manager said of that domain's start
+
+	// The host measures what the domain that was connected last will run; that domain
+	// does not run yet.
+	firmware bool
 
 	last atomic.Pointer[xen.DomID] // domain that was connected last; nil for none
 }
@@ -31,36 +37,62 @@ type guestHandler struct {
 var (
 	errConnected = errors.New("the TPM is in use by another guest")
 	errOtherUUID = errors.New("the guest's vtpm line names another vTPM's uuid")
+	errFirmware  = errors.New("the guest may have run before: nothing that is measured now counts")
 )
 
-// Open connects a guest. The domain that was connected last, such as one whose kernel
-// started another kernel, finds the TPM as it was. For any other domain the TPM is reset;
-// and unless the manager knows that the domain was just created, its PCRs show that they
-// are not those of a start. Without the manager no guest is connected.
+// Open connects a guest by a ring. The domain that was connected last, such as one whose
+// kernel started another kernel, finds the TPM as it was. For any other domain the TPM is
+// reset; and unless the manager knows that the domain was just created, its PCRs show that
+// they are not those of a start. Without the manager no guest is connected.
 func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.connected {
-		return nil, errConnected
-	}
-	if err := h.checkUUID(p); err != nil {
+	if err := h.open(p); err != nil {
 		return nil, err
 	}
+	return &guestConn{h}, nil
+}
+
+// open connects a domain that may run already.
+func (h *guestHandler) open(p tpmif.Peer) error {
+	if err := h.check(p); err != nil {
+		return err
+	}
 	var err error
-	if last := h.last.Load(); last == nil || *last != p.Domain {
-		err = h.prepare(p.Domain)
-	} else {
+	switch last := h.last.Load(); {
+	case last == nil || *last != p.Domain:
+		_, err = h.prepare(p.Domain)
+	case h.firmware:
+		// The host began to measure and did not end: what is in the PCRs is not all
+		// that the domain runs.
+		if err = h.capPCRs(); err == nil {
+			h.firmware = false
+		}
+	default:
 		// Use up a creation that was reported for this domain ID meanwhile: it
 		// must not count later, while the guest runs.
 		_, err = h.askManager(p.Domain, true)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
+		return fmt.Errorf("%w: %w", tpmif.ErrLater, err)
 	}
+	h.connect(p.Domain)
+	return nil
+}
+
+// check refuses a guest while another one is connected, or with another UUID.
+func (h *guestHandler) check(p tpmif.Peer) error {
+	if h.connected {
+		return errConnected
+	}
+	return h.checkUUID(p)
+}
+
+// connect gives the TPM to a domain.
+func (h *guestHandler) connect(domain xen.DomID) {
 	h.connected, h.clean = true, false
-	h.last.Store(&p.Domain)
-	h.log("serving domain %d", p.Domain)
-	return &guestConn{h}, nil
+	h.last.Store(&domain)
+	h.log("serving domain %d", domain)
 }
 
 // checkUUID refuses a guest whose vtpm line was written for another vTPM, if guests are
@@ -78,35 +110,36 @@ func (h *guestHandler) checkUUID(p tpmif.Peer) error {
 
 // prepare makes the TPM ready for a domain that was not connected last, and has the
 // manager record that the domain has it now. A domain ID other than the previous one is
-// treated as a machine that was powered on: the TPM is reset.
-func (h *guestHandler) prepare(domain xen.DomID) error {
+// treated as a machine that was powered on: the TPM is reset. It returns what the manager
+// knows of the domain's start.
+func (h *guestHandler) prepare(domain xen.DomID) (created bool, err error) {
 	if h.prepared == nil || *h.prepared != domain {
-		created, err := h.askManager(domain, false)
+		h.started, err = h.askManager(domain, false)
 		if err != nil {
-			return err
+			return false, err
 		}
 		h.prepared = nil
 		if !h.clean {
 			// The reset must be saved.
 			if err := h.reset(); err != nil {
-				return err
+				return false, err
 			}
 			h.clean = true
 		}
-		if !created {
+		if !h.started {
 			h.log("domain %d is not known to have been created: its PCRs say so", domain)
 			h.clean = false
 			if err := h.capPCRs(); err != nil {
-				return err
+				return false, err
 			}
 		}
 		h.prepared = &domain
 	}
 	if _, err := h.askManager(domain, true); err != nil {
-		return err
+		return false, err
 	}
-	h.prepared = nil
-	return nil
+	h.prepared, h.firmware = nil, false
+	return h.started, nil
 }
 
 // askManager asks whether a domain was just created or, with served, records that it has

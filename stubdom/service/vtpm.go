@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"stubtpm/drivers/crb"
 	"stubtpm/drivers/tpmif"
 	"stubtpm/vtpm"
 	"stubtpm/vtpmmgr/proto"
@@ -67,7 +68,8 @@ func VTPM(ctx context.Context, e *Environment) error {
 		return err
 	}
 	l.onOpen(h.reportGuest)
-	server := tpmif.Server{Domain: e.Domain, Handler: h, Log: e.Log}
+	ring := tpmif.Server{Domain: e.Domain, Handler: h, Log: e.Log}
+	memory := crb.Server{Domain: e.Domain, Handler: h, Log: e.Log}
 	e.Log("ready")
 	e.ReportState(ctx, "ready")
 	defer shutdownClear(device)
@@ -75,7 +77,22 @@ func VTPM(ctx context.Context, e *Environment) error {
 	defer served()
 	go finishSelfTests(serving, device)
 	go renewCertificates(serving, e, device, manager)
-	return e.serveUntilShutdown(ctx, server.Run)
+	return e.serveUntilShutdown(ctx, func(ctx context.Context) error { return either(ctx, ring.Run, memory.Run) })
+}
+
+// either runs two servers until one ends, ends the other, and returns the error of the
+// first.
+func either(ctx context.Context, a, b func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 2)
+	for _, run := range []func(context.Context) error{a, b} {
+		go func() { ended <- run(ctx) }()
+	}
+	err := <-ended
+	cancel()
+	<-ended
+	return err
 }
 
 // selfTestPause is the pause between two self-tests, which leaves the processor to the

@@ -1,0 +1,253 @@
+package crb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"stubtpm/drivers/tpmif"
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/xenbus"
+	"stubtpm/drivers/xen/xenstore"
+)
+
+// A Handler decides which guests may connect.
+type Handler interface {
+	// OpenCRB is called when the host has a guest's control area for this TPM. With
+	// firmware, the guest does not run yet, and the host measures what it will run. An
+	// error that wraps tpmif.ErrLater makes the server try again; any other one refuses
+	// the guest.
+	OpenCRB(p tpmif.Peer, firmware bool) (Conn, error)
+}
+
+// A Server is the TPM's end of the control areas of all guests of this domain.
+type Server struct {
+	Domain  xenbus.Domain
+	Handler Handler
+	Log     func(format string, args ...any) // called from several goroutines
+}
+
+// Directory is where the host makes a directory for each guest, named by its domain ID, in
+// the directory of the TPM's domain.
+const Directory = "backend/crb"
+
+// Nodes of a guest's directory. The host writes all but the state and the error. It
+// connects, again after its process was restarted, by writing a new event channel and
+// then the state Initialising; the server answers with Connected or Closed.
+const (
+	NodeUUID         = "uuid"          // of the vTPM
+	NodeEventChannel = "event-channel" // port of the control domain
+	NodeControlRef   = "control-ref"
+	NodeBufferRef    = "buffer-ref" // the first of BufferPages
+	NodeFirmware     = "firmware"   // 1: the guest does not run yet
+	NodeState        = "state"
+	NodeError        = "error" // why the state is Closed
+)
+
+// Times of the server.
+const (
+	requestTimeout = 30 * time.Second // of one exchange with xenstored
+	retryDelay     = time.Second
+)
+
+// controlDomain holds the other end of the event channels.
+const controlDomain = 0
+
+// Run serves guests until ctx or the connection to xenstore ends.
+func (s *Server) Run(ctx context.Context) error {
+	w, err := s.Domain.Store.Watch(ctx, Directory)
+	if err != nil {
+		return fmt.Errorf("crb: %w", err)
+	}
+	devices := map[string]*device{}
+	defer func() {
+		for _, d := range devices {
+			d.disconnect()
+		}
+	}()
+	var retry <-chan time.Time
+	for {
+		again, err := s.scan(ctx, devices)
+		if err != nil {
+			return fmt.Errorf("crb: %w", err)
+		}
+		if retry = nil; again {
+			retry = time.After(retryDelay)
+		}
+		select {
+		case _, ok := <-w.C():
+			if !ok {
+				return xenstore.ErrClosed
+			}
+		case <-retry:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// scan connects the guests that wait for it and drops those that are gone. It reports
+// whether some are to be tried again.
+func (s *Server) scan(parent context.Context, devices map[string]*device) (again bool, err error) {
+	ctx, cancel := context.WithTimeout(parent, requestTimeout)
+	defer cancel()
+	names, err := s.Domain.Store.Directory(ctx, Directory)
+	if err != nil && !errors.Is(err, xenstore.ErrNotExist) {
+		return false, err
+	}
+	there := map[string]bool{}
+	for _, n := range names {
+		id, err := strconv.ParseUint(n, 10, 15)
+		if err != nil {
+			continue
+		}
+		there[n] = true
+		if devices[n] == nil {
+			devices[n] = &device{Server: s, base: Directory + "/" + n, peer: tpmif.Peer{Domain: xen.DomID(id)}}
+		}
+	}
+	for n, d := range devices {
+		if !there[n] {
+			d.disconnect()
+			delete(devices, n)
+		} else if d.step(parent) {
+			again = true
+		}
+	}
+	return again, nil
+}
+
+// A device is the control area of one guest.
+type device struct {
+	*Server
+	base string // its directory in xenstore
+	peer tpmif.Peer
+	link *link // nil while not connected
+	told string
+}
+
+// step connects the guest if the host asks for it, and reports whether to try again.
+func (d *device) step(parent context.Context) (again bool) {
+	ctx, cancel := context.WithTimeout(parent, requestTimeout)
+	defer cancel()
+	state, err := xenbus.ReadState(ctx, d.Domain.Store, d.base+"/"+NodeState)
+	if err != nil || state == xenbus.Gone || state == xenbus.Closing {
+		d.disconnect()
+		return false
+	}
+	if state != xenbus.Initialising {
+		return false
+	}
+	d.disconnect()
+	if err = d.connect(ctx); err == nil {
+		d.told = ""
+		err = d.writeState(parent, xenbus.Connected)
+	} else if errors.Is(err, tpmif.ErrLater) {
+		again = true
+	} else {
+		d.Domain.Store.Write(ctx, d.base+"/"+NodeError, err.Error())
+		d.writeState(parent, xenbus.Closed)
+	}
+	if err != nil && d.told != err.Error() {
+		d.told = err.Error()
+		d.Log("crb: %v: %v", d.peer, err)
+	}
+	return again
+}
+
+// writeState writes the state unless the directory is gone.
+func (d *device) writeState(parent context.Context, s xenbus.State) error {
+	// Opening the TPM may have taken longer than one exchange may.
+	ctx, cancel := context.WithTimeout(parent, requestTimeout)
+	defer cancel()
+	return d.Domain.Store.Transaction(ctx, func(t *xenstore.Tx) error {
+		if _, err := t.Read(ctx, d.base+"/"+NodeState); err != nil {
+			return err
+		}
+		return t.Write(ctx, d.base+"/"+NodeState, strconv.Itoa(int(s)))
+	})
+}
+
+// connect asks the Handler, and maps the pages.
+func (d *device) connect(ctx context.Context) error {
+	store := d.Domain.Store
+	read := func(node string) (uint32, error) { return store.ReadUint(ctx, d.base+"/"+node) }
+	port, err := read(NodeEventChannel)
+	if err != nil {
+		return err
+	}
+	control, err := read(NodeControlRef)
+	if err != nil {
+		return err
+	}
+	first, err := read(NodeBufferRef)
+	if err != nil {
+		return err
+	}
+	firmware, err := read(NodeFirmware)
+	if err != nil {
+		return err
+	}
+	if d.peer.UUID, err = store.Read(ctx, d.base+"/"+NodeUUID); err != nil {
+		return err
+	}
+	conn, err := d.Handler.OpenCRB(d.peer, firmware == 1)
+	if err != nil {
+		return fmt.Errorf("refused: %w", err)
+	}
+	l := &link{conn: conn, log: d.Log, peer: d.peer, firmware: firmware == 1, stop: make(chan struct{}), done: make(chan struct{})}
+	if err := d.mapPages(l, xen.GrantRef(control), xen.GrantRef(first)); err != nil {
+		conn.Close()
+		return err
+	}
+	if l.events, err = d.Domain.Events.BindInterdomain(controlDomain, xen.Port(port)); err != nil {
+		l.unmap()
+		conn.Close()
+		return err
+	}
+	d.link = l
+	go l.serve()
+	return nil
+}
+
+// mapPages maps the control area and the buffer.
+func (d *device) mapPages(l *link, control, first xen.GrantRef) error {
+	var mapped []xen.MappedPage
+	l.unmap = func() error {
+		var failed error
+		for _, p := range mapped {
+			failed = errors.Join(failed, p.Unmap())
+		}
+		return failed
+	}
+	refs := []xen.GrantRef{control}
+	for i := range xen.GrantRef(BufferPages) {
+		refs = append(refs, first+i)
+	}
+	for _, ref := range refs {
+		p, err := d.Domain.Grants.Map(d.peer.Domain, ref)
+		if err != nil {
+			l.unmap()
+			return err
+		}
+		mapped = append(mapped, p)
+	}
+	l.control = mapped[0].Page()
+	for _, p := range mapped[1:] {
+		l.buffer = append(l.buffer, p.Page())
+	}
+	return nil
+}
+
+// disconnect closes the link, if there is one.
+func (d *device) disconnect() {
+	if d.link == nil {
+		return
+	}
+	if err := d.link.close(); err != nil {
+		d.Log("crb: %v: %v", d.peer, err)
+	}
+	d.link = nil
+}

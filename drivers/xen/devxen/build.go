@@ -1,0 +1,116 @@
+//go:build linux && !tamago
+
+package devxen
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/abi"
+)
+
+// Hypercalls and operations (public/xen.h, public/memory.h, public/domctl.h).
+const (
+	callMemoryOp     = 12
+	memPopulate      = 6 // XENMEM_populate_physmap
+	callDomctl       = 36
+	domctlGetContext = 13 // XEN_DOMCTL_getvcpucontext
+)
+
+// Populate gives the domain a page of memory at each of the frame numbers. The
+// toolstack's allowance for the domain must have room for them; xl's has 1 MiB.
+func (m *Memory) Populate(frames ...uint64) error {
+	// struct xen_memory_reservation: extent_start u64 (pointer to the frame numbers),
+	// nr_extents u64, extent_order u32, mem_flags u32, domid u16.
+	const header = 32
+	b, err := lockedMemory(header + 8*len(frames))
+	if err != nil {
+		return err
+	}
+	defer b.free()
+	binary.NativeEndian.PutUint64(b, b.at(header))
+	binary.NativeEndian.PutUint64(b[8:], uint64(len(frames)))
+	binary.NativeEndian.PutUint16(b[24:], uint16(m.domain))
+	for i, f := range frames {
+		binary.NativeEndian.PutUint64(b[header+8*i:], f)
+	}
+	n, err := hypercall(m.f, callMemoryOp, memPopulate, b.at(0))
+	if err == nil && int(n) != len(frames) {
+		err = fmt.Errorf("%d of %d pages: %w", n, len(frames), unix.ENOMEM)
+	}
+	if err != nil {
+		return fmt.Errorf("devxen: memory for domain %d: %w", m.domain, err)
+	}
+	return nil
+}
+
+// A Grant is an entry of a grant table, version 1.
+type Grant struct {
+	Ref   xen.GrantRef
+	Peer  xen.DomID
+	Frame uint32
+}
+
+// Seed writes entries into the domain's grant table, as the toolstack does for console
+// and xenstore, so that peers may map the domain's pages. Only the reserved entries may
+// be written while the domain runs.
+func (m *Memory) Seed(grants ...Grant) error {
+	table, err := mapResource(m.f, m.domain, resourceGrantTable, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer table.Unmap()
+	for _, g := range grants {
+		if g.Ref >= abi.GrantReserved {
+			return fmt.Errorf("devxen: grant %d is not reserved", g.Ref)
+		}
+		// An entry is flags u16, domain u16, frame u32. No peer may see a half.
+		at := 8 * int(g.Ref)
+		table.Page().Store32(at, 0)
+		table.Page().Store32(at+4, g.Frame)
+		table.Page().Store32(at, uint32(g.Peer)<<abi.GrantDomidShift|abi.GrantPermitAccess)
+	}
+	return nil
+}
+
+// domctlVersions are values of XEN_DOMCTL_INTERFACE_VERSION. Xen obeys one only, and
+// says EACCES to others. What is used here has been the same in all of them.
+var domctlVersions = []uint32{0x15, 0x17, 0x16, 0x18, 0x14, 0x13}
+
+// Registers returns those general registers of the domain's first virtual processor
+// that say where a PVH domain begins (docs/misc/pvh.pandoc in Xen): before it has run,
+// EBX has the address of struct hvm_start_info, and RIP the kernel's entry.
+func (m *Memory) Registers() (rbx, rip uint64, err error) {
+	// struct xen_domctl: cmd u32, interface_version u32, domain u16, padding; then
+	// vcpu u32, padding, pointer to the context. struct vcpu_guest_context is 5,168 bytes,
+	// and begins with the floating-point context, 512 bytes, and flags, 8 bytes; RBX is
+	// word 5 of the registers that follow, RIP word 16.
+	const (
+		contextAt   = 256
+		contextSize = 8192
+		registers   = contextAt + 512 + 8
+	)
+	b, err := lockedMemory(contextAt + contextSize)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer b.free()
+	for _, v := range domctlVersions {
+		clear(b)
+		binary.NativeEndian.PutUint32(b, domctlGetContext)
+		binary.NativeEndian.PutUint32(b[4:], v)
+		binary.NativeEndian.PutUint16(b[8:], uint16(m.domain))
+		binary.NativeEndian.PutUint64(b[24:], b.at(contextAt))
+		if _, err = hypercall(m.f, callDomctl, b.at(0)); !errors.Is(err, unix.EACCES) {
+			break
+		}
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("devxen: registers of domain %d: %w", m.domain, err)
+	}
+	return binary.NativeEndian.Uint64(b[registers+8*5:]), binary.NativeEndian.Uint64(b[registers+8*16:]), nil
+}
