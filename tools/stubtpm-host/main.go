@@ -10,6 +10,8 @@
 //	        create a guest's domain, and report that to the manager before it runs
 //	stubtpm-host guest -tell KEY [-manager NAME] FILE
 //	        create, again each time that the domain has ended, as after a reboot
+//	stubtpm-host doorbell [-tell KEY] [-manager NAME]
+//	        serve guests whose vtpm line has backend=Domain-0: see package doorbell
 //	stubtpm-host measure DOMAIN IMAGE
 //	        print the hash of the image in the memory of a domain made by
 //	        xl create -p; fail if it is not IMAGE
@@ -65,7 +67,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | create|guest -tell KEY [-manager NAME] FILE | tpm-info")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | create|guest -tell KEY [-manager NAME] FILE | doorbell [-tell KEY] [-manager NAME] | tpm-info")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -74,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 1 && args[0] == "tpm-info" {
 		return tpmInfo(tpm2Table, physicalMemory, stdout)
 	}
-	if len(args) < 2 {
+	if len(args) < 2 && (len(args) == 0 || args[0] != "doorbell") {
 		return errUsage
 	}
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
@@ -85,7 +87,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		f.BoolVar(&restart, "restart", false, "start a domain again when it has ended")
 	}
 	guest := args[0] == "create" || args[0] == "guest"
-	if guest {
+	if guest || args[0] == "doorbell" {
 		f.StringVar(&manager, "manager", "vtpmmgr", "`name` of the manager's domain")
 	}
 	if args[0] != "measure" {
@@ -101,7 +103,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case key != "" && manifest == "" && args[0] == "run":
 		return errUsage
 	case args[0] == "run" && (n == 1 || n > 1 && restart), args[0] == "reattach" && n == 1, args[0] == "measure" && n == 2,
-		guest && n == 1 && key != "":
+		guest && n == 1 && key != "", args[0] == "doorbell" && n == 0:
 	default:
 		return errUsage
 	}
@@ -130,6 +132,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 	}
 	switch args[0] {
+	case "doorbell":
+		return serveDoorbell(ctx, h, dom0.Domain(), manager)
 	case "create":
 		return h.CreateGuest(ctx, f.Arg(0))
 	case "guest":

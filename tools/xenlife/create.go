@@ -29,7 +29,7 @@ func (h *Host) createPaused(ctx context.Context, name, file string) (xen.DomID, 
 	if len(made) != 1 {
 		return 0, fmt.Errorf("%s: %w", name, errors.Join(failed, fmt.Errorf("%w: xl created %d domains of the name", ErrFailed, len(made))))
 	}
-	if err := h.checkNotRun(ctx, made[0]); err != nil {
+	if err := h.CheckNotRun(ctx, made[0]); err != nil {
 		// It is not this one's to destroy: whoever unpaused it has it.
 		return 0, fmt.Errorf("%s: domain %d: %w", name, made[0], errors.Join(failed, err))
 	}

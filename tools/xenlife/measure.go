@@ -35,7 +35,7 @@ func (h *Host) Measure(ctx context.Context, domain, file string) (hash string, e
 	if err != nil {
 		return "", err
 	}
-	if err := h.checkNotRun(ctx, id); err != nil {
+	if err := h.CheckNotRun(ctx, id); err != nil {
 		return "", fmt.Errorf("%s: %w", domain, err)
 	}
 	memory, err := devxen.OpenMemory(id)
@@ -48,7 +48,7 @@ func (h *Host) Measure(ctx context.Context, domain, file string) (hash string, e
 		return "", fmt.Errorf("%s: %w", domain, err)
 	}
 	// It must not have begun to run meanwhile.
-	if err := h.checkNotRun(ctx, id); err != nil {
+	if err := h.CheckNotRun(ctx, id); err != nil {
 		return "", fmt.Errorf("%s: %w", domain, err)
 	}
 	return hash, nil
@@ -81,8 +81,8 @@ func (h *Host) parseDomain(ctx context.Context, name string) (xen.DomID, error) 
 	return id, err
 }
 
-// checkNotRun returns ErrNotPaused unless xl list shows state "--p---" and time 0.0.
-func (h *Host) checkNotRun(ctx context.Context, id xen.DomID) error {
+// CheckNotRun returns ErrNotPaused unless xl list shows state "--p---" and time 0.0.
+func (h *Host) CheckNotRun(ctx context.Context, id xen.DomID) error {
 	out, err := h.XL(ctx, "list", strconv.Itoa(int(id)))
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ const closeTimeout = 150 * time.Second
 // Reattach connects each domain that an earlier domain of the given name served to the
 // current one, all at once. before has the IDs of the earlier domains.
 func (h *Host) Reattach(ctx context.Context, name string, before []xen.DomID) error {
-	list, err := frontends(ctx, h.Store)
+	list, err := Frontends(ctx, h.Store)
 	if err != nil {
 		return err
 	}

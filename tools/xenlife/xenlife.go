@@ -85,9 +85,9 @@ type Frontend struct {
 
 func (f Frontend) String() string { return fmt.Sprintf("domain %d, vtpm %d", f.Domain, f.ID) }
 
-// frontends lists the TPM devices of all domains, from the toolstack's own tree, which no
+// Frontends lists the TPM devices of all domains, from the toolstack's own tree, which no
 // guest can write.
-func frontends(ctx context.Context, store *xenstore.Client) ([]Frontend, error) {
+func Frontends(ctx context.Context, store *xenstore.Client) ([]Frontend, error) {
 	const root = "/libxl"
 	domains, err := directory(ctx, store, root)
 	if err != nil {

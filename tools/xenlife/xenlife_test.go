@@ -232,7 +232,7 @@ func TestNotRun(t *testing.T) {
 		"": false,
 	} {
 		f.reply = reply
-		if err := f.checkNotRun(t.Context(), 4); (err == nil) != ok {
+		if err := f.CheckNotRun(t.Context(), 4); (err == nil) != ok {
 			t.Errorf("%q: %v", reply, err)
 		}
 	}

@@ -81,22 +81,27 @@ func (m *Memory) Seed(grants ...Grant) error {
 // says EACCES to others. What is used here has been the same in all of them.
 var domctlVersions = []uint32{0x15, 0x17, 0x16, 0x18, 0x14, 0x13}
 
-// Registers returns those general registers of the domain's first virtual processor
-// that say where a PVH domain begins (docs/misc/pvh.pandoc in Xen): before it has run,
-// EBX has the address of struct hvm_start_info, and RIP the kernel's entry.
-func (m *Memory) Registers() (rbx, rip uint64, err error) {
+// Registers are those of a virtual processor that say whether it is where a PVH domain
+// begins (docs/misc/pvh.pandoc in Xen): EBX then has the address of struct
+// hvm_start_info, EIP the kernel's entry, and of CR0 only PE is set.
+type Registers struct{ RBX, RIP, CR0 uint64 }
+
+// Registers returns registers of a virtual processor. ok is false if that one was not
+// started yet, or does not exist.
+func (m *Memory) Registers(vcpu int) (r Registers, ok bool, err error) {
 	// struct xen_domctl: cmd u32, interface_version u32, domain u16, padding; then
-	// vcpu u32, padding, pointer to the context. struct vcpu_guest_context is 5,168 bytes,
-	// and begins with the floating-point context, 512 bytes, and flags, 8 bytes; RBX is
-	// word 5 of the registers that follow, RIP word 16.
+	// vcpu u32, padding, pointer to the context. struct vcpu_guest_context is 5,168 bytes:
+	// the floating-point context, 512 bytes, flags, 8 bytes, the general registers, of
+	// which RBX is word 5 and RIP word 16, and more; CR0 is at 4984.
 	const (
 		contextAt   = 256
 		contextSize = 8192
 		registers   = contextAt + 512 + 8
+		control     = contextAt + 4984
 	)
 	b, err := lockedMemory(contextAt + contextSize)
 	if err != nil {
-		return 0, 0, err
+		return r, false, err
 	}
 	defer b.free()
 	for _, v := range domctlVersions {
@@ -104,13 +109,18 @@ func (m *Memory) Registers() (rbx, rip uint64, err error) {
 		binary.NativeEndian.PutUint32(b, domctlGetContext)
 		binary.NativeEndian.PutUint32(b[4:], v)
 		binary.NativeEndian.PutUint16(b[8:], uint16(m.domain))
+		binary.NativeEndian.PutUint32(b[16:], uint32(vcpu))
 		binary.NativeEndian.PutUint64(b[24:], b.at(contextAt))
 		if _, err = hypercall(m.f, callDomctl, b.at(0)); !errors.Is(err, unix.EACCES) {
 			break
 		}
 	}
-	if err != nil {
-		return 0, 0, fmt.Errorf("devxen: registers of domain %d: %w", m.domain, err)
+	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EINVAL) {
+		return r, false, nil
 	}
-	return binary.NativeEndian.Uint64(b[registers+8*5:]), binary.NativeEndian.Uint64(b[registers+8*16:]), nil
+	if err != nil {
+		return r, false, fmt.Errorf("devxen: registers of domain %d: %w", m.domain, err)
+	}
+	word := func(at int) uint64 { return binary.NativeEndian.Uint64(b[at:]) }
+	return Registers{RBX: word(registers + 8*5), RIP: word(registers + 8*16), CR0: word(control)}, true, nil
 }

@@ -1,0 +1,139 @@
+package doorbell
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"stubtpm/drivers/crb"
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/abi"
+)
+
+// An IOServer is what devxen.IOServer is.
+type IOServer interface {
+	ID() uint16
+	Page() *xen.Page
+	VCPUs() (int, error)
+	Destroy() error
+	Close() error
+}
+
+// A bell answers the accesses of one guest to the doorbell's port.
+type bell struct {
+	server IOServer
+	ring   func() // tells the TPM, and returns when the guest may go on
+
+	ports []xen.Channel
+	done  sync.WaitGroup
+}
+
+// hang binds to each virtual processor of a guest and answers it, also an access that
+// waits since before.
+func hang(events xen.Events, guest xen.DomID, server IOServer, ring func()) (*bell, error) {
+	b := &bell{server: server, ring: ring}
+	n, err := server.VCPUs()
+	if err == nil && n > xen.PageSize/abi.IOReqSlot {
+		err = fmt.Errorf("doorbell: domain %d has %d virtual processors, want at most %d", guest, n, xen.PageSize/abi.IOReqSlot)
+	}
+	for i := 0; err == nil && i < n; i++ {
+		var c xen.Channel
+		c, err = events.BindInterdomain(guest, xen.Port(server.Page().Load32(i*abi.IOReqSlot+abi.IOReqPort)))
+		if err == nil {
+			b.ports = append(b.ports, c)
+		}
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	for i, c := range b.ports {
+		b.done.Go(func() {
+			b.answer(i*abi.IOReqSlot, c)
+			for range c.C() {
+				b.answer(i*abi.IOReqSlot, c)
+			}
+		})
+	}
+	return b, nil
+}
+
+// answer answers the request in a slot, if there is one.
+func (b *bell) answer(slot int, c xen.Channel) {
+	p := b.server.Page()
+	state := p.Load8(slot + abi.IOReqState)
+	switch state & abi.IOReqStateMask {
+	case abi.IOReqReady, abi.IOReqInProcess: // the latter by a process that has ended
+	default:
+		return
+	}
+	flags := state &^ abi.IOReqStateMask
+	p.Store8(slot+abi.IOReqState, flags|abi.IOReqInProcess)
+	if p.Load8(slot+abi.IOReqType) == abi.IOReqPIO {
+		if flags&abi.IOReqRead == 0 {
+			b.ring()
+		} else if flags&abi.IOReqDataIsPtr == 0 {
+			// As from a port without a device.
+			p.Store32(slot+abi.IOReqData, 0xFFFFFFFF)
+			p.Store32(slot+abi.IOReqData+4, 0xFFFFFFFF)
+		}
+	}
+	p.Store8(slot+abi.IOReqState, flags|abi.IOReqResponse)
+	c.Notify()
+}
+
+// close ends the answers, and leaves the server.
+func (b *bell) close() {
+	for _, c := range b.ports {
+		c.Close()
+	}
+	b.done.Wait()
+}
+
+// Times of a ring.
+const (
+	// grace is how long a guest's virtual processor is held for the response at most.
+	// Most commands are faster, and their guest then needs no timer. The others are polled
+	// for in memory, each millisecond by Linux.
+	grace = 50 * time.Millisecond
+	// A guest may ring ringBurst times, and then once each ringRest: more than any
+	// TPM has responses, and few enough to leave the control domain its processor.
+	ringBurst = 1000
+	ringRest  = 500 * time.Microsecond
+)
+
+// A bucket limits the rate of a guest's rings.
+type bucket struct {
+	used int
+	last time.Time
+}
+
+// take returns how long the ring at the time now has to wait.
+func (k *bucket) take(now time.Time) time.Duration {
+	if refilled := int(now.Sub(k.last) / ringRest); k.last.IsZero() || refilled >= k.used {
+		k.used, k.last = 0, now
+	} else {
+		k.used -= refilled
+		k.last = k.last.Add(time.Duration(refilled) * ringRest)
+	}
+	if k.used < ringBurst {
+		k.used++
+		return 0
+	}
+	k.last = k.last.Add(ringRest)
+	return k.last.Sub(now)
+}
+
+// frames returns the frame numbers of a guest's pages.
+func frames() (list []uint64) {
+	add := func(first, n uint64) {
+		for i := range n {
+			list = append(list, first+i)
+		}
+	}
+	add(crb.ControlFrame, 1)
+	add(crb.BufferFrame, crb.BufferPages)
+	add(crb.TablesFrame, 1)
+	add(crb.LogFrame, crb.LogSize/xen.PageSize)
+	return list
+}

@@ -1,0 +1,190 @@
+package doorbell
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/devxen"
+	"stubtpm/drivers/xen/xenbus"
+	"stubtpm/drivers/xen/xenstore"
+	"stubtpm/tools/xenlife"
+)
+
+// A Guest is what a Daemon needs of a guest's domain; devxen.Memory has it.
+type Guest interface {
+	io.ReaderAt
+	io.WriterAt
+	Populate(frames ...uint64) error
+	Map(frame uint64) (xen.MappedPage, error)
+	Seed(grants ...devxen.Grant) error
+	Registers(vcpu int) (devxen.Registers, bool, error)
+	Close() error
+}
+
+// A Daemon serves all guests of a host that have a vtpm device with the backend in dom0.
+type Daemon struct {
+	Domain xenbus.Domain // of dom0
+	// Manager is the name of the manager's domain, by which vTPMs are found.
+	Manager string
+
+	OpenGuest    func(id xen.DomID) (Guest, error)
+	CreateServer func(id xen.DomID, first, last uint16, created func(server uint16) error) (IOServer, error)
+	OpenServer   func(id xen.DomID, server uint16) (IOServer, error)
+
+	// NotRun returns an error unless a domain is paused and has never run.
+	NotRun func(ctx context.Context, id xen.DomID) error
+
+	// ReportMeasured reports to the manager that a guest with a vTPM was created, and the
+	// SHA-256 of the program in its memory. If it is nil nothing is measured.
+	ReportMeasured func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error
+
+	Log func(format string, args ...any)
+}
+
+// backends is where the toolstack creates the devices.
+const backends = "/local/domain/0/backend/vtpm"
+
+// watched are the nodes whose changes matter: devices, and the toolstack's own record of
+// all of them, in which a vTPM's domain is found.
+var watched = []string{backends, "/libxl", "@releaseDomain"}
+
+// Run serves guests until ctx or the connection to xenstore ends. It leaves the guests as
+// they are, for another process.
+func (d *Daemon) Run(ctx context.Context) error {
+	guests := map[string]*guest{}
+	ended := make(chan *guest)
+	defer func() {
+		for _, g := range guests {
+			g.stop()
+		}
+		for range guests {
+			<-ended
+		}
+	}()
+	news := make(chan struct{}, 1)
+	for _, path := range watched {
+		w, err := d.Domain.Store.Watch(ctx, path)
+		if err != nil {
+			return fmt.Errorf("doorbell: %w", err)
+		}
+		go func() {
+			for range w.C() {
+				select {
+				case news <- struct{}{}:
+				default:
+				}
+			}
+			close(news)
+		}()
+	}
+	for {
+		if err := d.scan(ctx, guests, ended); err != nil {
+			return fmt.Errorf("doorbell: %w", err)
+		}
+		select {
+		case _, ok := <-news:
+			if !ok {
+				return xenstore.ErrClosed
+			}
+		case g := <-ended:
+			g.stop()
+			delete(guests, g.base)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// scan starts and stops guests, and tells each one which domain its vTPM has.
+func (d *Daemon) scan(ctx context.Context, guests map[string]*guest, ended chan<- *guest) error {
+	devices, err := d.devices(ctx)
+	if err != nil {
+		return err
+	}
+	vtpms, err := d.vtpms(ctx)
+	if err != nil {
+		return err
+	}
+	for base, g := range guests {
+		if _, there := devices[base]; !there {
+			g.stop()
+		}
+	}
+	for base, g := range devices {
+		if guests[base] == nil {
+			gctx, stop := context.WithCancel(ctx)
+			g.stop = stop
+			guests[base] = g
+			go func() {
+				if err := g.run(gctx); err != nil && gctx.Err() == nil {
+					d.Log("domain %d: %v", g.id, err)
+					select { // do not try again at once
+					case <-time.After(retryDelay):
+					case <-gctx.Done():
+					}
+				}
+				ended <- g
+			}()
+		}
+		guests[base].look(vtpms[guests[base].uuid])
+	}
+	return nil
+}
+
+// devices lists the devices of dom0 whose toolstack wants them.
+func (d *Daemon) devices(ctx context.Context) (map[string]*guest, error) {
+	store, found := d.Domain.Store, map[string]*guest{}
+	ids, err := store.Directory(ctx, backends)
+	if errors.Is(err, xenstore.ErrNotExist) {
+		return found, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range ids {
+		id, err := strconv.ParseUint(n, 10, 15)
+		if err != nil {
+			continue
+		}
+		handles, err := store.Directory(ctx, backends+"/"+n)
+		if err != nil || len(handles) == 0 {
+			continue // removed meanwhile
+		}
+		// A guest has one TPM.
+		base := backends + "/" + n + "/" + handles[0]
+		uuid, err := store.Read(ctx, base+"/uuid")
+		if err != nil {
+			continue
+		}
+		if _, err := store.Read(ctx, fmt.Sprintf("/local/domain/%d/name", id)); err != nil {
+			continue
+		}
+		found[base] = &guest{Daemon: d, id: xen.DomID(id), base: base, uuid: uuid, news: make(chan struct{}, 1)}
+	}
+	return found, nil
+}
+
+// vtpms finds the domains of vTPMs, by UUID: those whose own device has the manager as
+// backend.
+func (d *Daemon) vtpms(ctx context.Context) (map[string]xen.DomID, error) {
+	list, err := xenlife.Frontends(ctx, d.Domain.Store)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]xen.DomID{}
+	for _, f := range list {
+		name, err := d.Domain.Store.Read(ctx, fmt.Sprintf("/local/domain/%d/name", f.Backend))
+		if err != nil || name != d.Manager {
+			continue
+		}
+		if _, err := d.Domain.Store.Read(ctx, fmt.Sprintf("/local/domain/%d/name", f.Domain)); err == nil {
+			found[f.UUID] = f.Domain
+		}
+	}
+	return found, nil
+}

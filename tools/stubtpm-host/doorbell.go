@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/devxen"
+	"stubtpm/drivers/xen/xenbus"
+	"stubtpm/tools/doorbell"
+	"stubtpm/tools/xenlife"
+)
+
+// serveDoorbell serves guests until ctx ends.
+func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, manager string) error {
+	d := &doorbell.Daemon{
+		Domain: dom0, Manager: manager,
+		OpenGuest: func(id xen.DomID) (doorbell.Guest, error) { return devxen.OpenMemory(id) },
+		CreateServer: func(id xen.DomID, first, last uint16, created func(uint16) error) (doorbell.IOServer, error) {
+			return devxen.CreateIOServer(id, first, last, created)
+		},
+		OpenServer: func(id xen.DomID, server uint16) (doorbell.IOServer, error) { return devxen.OpenIOServer(id, server) },
+		NotRun:     h.CheckNotRun,
+		Log:        h.Log,
+	}
+	notify()
+	err := d.Run(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
