@@ -9,8 +9,8 @@
 // built the guest and before the guest runs, also after a reboot and a restore, and waits
 // until that is ready. Meanwhile the [Daemon] puts the pages and tables into the guest's
 // memory, shares the pages with the domain of the vTPM, and measures what the guest will
-// run. From then on it answers the doorbell only: an access of the guest to an I/O port,
-// of which it tells the vTPM's domain. It sees no command and no response.
+// run. From then on it answers the doorbell only: an access of the guest to an I/O port.
+// It passes that on to the vTPM's domain, and sees no command and no response.
 //
 // What the daemon has done is in the guest's memory and in xenstore, so that another
 // process can take over after it has ended. The virtual processor of a guest that rings

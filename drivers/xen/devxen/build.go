@@ -91,8 +91,8 @@ type Registers struct{ RBX, RIP, CR0 uint64 }
 func (m *Memory) Registers(vcpu int) (r Registers, ok bool, err error) {
 	// struct xen_domctl: cmd u32, interface_version u32, domain u16, padding; then
 	// vcpu u32, padding, pointer to the context. struct vcpu_guest_context is 5,168 bytes:
-	// the floating-point context, 512 bytes, flags, 8 bytes, the general registers, of
-	// which RBX is word 5 and RIP word 16, and more; CR0 is at 4984.
+	// the floating-point context, 512 bytes, flags, 8 bytes, the general registers (RBX is
+	// word 5, RIP word 16), and more; CR0 is at 4984.
 	const (
 		contextAt   = 256
 		contextSize = 8192
