@@ -78,6 +78,7 @@ var layers = []layer{
 	{folder: "stubdom/statedisk", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
 	{folder: "stubdom", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "board/..."},
 		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "golang.org/x/sys/cpu", "filippo.io/bigmod"}},
+	{folder: "image/launch", ours: []string{"vtpm/tcg", "vtpm/tpmcrypto", "drivers/eventlog"}, not: effects},
 	{folder: "image"},
 	{folder: "tools", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "image/..."},
 		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/...",
@@ -127,7 +128,7 @@ func TestLayersRefuse(t *testing.T) {
 		{"drivers/eventlog", "os"}, {"drivers/tpmif", module + "/vtpm/tcg"}, {"board/xen", module + "/drivers/tpmif"}, {"vtpmmgr", module + "/board/xen"}, {"vtpmmgr", module + "/vtpm"},
 		{"vtpmmgr/ledger", "github.com/google/go-tpm/tpm2"}, {"vtpmmgr/ledger", module + "/vtpmmgr/proto"},
 		{"tools/xenlab", module + "/board/xen"}, {"stubdom/vtpm", module + "/tools/deps"},
-		{"stubdom/statedisk", "os"}, {"stubdom/statedisk", module + "/vtpm"}, {"image", module + "/tools/deps"},
+		{"stubdom/statedisk", "os"}, {"stubdom/statedisk", module + "/vtpm"}, {"image", module + "/tools/deps"}, {"image", module + "/vtpm/tcg"}, {"image/launch", "os"},
 	} {
 		if layerOf(c.from).refuses(c.imports) == "" {
 			t.Errorf("%s may import %s", c.from, c.imports)

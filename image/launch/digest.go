@@ -1,0 +1,80 @@
+package launch
+
+import (
+	"fmt"
+	"hash"
+	"io"
+
+	"stubtpm/drivers/eventlog"
+	"stubtpm/vtpm/tcg"
+	"stubtpm/vtpm/tpmcrypto"
+)
+
+// chunk is how much memory is read at once, in bytes.
+const chunk = 1 << 20
+
+// digest hashes size bytes of memory by each of the algorithms. Each byte is read
+// once. Reading ahead, or a goroutine for each algorithm, is no faster on two
+// processors that share a core.
+func digest(mem io.ReaderAt, address, size uint64, algs []tcg.TPMAlgID) ([]eventlog.Digest, error) {
+	var hashes []hash.Hash
+	for _, a := range algs {
+		hashes = append(hashes, tpmcrypto.MustHash(a))
+	}
+	b := make([]byte, min(chunk, size))
+	for at, end := address, address+size; at < end; at += uint64(len(b)) {
+		b = b[:min(uint64(len(b)), end-at)]
+		if err := readFull(mem, b, at); err != nil {
+			return nil, err
+		}
+		for _, h := range hashes {
+			h.Write(b)
+		}
+	}
+	var digests []eventlog.Digest
+	for i, h := range hashes {
+		digests = append(digests, eventlog.Digest{Alg: algs[i], Sum: h.Sum(nil)})
+	}
+	return digests, nil
+}
+
+// firstPage returns the address of the first page of memory that is not all zero,
+// below end.
+func firstPage(mem io.ReaderAt, end uint64) (uint64, error) {
+	b := make([]byte, chunk)
+	for at := uint64(0); at < end; at += uint64(len(b)) {
+		b = b[:min(chunk, end-at)]
+		if err := readFull(mem, b, at); err != nil {
+			return 0, err
+		}
+		if i := firstNonzero(b); i < len(b) {
+			return (at + uint64(i)) &^ (pageSize - 1), nil
+		}
+	}
+	return 0, fmt.Errorf("%w: only zeros before it", ErrStartInfo)
+}
+
+// firstNonzero returns the index of the first byte that is not zero, or len(b).
+func firstNonzero(b []byte) int {
+	for i, x := range b {
+		if x != 0 {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// contentSize returns the size in bytes of a module without the zeros with which
+// the toolstack filled its last page, which are at most 4095. Zeros that end the
+// file itself cannot be told from those.
+func contentSize(mem io.ReaderAt, m Module) (uint64, error) {
+	b := make([]byte, pageSize)
+	if err := readFull(mem, b, m.end()-pageSize); err != nil {
+		return 0, err
+	}
+	last := len(b)
+	for last > 1 && b[last-1] == 0 {
+		last--
+	}
+	return m.Size - pageSize + uint64(last), nil
+}
