@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"stubtpm/image/elfnote"
 )
 
 const testUUID = "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e01"
@@ -94,7 +96,7 @@ func testELF(text []byte, entry uint32, note bool) []byte {
 		{Type: uint32(elf.PT_LOAD), Off: code, Paddr: load, Vaddr: load, Filesz: uint64(len(text)), Memsz: uint64(len(text)) + 100},
 	})
 	b.Write(make([]byte, notes-b.Len()))
-	typ := uint32(notePHYS32Entry)
+	typ := uint32(elfnote.PHYS32Entry)
 	if !note {
 		typ = 3
 	}

@@ -5,15 +5,13 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+
+	"stubtpm/image/elfnote"
 )
 
 // maxImage is the largest size in bytes of an image file and of a segment in
 // memory. A unikernel has a few megabytes.
 const maxImage = 1 << 28
-
-// notePHYS32Entry is the type of the ELF note that makes an image bootable as a
-// PVH domain (public/elfnote.h, XEN_ELFNOTE_PHYS32_ENTRY).
-const notePHYS32Entry = 18
 
 // A segment is loaded at a physical address: FileSize bytes of the file, then zeros
 // up to Size.
@@ -62,66 +60,14 @@ func layout(r io.ReaderAt, size int64) (uint32, []segment, error) {
 	return e, list, nil
 }
 
-// entry returns the address of the PVH entry point. Xen reads notes from PT_NOTE
-// segments or, if there are none, from sections.
+// entry returns the address of the PVH entry point.
 func entry(f *elf.File, size int64) (uint32, error) {
-	var notes [][]byte
-	read := func(r io.ReaderAt, n uint64) error {
-		if n > uint64(size) {
-			return fmt.Errorf("%w: notes of %d bytes", ErrImage, n)
-		}
-		b := make([]byte, n)
-		if _, err := r.ReadAt(b, 0); err != nil && err != io.EOF {
-			return fmt.Errorf("%w: notes: %v", ErrImage, err)
-		}
-		notes = append(notes, b)
-		return nil
+	notes, err := elfnote.Xen(f, size)
+	if err != nil {
+		return 0, fmt.Errorf("%w: %v", ErrImage, err)
 	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_NOTE {
-			if err := read(p, p.Filesz); err != nil {
-				return 0, err
-			}
-		}
-	}
-	if len(notes) == 0 {
-		for _, s := range f.Sections {
-			if s.Type == elf.SHT_NOTE {
-				if err := read(s, s.Size); err != nil {
-					return 0, err
-				}
-			}
-		}
-	}
-	for _, n := range notes {
-		if e, ok := findEntry(n); ok {
-			return e, nil
-		}
+	if b := notes[elfnote.PHYS32Entry]; len(b) == 4 || len(b) == 8 {
+		return binary.LittleEndian.Uint32(b), nil
 	}
 	return 0, fmt.Errorf("%w: no Xen note PHYS32_ENTRY", ErrImage)
-}
-
-// findEntry looks for the note PHYS32_ENTRY. A note is: name size, descriptor size,
-// type, name, descriptor, with the last two padded to four bytes.
-func findEntry(b []byte) (uint32, bool) {
-	align := func(n uint64) uint64 { return (n + 3) &^ 3 }
-	for len(b) >= 12 {
-		nameSize := uint64(binary.LittleEndian.Uint32(b))
-		descSize := uint64(binary.LittleEndian.Uint32(b[4:]))
-		typ := binary.LittleEndian.Uint32(b[8:])
-		end := 12 + align(nameSize) + align(descSize)
-		if 12+align(nameSize)+descSize > uint64(len(b)) {
-			return 0, false
-		}
-		name := b[12 : 12+nameSize]
-		desc := b[12+align(nameSize):][:descSize]
-		if typ == notePHYS32Entry && string(name) == "Xen\x00" && (descSize == 4 || descSize == 8) {
-			return binary.LittleEndian.Uint32(desc), true
-		}
-		if end >= uint64(len(b)) {
-			return 0, false
-		}
-		b = b[end:]
-	}
-	return 0, false
 }
