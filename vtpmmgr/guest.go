@@ -8,30 +8,35 @@ import (
 )
 
 func parseCreated(args []byte) (request, error) {
-	if len(args) != 2+len(UUID{}) {
-		return request{}, proto.BadMessage
-	}
-	u := UUID(args[2:])
-	return request{vtpm: &u, args: creation{binary.BigEndian.Uint16(args)}}, nil
+	c, err := proto.ParseCreation(args)
+	return request{vtpm: &c.VTPM, args: creation{domain: c.Domain, program: c.Program}}, err
 }
 
-// createdGuest notes a creation. Of each vTPM the newest one counts, once.
+// createdGuest notes a creation. Of each vTPM and of each domain the newest one counts,
+// once.
 func (o *order) createdGuest() (proto.Code, []byte) {
 	if !o.known {
 		return proto.NotEnrolled, nil
 	}
-	m, domain := o.m, o.args.(creation).domain
+	m, c := o.m, o.args.(creation)
+	c.by = o.reporter()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for u, g := range m.guests {
+		if u != o.uuid && !g.told.IsZero() && g.created.domain == c.domain {
+			g.forgetCreation() // of an earlier domain of the same number
+			m.guests[u] = g
+		}
+	}
 	g := m.guests[o.uuid]
-	g.created, g.told = creation{domain}, time.Now()
+	g.created, g.told, g.asked = c, time.Now(), nil
 	m.guests[o.uuid] = g
-	m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v", domain, o.uuid)
+	m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v%v", c.domain, o.uuid, c)
 	return proto.OK, nil
 }
 
-// guest answers whether a domain that connects to a vTPM may find the PCRs of a
-// machine that was just switched on, or notes that it has the TPM now.
+// guest answers what is known of the start of a domain that connects to a vTPM, or notes
+// that it has the TPM now.
 func (s *Session) guest(body []byte) (proto.Code, []byte) {
 	if len(body) != 3 || body[2] > 1 {
 		return proto.BadMessage, nil
@@ -48,33 +53,21 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 		return proto.Suspended, nil
 	}
 	g := m.guests[u]
-	fresh := g.isCreated(domain)
+	start := g.startOf(domain)
 	switch {
-	case fresh || r.attested:
+	case start.Created || r.attested:
 	case g.serves:
-		fresh = g.served != domain
+		start.Created = g.served != domain
 	default:
-		fresh = m.fromBoot
+		start.Created = m.fromBoot
 	}
 	if served {
-		switch {
-		case g.isCreated(domain):
-			g.started = s
-		case g.served != domain || g.started != s:
-			g.started = nil
-		}
-		if g.created.domain == domain {
-			// It is used up: from here on the domain's life is known. One of another
-			// domain waits for that.
-			g.told = time.Time{}
-		}
-		g.served, g.serves = domain, true
-		m.guests[u] = g
+		g.serve(s, domain)
+	} else if g.isCreated(domain) {
+		g.asked = s
 	}
-	if fresh {
-		return proto.OK, []byte{1}
-	}
-	return proto.OK, []byte{0}
+	m.guests[u] = g
+	return proto.OK, start.Append(nil)
 }
 
 // forgetGuests drops what is known of the guests of a vTPM that is destroyed.

@@ -17,14 +17,18 @@ func (o *order) measuredDomain() (proto.Code, []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.measuredOrder = slices.DeleteFunc(m.measuredOrder, func(n uint16) bool { return n == d.domain })
-	i := image{d.image, evidence.Host}
-	if o.by&administrator != 0 {
-		i.by = evidence.Administrator
-	}
-	m.measured[d.domain], m.measuredOrder = i, append(m.measuredOrder, d.domain)
+	m.measured[d.domain], m.measuredOrder = image{d.image, o.reporter()}, append(m.measuredOrder, d.domain)
 	m.pruneMeasured()
 	m.cfg.Log("vtpmmgr: domain %d runs %x", d.domain, d.image)
 	return proto.OK, nil
+}
+
+// reporter returns whose word an order about a domain is.
+func (o *order) reporter() evidence.Measurer {
+	if o.by&administrator != 0 {
+		return evidence.Administrator
+	}
+	return evidence.Host
 }
 
 // pruneMeasured drops the oldest measurements of domains that are not connected. Such

@@ -2,7 +2,6 @@ package vtpmmgr
 
 import (
 	"sync"
-	"time"
 
 	"stubtpm/vtpmmgr/evidence"
 	"stubtpm/vtpmmgr/hwtpm"
@@ -82,39 +81,8 @@ type Session struct {
 	crl     []byte // the revocation list that it reads in pieces
 }
 
-// A guest is what the manager knows of the domains that have a vTPM. Whether one was
-// just created only the host can tell: a domain that is restored has a new number, and
-// numbers come back.
-type guest struct {
-	created creation
-	told    time.Time // when the host told of the creation; zero if no creation counts
-
-	served uint16
-	serves bool // served is valid
-
-	// started is the session in which the domain that is served was found to be just
-	// created. A vTPM that starts again has another, and its PCRs are gone.
-	started *Session
-}
-
-// startedIn reports whether the PCRs that a guest finds are those of its own start.
-func (g guest) startedIn(s *Session) bool { return g.serves && g.started == s }
-
 // An image is what was measured in a domain's memory, and who told of it.
 type image struct {
 	hash [32]byte
 	by   evidence.Measurer
 }
-
-// creationLife is for how long a creation counts. A domain that ended before it had its
-// TPM must not leave one behind for a restored domain of the same number: Xen's numbers
-// do not go round in that time.
-const creationLife = 15 * time.Minute
-
-// isCreated reports whether a domain was just created, and did not have the TPM yet.
-func (g *guest) isCreated(domain uint16) bool {
-	return !g.told.IsZero() && g.created.domain == domain && time.Since(g.told) < creationLife
-}
-
-// creation is what the host tells of a domain that did not run yet.
-type creation struct{ domain uint16 }

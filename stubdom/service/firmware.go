@@ -37,13 +37,13 @@ func (h *guestHandler) openFirmware(p tpmif.Peer) error {
 	if again := last != nil && *last == p.Domain; again && !h.firmware {
 		return errFirmware
 	} else if !again {
-		created, err := h.prepare(p.Domain)
+		start, err := h.prepare(p.Domain)
 		if err != nil {
 			return fmt.Errorf("%w: %w", tpmif.ErrLater, err)
 		}
 		h.last.Store(&p.Domain)
 		h.clean = false
-		if !created {
+		if !start.Created {
 			return errFirmware
 		}
 		h.firmware = true

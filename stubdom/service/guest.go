@@ -23,9 +23,9 @@ type guestHandler struct {
 
 	mu        sync.Mutex
 	connected bool
-	clean     bool       // the TPM is as after power-on: not used by a guest, PCRs not capped
-	prepared  *xen.DomID // domain that the TPM was prepared for; the manager may not know it yet
-	started   bool       // what the manager said of that domain's start
+	clean     bool        // the TPM is as after power-on: not used by a guest, PCRs not capped
+	prepared  *xen.DomID  // domain that the TPM was prepared for; the manager may not know it yet
+	start     proto.Start // what the manager said of that domain's start
 
 	// The host measures what the domain that was connected last will run; that domain
 	// does not run yet.
@@ -112,40 +112,40 @@ func (h *guestHandler) checkUUID(p tpmif.Peer) error {
 // manager record that the domain has it now. A domain ID other than the previous one is
 // treated as a machine that was powered on: the TPM is reset. It returns what the manager
 // knows of the domain's start.
-func (h *guestHandler) prepare(domain xen.DomID) (created bool, err error) {
+func (h *guestHandler) prepare(domain xen.DomID) (start proto.Start, err error) {
 	if h.prepared == nil || *h.prepared != domain {
-		h.started, err = h.askManager(domain, false)
+		h.start, err = h.askManager(domain, false)
 		if err != nil {
-			return false, err
+			return start, err
 		}
 		h.prepared = nil
 		if !h.clean {
 			// The reset must be saved.
 			if err := h.reset(); err != nil {
-				return false, err
+				return start, err
 			}
 			h.clean = true
 		}
-		if !h.started {
+		if !h.start.Created {
 			h.log("domain %d is not known to have been created: its PCRs say so", domain)
 			h.clean = false
 			if err := h.capPCRs(); err != nil {
-				return false, err
+				return start, err
 			}
 		}
 		h.prepared = &domain
 	}
 	if _, err := h.askManager(domain, true); err != nil {
-		return false, err
+		return start, err
 	}
 	h.prepared, h.firmware = nil, false
-	return h.started, nil
+	return h.start, nil
 }
 
-// askManager asks whether a domain was just created or, with served, records that it has
-// the TPM now.
-func (h *guestHandler) askManager(domain xen.DomID, served bool) (bool, error) {
-	return ask(h.manager, func() (bool, error) { return h.manager.Guest(uint16(domain), served) })
+// askManager asks how a domain was started or, with served, records that it has the TPM
+// now.
+func (h *guestHandler) askManager(domain xen.DomID, served bool) (proto.Start, error) {
+	return ask(h.manager, func() (proto.Start, error) { return h.manager.Guest(uint16(domain), served) })
 }
 
 // reportGuest reports the connected domain to a manager that was started again.

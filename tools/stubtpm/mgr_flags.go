@@ -23,6 +23,7 @@ type options struct {
 	guard, iomem          string
 	challenge             string
 	purpose, hash         string
+	measured, measurer    string
 	check                 bool
 	counter, first        uint64
 	admin, log            string
@@ -75,6 +76,8 @@ func flagTable() map[string]flagRow {
 			"or a duration such as 5s, an NV write at most so much later", func(o *options) any { return &o.guard }},
 		"for":          {"PURPOSE", "admin", "admin, host, approver (Ed25519) or operator (P-256)", func(o *options) any { return &o.purpose }},
 		"hash":         {"HASH", "", "report this hash, and do not measure", func(o *options) any { return &o.hash }},
+		"measured":     {"HASH", "", "SHA-256 of the kernel or loader in the domain's memory, which is measured into its TPM before it runs", func(o *options) any { return &o.measured }},
+		"measurer":     {"NAME", "stubtpm mgr", "name and version of what measured it; with --measured", func(o *options) any { return &o.measurer }},
 		"check":        {"", "", "exit with code 6 if the hardware TPM, the disk or a record has a fault", func(o *options) any { return &o.check }},
 		"challenge":    {"HEX", "", "challenge that the manager's refusal names", func(o *options) any { return &o.challenge }},
 		"counter":      {"N", "", "value of the hardware TPM's counter", func(o *options) any { return &o.counter }},

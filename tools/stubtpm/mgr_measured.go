@@ -57,7 +57,17 @@ func reportCreated(m *mgrRun) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
-	return m.c.Created(uint16(id), u)
+	if m.o.measured == "" {
+		return m.c.Created(uint16(id), u)
+	}
+	p := proto.Program{Measurer: m.o.measurer}
+	if p.Hash, err = hex32("measured", m.o.measured); err != nil {
+		return err
+	}
+	if err := p.Check(); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return m.c.CreatedMeasured(uint16(id), u, p)
 }
 
 // measureTimeout limits the hashing of a domain's memory, some megabytes.

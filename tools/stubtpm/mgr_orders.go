@@ -107,8 +107,9 @@ func hostOrders() []order {
 		{name: "measured", args: "DOMAIN [IMAGE]", flags: "hash", help: "measure a domain that has not run yet, and report it to the manager", run: reportMeasured,
 			more: "DOMAIN, a name or an ID, was made by xl create -p. The hash of the program in its memory is reported; the file IMAGE only names the addresses. " +
 				"The key may be the host's. With --hash and no IMAGE, that hash is reported and nothing is measured."},
-		{name: "created", args: "DOMAIN UUID", help: "report that a guest was created and has not run yet", run: reportCreated,
-			more: "DOMAIN is an ID; UUID is that of its vTPM. The key may be the host's. stubtpm-host create does it between xl create -p and xl unpause."},
+		{name: "created", args: "DOMAIN UUID", flags: "measured measurer", help: "report that a guest was created and has not run yet", run: reportCreated,
+			more: "DOMAIN is an ID; UUID is that of its vTPM. The key may be the host's. stubtpm-host create does it between xl create -p and xl unpause. " +
+				"With --measured, the report also says what the domain is to run; whoever gives it must then measure that into the domain's TPM."},
 	}
 }
 

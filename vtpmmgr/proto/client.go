@@ -76,16 +76,15 @@ func (c *Client) Random(n int) ([]byte, error) {
 	return b, err
 }
 
-// Guest reports whether a domain that connects to this vTPM was just created, so that it
-// may get the PCRs of a machine that was switched on. Any other domain may have run
-// before, with another vTPM or before it was saved. With served, Guest also records that
-// the domain has the TPM now.
-func (c *Client) Guest(domain uint16, served bool) (created bool, err error) {
+// Guest returns what is known of the start of a domain that connects to this vTPM. With
+// served, it also records that the domain has the TPM now: what the host reported of its
+// start is then used up.
+func (c *Client) Guest(domain uint16, served bool) (Start, error) {
 	b, err := c.do(TagRequest, Guest, append(binary.BigEndian.AppendUint16(nil, domain), flagBits(served)))
-	if err == nil && (len(b) != 1 || b[0] > 1) {
-		return false, errMessage
+	if err != nil {
+		return Start{}, err
 	}
-	return err == nil && b[0] == 1, err
+	return parseStart(b)
 }
 
 // Hello returns the manager's Greeting and begins a new count of orders.
@@ -238,7 +237,13 @@ func (c *Client) Measured(domain uint16, image [32]byte) error {
 // Created reports that a guest's domain with the given vTPM was created and has not run
 // yet.
 func (c *Client) Created(domain uint16, vtpm UUID) error {
-	return c.orderEmpty(Created, append(binary.BigEndian.AppendUint16(nil, domain), vtpm[:]...))
+	return c.orderEmpty(Created, (&Creation{Domain: domain, VTPM: vtpm}).Append(nil))
+}
+
+// CreatedMeasured is Created of a domain whose program the caller found in its memory, and
+// will measure into its TPM before it runs.
+func (c *Client) CreatedMeasured(domain uint16, vtpm UUID, p Program) error {
+	return c.orderEmpty(Created, (&Creation{Domain: domain, VTPM: vtpm, Program: &p}).Append(nil))
 }
 
 // SetGuard sets the rollback protection mode, which may be weaker than the current one.

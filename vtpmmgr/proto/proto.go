@@ -30,7 +30,7 @@ const (
 	Load   Ordinal = 0x53000001 // () -> Grant
 	Commit Ordinal = 0x53000002 // State, flags 1 (or none) -> ()
 	Random Ordinal = 0x53000003 // n 2, up to MaxRandom -> n bytes
-	Guest  Ordinal = 0x53000004 // domain 2, served 1 -> created 1; see Client.Guest
+	Guest  Ordinal = 0x53000004 // domain 2, served 1 -> Start 1; see Client.Guest
 
 	// Certify has 1 to MaxEKs endorsement keys certified; see Client.Certify.
 	Certify Ordinal = 0x53000005 // count 1, TPMT_PUBLICs -> count 1, certificates; each after its length 2
@@ -72,7 +72,7 @@ const (
 	SetKey      Ordinal = 0x53000210 // NewKey -> ()
 	Recover     Ordinal = 0x53000211 // Recovery -> (); signed by the new administrator
 	SetQuota    Ordinal = 0x53000212 // group 4, largest number of vTPMs 4 -> ()
-	Created     Ordinal = 0x53000214 // domain 2, uuid of its vTPM 16 -> (); also signed by the host's key
+	Created     Ordinal = 0x53000214 // domain 2, uuid of its vTPM 16, Program (or none) -> (); also signed by the host's key
 	SetGuard    Ordinal = 0x53000213 // kind 4, parameter 8 -> (); see ledger.Mode.Numbers
 )
 

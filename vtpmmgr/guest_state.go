@@ -1,0 +1,83 @@
+package vtpmmgr
+
+import (
+	"fmt"
+	"time"
+
+	"stubtpm/vtpmmgr/evidence"
+	"stubtpm/vtpmmgr/proto"
+)
+
+// A guest is what the manager knows of the domains that have a vTPM. Whether one was
+// just created only the host can tell: a domain that is restored has a new number, and
+// numbers come back.
+type guest struct {
+	created creation
+	told    time.Time // when the host told of the creation; zero if no creation counts
+
+	// asked is the session in which the vTPM was last told of the creation. Only that
+	// vTPM made its TPM ready for the domain.
+	asked *Session
+
+	served uint16
+	serves bool // served is valid
+
+	// started is the session in which the domain that is served was found to be just
+	// created. A vTPM that starts again has another, and its PCRs are gone.
+	started *Session
+	start   creation // of the domain that is served; valid with started
+}
+
+// startedIn reports whether the PCRs that a guest finds are those of its own start.
+func (g guest) startedIn(s *Session) bool { return g.serves && g.started == s }
+
+// creationLife is for how long a creation counts. A domain that ended before it had its
+// TPM must not leave one behind for a restored domain of the same number: Xen's numbers
+// do not go round in that time.
+const creationLife = 15 * time.Minute
+
+// isCreated reports whether a domain was just created, and did not have the TPM yet.
+func (g *guest) isCreated(domain uint16) bool {
+	return !g.told.IsZero() && g.created.domain == domain && time.Since(g.told) < creationLife
+}
+
+// startOf returns what the host reported of a domain's start, as long as that counts.
+func (g *guest) startOf(domain uint16) proto.Start {
+	created := g.isCreated(domain)
+	return proto.Start{Created: created, Measured: created && g.created.program != nil}
+}
+
+// forgetCreation has what the host told count no more.
+func (g *guest) forgetCreation() { g.created, g.told, g.asked = creation{}, time.Time{}, nil }
+
+// serve notes that a domain has the TPM now, and uses its creation up: from here on the
+// domain's life is known. The creation of another domain waits for that. The PCRs are
+// those of the start only if the vTPM knew of the creation before: one that finds the
+// number of the domain that it served last keeps its TPM as it is.
+func (g *guest) serve(s *Session, domain uint16) {
+	switch {
+	case g.isCreated(domain) && g.asked == s:
+		g.started, g.start = s, g.created
+	case g.isCreated(domain) || g.served != domain || g.started != s:
+		g.started, g.start = nil, creation{}
+	}
+	if g.created.domain == domain {
+		g.forgetCreation()
+	}
+	g.served, g.serves = domain, true
+}
+
+// creation is what the host tells of a domain that did not run yet.
+type creation struct {
+	domain  uint16
+	program *proto.Program // nil if it was not measured
+	by      evidence.Measurer
+}
+
+// String returns what was measured, for a message.
+func (c creation) String() string {
+	if c.program == nil {
+		return ""
+	}
+	return fmt.Sprintf(", and starts %x, measured by %s", c.program.Hash, c.program.Measurer)
+}

@@ -1,0 +1,88 @@
+package proto
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// A Start is what the manager knows of the start of a domain that connects to a vTPM.
+type Start struct {
+	// Created reports whether the domain was just created, so that it may get the PCRs of
+	// a machine that was switched on. Any other domain may have run before, with another
+	// vTPM or before it was saved.
+	Created bool
+
+	// Measured reports whether the host, besides, reported what the domain is to run, and
+	// so measures that before the domain runs.
+	Measured bool
+}
+
+// Append appends the encoding, 1 byte: 1 created, 2 measured, which is never without
+// created.
+func (s Start) Append(b []byte) []byte { return append(b, flagBits(s.Created, s.Measured)) }
+
+func parseStart(b []byte) (Start, error) {
+	if len(b) != 1 || b[0] > 3 || b[0] == 2 {
+		return Start{}, errMessage
+	}
+	return Start{b[0]&1 != 0, b[0]&2 != 0}, nil
+}
+
+// A Program is what the host found in the memory of a domain that has not run yet.
+type Program struct {
+	Hash     [HashSize]byte // SHA-256 of the kernel or loader as loaded; not zeros
+	Measurer string         // name and version of what measured it; Printable, 1 to MaxName bytes
+}
+
+// Append appends the encoding: the hash, and the measurer after its length of 1.
+func (p *Program) Append(b []byte) []byte {
+	return appendText(append(b, p.Hash[:]...), p.Measurer)
+}
+
+func (r *reader) program() (p Program) {
+	p.Hash = [HashSize]byte(r.take(HashSize))
+	p.Measurer = r.text()
+	if p.Check() != nil {
+		r.bad = true
+	}
+	return p
+}
+
+// Check returns an error unless the fields are in range.
+func (p *Program) Check() error {
+	if p.Hash == [HashSize]byte{} {
+		return errors.New("a hash of zeros is no measurement")
+	}
+	if p.Measurer == "" || len(p.Measurer) > MaxName || !Printable(p.Measurer) {
+		return fmt.Errorf("the name of a measurer has 1 to %d bytes of printable UTF-8", MaxName)
+	}
+	return nil
+}
+
+// A Creation is what the host reports of a guest's domain that has not run yet.
+type Creation struct {
+	Domain  uint16
+	VTPM    UUID
+	Program *Program // what it is to run, if that was measured
+}
+
+// Append appends the encoding: domain 2, vTPM 16, the program if there is one.
+func (c *Creation) Append(b []byte) []byte {
+	b = append(binary.BigEndian.AppendUint16(b, c.Domain), c.VTPM[:]...)
+	if c.Program != nil {
+		b = c.Program.Append(b)
+	}
+	return b
+}
+
+// ParseCreation decodes the arguments of Created.
+func ParseCreation(b []byte) (Creation, error) {
+	r := reader{b: b}
+	c := Creation{Domain: r.u16(), VTPM: UUID(r.take(16))}
+	if !r.bad && len(r.b) > 0 {
+		p := r.program()
+		c.Program = &p
+	}
+	return c, r.done()
+}
