@@ -48,6 +48,11 @@ var installed = [...]struct{ name, why string }{
 	{"linux-libc-dev", "Linux's headers, with which a test compares numbers"},
 	{"checkpolicy", "compiles the FLASK policy module"},
 	{"m4", "the same"},
+	{"sbsigntool", "signs EFI programs, with which hashes of them are compared"},
+	{"pesign", "the same"},
+	{"osslsigncode", "the same"},
+	{"systemd-boot-efi", "the stub of a unified kernel image in a test"},
+	{"binutils", "objcopy, which makes such an image"},
 	{"busybox-static", "userland of dom0 and guest"},
 }
 

@@ -76,10 +76,11 @@ var layers = []layer{
 	{folder: "drivers", others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/..."}},
 	{folder: "board", ours: []string{"drivers/xen/..."}, others: []string{"github.com/usbarmory/tamago/..."}},
 	{folder: "stubdom/statedisk", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
-	{folder: "stubdom", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "board/..."},
+	{folder: "stubdom", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "board/...", "image/uki"},
 		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "golang.org/x/sys/cpu", "filippo.io/bigmod"}},
 	{folder: "image/launch", ours: []string{"vtpm/tcg", "vtpm/tpmcrypto", "drivers/eventlog", "image/elfnote"},
 		others: []string{"github.com/klauspost/compress/zstd", "github.com/mikelolasagasti/xz"}, not: effects},
+	{folder: "image/uki", ours: []string{"vtpm/tcg", "vtpm/tpmcrypto", "drivers/eventlog"}, not: effects},
 	{folder: "image"},
 	{folder: "tools", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "image/..."},
 		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/...",
@@ -129,7 +130,7 @@ func TestLayersRefuse(t *testing.T) {
 		{"drivers/eventlog", "os"}, {"drivers/tpmif", module + "/vtpm/tcg"}, {"board/xen", module + "/drivers/tpmif"}, {"vtpmmgr", module + "/board/xen"}, {"vtpmmgr", module + "/vtpm"},
 		{"vtpmmgr/ledger", "github.com/google/go-tpm/tpm2"}, {"vtpmmgr/ledger", module + "/vtpmmgr/proto"},
 		{"tools/xenlab", module + "/board/xen"}, {"stubdom/vtpm", module + "/tools/deps"},
-		{"stubdom/statedisk", "os"}, {"stubdom/statedisk", module + "/vtpm"}, {"image", module + "/tools/deps"}, {"image", module + "/vtpm/tcg"}, {"image/launch", "os"},
+		{"stubdom/statedisk", "os"}, {"stubdom/statedisk", module + "/vtpm"}, {"image", module + "/tools/deps"}, {"image", module + "/vtpm/tcg"}, {"image/launch", "os"}, {"image/uki", "os"}, {"stubdom/loader", module + "/image/launch"},
 	} {
 		if layerOf(c.from).refuses(c.imports) == "" {
 			t.Errorf("%s may import %s", c.from, c.imports)
