@@ -30,7 +30,7 @@ func highest(a, b proto.Floors) proto.Floors {
 }
 
 // A backup of a vTPM's record is in clear magic 8, group 4, uuid 16, salt 32;
-// then an item of the ledger and the state key, sealed with a key of the group's
+// then an item of the ledger, the programs that may be started and the state key, sealed with a key of the group's
 // and the salt. The salt is that of the enrollment, and dies with it, so that a
 // destroyed vTPM has no backups; it is in the backup, and else zeros, only where
 // the group's key is in escrow: there the host may be the one that died.
@@ -61,7 +61,7 @@ func (g *group) backup(r *record) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(b, seal(key, append(r.change().Body, state[:]...), "backup", b)...), nil
+	return append(b, seal(key, append(append(r.change().Body, r.programs...), state[:]...), "backup", b)...), nil
 }
 
 // A backup's clear part.
@@ -92,9 +92,11 @@ func (g *group) open(h backupHead, salt [32]byte, b []byte) (r record, ok bool) 
 		return r, false
 	}
 	split := len(item) - proto.KeySize
-	if r, err = decodeRecord(item[:split]); err != nil || r.uuid != h.uuid || r.group != h.group || r.state.Sequence == 0 {
+	r, programs, err := splitRecord(item[:split])
+	if err != nil || len(programs) != 0 && !(r.listed && isPrograms(programs)) || r.uuid != h.uuid || r.group != h.group || r.state.Sequence == 0 {
 		return r, false
 	}
+	r.programs = string(programs)
 	r.key = g.wrap(r.uuid, [proto.KeySize]byte(item[split:]))
 	return r, true
 }

@@ -15,24 +15,35 @@ func parseCreated(args []byte) (request, error) {
 // createdGuest notes a creation. Of each vTPM and of each domain the newest one counts,
 // once.
 func (o *order) createdGuest() (proto.Code, []byte) {
-	if !o.known {
-		return proto.NotEnrolled, nil
-	}
 	m, c := o.m, o.args.(creation)
 	c.by = o.reporter()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for u, g := range m.guests {
-		if u != o.uuid && !g.told.IsZero() && g.created.domain == c.domain {
-			g.forgetCreation() // of an earlier domain of the same number
-			m.guests[u] = g
-		}
+	m.forgetCreations(c.domain)
+	code := proto.NotEnrolled
+	if o.known {
+		code = o.record.mayStart(c.program)
+	}
+	if code != proto.OK {
+		m.refused[code]++
+		m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v%v: %v", c.domain, o.uuid, c, code)
+		return code, nil
 	}
 	g := m.guests[o.uuid]
 	g.created, g.told, g.asked = c, time.Now(), nil
 	m.guests[o.uuid] = g
 	m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v%v", c.domain, o.uuid, c)
 	return proto.OK, nil
+}
+
+// forgetCreations drops what was told of earlier domains of a number. m.mu is held.
+func (m *Manager) forgetCreations(domain uint16) {
+	for u, g := range m.guests {
+		if !g.told.IsZero() && g.created.domain == domain {
+			g.forgetCreation()
+			m.guests[u] = g
+		}
+	}
 }
 
 // guest answers what is known of the start of a domain that connects to a vTPM, or notes
@@ -53,6 +64,11 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 		return proto.Suspended, nil
 	}
 	g := m.guests[u]
+	if code := g.mayHave(&r, domain, served); code != proto.OK {
+		m.refused[code]++
+		m.cfg.Log("vtpmmgr: domain %d does not get vTPM %v: %v", domain, u, code)
+		return code, nil
+	}
 	start := g.startOf(domain)
 	switch {
 	case start.Created || r.attested:

@@ -47,6 +47,19 @@ func (g *guest) startOf(domain uint16) proto.Start {
 	return proto.Start{Created: created, Measured: created && g.created.program != nil}
 }
 
+// mayHave returns whether a domain may have the TPM by what the record requires of its
+// start. The domain that has it keeps it, whatever the record requires since: a vTPM that
+// outlives its manager says which one that is.
+func (g *guest) mayHave(r *record, domain uint16, served bool) proto.Code {
+	switch {
+	case g.isCreated(domain):
+		return r.mayStart(g.created.program)
+	case g.serves && g.served == domain, served && !g.serves:
+		return proto.OK
+	}
+	return r.mayStart(nil)
+}
+
 // forgetCreation has what the host told count no more.
 func (g *guest) forgetCreation() { g.created, g.told, g.asked = creation{}, time.Time{}, nil }
 

@@ -86,6 +86,7 @@ func (m *Manager) read() error {
 	}
 	m.certified = map[UUID]*certified{}
 	m.records, m.sorted, m.groups = map[UUID]record{}, nil, map[uint32]*group{}
+	programs := map[UUID]string{}
 	for _, b := range m.store.All() {
 		if len(b) == 0 {
 			continue
@@ -103,6 +104,12 @@ func (m *Manager) read() error {
 				return err
 			}
 			m.groups[g.ID] = g
+		case kindPrograms:
+			u, list, err := decodePrograms(b)
+			if err != nil {
+				return err
+			}
+			programs[u] = list
 		case kindCertified:
 			c, err := decodeCertified(b)
 			if err != nil {
@@ -111,7 +118,21 @@ func (m *Manager) read() error {
 			m.certified[c.uuid] = c
 		}
 	}
+	m.addPrograms(programs)
 	return nil
+}
+
+// addPrograms completes the records that were read. m.mu is held.
+func (m *Manager) addPrograms(programs map[UUID]string) {
+	for u, r := range m.records {
+		if !r.listed {
+			continue
+		}
+		if r.programs = programs[u]; r.programs == "" {
+			m.cfg.Log("vtpmmgr: the programs that guests of %v may start with cannot be read: none may be started", u)
+		}
+		m.records[u] = r
+	}
 }
 
 // readTwice reads an item that is in two places.
@@ -168,11 +189,7 @@ func (m *Manager) commit(class ledger.Class, changes ...ledger.Change) proto.Cod
 // changes in the same commit. On error it is as it was, or settle finds out.
 // Preconditions: the caller has the turn of u.
 func (m *Manager) set(class ledger.Class, u UUID, to *record, with ...ledger.Change) proto.Code {
-	change := ledger.Change{ID: vtpmItem(u)}
-	if to != nil {
-		change = to.change()
-	}
-	code := m.commit(class, append(with, change)...)
+	code := m.commit(class, append(with, m.recordChanges(u, to)...)...)
 
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -188,6 +205,24 @@ func (m *Manager) set(class ledger.Class, u UUID, to *record, with ...ledger.Cha
 		delete(m.records, u)
 	}
 	return code
+}
+
+// recordChanges returns the changes that make a vTPM's record another, or with nil none.
+func (m *Manager) recordChanges(u UUID, to *record) []ledger.Change {
+	m.mu.Lock()
+	from := m.records[u]
+	m.mu.Unlock()
+	switch {
+	case to != nil && (to.programs != from.programs || from.listed && !to.listed):
+		return []ledger.Change{to.change(), to.programsChange()}
+	case to != nil:
+		return []ledger.Change{to.change()}
+	}
+	gone := []ledger.Change{{ID: vtpmItem(u)}}
+	if _, err := m.store.Get(programsItem(u)); !errors.Is(err, ledger.ErrNotFound) {
+		gone = append(gone, ledger.Change{ID: programsItem(u)})
+	}
+	return gone
 }
 
 // isConnected reports whether a domain is connected as this vTPM.

@@ -73,6 +73,9 @@ func (o *order) restore() (proto.Code, []byte) {
 	if !ok || to.salt != salt {
 		return proto.BadBackup, nil
 	}
+	if !o.known && to.programs != "" && !o.roomFor(2) {
+		return proto.Full, nil
+	}
 	if max(to.epoch, from.epoch) == math.MaxUint32 {
 		return proto.BadBackup, nil // no epoch comes after it
 	}
@@ -84,7 +87,8 @@ func (o *order) restore() (proto.Code, []byte) {
 		}
 		to.state.Floors = highest(to.state.Floors, floors)
 		to.epoch = max(to.epoch, from.epoch) + 1
-		to.suspended, to.held, to.own, to.replace, to.image, to.name, to.attested = from.suspended, from.held, from.own, from.replace, from.image, from.name, from.attested
+		to.suspended, to.held, to.own, to.replace, to.image, to.name = from.suspended, from.held, from.own, from.replace, from.image, from.name
+		to.keepStarts(&from)
 	} else {
 		to.state.Floors = raised(to.state.Floors, to.saved, now)
 		to.epoch++

@@ -40,14 +40,18 @@ func (o *order) enroll() (proto.Code, []byte) {
 		return proto.BadMessage, nil
 	case o.overQuota():
 		return proto.OverQuota, nil
-	case !o.roomFor(1):
+	case !o.roomFor(1 + programItems(&e)):
 		return proto.Full, nil
 	}
 	r := record{uuid: e.UUID, group: e.Group, ledger: o.m.store.Epoch(), replace: e.Replace, saved: time.Now().Unix(),
-		image: e.Image, name: e.Name, profile: e.Profile, attested: e.Attested}
+		image: e.Image, name: e.Name, profile: e.Profile}
+	r.setStarts(&e)
 	rand.Read(r.salt[:])
 	return o.change("enroll", "group "+o.group.Name, &r), nil
 }
+
+// programItems returns how many items the programs of an enrollment take.
+func programItems(e *proto.Enrollment) int { return min(1, len(e.Programs)) }
 
 // canMake reports whether a TPM can be made of a profile; empty is the default.
 func (m *Manager) canMake(profile string) bool {
@@ -72,9 +76,12 @@ func (o *order) amend() (proto.Code, []byte) {
 		return proto.Exists, nil // the TPM was made with the other one
 	case !o.m.canMake(e.Profile):
 		return proto.BadMessage, nil
+	case o.record.programs == "" && !o.roomFor(programItems(&e)):
+		return proto.Full, nil
 	}
 	to := o.record
-	to.replace, to.image, to.name, to.attested = e.Replace, e.Image, e.Name, e.Attested
+	to.replace, to.image, to.name = e.Replace, e.Image, e.Name
+	to.setStarts(&e)
 	if e.Profile != "" {
 		to.profile = e.Profile
 	}
@@ -143,17 +150,12 @@ func (o *order) list() (proto.Code, []byte) {
 	m := o.m
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var uuids []UUID
-	for _, u := range m.uuids() {
-		if o.sees(m.records[u].group) {
-			uuids = append(uuids, u)
-		}
-	}
+	uuids := o.visible()
 	return proto.OK, part(o.args.(uint32), len(uuids), func(b []byte, i int) []byte {
 		r := m.records[uuids[i]]
 		e := proto.Entry{UUID: r.uuid, Group: r.group, Epoch: r.epoch, Sequence: r.state.Sequence, Floors: r.state.Floors,
 			State: r.state.Sequence != 0, Connected: m.connected[r.uuid] != nil, Suspended: r.suspended, Replace: r.replace,
-			Image: r.image, Name: r.name, Attested: r.attested}
+			Image: r.image, Name: r.name, Attested: r.attested, Measured: r.measured}
 		return e.Append(b)
 	})
 }

@@ -21,13 +21,17 @@ const (
 	kindIdentity  = 5
 	kindCertified = 6 // certificates of one vTPM
 	kindRevoked   = 7
+	kindPrograms  = 8 // that one vTPM's guests may start with
 
 	itemVersion = 1
 
 	// Versions of a vTPM's and a group's item that are written; version 1,
-	// which had no profile and no quota, is read too.
-	vtpmVersion  = 2
-	groupVersion = 2
+	// which had no profile and no quota, is read too. A vTPM whose guests' starts
+	// have to be measured has measuredVersion, so that an older manager reads all
+	// others.
+	vtpmVersion     = 2
+	measuredVersion = 3
+	groupVersion    = 2
 )
 
 var errItem = errors.New("vtpmmgr: item of the ledger is malformed")
@@ -60,7 +64,9 @@ type record struct {
 	held      bool // suspended by the administrator
 	own       bool // held, and suspended by its group's approver too
 	replace   bool
-	attested  bool        // see proto.Enrollment
+	attested  bool // see proto.Enrollment, as of the next
+	measured  bool
+	listed    bool        // its guests may start with programs only
 	state     proto.State // its Key is empty here; Sequence is zero before the first
 	key       wrappedKey  // State.Key under the group's key
 	saved     int64       // seconds since 1970 at which it was committed
@@ -68,6 +74,10 @@ type record struct {
 	salt      [32]byte    // of this enrollment's backups
 	name      string
 	profile   string // stored form of what the TPM offers (package tcg); empty for the default
+
+	// programs are SHA-256 values, 32 bytes each, in an item of their own: empty if not
+	// listed, or if that cannot be read.
+	programs string
 }
 
 // Offsets in a record's item; kind and version are before them.
@@ -76,7 +86,7 @@ const (
 	recordGroup  = recordUUID + 16
 	recordEpoch  = recordGroup + 4
 	recordLedger = recordEpoch + 4
-	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2, held 4, attested 8, own 16
+	recordFlags  = recordLedger + 4 // 1: suspended 1, replace 2, held 4, attested 8, own 16, measured 32, listed 64
 	recordState  = recordFlags + 1  // sequence 8, hash 32, floors 16
 	recordKey    = recordState + 8 + proto.HashSize + proto.FloorsSize
 	recordSaved  = recordKey + wrappedSize
@@ -107,6 +117,13 @@ func (r *record) change() ledger.Change {
 	if r.own {
 		b[recordFlags] |= 16
 	}
+	if r.measured {
+		b[1] = measuredVersion
+		b[recordFlags] |= 32
+	}
+	if r.listed {
+		b[recordFlags] |= 64
+	}
 	binary.BigEndian.PutUint64(b[recordState:], r.state.Sequence)
 	copy(b[recordState+8:], r.state.Hash[:])
 	copy(b[recordState+8+proto.HashSize:], r.state.Floors.Append(nil))
@@ -119,29 +136,50 @@ func (r *record) change() ledger.Change {
 	return ledger.Change{ID: vtpmItem(r.uuid), Body: b}
 }
 
-// names takes the texts at the end of a record's item apart.
-func (r *record) names(version byte, b []byte) bool {
+// names takes the texts at the end of a record's item apart, and returns what follows.
+func (r *record) names(version byte, b []byte) (rest []byte, ok bool) {
 	if version == 1 {
 		r.name = string(b)
-		return len(b) <= proto.MaxName
+		return nil, len(b) <= proto.MaxName
 	}
 	for _, t := range []struct {
 		to   *string
 		most int
 	}{{&r.name, proto.MaxName}, {&r.profile, proto.MaxProfile}} {
 		if len(b) == 0 || int(b[0]) > min(t.most, len(b)-1) {
-			return false
+			return nil, false
 		}
 		*t.to, b = string(b[1:1+b[0]]), b[1+b[0]:]
 	}
-	return len(b) == 0
+	return b, true
 }
 
-func decodeRecord(b []byte) (r record, err error) {
-	if len(b) < recordName || b[0] != kindVTPM || b[1] < 1 || b[1] > vtpmVersion || b[recordFlags] > 31 ||
-		!r.names(b[1], b[recordName:]) {
-		return r, errItem
+func decodeRecord(b []byte) (record, error) {
+	r, rest, err := splitRecord(b)
+	if err == nil && len(rest) != 0 {
+		err = errItem
 	}
+	return r, err
+}
+
+// flagsFit reports whether a record of a version can have such flags.
+func flagsFit(version, flags byte) bool {
+	if version != measuredVersion {
+		return version >= 1 && version <= vtpmVersion && flags < 32
+	}
+	return flags < 128 && flags&(8|32) == 8|32 // measured is attested
+}
+
+// splitRecord decodes a record's item, and returns what follows it.
+func splitRecord(b []byte) (r record, rest []byte, err error) {
+	if len(b) < recordName || b[0] != kindVTPM || !flagsFit(b[1], b[recordFlags]) {
+		return r, nil, errItem
+	}
+	rest, ok := r.names(b[1], b[recordName:])
+	if !ok {
+		return r, nil, errItem
+	}
+	r.measured, r.listed = b[recordFlags]&32 != 0, b[recordFlags]&64 != 0
 	copy(r.uuid[:], b[recordUUID:])
 	r.group = binary.BigEndian.Uint32(b[recordGroup:])
 	r.epoch = binary.BigEndian.Uint32(b[recordEpoch:])
@@ -151,13 +189,13 @@ func decodeRecord(b []byte) (r record, err error) {
 	r.state.Sequence = binary.BigEndian.Uint64(b[recordState:])
 	copy(r.state.Hash[:], b[recordState+8:])
 	if r.state.Floors, err = proto.ParseFloors(b[recordKey-proto.FloorsSize : recordKey]); err != nil {
-		return r, errItem
+		return r, nil, errItem
 	}
 	copy(r.key[:], b[recordKey:])
 	r.saved = int64(binary.BigEndian.Uint64(b[recordSaved:]))
 	copy(r.image[:], b[recordImage:])
 	copy(r.salt[:], b[recordSalt:])
-	return r, nil
+	return r, rest, nil
 }
 
 // A group is a tenant.

@@ -34,6 +34,8 @@ func (m *Manager) status(p Peer) string {
 		}
 		b = fmt.Appendf(b, "%s %s\n", s.name, why)
 	}
+	created, measured := m.countStarts()
+	b = fmt.Appendf(b, "guests-created %d\nguests-measured %d\n", created, measured)
 	b = m.identityStatus(b, time.Now())
 	b = m.wear(b)
 	for _, code := range slices.Sorted(maps.Keys(m.refused)) {

@@ -9,7 +9,7 @@ import (
 type options struct {
 	domain, key           string
 	json, yes, replace    bool
-	starts                string
+	starts, startImages   string
 	group, name, image    string
 	profile               string
 	approver, escrow      string
@@ -46,8 +46,10 @@ func flagTable() map[string]flagRow {
 		"key":    {"FILE", defaultKey, "private key that signs orders", func(o *options) any { return &o.key }},
 		"json":   {"", "", "print JSON", func(o *options) any { return &o.json }},
 		"yes":    {"", "", "do not ask", func(o *options) any { return &o.yes }},
-		"starts": {"attested|plain", "attested", "attested: a guest gets the PCRs of a start only if the host reported its creation; " +
-			"plain: whenever another domain connects", func(o *options) any { return &o.starts }},
+		"starts": {"measured|attested|plain", "attested", "attested: a guest gets the PCRs of a start only if the host reported its creation; " +
+			"plain: whenever another domain connects; measured: a guest gets the TPM only if the host measured its start", func(o *options) any { return &o.starts }},
+		"start-images": {"LIST", "", "with --starts measured, what a guest may start: SHA-256 values of kernels or loaders as loaded, or files that list them, separated by commas; any for any",
+			func(o *options) any { return &o.startImages }},
 		"replace": {"", "", "allow a new TPM to erase another one on the disk", func(o *options) any { return &o.replace }},
 		"group":   {"NAME|ID", "default", "group of the vTPM", func(o *options) any { return &o.group }},
 		"name":    {"TEXT", "", "name for people", func(o *options) any { return &o.name }},

@@ -29,11 +29,13 @@ func vtpmOrders() []order {
 	return []order{
 		{name: "list", help: "show the enrolled vTPMs", run: list},
 		{name: "show", args: "UUID", help: "show the record of one vTPM", run: show},
-		{name: "enroll", args: "UUID", flags: "group name image profile replace starts", help: "let a vTPM be manufactured at its next start", run: enroll,
+		{name: "enroll", args: "UUID", flags: "group name image profile replace starts start-images", help: "let a vTPM be manufactured at its next start", run: enroll,
 			more: "With --image, the vTPM can connect only from a domain that was measured with that image before it ran. --profile applies to the " +
-				"TPM that is manufactured then; an existing TPM keeps its profile. --replace allows to erase another TPM on its disk, as for a cloned guest."},
-		{name: "amend", args: "UUID", flags: "name image profile replace starts", help: "change the record of an enrolled vTPM", run: amend,
+				"TPM that is manufactured then; an existing TPM keeps its profile. --replace allows to erase another TPM on its disk, as for a cloned guest. " +
+				"With --starts measured, a guest gets the TPM only if the host measured what it starts, and with --start-images only if that is listed."},
+		{name: "amend", args: "UUID", flags: "name image profile replace starts start-images", help: "change the record of an enrolled vTPM", run: amend,
 			more: "A flag that is not given changes nothing; --image any allows any image, --replace=false revokes --replace. " +
+				"--starts and --start-images count for the next start: a domain that has the TPM keeps it. " +
 				"Use it before an update of the vTPM's image."},
 		{name: "suspend", args: "UUID", help: "keep a vTPM from starting and from writing", run: uuidOrder(suspend),
 			more: "The approver of its group and the administrator can do so; what the administrator suspended only the administrator can resume."},

@@ -18,6 +18,8 @@ type statusView struct {
 	Guard       string `json:"guard"`  // rollback protection mode
 	VTPMs       uint64 `json:"vtpms"`  // enrolled
 	Connected   uint64 `json:"connected"`
+	Created     uint64 `json:"guests_created"`  // guests whose TPM has the PCRs of their start
+	Measured    uint64 `json:"guests_measured"` // of them, those whose start was measured
 	Groups      uint64 `json:"groups"`
 	Room        uint64 `json:"room"`          // items that can be added to the ledger
 	Damaged     uint64 `json:"damaged"`       // damaged items
@@ -52,7 +54,7 @@ type statusView struct {
 func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 	number := func(name string) uint64 { n, _ := strconv.ParseUint(s[name], 10, 64); return n }
 	v := &statusView{Manager: s["manager"], Epoch: number("epoch"), Ledger: number("ledger"), Guard: s["guard"], VTPMs: number("vtpms"),
-		Connected: number("connected"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"), Tenants: number("audit-tenants"), AdminNumber: number("admin-number"),
+		Connected: number("connected"), Created: number("guests-created"), Measured: number("guests-measured"), Groups: number("groups"), Room: number("room"), Damaged: number("damaged"), Audit: number("audit"), Tenants: number("audit-tenants"), AdminNumber: number("admin-number"),
 		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Wear: s["wear"], NVWrites: number("nv-writes"), NVDay: number("nv-writes-day"), NVBudget: s["nv-budget"],
 		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], OldNV: s["old-indices"], Counter: g.Counter,
 		Identity: s["identity"], Certified: number("certified"), Revoked: number("revoked"),
@@ -86,7 +88,8 @@ func (m *mgrRun) statusTable(v *statusView) {
 	rows := [][]any{
 		{"Hardware TPM", v.TPM}, {"Ledger's anchor", v.Anchor}, {"NV memory", v.Wear}, {"Old NV indices", v.OldNV},
 		{"NV writes", fmt.Sprintf("%d, %d a day: %s years left", v.NVWrites, v.NVDay, v.NVYears)}, {"NV budget", v.NVBudget}, {"Could be rolled back", v.Rollback}, {"Disk", v.Disk}, {"Guard", v.Guard}, {"Counter", v.Counter},
-		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)}, {"Groups", v.Groups},
+		{"vTPMs", fmt.Sprintf("%d, %d connected", v.VTPMs, v.Connected)},
+		{"Guests", fmt.Sprintf("%d with the PCRs of their start, %d of them measured", v.Created, v.Measured)}, {"Groups", v.Groups},
 		{"Ledger", fmt.Sprintf("commit %d, epoch %d", v.Ledger, v.Epoch)},
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},
 		{"Audit logs", fmt.Sprintf("%d entries so far, tenants %d", v.Audit, v.Tenants)}, {"XSM", v.XSM},

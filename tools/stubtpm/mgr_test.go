@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -149,11 +150,11 @@ func TestOrders(t *testing.T) {
 	h.commit(2)
 	var all []vtpmView
 	h.json(&all, "list")
-	want := vtpmView{UUID: testUUID, Name: "mail", Group: "default", GroupID: "00000000", Sequence: 2, State: true, Replace: true, Attested: true}
-	if len(all) != 1 || all[0] != want {
+	want := vtpmView{UUID: testUUID, Name: "mail", Group: "default", GroupID: "00000000", Sequence: 2, State: true, Replace: true, Attested: true, Starts: "attested", Programs: []string{}}
+	if len(all) != 1 || !reflect.DeepEqual(all[0], want) {
 		t.Errorf("list: %+v", all)
 	}
-	if out := h.do("list"); !strings.Contains(out, testUUID+"  default  0      state 2  mail") {
+	if out := h.do("list"); !strings.Contains(out, testUUID+"  default  0      state 2  attested  -      mail") {
 		t.Errorf("list:\n%s", out)
 	}
 	h.do("suspend", testUUID)
@@ -421,7 +422,7 @@ func TestApprover(t *testing.T) {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	seen := map[string]proto.Code{}
-	for c := proto.BadMessage; c <= proto.NoIdentity; c++ {
+	for c := proto.BadMessage; c <= proto.WrongProgram; c++ {
 		if other, twice := seen[c.Error()]; twice || strings.Contains(c.Error(), "status") {
 			t.Errorf("status %d: %q, as %d", c, c, other)
 		}
@@ -431,7 +432,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for c := range hints() {
-		if c == proto.OK || c > proto.NoIdentity {
+		if c == proto.OK || c > proto.WrongProgram {
 			t.Errorf("a hint for status %d", c)
 		}
 	}

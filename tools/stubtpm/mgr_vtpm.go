@@ -63,10 +63,13 @@ func (m *mgrRun) enrollment() (*proto.Enrollment, error) {
 	if m.given["name"] && (len(m.o.name) > proto.MaxName || !proto.Printable(m.o.name)) {
 		return nil, fmt.Errorf("%w: a name has up to %d bytes of printable UTF-8", errUsage, proto.MaxName)
 	}
-	if m.o.starts != "attested" && m.o.starts != "plain" {
-		return nil, fmt.Errorf("%w: --starts %s: want attested or plain", errUsage, m.o.starts)
+	e := &proto.Enrollment{UUID: u, Replace: m.o.replace, Image: h, Name: m.o.name}
+	if e.Attested, e.Measured, err = startsOf(m.o.starts); err != nil {
+		return nil, err
 	}
-	e := &proto.Enrollment{UUID: u, Replace: m.o.replace, Image: h, Name: m.o.name, Attested: m.o.starts == "attested"}
+	if e.Programs, err = readPrograms(m.o.startImages); err != nil {
+		return nil, err
+	}
 	if m.o.profile != "" {
 		p, err := readProfile(m.o.profile)
 		if err != nil {
@@ -93,6 +96,9 @@ func enroll(m *mgrRun) error {
 			return err
 		}
 		e.Group = g.ID
+	}
+	if err := checkPrograms(e); err != nil {
+		return err
 	}
 	return m.c.Enroll(e)
 }
@@ -123,7 +129,15 @@ func amend(m *mgrRun) error {
 		e.Replace = old.Replace
 	}
 	if !m.given["starts"] {
-		e.Attested = old.Attested
+		e.Attested, e.Measured = old.Attested, old.Measured
+	}
+	if e.Measured && !m.given["start-images"] {
+		if e.Programs, err = m.programsOf(e.UUID); err != nil {
+			return err
+		}
+	}
+	if err := checkPrograms(e); err != nil {
+		return err
 	}
 	return m.c.Amend(e)
 }
@@ -165,9 +179,9 @@ func list(m *mgrRun) error {
 	return m.print(all, func() {
 		var rows [][]any
 		for _, v := range all {
-			rows = append(rows, []any{v.UUID, v.Group, v.Epoch, v.state(), v.Name})
+			rows = append(rows, []any{v.UUID, v.Group, v.Epoch, v.state(), v.Starts, v.Guest.short(), v.Name})
 		}
-		m.table("UUID\tGROUP\tEPOCH\tSTATE\tNAME", rows, "%s\t%s\t%d\t%s\t%s")
+		m.table("UUID\tGROUP\tEPOCH\tSTATE\tSTARTS\tGUEST\tNAME", rows, "%s\t%s\t%d\t%s\t%s\t%s\t%s")
 	})
 }
 
@@ -192,6 +206,7 @@ func show(m *mgrRun) error {
 		}
 		m.table("UUID\t"+v.UUID, [][]any{
 			{"Name", v.Name}, {"Group", fmt.Sprintf("%s (%s)", v.Group, v.GroupID)}, {"State", v.state()}, {"Epoch", v.Epoch}, {"Image", wanted}, {"Replace", v.Replace},
+			{"Starts", v.starts()}, {"Guest", v.Guest.text()},
 			{"Clock", fmt.Sprintf("%d ms", v.Clock)}, {"Reset count", v.ResetCount}, {"Failed tries", v.FailedTries},
 		}, "%v\t%v")
 	})

@@ -294,6 +294,12 @@ func (c *Client) List() (list []Entry, err error) {
 	return list, err
 }
 
+// Starts returns how the guests of the vTPMs that the signer may see were started.
+func (c *Client) Starts() (list []GuestStart, err error) {
+	err = c.fetchAll(Starts, func(r *reader) { list = append(list, r.guestStart()) })
+	return list, err
+}
+
 // Groups returns the groups that the signer may see.
 func (c *Client) Groups() (list []Group, err error) {
 	err = c.fetchAll(Groups, func(r *reader) { list = append(list, r.group()) })

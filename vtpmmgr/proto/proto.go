@@ -73,6 +73,7 @@ const (
 	Recover     Ordinal = 0x53000211 // Recovery -> (); signed by the new administrator
 	SetQuota    Ordinal = 0x53000212 // group 4, largest number of vTPMs 4 -> ()
 	Created     Ordinal = 0x53000214 // domain 2, uuid of its vTPM 16, Program (or none) -> (); also signed by the host's key
+	Starts      Ordinal = 0x53000219 // first 4 -> count 4, then GuestStart each
 	SetGuard    Ordinal = 0x53000213 // kind 4, parameter 8 -> (); see ledger.Mode.Numbers
 )
 
@@ -113,6 +114,9 @@ const (
 
 	BadCertificate Code = 21 // or challenge: not for the keys of this manager; or key: not one to certify
 	NoIdentity     Code = 22 // the host has no identity, or the vTPM no certificates
+
+	StartNotMeasured Code = 23 // the guest's start was not measured, and the vTPM's record requires that
+	WrongProgram     Code = 24 // the guest starts a program that the vTPM's record does not list
 )
 
 func (c Code) Error() string {
@@ -121,7 +125,8 @@ func (c Code) Error() string {
 		"suspended", "security label is not allowed for the group", "domain's image was not measured", "domain runs another image than its record names",
 		"no such group", "backup is damaged, or of a group that this manager does not have", "record is damaged on the manager's disk", "manager's disk is full",
 		"approval is not signed by the operator", "group's quota of vTPMs is used up", "above its share of the hardware TPM, retry later",
-		"challenge or certificate is not for the keys of this manager", "host has no identity, or vTPM no certificates"}
+		"challenge or certificate is not for the keys of this manager", "host has no identity, or vTPM no certificates",
+		"guest's start was not measured, as the vTPM's record requires", "guest starts a program that the vTPM's record does not list"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}

@@ -74,6 +74,7 @@ func FuzzParse(f *testing.F) {
 			c.Hello()
 			c.List()
 			c.Groups()
+			c.Starts()
 			c.Audit(ManagerLog, 0)
 			c.Restore(nil)
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // A Start is what the manager knows of the start of a domain that connects to a vTPM.
@@ -32,7 +34,7 @@ func parseStart(b []byte) (Start, error) {
 // A Program is what the host found in the memory of a domain that has not run yet.
 type Program struct {
 	Hash     [HashSize]byte // SHA-256 of the kernel or loader as loaded; not zeros
-	Measurer string         // name and version of what measured it; Printable, 1 to MaxName bytes
+	Measurer string         // name and version of what measured it: 1 to MaxName printable ASCII characters
 }
 
 // Append appends the encoding: the hash, and the measurer after its length of 1.
@@ -54,8 +56,8 @@ func (p *Program) Check() error {
 	if p.Hash == [HashSize]byte{} {
 		return errors.New("a hash of zeros is no measurement")
 	}
-	if p.Measurer == "" || len(p.Measurer) > MaxName || !Printable(p.Measurer) {
-		return fmt.Errorf("the name of a measurer has 1 to %d bytes of printable UTF-8", MaxName)
+	if p.Measurer == "" || len(p.Measurer) > MaxName || strings.ContainsFunc(p.Measurer, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return fmt.Errorf("the name of a measurer has 1 to %d printable ASCII characters", MaxName)
 	}
 	return nil
 }
@@ -85,4 +87,66 @@ func ParseCreation(b []byte) (Creation, error) {
 		c.Program = &p
 	}
 	return c, r.done()
+}
+
+// appendPrograms appends a list of hashes after its length, one byte.
+func appendPrograms(b []byte, all [][HashSize]byte) []byte {
+	b = append(b, byte(len(all)))
+	for _, p := range all {
+		b = append(b, p[:]...)
+	}
+	return b
+}
+
+func (r *reader) programs() (all [][HashSize]byte) {
+	n := int(r.u8())
+	for i := 0; i < n && !r.bad; i++ {
+		p := [HashSize]byte(r.take(HashSize))
+		if n > MaxPrograms || p == [HashSize]byte{} || slices.Contains(all, p) {
+			r.bad = true
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// A GuestStart is what the manager knows of the starts of one vTPM's guests.
+type GuestStart struct {
+	UUID UUID
+
+	Serves bool   // a domain has the TPM, or had it last
+	Domain uint16 // if Serves
+
+	// Start is that of the domain, as long as the TPM's PCRs are of that start. Program is
+	// what was measured then, if it was, and By whose word that is: HostKey or
+	// AdminKey.
+	Start   Start
+	Program Program
+	By      KeyRole
+
+	Programs [][HashSize]byte // those that may be started; see Enrollment
+	Damaged  bool             // they cannot be read: none may be started
+}
+
+// Append appends the encoding.
+func (g *GuestStart) Append(b []byte) []byte {
+	b = append(append(b, g.UUID[:]...), flagBits(g.Start.Created, g.Start.Measured, g.Serves, g.Damaged))
+	b = binary.BigEndian.AppendUint16(b, g.Domain)
+	if g.Start.Measured {
+		b = append(g.Program.Append(b), byte(g.By))
+	}
+	return appendPrograms(b, g.Programs)
+}
+
+func (r *reader) guestStart() (g GuestStart) {
+	g.UUID = UUID(r.take(16))
+	flags := r.u8()
+	g.Start = Start{flags&1 != 0, flags&2 != 0}
+	g.Serves, g.Damaged = flags&4 != 0, flags&8 != 0
+	g.Domain = r.u16()
+	if g.Start.Measured {
+		g.Program, g.By = r.program(), KeyRole(r.u8())
+	}
+	g.Programs = r.programs()
+	return g
 }
