@@ -63,18 +63,3 @@ func firstNonzero(b []byte) int {
 	}
 	return len(b)
 }
-
-// contentSize returns the size in bytes of a module without the zeros with which
-// the toolstack filled its last page, which are at most 4095. Zeros that end the
-// file itself cannot be told from those.
-func contentSize(mem io.ReaderAt, m Module) (uint64, error) {
-	b := make([]byte, pageSize)
-	if err := readFull(mem, b, m.end()-pageSize); err != nil {
-		return 0, err
-	}
-	last := len(b)
-	for last > 1 && b[last-1] == 0 {
-		last--
-	}
-	return m.Size - pageSize + uint64(last), nil
-}

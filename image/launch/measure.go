@@ -161,11 +161,7 @@ func (l *Launch) addFiles(mem io.ReaderAt) error {
 	line := utf16z(l.Start.CommandLine)
 	l.add(pcrFiles, eventlog.EVEventTag, eventlog.Hash(l.Log.Algs(), line), tagged(loadOptionsTag, loadOptionName))
 	for _, m := range l.Start.Modules {
-		size, err := contentSize(mem, m)
-		if err != nil {
-			return err
-		}
-		d, err := digest(mem, m.Address, size, l.Log.Algs())
+		d, err := digest(mem, m.Address, m.Size, l.Log.Algs())
 		if err != nil {
 			return err
 		}

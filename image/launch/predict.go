@@ -64,7 +64,7 @@ func layout(f Files) (m memory, start uint64, err error) {
 	next := roundUp(p.end)
 	if !p.modulesLast {
 		module.address = next
-		next = module.end()
+		next = roundUp(module.end())
 	}
 	start = next
 	if p.modulesLast {
@@ -106,7 +106,8 @@ func startInfo(address uint64, line string, module segment) segment {
 }
 
 // loadModule returns the memory of an initrd, without an address. libxenguest
-// unpacks a file that is compressed with gzip (xc_dom_build_module).
+// unpacks a file that is compressed with gzip, and tells the guest the size of what
+// it set aside for that (xc_dom_build_module).
 func loadModule(file []byte) (segment, error) {
 	if file == nil {
 		return segment{}, nil
@@ -126,7 +127,7 @@ func loadModule(file []byte) (segment, error) {
 			return segment{}, fmt.Errorf("%w: the initrd begins like a gzip file but is none (%v), which libxenguest may load either way", ErrFiles, err)
 		}
 	}
-	return segment{0, roundUp(room), bytes.NewReader(file), uint64(len(file))}, nil
+	return segment{0, room, bytes.NewReader(file), uint64(len(file))}, nil
 }
 
 // gunzipSlack is how many bytes more than a gzip file states libxenguest sets aside.

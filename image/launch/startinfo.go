@@ -28,7 +28,7 @@ const (
 // A Module is a file that the toolstack loaded for the guest, such as an initrd.
 type Module struct {
 	Address uint64 // of its first byte
-	Size    uint64 // in bytes, as the guest is told; the toolstack rounds it up to pages
+	Size    uint64 // in bytes, that of the file
 }
 
 func (m Module) end() uint64 { return m.Address + m.Size }
@@ -97,7 +97,7 @@ func (s *StartInfo) readModules(mem io.ReaderAt, n uint32, list uint64) error {
 	for i := range int(n) {
 		le, e := binary.LittleEndian, b[i*moduleSize:][:moduleSize]
 		m := Module{le.Uint64(e), le.Uint64(e[modSize:])}
-		if m.Address == 0 || m.Size == 0 || (m.Address|m.Size)%pageSize != 0 || m.Address >= lowMemory || m.Size > lowMemory-m.Address {
+		if m.Address == 0 || m.Size == 0 || m.Address%pageSize != 0 || m.Address >= lowMemory || m.Size > lowMemory-m.Address {
 			return fmt.Errorf("%w: module of %#x bytes at %#x", ErrStartInfo, m.Size, m.Address)
 		}
 		if le.Uint64(e[modCmdline:]) != 0 || le.Uint64(e[modReserved:]) != 0 {
