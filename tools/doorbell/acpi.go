@@ -62,8 +62,8 @@ func table(signature string, revision byte, contents []byte) []byte {
 	return b
 }
 
-// tpm2 returns the TPM2 table, with the event log.
-func tpm2() []byte {
+// tpm2Table returns the TPM2 table, with the event log.
+func tpm2Table() []byte {
 	b := make([]byte, tpm2Size-tableHeader)
 	binary.LittleEndian.PutUint64(b[4:], crb.ControlFrame*xen.PageSize)
 	binary.LittleEndian.PutUint32(b[12:], uint32(tpmhw.StartACPI))
@@ -99,7 +99,7 @@ func addTables(m interface {
 	}
 	var b [xen.PageSize]byte
 	second := uint64(copy(b[:], ssdt)+15) &^ 15
-	third := (second + uint64(copy(b[second:], tpm2())) + 15) &^ 15
+	third := (second + uint64(copy(b[second:], tpm2Table())) + 15) &^ 15
 	if at == page+third {
 		return nil
 	}

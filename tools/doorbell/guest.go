@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -298,10 +297,4 @@ func (g *guest) setState(ctx context.Context, s xenbus.State) error {
 		}
 		return t.Write(ctx, g.base+"/state", strconv.Itoa(int(s)))
 	})
-}
-
-// measured connects the guest's firmware, which is this process, measures what the guest
-// will run, and hands the TPM over to the guest.
-func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, start uint64) (xen.Channel, error) {
-	return nil, fmt.Errorf("doorbell: not yet")
 }

@@ -22,6 +22,11 @@ func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, man
 		NotRun:     h.CheckNotRun,
 		Log:        h.Log,
 	}
+	if h.ReportCreated != nil {
+		d.ReportMeasured = func(ctx context.Context, id xen.DomID, uuid string, _ [32]byte) error {
+			return h.ReportCreated(ctx, id, uuid)
+		}
+	}
 	notify()
 	err := d.Run(ctx)
 	if ctx.Err() != nil {
