@@ -13,6 +13,7 @@ import (
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/drivers/xen/xenstore"
+	"stubtpm/image/launch"
 )
 
 // A guest is a domain with a device.
@@ -22,6 +23,8 @@ type guest struct {
 	base string // of the backend in xenstore
 	uuid string // of the vTPM
 	stop context.CancelFunc
+
+	launch *launch.Launch // what was measured with the usual banks; nil if nothing was yet
 
 	vtpm atomic.Int32 // domain of the vTPM, 0 for none
 	news chan struct{}
@@ -189,6 +192,14 @@ func (g *guest) serve(ctx context.Context, memory Guest, start uint64) error {
 					g.Log("domain %d: served by domain %d", g.id, vtpm)
 				case ctx.Err() != nil:
 					return ctx.Err()
+				case start != 0 && hopeless(err):
+					// The toolstack gives up by itself. It need not wait for the device to end.
+					if err := g.setState(ctx, xenbus.Closed); err != nil {
+						return err
+					}
+					g.Log("domain %d: %v", g.id, err)
+					<-ctx.Done()
+					return nil
 				default:
 					if told != err.Error() {
 						told = err.Error()
@@ -205,6 +216,17 @@ func (g *guest) serve(ctx context.Context, memory Guest, start uint64) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// hopeless reports whether a guest that could not be started because of err cannot be
+// started at all.
+func hopeless(err error) bool {
+	for _, e := range []error{ErrRefused, ErrChanged, launch.ErrStartInfo, launch.ErrOptions} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // attach has the domain of a vTPM serve the guest, and lets the toolstack go on with a

@@ -37,10 +37,12 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 	if err != nil {
 		return nil, err
 	}
-	l, err := launch.Measure(memory, start, options, usualBanks)
-	if err != nil {
-		return nil, err
+	if g.launch == nil { // it takes seconds, and may not have to be tried again
+		if g.launch, err = launch.Measure(memory, start, options, usualBanks); err != nil {
+			return nil, err
+		}
 	}
+	l := g.launch
 	if err := g.ReportMeasured(ctx, g.id, g.uuid, l.Program); err != nil {
 		return nil, err
 	}
