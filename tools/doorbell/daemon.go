@@ -23,6 +23,8 @@ type Guest interface {
 	Map(frame uint64) (xen.MappedPage, error)
 	Seed(grants ...devxen.Grant) error
 	Registers(vcpu int) (devxen.Registers, bool, error)
+	Pause() error
+	Unpause() error
 	Close() error
 }
 
@@ -38,6 +40,9 @@ type Daemon struct {
 
 	// NotRun returns an error unless a domain is paused and has never run.
 	NotRun func(ctx context.Context, id xen.DomID) error
+
+	// Destroy destroys a domain that could not be measured.
+	Destroy func(ctx context.Context, id xen.DomID) error
 
 	// ReportMeasured reports to the manager that a guest with a vTPM was created, and the
 	// SHA-256 of the program in its memory. If it is nil nothing is measured.

@@ -193,13 +193,7 @@ func (g *guest) serve(ctx context.Context, memory Guest, start uint64) error {
 				case ctx.Err() != nil:
 					return ctx.Err()
 				case start != 0 && hopeless(err):
-					// The toolstack gives up by itself. It need not wait for the device to end.
-					if err := g.setState(ctx, xenbus.Closed); err != nil {
-						return err
-					}
-					g.Log("domain %d: %v", g.id, err)
-					<-ctx.Done()
-					return nil
+					return g.give(ctx, err)
 				default:
 					if told != err.Error() {
 						told = err.Error()
@@ -218,6 +212,16 @@ func (g *guest) serve(ctx context.Context, memory Guest, start uint64) error {
 	}
 }
 
+// give ends a guest that cannot be started, because of err.
+func (g *guest) give(ctx context.Context, err error) error {
+	g.Log("domain %d cannot be started: %v", g.id, err)
+	// So the toolstack does not wait for the device to end.
+	if err := g.setState(ctx, xenbus.Closed); err != nil {
+		return err
+	}
+	return g.Destroy(ctx, g.id)
+}
+
 // hopeless reports whether a guest that could not be started because of err cannot be
 // started at all.
 func hopeless(err error) bool {
@@ -229,8 +233,8 @@ func hopeless(err error) bool {
 	return false
 }
 
-// attach has the domain of a vTPM serve the guest, and lets the toolstack go on with a
-// guest that has not run.
+// attach has the domain of a vTPM serve the guest. One that has not run is measured
+// first, and held meanwhile: the toolstack waits for a device ten seconds only.
 func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, start uint64) error {
 	ctx, cancel := context.WithTimeout(parent, linkTimeout)
 	defer cancel()
@@ -239,7 +243,11 @@ func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, sta
 	}
 	var to xen.Channel
 	var err error
-	if start != 0 && g.ReportMeasured != nil {
+	measure := start != 0 && g.ReportMeasured != nil
+	if measure {
+		if err := g.hold(parent, memory); err != nil {
+			return err
+		}
 		to, err = g.measured(ctx, memory, vtpm, start)
 	} else {
 		to, err = connect(ctx, g.Domain, g.id, vtpm, g.uuid, false)
@@ -252,7 +260,36 @@ func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, sta
 	if err := to.Notify(); err != nil {
 		return err
 	}
+	if measure {
+		return g.release(ctx, memory)
+	}
 	return g.ready(parent, memory)
+}
+
+// nodeHeld is the node of the backend that exists while the guest is held.
+const nodeHeld = "held"
+
+// hold pauses the guest once more than the toolstack did, and lets that go on.
+func (g *guest) hold(ctx context.Context, memory Guest) error {
+	node := g.base + "/" + nodeHeld
+	// It may be held by a process before this one, or since an attempt before this one.
+	if _, err := g.Domain.Store.Read(ctx, node); err != nil {
+		if err := memory.Pause(); err != nil {
+			return err
+		}
+		if err := g.Domain.Store.Write(ctx, node, "1"); err != nil {
+			return err
+		}
+	}
+	return g.ready(ctx, memory)
+}
+
+// release undoes hold.
+func (g *guest) release(ctx context.Context, memory Guest) error {
+	if err := g.Domain.Store.Remove(ctx, g.base+"/"+nodeHeld); err != nil {
+		return err
+	}
+	return memory.Unpause()
 }
 
 // grants share the pages of a guest with the domain of its vTPM.
@@ -268,8 +305,8 @@ func grants(vtpm xen.DomID) []devxen.Grant {
 // xen-tpmfront would make a second TPM of it. Once the guest runs the device is reported
 // as closed, so that the toolstack does not wait for it at the guest's end.
 func (g *guest) ready(ctx context.Context, memory Guest) error {
-	store, node := g.Domain.Store, g.base+"/state"
-	if s, err := xenbus.ReadState(ctx, store, node); err != nil || s == xenbus.Closed || s == xenbus.Gone {
+	store := g.Domain.Store
+	if s, err := xenbus.ReadState(ctx, store, g.base+"/state"); err != nil || s == xenbus.Closed || s == xenbus.Gone {
 		return err
 	}
 	front, err := store.Read(ctx, g.base+"/frontend")

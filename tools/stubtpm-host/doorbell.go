@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
@@ -20,7 +21,11 @@ func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, man
 		},
 		OpenServer: func(id xen.DomID, server uint16) (doorbell.IOServer, error) { return devxen.OpenIOServer(id, server) },
 		NotRun:     h.CheckNotRun,
-		Log:        h.Log,
+		Destroy: func(ctx context.Context, id xen.DomID) error {
+			_, err := h.XL(ctx, "destroy", strconv.Itoa(int(id)))
+			return err
+		},
+		Log: h.Log,
 	}
 	if h.ReportCreated != nil {
 		d.ReportMeasured = func(ctx context.Context, id xen.DomID, uuid string, _ [32]byte) error {

@@ -18,6 +18,8 @@ const (
 	callMemoryOp     = 12
 	memPopulate      = 6 // XENMEM_populate_physmap
 	callDomctl       = 36
+	domctlPause      = 3
+	domctlUnpause    = 4
 	domctlGetContext = 13 // XEN_DOMCTL_getvcpucontext
 )
 
@@ -89,12 +91,12 @@ type Registers struct{ RBX, RIP, CR0 uint64 }
 // Registers returns registers of a virtual processor. ok is false if that one was not
 // started yet, or does not exist.
 func (m *Memory) Registers(vcpu int) (r Registers, ok bool, err error) {
-	// struct xen_domctl: cmd u32, interface_version u32, domain u16, padding; then
-	// vcpu u32, padding, pointer to the context. struct vcpu_guest_context is 5,168 bytes:
+	// The operation's own fields are: vcpu u32, padding, pointer to the context. struct
+	// vcpu_guest_context is 5,168 bytes:
 	// the floating-point context, 512 bytes, flags, 8 bytes, the general registers (RBX is
 	// word 5, RIP word 16), and more; CR0 is at 4984.
 	const (
-		contextAt   = 256
+		contextAt   = domctlSize
 		contextSize = 8192
 		registers   = contextAt + 512 + 8
 		control     = contextAt + 4984
@@ -104,23 +106,52 @@ func (m *Memory) Registers(vcpu int) (r Registers, ok bool, err error) {
 		return r, false, err
 	}
 	defer b.free()
-	for _, v := range domctlVersions {
-		clear(b)
-		binary.NativeEndian.PutUint32(b, domctlGetContext)
-		binary.NativeEndian.PutUint32(b[4:], v)
-		binary.NativeEndian.PutUint16(b[8:], uint16(m.domain))
-		binary.NativeEndian.PutUint32(b[16:], uint32(vcpu))
-		binary.NativeEndian.PutUint64(b[24:], b.at(contextAt))
-		if _, err = hypercall(m.f, callDomctl, b.at(0)); !errors.Is(err, unix.EACCES) {
-			break
-		}
-	}
+	binary.NativeEndian.PutUint32(b[16:], uint32(vcpu))
+	binary.NativeEndian.PutUint64(b[24:], b.at(contextAt))
+	err = m.domctl(b, domctlGetContext)
 	if errors.Is(err, unix.ENODATA) || errors.Is(err, unix.EINVAL) {
 		return r, false, nil
 	}
 	if err != nil {
-		return r, false, fmt.Errorf("devxen: registers of domain %d: %w", m.domain, err)
+		return r, false, err
 	}
 	word := func(at int) uint64 { return binary.NativeEndian.Uint64(b[at:]) }
 	return Registers{RBX: word(registers + 8*5), RIP: word(registers + 8*16), CR0: word(control)}, true, nil
+}
+
+// Pause stops the domain once more: it runs again when it was unpaused as often as it was
+// paused, by the toolstack and others.
+func (m *Memory) Pause() error { return m.simple(domctlPause) }
+
+// Unpause undoes one Pause.
+func (m *Memory) Unpause() error { return m.simple(domctlUnpause) }
+
+// simple calls an operation without fields.
+func (m *Memory) simple(operation uint32) error {
+	b, err := lockedMemory(domctlSize)
+	if err != nil {
+		return err
+	}
+	defer b.free()
+	return m.domctl(b, operation)
+}
+
+// domctlSize is the size in bytes of struct xen_domctl, or more.
+const domctlSize = 256
+
+// domctl calls an operation on the domain. The argument is struct xen_domctl: cmd u32,
+// interface_version u32, domain u16, padding to 16, then the fields of the operation.
+func (m *Memory) domctl(b locked, operation uint32) (err error) {
+	for _, v := range domctlVersions {
+		binary.NativeEndian.PutUint32(b, operation)
+		binary.NativeEndian.PutUint32(b[4:], v)
+		binary.NativeEndian.PutUint16(b[8:], uint16(m.domain))
+		if _, err = hypercall(m.f, callDomctl, b.at(0)); !errors.Is(err, unix.EACCES) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("devxen: control operation %d on domain %d: %w", operation, m.domain, err)
+	}
+	return nil
 }
