@@ -11,7 +11,7 @@ import (
 // OpenCRB connects a guest by a control area in its memory. With firmware, the guest does
 // not run yet, and the host will measure what it runs, as a platform's firmware does: with
 // locality 4, and from _TPM_Init on. That needs the host's word to the manager that the
-// domain was created so, and is over once the host says that the guest runs.
+// domain was created and measured, and is over once the host says that the guest runs.
 func (h *guestHandler) OpenCRB(p tpmif.Peer, firmware bool) (crb.Conn, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,7 +43,7 @@ func (h *guestHandler) openFirmware(p tpmif.Peer) error {
 		}
 		h.last.Store(&p.Domain)
 		h.clean = false
-		if !start.Created {
+		if !start.Measured {
 			return errFirmware
 		}
 		h.firmware = true

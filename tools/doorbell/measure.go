@@ -23,7 +23,7 @@ var ErrChanged = errors.New("doorbell: the guest has changed while it was measur
 const nodeMeasured = "measured"
 
 // usualBanks are what a vTPM has unless its profile or its owner says otherwise.
-var usualBanks = []tcg.TPMAlgID{tcg.TPMAlgSHA256, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512}
+var usualBanks = []tcg.TPMAlgID{tcg.TPMAlgSHA1, tcg.TPMAlgSHA256, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512}
 
 // measured measures what the guest will run, tells the manager, and then the TPM, as a
 // platform's firmware does. It returns the event channel of the TPM, which is then the

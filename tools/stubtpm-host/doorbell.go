@@ -2,17 +2,20 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"strconv"
 
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/drivers/xen/xenbus"
+	"stubtpm/image/launch"
 	"stubtpm/tools/doorbell"
 	"stubtpm/tools/xenlife"
 )
 
-// serveDoorbell serves guests until ctx ends.
-func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, manager string) error {
+// serveDoorbell serves guests until ctx ends. Without a key nothing is measured: the manager
+// believes no one else what a guest was started with.
+func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, key, manager string) error {
 	d := &doorbell.Daemon{
 		Domain: dom0, Manager: manager,
 		OpenGuest: func(id xen.DomID) (doorbell.Guest, error) { return devxen.OpenMemory(id) },
@@ -27,9 +30,9 @@ func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, man
 		},
 		Log: h.Log,
 	}
-	if h.ReportCreated != nil {
-		d.ReportMeasured = func(ctx context.Context, id xen.DomID, uuid string, _ [32]byte) error {
-			return h.ReportCreated(ctx, id, uuid)
+	if key != "" {
+		d.ReportMeasured = func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error {
+			return reportTo(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid, "--measured", hex.EncodeToString(program[:]), "--measurer", launch.Measurer)
 		}
 	}
 	notify()

@@ -133,7 +133,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	switch args[0] {
 	case "doorbell":
-		return serveDoorbell(ctx, h, dom0.Domain(), manager)
+		return serveDoorbell(ctx, h, dom0.Domain(), key, manager)
 	case "create":
 		return h.CreateGuest(ctx, f.Arg(0))
 	case "guest":

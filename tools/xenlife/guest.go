@@ -28,7 +28,7 @@ func (h *Host) CreateGuest(ctx context.Context, file string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	if !config.endsAtReboot() {
+	if !config.endsAtReboot() && !config.byDoorbell() {
 		h.Log("%s: the next reboot of %s will not be reported, and its PCRs will say so: see on_reboot", file, name)
 	}
 	_, err = h.createGuest(ctx, file, name, config)
@@ -42,6 +42,16 @@ func (c config) endsAtReboot() bool {
 	return err == nil && action == "destroy"
 }
 
+// byDoorbell reports whether the guest's TPM is one that package doorbell gives it, which
+// reports each creation of the domain itself. libxl's default for a backend is dom0.
+func (c config) byDoorbell() bool {
+	switch c.vtpm("backend") {
+	case "", "0", "Domain-0":
+		return true
+	}
+	return false
+}
+
 func (h *Host) createGuest(ctx context.Context, file, name string, config config) (xen.DomID, error) {
 	uuid, err := proto.ParseUUID(config.vtpm("uuid"))
 	if err != nil {
@@ -51,8 +61,10 @@ func (h *Host) createGuest(ctx context.Context, file, name string, config config
 	if err != nil {
 		return 0, err
 	}
-	if err := h.ReportCreated(ctx, id, uuid.String()); err != nil {
-		return 0, h.undo(ctx, name, id, err)
+	if !config.byDoorbell() {
+		if err := h.ReportCreated(ctx, id, uuid.String()); err != nil {
+			return 0, h.undo(ctx, name, id, err)
+		}
 	}
 	return id, h.unpause(ctx, name, id)
 }
@@ -72,7 +84,7 @@ func (h *Host) RunGuest(ctx context.Context, file string, ready func()) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	if !config.endsAtReboot() {
+	if !config.endsAtReboot() && !config.byDoorbell() {
 		return fmt.Errorf("%s: %w", file, ErrReboot)
 	}
 	id, err := h.find(ctx, name)

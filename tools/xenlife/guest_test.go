@@ -169,9 +169,9 @@ func TestCreateGuestUUID(t *testing.T) {
 	}{
 		"several lines":     {"vtpm = [\n  \"backend=vtpm-mail,uuid=" + guestUUID + "\"\n]\n", true},
 		"upper case":        {"vtpm = ['backend=vtpm-mail,uuid=" + strings.ToUpper(guestUUID) + "']\n", true},
-		"two devices":       {"vtpm = ['uuid=" + guestUUID + "', 'backend=b,uuid=" + other + "']\n", true},
-		"the last setting":  {"vtpm = ['uuid=" + other + "']\nvtpm = ['uuid=" + guestUUID + "']\n", true},
-		"comment before":    {"#vtpm = ['uuid=" + other + "']\nvtpm = ['uuid=" + guestUUID + "']\n", true},
+		"two devices":       {"vtpm = ['backend=b,uuid=" + guestUUID + "', 'backend=b,uuid=" + other + "']\n", true},
+		"the last setting":  {"vtpm = ['uuid=" + other + "']\nvtpm = ['backend=b,uuid=" + guestUUID + "']\n", true},
+		"comment before":    {"#vtpm = ['uuid=" + other + "']\nvtpm = ['backend=b,uuid=" + guestUUID + "']\n", true},
 		"comment behind":    {"vtpm = ['backend=vtpm-mail'] # uuid=" + guestUUID + "\n", false},
 		"no UUID":           {"vtpm = ['backend=vtpm-mail']\n", false},
 		"36 dashes":         {"vtpm = ['uuid=" + strings.Repeat("-", 36) + "']\n", false},
@@ -253,4 +253,16 @@ func TestRunGuestAdopts(t *testing.T) {
 		t.Errorf("told %v, %v", g.told, err)
 	}
 	g.check(t)
+}
+
+// TestCreateGuestByDoorbell: who measures a guest reports it, and nobody else.
+func TestCreateGuestByDoorbell(t *testing.T) {
+	t.Parallel()
+	for _, backend := range []string{"", "backend=0,", "backend=Domain-0,"} {
+		g := newGuestHost(t, "name = 'mail'\nvtpm = ['"+backend+"uuid="+guestUUID+"']\n")
+		if err := g.CreateGuest(t.Context(), g.file); err != nil || len(g.told) != 0 {
+			t.Errorf("%q: told %v, %v", backend, g.told, err)
+		}
+		g.check(t, "create -q -p", "unpause 8")
+	}
 }

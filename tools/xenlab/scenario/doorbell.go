@@ -77,8 +77,7 @@ readlink -f /sys/class/tpm/tpm0/device/driver; cat /sys/class/tpm/tpm0/tpm_versi
 ls /dev/tpm1 2>/dev/null || echo 'no second TPM'
 export TPM2TOOLS_TCTI=device:/dev/tpmrm0
 tpm2_getrandom --hex 16; echo; tpm2_pcrread sha256:0,4,8,9,10
-dmesg | grep -i -e tpm -e ima: | head -n 20
-ls -l /sys/kernel/security/ /sys/kernel/security/tpm0 || mount -t securityfs s /sys/kernel/security; ls -l /sys/kernel/security/tpm0
+mountpoint -q /sys/kernel/security || mount -t securityfs s /sys/kernel/security
 cp /sys/kernel/security/tpm0/binary_bios_measurements log; ls -l log; tpm2_eventlog log; tpm2_pcrread`
 	out, err := g.run(ctx, script)
 	if err != nil {
