@@ -66,8 +66,11 @@ func (s *Session) statement(r *record, g *group, h *hostIdentity, c *certified) 
 			st.Label = s.peer.Label
 		}
 	}
-	if m.guests[r.uuid].startedIn(s) {
+	if g := m.guests[r.uuid]; g.startedIn(s) {
 		st.Flags |= evidence.StartMeasured
+		if p := g.start.program; p != nil {
+			st.Start = evidence.Start{Program: p.Hash, Reporter: g.start.by, Measurer: p.Measurer}
+		}
 	}
 	if g.migratable() {
 		st.Flags |= evidence.Migratable

@@ -248,7 +248,7 @@ func TestStartMeasured(t *testing.T) {
 	a := newAsking(t, 1)
 	u := UUID{0xBB, 0}
 	admin, c := as(t, a.m, testAdmin), a.vtpms[0]
-	says := func(when string, want bool) {
+	says := func(when string, want bool, start ...evidence.Start) {
 		t.Helper()
 		a.m.sharesOf(u).tpm = bucket{}
 		b, err := c.Attest(askFor(t, 0))
@@ -265,6 +265,9 @@ func TestStartMeasured(t *testing.T) {
 		}
 		if got := st.Flags&evidence.StartMeasured != 0; got != want {
 			t.Errorf("%s: %v", when, got)
+		}
+		if want := append(start, evidence.Start{})[0]; st.Start != want {
+			t.Errorf("%s: it started with %+v, want %+v", when, st.Start, want)
 		}
 	}
 	guest := func(domain uint16) {
@@ -294,11 +297,27 @@ func TestStartMeasured(t *testing.T) {
 	guest(20)
 	says("the first guest again", false)
 
-	if err := admin.Created(22, u); err != nil {
+	if err := as(t, a.m, testHost).CreatedMeasured(22, u, kernelA); err != nil {
+		t.Fatal(err)
+	}
+	says("measured, and not there yet", false)
+	guest(22)
+	started := evidence.Start{Program: kernelA.Hash, Reporter: evidence.Host, Measurer: kernelA.Measurer}
+	says("measured", true, started)
+	guest(22)
+	says("connected again", true, started)
+	if err := admin.CreatedMeasured(22, u, kernelB); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Guest(22, true); err != nil {
+		t.Fatal(err)
+	}
+	says("another domain of that number, for which the TPM was not reset", false)
+	if err := admin.CreatedMeasured(22, u, kernelB); err != nil {
 		t.Fatal(err)
 	}
 	guest(22)
-	says("a third one", true)
+	says("another one", true, evidence.Start{Program: kernelB.Hash, Reporter: evidence.Administrator, Measurer: kernelB.Measurer})
 	a.m.mu.Lock()
 	old := a.m.connected[u]
 	a.m.mu.Unlock()

@@ -165,6 +165,15 @@ var disasters = []disaster{
 		admin := connect(t, m, Peer{})
 		return errors.Join(admin.Amend(&proto.Enrollment{UUID: UUID{1}, Image: [32]byte{1}}), admin.Measured(9, [32]byte{2}))
 	})},
+	{"start was not measured, as the vTPM's record requires", func(t *testing.T, v *victim) error {
+		admin := connect(t, v.opened(t), Peer{})
+		return errors.Join(admin.Amend(&proto.Enrollment{UUID: UUID{1}, Attested: true, Measured: true}), admin.Created(9, UUID{1}))
+	}},
+	{"starts a program that the vTPM's record does not list", func(t *testing.T, v *victim) error {
+		admin := connect(t, v.opened(t), Peer{})
+		return errors.Join(admin.Amend(&proto.Enrollment{UUID: UUID{1}, Attested: true, Measured: true, Programs: [][32]byte{{1}}}),
+			admin.CreatedMeasured(9, UUID{1}, kernelB))
+	}},
 	{"record is damaged on the manager's disk", func(t *testing.T, v *victim) error {
 		for _, at := range v.places[UUID{1}] {
 			v.disk.Data[at+20] ^= 1

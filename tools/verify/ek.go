@@ -75,7 +75,8 @@ func (p *Policy) checkEKPolicy() error {
 	for _, demand := range []struct {
 		name string
 		made bool
-	}{{"measuredBy", len(p.MeasuredBy) > 0}, {"guards", len(p.Guards) > 0}, {"requireXSM", p.RequireXSM}, {"requireStart", p.RequireStart},
+	}{{"measuredBy", len(p.MeasuredBy) > 0}, {"guards", len(p.Guards) > 0}, {"requireXSM", p.RequireXSM}, {"requireStart", p.RequireStart}, {"requireMeasuredStart", p.RequireMeasuredStart},
+		{"startImages", len(p.StartImages) > 0}, {"startReportedBy", len(p.StartReportedBy) > 0}, {"startMeasurers", len(p.StartMeasurers) > 0},
 		{"maxAge", p.maxAge != 0}, {"hardwarePCRs", len(p.HardwarePCRs) > 0}, {"guestPCRs", len(p.GuestPCRs) > 0},
 		{"requireHardwareLog", p.RequireHardwareLog}, {"requireGuestLog", p.RequireGuestLog}, {"guestEvents", len(p.GuestEvents) > 0}} {
 		if demand.made {

@@ -50,7 +50,7 @@ func newPool(w *world, policies []*Policy) *pool {
 // forgers quote with keys of their own and have a host certify keys that are none
 // of its vTPM's.
 func (p *pool) addForged(w *world) {
-	asked := []Reason{NoRevocation, ManagerImage, ManagerVersion, Stale, Unmeasured, Version, Migratable, Guard, XSM, NotStart}
+	asked := []Reason{NoRevocation, ManagerImage, ManagerVersion, Stale, Unmeasured, Version, Migratable, Guard, XSM, NotStart, StartUnmeasured, StartImage}
 	for _, c := range tamperings(w) {
 		if c.p != nil || c.q != nil || slices.Contains(asked, c.want) {
 			continue
@@ -106,7 +106,7 @@ func reasonsOf(i int) []Reason {
 		return append(list, Malformed, Incomplete)
 	}
 	return [][]Reason{
-		append(span(Untrusted, EKManager), HardwareKey), append(span(EKCertificate, EKManager), OtherVTPM, OtherEpoch, OtherEK), span(Nonce, NotStart), {Proof, HardwareBinding, Incomplete},
+		append(span(Untrusted, EKManager), HardwareKey), append(span(EKCertificate, EKManager), OtherVTPM, OtherEpoch, OtherEK), append(span(Nonce, NotStart), StartUnmeasured, StartImage), {Proof, HardwareBinding, Incomplete},
 		append(span(HardwareKey, HardwareLog), GuestBinding), span(GuestKey, GuestEvents), {GuestLog, GuestEvents}, {HardwareLog},
 		{Revoked, NoRevocation, Malformed},
 	}[i]

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"stubtpm/tools/strictjson"
+	"stubtpm/vtpmmgr/evidence"
 )
 
 // A Policy is what the verifier's owner asks of evidence. An empty list asks
@@ -42,7 +43,14 @@ type Policy struct {
 	Guards          []string `json:"guards"` // "strict", "bounded", "budget"
 	RequireXSM      bool     `json:"requireXSM"`
 	RequireStart    bool     `json:"requireStart"`
-	MaxAge          string   `json:"maxAge"` // as "5m"; for any age, leave it out
+
+	// Of the guest's start; any of them asks that it was measured.
+	RequireMeasuredStart bool     `json:"requireMeasuredStart"`
+	StartImages          []string `json:"startImages"`     // SHA-256 of kernels or loaders as loaded
+	StartReportedBy      []string `json:"startReportedBy"` // "host", "administrator"
+	StartMeasurers       []string `json:"startMeasurers"`  // names, as "stubtpm-host 1"
+
+	MaxAge string `json:"maxAge"` // as "5m"; for any age, leave it out
 
 	// By PCR, as "sha256:7", the values of which it must have one.
 	HardwarePCRs map[string][]string `json:"hardwarePCRs"`
@@ -142,7 +150,7 @@ func (p *Policy) check() error {
 		name string
 		list []string
 		size int
-	}{{"managers", p.Managers, 16}, {"managerImages", p.ManagerImages, 32}, {"uuids", p.UUIDs, 16}, {"images", p.Images, 32}} {
+	}{{"managers", p.Managers, 16}, {"managerImages", p.ManagerImages, 32}, {"uuids", p.UUIDs, 16}, {"images", p.Images, 32}, {"startImages", p.StartImages, 32}} {
 		for _, s := range l.list {
 			if err := checkHex(s, l.size); err != nil {
 				return fmt.Errorf("policy: %s: %w", l.name, err)
@@ -157,6 +165,16 @@ func (p *Policy) check() error {
 	for _, m := range p.MeasuredBy {
 		if m != "host" && m != "administrator" && m != "nobody" {
 			return fmt.Errorf("policy: measuredBy: %q", m)
+		}
+	}
+	for _, m := range p.StartReportedBy {
+		if m != "host" && m != "administrator" {
+			return fmt.Errorf("policy: startReportedBy: %q", m)
+		}
+	}
+	for _, m := range p.StartMeasurers {
+		if (&evidence.Start{Program: [32]byte{1}, Reporter: evidence.Host, Measurer: m}).Check() != nil {
+			return fmt.Errorf("policy: startMeasurers: %q", m)
 		}
 	}
 	if p.MaxAge != "" {
@@ -206,6 +224,11 @@ func checkHex(s string, size int) error {
 		return fmt.Errorf("%q is not %d bytes in lower-case hexadecimal", s, size)
 	}
 	return nil
+}
+
+// asksStart reports whether the policy asks that the guest's start was measured.
+func (p *Policy) asksStart() bool {
+	return p.RequireMeasuredStart || len(p.StartImages) > 0 || len(p.StartReportedBy) > 0 || len(p.StartMeasurers) > 0
 }
 
 func pcrNumber(n int) string { return strconv.Itoa(n) }

@@ -6,7 +6,7 @@ import "fmt"
 // never changes its number.
 type Reason int
 
-// Reasons, in the order in which they are found.
+// Reasons, in the order in which they are found, except those that were added last.
 const (
 	Malformed      Reason = 10 + iota // a part cannot be parsed
 	Incomplete                        // a part is absent
@@ -63,6 +63,9 @@ const (
 	GuestEvents // the guest's log has an event that the policy does not name
 
 	EKKey // the endorsement key is not that of the certificate; of VerifyEK only
+
+	StartUnmeasured // the guest's start was not measured and reported by whom the policy names
+	StartImage      // what the guest started with is not one of the policy
 )
 
 var reasonNames = [...]string{"malformed", "incomplete", "virtual", "untrusted", "not-valid-now", "revoked", "no-revocation", "no-site",
@@ -70,7 +73,8 @@ var reasonNames = [...]string{"malformed", "incomplete", "virtual", "untrusted",
 	"hardware-attribute", "hardware-signature", "hardware-attest", "hardware-binding", "hardware-values", "hardware-pcrs", "hardware-log",
 	"nonce", "other-manager", "other-vtpm", "other-epoch", "other-ek", "stale", "uuid", "group", "unmeasured", "image", "version",
 	"restored", "migratable", "guard", "xsm", "not-start", "guest-key", "guest-attribute", "guest-signature", "guest-attest",
-	"guest-binding", "guest-values", "guest-pcrs", "guest-log", "guest-events", "ek-key"}
+	"guest-binding", "guest-values", "guest-pcrs", "guest-log", "guest-events", "ek-key",
+	"start-unmeasured", "start-image"}
 
 func (r Reason) String() string {
 	if i := int(r) - int(Malformed); i >= 0 && i < len(reasonNames) {

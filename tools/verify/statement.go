@@ -133,6 +133,24 @@ func (s *statement) checkState(p *Policy) error {
 		return refuse(XSM, "on manager %x", st.Manager)
 	case p.RequireStart && st.Flags&evidence.StartMeasured == 0:
 		return refuse(NotStart, "vTPM %x", st.UUID)
+	case p.asksStart():
+		return s.checkStart(p)
+	}
+	return nil
+}
+
+// checkStart appraises what the guest started with.
+func (s *statement) checkStart(p *Policy) error {
+	start := s.is.Start
+	switch {
+	case start == evidence.Start{}:
+		return refuse(StartUnmeasured, "vTPM %x", s.is.UUID)
+	case len(p.StartReportedBy) > 0 && !slices.Contains(p.StartReportedBy, measurers[start.Reporter]):
+		return refuse(StartUnmeasured, "reported by %s", measurers[start.Reporter])
+	case len(p.StartMeasurers) > 0 && !slices.Contains(p.StartMeasurers, start.Measurer):
+		return refuse(StartUnmeasured, "measured by %s", start.Measurer)
+	case !allowed(p.StartImages, start.Program[:]):
+		return refuse(StartImage, "program %x", start.Program)
 	}
 	return nil
 }

@@ -39,7 +39,10 @@ type Result struct {
 	Profile         string `json:"profile,omitempty"`
 	Migratable      bool   `json:"migratable"`
 	XSM             bool   `json:"xsm"`
-	StartMeasured   bool   `json:"startMeasured"`
+	StartMeasured   bool   `json:"startMeasured"` // the guest's PCRs are those of a start
+	StartImage      string `json:"startImage,omitempty"`
+	StartReportedBy string `json:"startReportedBy"`
+	StartMeasurer   string `json:"startMeasurer,omitempty"`
 	Guard           string `json:"guard"`
 
 	ManagerImage           string `json:"managerImage,omitempty"`
@@ -124,6 +127,7 @@ func (g *guest) result(p *Policy) *Result {
 		Image: hashText(st.Image), MeasuredBy: measurers[st.Measurer], SecurityVersion: st.SecurityVersion,
 		Label: st.Label, Profile: v.claims.Profile, Migratable: st.Flags&evidence.Migratable != 0,
 		XSM: st.Flags&evidence.XSMEnforcing != 0, StartMeasured: st.Flags&evidence.StartMeasured != 0,
+		StartImage: hashText(st.Start.Program), StartReportedBy: measurers[st.Start.Reporter], StartMeasurer: st.Start.Measurer,
 		Guard: guards[st.Guard], ManagerImage: hashText(st.ManagerImage), ManagerSecurityVersion: st.ManagerSecurityVersion,
 		HardwarePCRs: s.hardware.list(), GuestPCRs: g.quote.list(),
 		HardwareEvents: s.hardware.events, GuestEvents: g.quote.events,
@@ -146,6 +150,7 @@ func notCovered(r *Result, alone bool, p *Policy) []string {
 	add(r.Image == "", "nobody measured the image of the vTPM's domain")
 	add(r.ManagerImage == "", "the manager's image is not known")
 	add(!r.StartMeasured, "the guest's PCRs may not be those of its start")
+	add(r.StartImage == "", "nobody measured what the guest started with")
 	add(r.Guard != "strict", "commits of the last moments before a loss of power may be rolled back (guard "+r.Guard+")")
 	add(len(r.HardwarePCRs) == 0 || len(p.HardwarePCRs) == 0, "the policy names no values of the host's PCRs")
 	add(len(p.GuestPCRs) == 0 && len(p.GuestEvents) == 0, "the policy names no values of the guest's PCRs")

@@ -26,7 +26,7 @@ import (
 func (w *world) strict() *Policy {
 	hexa := func(b []byte) string { return hex.EncodeToString(b) }
 	zero, one := uint32(0), uint32(1)
-	image, manager := [32]byte{0x1A}, [32]byte{0xEE}
+	image, manager, program := [32]byte{0x1A}, [32]byte{0xEE}, [32]byte{0x5B}
 	kernel := sha256.Sum256([]byte("kernel"))
 	hw, guest := w.a.quote(w.a.ak, evidence.Hash{}), w.va.quote(w.va.ak, evidence.Hash{})
 	p := &Policy{
@@ -34,6 +34,7 @@ func (w *world) strict() *Policy {
 		ManagerMinVersion: 3, UUIDs: []string{hexa(w.va.claims.UUID[:])}, Groups: []uint32{7}, Images: []string{hexa(image[:])},
 		MeasuredBy: []string{"host", "administrator"}, MinVersion: 2, MaxLedgerEpoch: &one, MaxEpoch: &zero, Guards: []string{"strict"},
 		RequireXSM: true, RequireStart: true, MaxAge: "1m",
+		RequireMeasuredStart: true, StartImages: []string{hexa(program[:])}, StartReportedBy: []string{"host"}, StartMeasurers: []string{"a host 1"},
 		HardwarePCRs:    map[string][]string{"sha256:0": {hexa(hw.PCRs[0].Digest)}},
 		GuestPCRs:       map[string][]string{"sha256:4": {hexa(guest.PCRs[1].Digest)}},
 		RequireGuestLog: true, GuestEvents: map[string][]string{"4": {hexa(kernel[:])}},
@@ -275,7 +276,21 @@ func tamperings(w *world) []tampering {
 		state("migratable", Migratable, func(s *evidence.Statement) { s.Flags |= evidence.Migratable }),
 		state("guard", Guard, func(s *evidence.Statement) { s.Guard, s.Parameter = evidence.Bounded, 5e9 }),
 		state("no XSM", XSM, func(s *evidence.Statement) { s.Flags &^= evidence.XSMEnforcing }),
-		state("start not measured", NotStart, func(s *evidence.Statement) { s.Flags &^= evidence.StartMeasured }),
+		state("not the PCRs of a start", NotStart, func(s *evidence.Statement) { s.Flags &^= evidence.StartMeasured; s.Start = evidence.Start{} }),
+		state("start not measured", StartUnmeasured, func(s *evidence.Statement) { s.Start = evidence.Start{} }),
+		state("start reported by another key", StartUnmeasured, func(s *evidence.Statement) { s.Start.Reporter = evidence.Administrator }),
+		state("start measured by another program", StartUnmeasured, func(s *evidence.Statement) { s.Start.Measurer = "a host 2" }),
+		state("another kernel started", StartImage, func(s *evidence.Statement) { s.Start.Program[31]++ }),
+		{name: "each demand about the start stands alone: any", want: StartUnmeasured, steps: making{statement: func(s *evidence.Statement) { s.Start = evidence.Start{} }},
+			p: func(w *world, p *Policy) { p.StartImages, p.StartReportedBy, p.StartMeasurers = nil, nil, nil }},
+		{name: "each demand about the start stands alone: image", want: StartUnmeasured, steps: making{statement: func(s *evidence.Statement) { s.Start = evidence.Start{} }},
+			p: func(w *world, p *Policy) {
+				p.RequireMeasuredStart, p.StartReportedBy, p.StartMeasurers = false, nil, nil
+			}},
+		{name: "each demand about the start stands alone: key", want: StartUnmeasured, steps: making{statement: func(s *evidence.Statement) { s.Start = evidence.Start{} }},
+			p: func(w *world, p *Policy) { p.RequireMeasuredStart, p.StartImages, p.StartMeasurers = false, nil, nil }},
+		{name: "each demand about the start stands alone: measurer", want: StartUnmeasured, steps: making{statement: func(s *evidence.Statement) { s.Start = evidence.Start{} }},
+			p: func(w *world, p *Policy) { p.RequireMeasuredStart, p.StartImages, p.StartReportedBy = false, nil, nil }},
 
 		// The guest's quote.
 		parts("an earlier guest quote", GuestBinding, func(w *world, e *evidence.Evidence) { e.Guest = second().Guest }),

@@ -225,7 +225,7 @@ func (w *world) statement(v *virtual) *evidence.Statement {
 	s := &evidence.Statement{Manager: v.on.claims.Manager, UUID: v.claims.UUID, Group: v.claims.Group, LedgerEpoch: v.claims.LedgerEpoch,
 		Epoch: v.claims.Epoch, Time: uint64(now.Unix()) - 2, Image: [32]byte{0x1A}, Measurer: evidence.Host,
 		Flags: evidence.XSMEnforcing | evidence.StartMeasured, SecurityVersion: 2, Guard: evidence.Strict,
-		ManagerImage: [32]byte{0xEE}, ManagerSecurityVersion: 3, Nonce: w.nonce, AK: v.ak.Name.Buffer, EKs: [][32]byte{{9}, hash}}
+		ManagerImage: [32]byte{0xEE}, ManagerSecurityVersion: 3, Start: evidence.Start{Program: [32]byte{0x5B}, Reporter: evidence.Host, Measurer: "a host 1"}, Nonce: w.nonce, AK: v.ak.Name.Buffer, EKs: [][32]byte{{9}, hash}}
 	rand.Read(s.Salt[:])
 	return s
 }

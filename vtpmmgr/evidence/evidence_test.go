@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -19,6 +20,13 @@ func testStatement() *Statement {
 		Nonce: bytes.Repeat([]byte{13}, 32), AK: append([]byte{0, 11}, make([]byte, 32)...),
 		EKs: [][32]byte{{14}, {15}}, Label: "system_u:system_r:vtpm_t",
 	}
+}
+
+// startedStatement returns one of a guest whose start was measured.
+func startedStatement() *Statement {
+	s := testStatement()
+	s.Start = Start{Program: [32]byte{16}, Reporter: Administrator, Measurer: "a host 1"}
+	return s
 }
 
 func mustMarshal(t testing.TB, m interface{ Marshal() ([]byte, error) }) []byte {
@@ -44,15 +52,38 @@ func TestStatementFixed(t *testing.T) {
 // accepted is another statement, never the same one.
 func TestStatementEveryByte(t *testing.T) {
 	t.Parallel()
-	b := mustMarshal(t, testStatement())
-	for i := range b {
-		c := bytes.Clone(b)
-		c[i] ^= 0x10
-		if s, err := ParseStatement(c); err == nil && !bytes.Equal(mustMarshal(t, s), c) {
-			t.Errorf("byte %d has two forms", i)
+	for _, s := range []*Statement{testStatement(), startedStatement()} {
+		b := mustMarshal(t, s)
+		for i := range b {
+			c := bytes.Clone(b)
+			c[i] ^= 0x10
+			if s, err := ParseStatement(c); err == nil && !bytes.Equal(mustMarshal(t, s), c) {
+				t.Errorf("byte %d has two forms", i)
+			}
+			if _, err := ParseStatement(b[:i]); err == nil {
+				t.Errorf("the first %d of %d bytes are accepted", i, len(b))
+			}
 		}
-		if _, err := ParseStatement(b[:i]); err == nil {
-			t.Errorf("the first %d of %d bytes are accepted", i, len(b))
+		if again, err := ParseStatement(b); err != nil || !reflect.DeepEqual(again, s) {
+			t.Errorf("%+v comes back as %+v, %v", s, again, err)
+		}
+	}
+}
+
+// TestStatementVersions: each of the two versions is of the statements that need it.
+func TestStatementVersions(t *testing.T) {
+	t.Parallel()
+	plain, started := mustMarshal(t, testStatement()), mustMarshal(t, startedStatement())
+	if plain[9] != 1 || started[9] != 2 {
+		t.Fatalf("versions %d and %d", plain[9], started[9])
+	}
+	empty := append(bytes.Clone(plain), make([]byte, 32+1+1)...)
+	empty[9] = 2
+	old, none := bytes.Clone(started), bytes.Clone(plain)
+	old[9], none[9] = 1, 3
+	for what, b := range map[string][]byte{"version 2 without a start": empty, "version 1 with one": old, "version 3": none} {
+		if _, err := ParseStatement(b); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
@@ -75,8 +106,15 @@ func TestStatementRefuses(t *testing.T) {
 		"guard":            func(s *Statement) { s.Guard = Budget + 1 },
 		"strict guard":     func(s *Statement) { s.Guard = Strict },
 		"flags":            func(s *Statement) { s.Flags |= 0x80 },
+		"start, no flag":   func(s *Statement) { s.Flags &^= StartMeasured },
+		"no program":       func(s *Statement) { s.Start.Program = [32]byte{} },
+		"no reporter":      func(s *Statement) { s.Start.Reporter = Unmeasured },
+		"reporter":         func(s *Statement) { s.Start.Reporter = Administrator + 1 },
+		"no measurer":      func(s *Statement) { s.Start.Measurer = "" },
+		"long measurer":    func(s *Statement) { s.Start.Measurer = strings.Repeat("a", MaxMeasurer+1) },
+		"measurer, a line": func(s *Statement) { s.Start.Measurer = "a\n" },
 	} {
-		s := testStatement()
+		s := startedStatement()
 		change(s)
 		if _, err := s.Marshal(); !errors.Is(err, ErrFormat) {
 			t.Errorf("%s: %v", what, err)

@@ -28,6 +28,7 @@ func FuzzEvidence(f *testing.F) {
 
 func FuzzStatement(f *testing.F) {
 	f.Add(mustMarshal(f, testStatement()))
+	f.Add(mustMarshal(f, startedStatement()))
 	f.Fuzz(func(t *testing.T, b []byte) { roundTrip(t, b, ParseStatement) })
 }
 

@@ -12,11 +12,15 @@ const (
 	MaxLabel     = 128
 	MaxEKs       = 8
 	MaxStatement = 1024
+	MaxMeasurer  = 64
 )
 
 const (
-	statementMagic   = "stubSTM\x00"
+	statementMagic = "stubSTM\x00"
+
+	// Version 2 is that of a statement with a Start, and has it at the end.
 	statementVersion = 1
+	startVersion     = 2
 )
 
 // A Measurer is who measured the image of a vTPM's domain.
@@ -45,6 +49,7 @@ const (
 
 	// StartMeasured: the toolstack reported that the guest was created, and it
 	// is the only guest that had the TPM since; so its PCRs are those of a start.
+	// What it started with is in Start, if that is known.
 	StartMeasured
 
 	// Migratable: the vTPM can be moved to another host.
@@ -52,6 +57,23 @@ const (
 
 	knownFlags = XSMEnforcing | StartMeasured | Migratable
 )
+
+// A Start is what was reported of the start of the domain that has the vTPM, if what it
+// was to run was measured into the vTPM before it ran.
+type Start struct {
+	Program  [32]byte // SHA-256 of the kernel or loader as loaded in memory; zeros for no Start
+	Reporter Measurer // whose message that is
+	Measurer string   // name and version of what measured it; 1 to MaxMeasurer bytes of printable ASCII
+}
+
+// Check returns ErrFormat unless all fields are in range.
+func (s *Start) Check() error {
+	if s.Program == [32]byte{} || s.Reporter != Host && s.Reporter != Administrator ||
+		s.Measurer == "" || len(s.Measurer) > MaxMeasurer || !printable(s.Measurer) {
+		return fmt.Errorf("%w: start of the guest", ErrFormat)
+	}
+	return nil
+}
 
 // A Statement is what a manager claims about one vTPM at the moment at which it
 // was asked. It is signed by the hardware TPM's quote over the tree that
@@ -90,6 +112,10 @@ type Statement struct {
 	EKs [][32]byte
 
 	Label string // security label of the vTPM's domain, if any; printable ASCII
+
+	// Start is what the guest started with. It is empty if that was not measured, and
+	// unless Flags has StartMeasured: PCRs that are not those of a start say nothing of it.
+	Start Start
 }
 
 // check returns an error unless all fields are in range.
@@ -112,6 +138,8 @@ func (s *Statement) check() error {
 		return bad("guard")
 	case s.Flags&^knownFlags != 0:
 		return bad("flags")
+	case s.Start != Start{} && (s.Start.Check() != nil || s.Flags&StartMeasured == 0):
+		return bad("start of the guest")
 	}
 	return nil
 }
@@ -121,7 +149,11 @@ func (s *Statement) Marshal() ([]byte, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
-	b := binary.BigEndian.AppendUint16([]byte(statementMagic), statementVersion)
+	version := uint16(statementVersion)
+	if s.Start != (Start{}) {
+		version = startVersion
+	}
+	b := binary.BigEndian.AppendUint16([]byte(statementMagic), version)
 	b = append(b, s.Salt[:]...)
 	b = append(b, s.Manager[:]...)
 	b = append(b, s.UUID[:]...)
@@ -142,7 +174,12 @@ func (s *Statement) Marshal() ([]byte, error) {
 	for _, e := range s.EKs {
 		b = append(b, e[:]...)
 	}
-	return appendSized8(b, []byte(s.Label)), nil
+	b = appendSized8(b, []byte(s.Label))
+	if version == startVersion {
+		b = append(append(b, s.Start.Program[:]...), byte(s.Start.Reporter))
+		b = appendSized8(b, []byte(s.Start.Measurer))
+	}
+	return b, nil
 }
 
 // ParseStatement reads the wire form. Every accepted input is what Marshal
@@ -152,8 +189,9 @@ func ParseStatement(b []byte) (*Statement, error) {
 	if string(r.take(len(statementMagic))) != statementMagic {
 		return nil, fmt.Errorf("%w: not a statement", ErrFormat)
 	}
-	if v := r.u16(); v != statementVersion {
-		return nil, fmt.Errorf("%w: statement of version %d", ErrFormat, v)
+	version := r.u16()
+	if version != statementVersion && version != startVersion {
+		return nil, fmt.Errorf("%w: statement of version %d", ErrFormat, version)
 	}
 	s := new(Statement)
 	copy(s.Salt[:], r.take(16))
@@ -171,6 +209,12 @@ func ParseStatement(b []byte) (*Statement, error) {
 		s.EKs = append(s.EKs, [32]byte(r.take(32)))
 	}
 	s.Label = string(r.sized8())
+	if version == startVersion {
+		s.Start = Start{[32]byte(r.take(32)), Measurer(r.u8()), string(r.sized8())}
+		if s.Start == (Start{}) {
+			return nil, fmt.Errorf("%w: statement: no start of the guest", ErrFormat)
+		}
+	}
 	if err := r.end("statement"); err != nil {
 		return nil, err
 	}
