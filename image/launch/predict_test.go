@@ -20,46 +20,11 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"stubtpm/image/elfnote"
+	"stubtpm/image/launch/launchtest"
 	"stubtpm/vtpm/tcg"
 )
 
-// A testNote is a note of Xen in a test program.
-type testNote struct {
-	typ  uint32
-	desc string
-}
-
-var linuxNotes = []testNote{{elfnote.PHYS32Entry, "\x00\x00\x10\x00"}, {elfnote.GuestOS, "linux\x00"}, {elfnote.SupportedFeatures, "\x01\x88\x00\x00"}, {elfnote.ModStartPFN, "\x01\x00\x00\x00"}}
-
-// A testSegment is a PT_LOAD segment.
-type testSegment struct {
-	paddr, memsz uint64
-	data         string
-}
-
-var testSegments = []testSegment{{0x100000, 0x2000, "text"}, {0x103000, 0x1801, "data"}}
-
-// testELF returns a program with notes and segments.
-func testELF(notes []testNote, segments ...testSegment) []byte {
-	var desc, data bytes.Buffer
-	for _, n := range notes {
-		binary.Write(&desc, binary.LittleEndian, []uint32{4, uint32(len(n.desc)), n.typ})
-		desc.WriteString("Xen\x00" + n.desc + strings.Repeat("\x00", -len(n.desc)&3))
-	}
-	at := uint64(64 + 56*(1+len(segments)))
-	var b bytes.Buffer
-	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: uint16(1 + len(segments))}
-	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
-	binary.Write(&b, binary.LittleEndian, h)
-	binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(elf.PT_NOTE), Off: at, Filesz: uint64(desc.Len()), Memsz: uint64(desc.Len())})
-	at += uint64(desc.Len())
-	for _, s := range segments {
-		binary.Write(&b, binary.LittleEndian, elf.Prog64{Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R), Off: at, Paddr: s.paddr, Filesz: uint64(len(s.data)), Memsz: s.memsz})
-		at += uint64(len(s.data))
-		data.WriteString(s.data)
-	}
-	return slices.Concat(b.Bytes(), desc.Bytes(), data.Bytes())
-}
+var linuxNotes, testSegments = launchtest.LinuxNotes(), launchtest.Segments()
 
 // testBzImage returns a bzImage with a payload.
 func testBzImage(payload []byte, size bool) []byte {
@@ -100,14 +65,14 @@ func TestLayout(t *testing.T) {
 	copy(memory[0x3000:], "data")
 	initrd := bytes.Repeat([]byte("initrd "), 1000)
 	for name, c := range map[string]struct {
-		notes  []testNote
+		notes  []launchtest.Note
 		before bool // the initrd lies before the start info
 	}{
 		"linux":           {linuxNotes, false},
 		"not linux":       {linuxNotes[:1], true},
-		"MOD_START_PFN 0": {append(slices.Clone(linuxNotes), testNote{elfnote.ModStartPFN, "\x00\x00\x00\x00"}), true},
+		"MOD_START_PFN 0": {append(slices.Clone(linuxNotes), launchtest.Note{Type: elfnote.ModStartPFN, Desc: "\x00\x00\x00\x00"}), true},
 	} {
-		program := testELF(c.notes, testSegments...)
+		program := launchtest.ELF(c.notes, testSegments...)
 		want, end := slices.Clone(memory), uint64(0x105000)
 		if c.before {
 			want, end = append(append(want, initrd...), make([]byte, 2*pageSize-len(initrd))...), end+2*pageSize
@@ -130,7 +95,7 @@ func TestLayout(t *testing.T) {
 // TestContainers makes sure that a program is the same in each file format.
 func TestContainers(t *testing.T) {
 	t.Parallel()
-	program := testELF(linuxNotes, testSegments...)
+	program := launchtest.ELF(linuxNotes, testSegments...)
 	want, _, _ := programOf(t, Files{Kernel: program})
 	z, err := zstd.NewWriter(nil)
 	if err != nil {
@@ -163,7 +128,7 @@ func TestContainers(t *testing.T) {
 // TestInitrdGzip predicts an initrd that the toolstack unpacks.
 func TestInitrdGzip(t *testing.T) {
 	t.Parallel()
-	program := testELF(linuxNotes, testSegments...)
+	program := launchtest.ELF(linuxNotes, testSegments...)
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, n := range []int{1, 100, pageSize, 3*pageSize - 8, 3*pageSize + 5} {
 		data := make([]byte, n)
@@ -193,23 +158,23 @@ func TestInitrdGzip(t *testing.T) {
 
 func TestPredictRefused(t *testing.T) {
 	t.Parallel()
-	good := testELF(linuxNotes, testSegments...)
-	without := func(typ uint32) []testNote {
-		return slices.DeleteFunc(slices.Clone(linuxNotes), func(n testNote) bool { return n.typ == typ })
+	good := launchtest.ELF(linuxNotes, testSegments...)
+	without := func(typ uint32) []launchtest.Note {
+		return slices.DeleteFunc(slices.Clone(linuxNotes), func(n launchtest.Note) bool { return n.Type == typ })
 	}
 	for name, kernel := range map[string][]byte{
 		"empty": nil, "text": []byte("#!/bin/sh\n"), "cut off": good[:100], "bzImage of nothing": testBzImage(nil, false),
 		"bzImage of text": testBzImage([]byte("hello"), true), "bzImage of gzip of text": testBzImage(gzipped([]byte("hello")), false),
 		"bzImage cut off":       testBzImage(gzipped(good), false)[:1200],
-		"no entry":              testELF(without(elfnote.PHYS32Entry), testSegments...),
-		"RSDP below the kernel": testELF(without(elfnote.SupportedFeatures), testSegments...),
-		"symbols":               testELF(append(slices.Clone(linuxNotes), testNote{elfnote.BSDSymtab, "yes\x00"}), testSegments...),
-		"no segment":            testELF(linuxNotes),
-		"not aligned":           testELF(linuxNotes, testSegment{0x100001, 10, "x"}),
-		"above 4 GiB":           testELF(linuxNotes, testSegment{1 << 32, 10, "x"}),
-		"too large":             testELF(linuxNotes, testSegment{0x1000, 1 << 40, "x"}),
-		"too far apart":         testELF(linuxNotes, testSegment{0x1000, 10, "x"}, testSegment{0xF0000000, 10, "x"}),
-		"more than its memory":  testELF(linuxNotes, testSegment{0x1000, 1, "xx"}),
+		"no entry":              launchtest.ELF(without(elfnote.PHYS32Entry), testSegments...),
+		"RSDP below the kernel": launchtest.ELF(without(elfnote.SupportedFeatures), testSegments...),
+		"symbols":               launchtest.ELF(append(slices.Clone(linuxNotes), launchtest.Note{Type: elfnote.BSDSymtab, Desc: "yes\x00"}), testSegments...),
+		"no segment":            launchtest.ELF(linuxNotes),
+		"not aligned":           launchtest.ELF(linuxNotes, launchtest.Segment{Address: 0x100001, Size: 10, Data: "x"}),
+		"above 4 GiB":           launchtest.ELF(linuxNotes, launchtest.Segment{Address: 1 << 32, Size: 10, Data: "x"}),
+		"too large":             launchtest.ELF(linuxNotes, launchtest.Segment{Address: 0x1000, Size: 1 << 40, Data: "x"}),
+		"too far apart":         launchtest.ELF(linuxNotes, launchtest.Segment{Address: 0x1000, Size: 10, Data: "x"}, launchtest.Segment{Address: 0xF0000000, Size: 10, Data: "x"}),
+		"more than its memory":  launchtest.ELF(linuxNotes, launchtest.Segment{Address: 0x1000, Size: 1, Data: "xx"}),
 	} {
 		if l, err := Predict(Files{Kernel: kernel}, options, twoBanks); !errors.Is(err, ErrKernel) || l != nil {
 			t.Errorf("%s: %v", name, err)
@@ -305,8 +270,8 @@ func loadedByTools(t *testing.T, kernel []byte) [32]byte {
 
 // FuzzPredict gives Predict any kernel and initrd.
 func FuzzPredict(f *testing.F) {
-	f.Add(testELF(linuxNotes, testSegments...), []byte("initrd"))
-	f.Add(testBzImage(gzipped(testELF(linuxNotes[:1], testSegments...)), false), gzipped([]byte("initrd")))
+	f.Add(launchtest.ELF(linuxNotes, testSegments...), []byte("initrd"))
+	f.Add(testBzImage(gzipped(launchtest.ELF(linuxNotes[:1], testSegments...)), false), gzipped([]byte("initrd")))
 	f.Fuzz(func(t *testing.T, kernel, initrd []byte) {
 		if len(initrd) == 0 {
 			initrd = nil

@@ -15,6 +15,11 @@
 //	stubtpm-host measure DOMAIN IMAGE
 //	        print the hash of the image in the memory of a domain made by
 //	        xl create -p; fail if it is not IMAGE
+//	stubtpm-host measure --predict [-kernel FILE] [-ramdisk FILE] [-cmdline LINE]
+//	        [-memory MIB] [-vcpus N] [-uuid UUID] [-boot FILE] [-banks LIST]
+//	        [-pcrs LIST] [-values FILE] [-log FILE] [CONFIGURATION]
+//	        print the PCRs that a guest will have when it starts, computed from its
+//	        files; this runs anywhere
 //	stubtpm-host tpm-info
 //	        print the configuration lines with which the manager's domain can use
 //	        this machine's TPM, from ACPI's TPM2 table and the TPM's control area
@@ -67,7 +72,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | create|guest -tell KEY [-manager NAME] FILE | doorbell [-tell KEY] [-manager NAME] | tpm-info")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | measure --predict [OPTION ...] [FILE] | create|guest -tell KEY [-manager NAME] FILE | doorbell [-tell KEY] [-manager NAME] | tpm-info")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -78,6 +83,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if len(args) < 2 && (len(args) == 0 || args[0] != "doorbell") {
 		return errUsage
+	}
+	if args[0] == "measure" && (args[1] == "--predict" || args[1] == "-predict") {
+		return predict(args[2:], stdout, stderr)
 	}
 	f := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	f.SetOutput(stderr)
