@@ -6,6 +6,7 @@ import (
 	"debug/pe"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -183,30 +184,60 @@ func run(t *testing.T, name string, args ...string) string {
 }
 
 // TestSystemdMeasure makes a UKI from systemd's stub with objcopy, and compares PCR
-// 11 with what systemd-measure calculates for the same files.
+// 11 with what systemd-measure calculates for the same files, with this system's
+// systemd and with that of Debian 13 in the folder $STUBTPM_DEBIAN13.
 func TestSystemdMeasure(t *testing.T) {
 	t.Parallel()
-	const stub, measure = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub", "/usr/lib/systemd/systemd-measure"
-	if _, err := os.Stat(stub); err != nil {
-		t.Skip("systemd-boot-efi is not installed")
+	const stub, measure = "usr/lib/systemd/boot/efi/linuxx64.efi.stub", "usr/lib/systemd/systemd-measure"
+	ran := false
+	for _, root := range []string{"/", os.Getenv("STUBTPM_DEBIAN13")} {
+		if _, err := os.Stat(filepath.Join(root, stub)); err != nil || root == "" {
+			continue
+		}
+		tool := []string{filepath.Join(root, measure)}
+		if root != "/" {
+			lib := filepath.Join(root, "usr/lib/x86_64-linux-gnu")
+			tool = append([]string{filepath.Join(lib, "ld-linux-x86-64.so.2"), "--library-path", lib + ":" + filepath.Join(lib, "systemd")}, tool...)
+		}
+		compareSections(t, filepath.Join(root, stub), tool)
+		ran = true
 	}
+	if !ran {
+		t.Skip("systemd-boot-efi is not installed (go run ./tools/deps)")
+	}
+}
+
+func compareSections(t *testing.T, stub string, measure []string) {
+	t.Helper()
 	dir := t.TempDir()
+	version, err := open(t, read(t, stub)).stubVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := []section{{".osrel", "ID=test\n"}, {".cmdline", "root=/dev/xvda1\x00"}, {".initrd", strings.Repeat("initrd", 3000)}, {".splash", "BM"}, {".pcrpkey", "key"}, {".linux", strings.Repeat("kernel", 7001)}}
+	if version >= 257 {
+		sections = append(sections, section{".ucode", "microcode"}, section{".uname", "6.1"}, section{".hwids", "ids"}, section{".dtbauto", "dtb"}, section{".pcrsig", "{}"})
+	}
 	var objcopy, calculate []string
-	for n, s := range []section{{".osrel", "ID=test\n"}, {".cmdline", "root=/dev/xvda1\x00"}, {".initrd", strings.Repeat("initrd", 3000)}, {".splash", "BM"}, {".pcrpkey", "key"}, {".linux", strings.Repeat("kernel", 7001)}} {
+	for n, s := range sections {
 		file := filepath.Join(dir, s.name)
 		if err := os.WriteFile(file, []byte(s.data), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		objcopy = append(objcopy, "--add-section", s.name+"="+file, "--change-section-vma", fmt.Sprintf("%s=%#x", s.name, (n+2)<<20))
-		calculate = append(calculate, "--"+s.name[1:]+"="+file)
+		switch s.name {
+		case ".pcrsig":
+		case ".dtbauto": // systemd-measure 257 takes the name of each for the other
+			calculate = append(calculate, "--hwids="+file)
+		case ".hwids":
+			calculate = append(calculate, "--dtbauto="+file)
+		default:
+			calculate = append(calculate, "--"+s.name[1:]+"="+file)
+		}
 	}
 	file := filepath.Join(dir, "uki")
 	run(t, "objcopy", append(objcopy, stub, file)...)
 	i := open(t, read(t, file))
-	version, err := i.stubVersion()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if sbat, err := i.Section(".sbat"); err != nil {
 		t.Fatal(err)
 	} else if sbat != nil && version >= 254 {
@@ -224,15 +255,52 @@ func TestSystemdMeasure(t *testing.T) {
 	if l.Events, err = i.Sections(algs); err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, measure, append([]string{"calculate", "--phase=:"}, calculate...)...)
+	comparePcrlock(t, file, measure, l.Events)
+	out := run(t, measure[0], slices.Concat(measure[1:], []string{"calculate", "--phase=:"}, calculate)...)
 	for bank, name := range map[tcg.TPMAlgID]string{tcg.TPMAlgSHA1: "sha1", tcg.TPMAlgSHA256: "sha256", tcg.TPMAlgSHA384: "sha384", tcg.TPMAlgSHA512: "sha512"} {
 		v, err := l.Replay(bank)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := fmt.Sprintf("11:%s=%x\n", name, v[11]); !strings.Contains(out, want) {
-			t.Errorf("want %s in\n%s", want, out)
+			t.Errorf("stub %d: want %s in\n%s", version, want, out)
 		}
+	}
+}
+
+// comparePcrlock compares the events with the list that systemd-pcrlock of the same
+// system as systemd-measure makes of the UKI.
+func comparePcrlock(t *testing.T, file string, measure []string, events []eventlog.Event) {
+	t.Helper()
+	pcrlock := slices.Clone(measure)
+	pcrlock[len(pcrlock)-1] = filepath.Join(filepath.Dir(measure[len(measure)-1]), "systemd-pcrlock")
+	if _, err := os.Stat(pcrlock[len(pcrlock)-1]); err != nil {
+		return // systemd before 255
+	}
+	out := filepath.Join(t.TempDir(), "uki.pcrlock")
+	run(t, pcrlock[0], append(pcrlock[1:], "lock-uki", "--pcrlock="+out, file)...)
+	var locked struct {
+		Records []struct {
+			PCR     uint32
+			Digests []struct{ HashAlg, Digest string }
+		}
+	}
+	if err := json.Unmarshal(read(t, out), &locked); err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, r := range locked.Records {
+		for _, d := range r.Digests {
+			if r.PCR == pcrKernel && d.HashAlg == "sha256" {
+				want = append(want, d.Digest)
+			}
+		}
+	}
+	for _, e := range events {
+		got = append(got, hex.EncodeToString(e.Digests[slices.Index(algs, tcg.TPMAlgSHA256)].Sum))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("digests %q\nsystemd-pcrlock: %q", got, want)
 	}
 }
 
