@@ -72,7 +72,7 @@ func TestLayout(t *testing.T) {
 		"not linux":       {linuxNotes[:1], true},
 		"MOD_START_PFN 0": {append(slices.Clone(linuxNotes), launchtest.Note{Type: elfnote.ModStartPFN, Desc: "\x00\x00\x00\x00"}), true},
 	} {
-		program := launchtest.ELF(c.notes, testSegments...)
+		program := launchtest.ELF(c.notes, testSegments[1], testSegments[0]) // in any order
 		want, end := slices.Clone(memory), uint64(0x105000)
 		if c.before {
 			want, end = append(append(want, initrd...), make([]byte, 2*pageSize-len(initrd))...), end+2*pageSize
@@ -130,9 +130,9 @@ func TestInitrdGzip(t *testing.T) {
 	t.Parallel()
 	program := launchtest.ELF(linuxNotes, testSegments...)
 	random := rand.New(rand.NewPCG(5, 6))
-	for _, n := range []int{1, 100, pageSize, 3*pageSize - 8, 3*pageSize + 5} {
+	for _, n := range []int{1, 100, pageSize, 3*pageSize - 8, 3*pageSize + 5, 10 * pageSize} {
 		data := make([]byte, n)
-		for i := range data {
+		for i := range data[:min(n, 4*pageSize)] { // the largest is smaller when packed
 			data[i] = byte(1 + random.IntN(255))
 		}
 		l, err := Predict(Files{Kernel: program, Initrd: gzipped(data)}, options, twoBanks)

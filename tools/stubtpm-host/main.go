@@ -19,7 +19,7 @@
 //	        [-memory MIB] [-vcpus N] [-uuid UUID] [-boot FILE] [-banks LIST]
 //	        [-pcrs LIST] [-values FILE] [-log FILE] [CONFIGURATION]
 //	        print the PCRs that a guest will have when it starts, computed from its
-//	        files; this runs anywhere
+//	        files (docs/measured-boot.md); this runs anywhere
 //	stubtpm-host tpm-info
 //	        print the configuration lines with which the manager's domain can use
 //	        this machine's TPM, from ACPI's TPM2 table and the TPM's control area
