@@ -119,6 +119,7 @@ func (h *guestHandler) prepare(domain xen.DomID) (start proto.Start, err error) 
 			return start, err
 		}
 		h.prepared = nil
+		h.last.Store(nil) // the domain that was connected last finds it as any other does
 		if !h.clean {
 			// The reset must be saved.
 			if err := h.reset(); err != nil {
