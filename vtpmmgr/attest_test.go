@@ -285,7 +285,9 @@ func TestStartMeasured(t *testing.T) {
 	says("created, and not there yet", false)
 	guest(20)
 	says("created", true)
-	guest(20) // its frontend connected again
+	if _, err := c.Guest(20, true); err != nil { // its frontend connected again
+		t.Fatal(err)
+	}
 	says("connected again", true)
 	s, err := a.m.Open(Peer{Domain: 101, UUID: UUID{0xBB, 0}})
 	if err == nil {
@@ -304,7 +306,9 @@ func TestStartMeasured(t *testing.T) {
 	guest(22)
 	started := evidence.Start{Program: kernelA.Hash, Reporter: evidence.Host, Measurer: kernelA.Measurer}
 	says("measured", true, started)
-	guest(22)
+	if _, err := c.Guest(22, true); err != nil {
+		t.Fatal(err)
+	}
 	says("connected again", true, started)
 	if err := admin.CreatedMeasured(22, u, kernelB); err != nil {
 		t.Fatal(err)
@@ -313,6 +317,15 @@ func TestStartMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	says("another domain of that number, for which the TPM was not reset", false)
+	if err := admin.CreatedMeasured(22, u, kernelB); err != nil {
+		t.Fatal(err)
+	}
+	guest(22)
+	says("measured", true, evidence.Start{Program: kernelB.Hash, Reporter: evidence.Administrator, Measurer: kernelB.Measurer})
+	if _, err := c.Guest(23, false); err != nil {
+		t.Fatal(err)
+	}
+	says("the TPM was made ready for another domain", false)
 	if err := admin.CreatedMeasured(22, u, kernelB); err != nil {
 		t.Fatal(err)
 	}

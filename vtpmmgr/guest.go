@@ -79,8 +79,8 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 	}
 	if served {
 		g.serve(s, domain)
-	} else if g.isCreated(domain) {
-		g.asked = s
+	} else {
+		g.ask(s, domain)
 	}
 	m.guests[u] = g
 	return proto.OK, start.Append(nil)

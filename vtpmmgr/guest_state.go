@@ -63,6 +63,15 @@ func (g *guest) mayHave(r *record, domain uint16, served bool) proto.Code {
 // forgetCreation has what the host told count no more.
 func (g *guest) forgetCreation() { g.created, g.told, g.asked = creation{}, time.Time{}, nil }
 
+// ask notes that a vTPM was told of a domain's start, and makes its TPM ready for it: the
+// PCRs that were in it are gone.
+func (g *guest) ask(s *Session, domain uint16) {
+	if g.isCreated(domain) {
+		g.asked = s
+	}
+	g.started, g.start = nil, creation{}
+}
+
 // serve notes that a domain has the TPM now, and uses its creation up: from here on the
 // domain's life is known. The creation of another domain waits for that. The PCRs are
 // those of the start only if the vTPM knew of the creation before: one that finds the

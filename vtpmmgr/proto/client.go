@@ -76,9 +76,11 @@ func (c *Client) Random(n int) ([]byte, error) {
 	return b, err
 }
 
-// Guest returns what is known of the start of a domain that connects to this vTPM. With
-// served, it also records that the domain has the TPM now: what the host reported of its
-// start is then used up.
+// Guest returns what is known of the start of a domain that connects to this vTPM, which
+// makes its TPM ready for that domain then. With served, Guest records that the domain has
+// the TPM now: what the host reported of its start is then used up. The error is
+// StartNotMeasured, WrongProgram or Damaged if the vTPM's record does not let the domain have
+// the TPM.
 func (c *Client) Guest(domain uint16, served bool) (Start, error) {
 	b, err := c.do(TagRequest, Guest, append(binary.BigEndian.AppendUint16(nil, domain), flagBits(served)))
 	if err != nil {
