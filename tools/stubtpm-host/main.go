@@ -17,7 +17,7 @@
 //	        xl create -p; fail if it is not IMAGE
 //	stubtpm-host measure --predict [-kernel FILE] [-ramdisk FILE] [-cmdline LINE]
 //	        [-memory MIB] [-vcpus N] [-uuid UUID] [-boot FILE] [-banks LIST]
-//	        [-pcrs LIST] [-values FILE] [-log FILE] [CONFIGURATION]
+//	        [-pcrs LIST] [-program] [-values FILE] [-log FILE] [CONFIGURATION]
 //	        print the PCRs that a guest will have when it starts, computed from its
 //	        files (docs/measured-boot.md); this runs anywhere
 //	stubtpm-host tpm-info

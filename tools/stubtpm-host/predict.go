@@ -31,6 +31,7 @@ type prediction struct {
 	banks, pcrs string // lists separated by commas
 	boot        string // file that the guest's loader starts
 	log, values string // files to write
+	program     bool   // print the digest of the program alone
 }
 
 // predict prints the PCRs that a guest will have when it starts, computed from its
@@ -44,10 +45,15 @@ func predict(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	l, err := p.events(banks)
+	start, err := p.launch(banks)
 	if err != nil {
 		return err
 	}
+	if p.program {
+		fmt.Fprintf(stdout, "%x\n", start.Program)
+		return nil
+	}
+	l := start.Log
 	pcrs, err := p.selected(l)
 	if err != nil {
 		return err
@@ -73,6 +79,7 @@ func parsePrediction(args []string, stderr io.Writer) (p prediction, err error) 
 	f.StringVar(&p.boot, "boot", "", "EFI program or unified kernel image, a `file` that the guest's loader starts")
 	f.StringVar(&p.banks, "banks", "sha256,sha384,sha512", "PCR banks, a `list`")
 	f.StringVar(&p.pcrs, "pcrs", "", "print only these PCRs, a `list`")
+	f.BoolVar(&p.program, "program", false, "print only the SHA-256 of the program as loaded, as in a record's list of images")
 	f.StringVar(&p.log, "log", "", "write the event log to a `file`")
 	f.StringVar(&p.values, "values", "", "write the values that are printed to a `file`, as tpm2_policypcr -f reads them")
 	if err := f.Parse(args); err != nil {
@@ -132,6 +139,9 @@ next:
 // noUUID stands for a UUID that is not known.
 const noUUID = "00000000-0000-0000-0000-000000000000"
 
+// anyMemory is in MiB, enough for any guest that starts below 4 GiB.
+const anyMemory = 4096
+
 // PCRs whose values depend on what is not known.
 const (
 	pcrPlatform = 1
@@ -139,8 +149,8 @@ const (
 	pcrOptions  = 12
 )
 
-// events returns the events of the start.
-func (p prediction) events(banks []tcg.TPMAlgID) (*eventlog.Log, error) {
+// launch returns the measurement of the start.
+func (p prediction) launch(banks []tcg.TPMAlgID) (*launch.Launch, error) {
 	files, err := p.files()
 	if err != nil {
 		return nil, err
@@ -148,6 +158,9 @@ func (p prediction) events(banks []tcg.TPMAlgID) (*eventlog.Log, error) {
 	o := launch.Options{Memory: p.start.Memory, VCPUs: p.start.VCPUs, UUID: strings.ToLower(p.start.UUID)}
 	if o.UUID == "" {
 		o.UUID = noUUID
+	}
+	if p.program && o.Memory == 0 { // it does not matter
+		o.Memory = anyMemory
 	}
 	l, err := launch.Predict(files, o, banks)
 	if err != nil {
@@ -158,7 +171,7 @@ func (p prediction) events(banks []tcg.TPMAlgID) (*eventlog.Log, error) {
 			return nil, fmt.Errorf("%s: %w", p.boot, err)
 		}
 	}
-	return l.Log, nil
+	return l, nil
 }
 
 func (p prediction) files() (f launch.Files, err error) {

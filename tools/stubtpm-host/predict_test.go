@@ -77,6 +77,22 @@ func TestPredictSame(t *testing.T) {
 	}
 }
 
+// TestPredictProgram compares the program's digest with that of memory put together
+// here.
+func TestPredictProgram(t *testing.T) {
+	t.Parallel()
+	kernel, _, config := startFiles(t)
+	memory := make([]byte, 0x5000)
+	copy(memory, "text")
+	copy(memory[0x3000:], "data")
+	want := fmt.Sprintf("%x\n", sha256.Sum256(memory))
+	for _, args := range [][]string{{"-program", config}, {"-program", "-kernel", kernel}, {"-program", "-banks", "sha1", "-kernel", kernel}} {
+		if got := predicted(t, args...); got != want {
+			t.Errorf("%q: %s, want %s", args, got, want)
+		}
+	}
+}
+
 func TestPredictRefused(t *testing.T) {
 	t.Parallel()
 	kernel, _, config := startFiles(t)
