@@ -1,7 +1,6 @@
 package service
 
 import (
-	"fmt"
 	"sync/atomic"
 
 	"stubtpm/drivers/crb"
@@ -39,7 +38,7 @@ func (h *guestHandler) openFirmware(p tpmif.Peer) error {
 	} else if !again {
 		start, err := h.prepare(p.Domain)
 		if err != nil {
-			return fmt.Errorf("%w: %w", tpmif.ErrLater, err)
+			return refusal(err)
 		}
 		h.last.Store(&p.Domain)
 		h.clean = false

@@ -74,10 +74,19 @@ func (h *guestHandler) open(p tpmif.Peer) error {
 		_, err = h.askManager(p.Domain, true)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", tpmif.ErrLater, err)
+		return refusal(err)
 	}
 	h.connect(p.Domain)
 	return nil
+}
+
+// refusal returns the error of a guest that cannot have the TPM: it may later, but for one
+// whose start is not as the vTPM's record requires.
+func refusal(err error) error {
+	if errors.Is(err, proto.StartNotMeasured) || errors.Is(err, proto.WrongProgram) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", tpmif.ErrLater, err)
 }
 
 // check refuses a guest while another one is connected, or with another UUID.
