@@ -358,3 +358,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestLinux checks the data of the events that Linux and systemd have, and UTF-16
+// outside the basic plane.
+func TestLinux(t *testing.T) {
+	t.Parallel()
+	algs := []tcg.TPMAlgID{tcg.TPMAlgSHA256}
+	const line = "a\x00\xe4\x00\x34\xd8\x1e\xdd\x00\x00" // aä𝄞
+	for _, c := range []struct {
+		got, want Event
+	}{
+		{LoadOptions(algs, "aä𝄞"), Event{9, EVEventTag, Hash(algs, []byte(line)), []byte("\xed\x22\x3b\x8f\x1a\x00\x00\x00LOADED_IMAGE::LoadOptions\x00")}},
+		{CommandLine(algs, "aä𝄞"), Event{12, EVIPL, Hash(algs, []byte(line)), []byte(line)}},
+		{CommandLine(algs, ""), Event{12, EVIPL, Hash(algs, []byte("\x00\x00")), []byte("\x00\x00")}},
+		{Initrd(Zero(algs)), Event{9, EVEventTag, Zero(algs), []byte("\xec\x22\x3b\x8f\x0d\x00\x00\x00Linux initrd\x00")}},
+	} {
+		if fmt.Sprint(c.got) != fmt.Sprint(c.want) {
+			t.Errorf("got  %v\nwant %v", c.got, c.want)
+		}
+	}
+}

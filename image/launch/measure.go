@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"unicode/utf16"
 
 	"stubtpm/drivers/eventlog"
 	"stubtpm/vtpm/tcg"
@@ -19,22 +18,11 @@ const (
 	Version  = "stubtpm-host 1"
 )
 
-// Tags of events of type EV_EVENT_TAG, and their data: those of Linux's EFI stub
-// (drivers/firmware/efi/libstub), so that systemd-pcrlock knows them.
-const (
-	initrdTag      = 0x8F3B22EC
-	loadOptionsTag = 0x8F3B22ED
-	initrdName     = "Linux initrd\x00"
-	loadOptionName = "LOADED_IMAGE::LoadOptions\x00"
-)
-
 // PCRs, by the convention of the PFP and the UAPI group's registry.
 const (
 	pcrFirmware = 0
 	pcrPlatform = 1
 	pcrLoader   = 4
-	pcrFiles    = 9
-	pcrOptions  = 12
 	separators  = 8 // PCRs 0 to 7
 )
 
@@ -104,7 +92,7 @@ func Measure(mem io.ReaderAt, start uint64, o Options, banks []tcg.TPMAlgID) (*L
 	}
 	l.add(pcrFirmware, eventlog.EVNoAction, eventlog.Zero(banks), eventlog.StartupLocality(banks, 4).Data)
 	l.add(pcrFirmware, eventlog.EVEFIHCRTMEvent, eventlog.Hash(banks, []byte(Measurer)), []byte("HCRTM"))
-	l.addData(pcrFirmware, eventlog.EVSCRTMVersion, utf16z(Version))
+	l.addData(pcrFirmware, eventlog.EVSCRTMVersion, eventlog.UTF16(Version))
 	l.addData(pcrPlatform, eventlog.EVPlatformConfigFlags, []byte(text))
 	if err := l.addProgram(mem); err != nil {
 		return nil, err
@@ -158,34 +146,15 @@ func (l *Launch) addProgram(mem io.ReaderAt) error {
 // addFiles measures the command line and the modules. Without a command line the
 // guest has an empty one.
 func (l *Launch) addFiles(mem io.ReaderAt) error {
-	line := utf16z(l.Start.CommandLine)
-	l.add(pcrFiles, eventlog.EVEventTag, eventlog.Hash(l.Log.Algs(), line), tagged(loadOptionsTag, loadOptionName))
+	algs, line := l.Log.Algs(), l.Start.CommandLine
+	l.Log.Events = append(l.Log.Events, eventlog.LoadOptions(algs, line))
 	for _, m := range l.Start.Modules {
-		d, err := digest(mem, m.Address, m.Size, l.Log.Algs())
+		d, err := digest(mem, m.Address, m.Size, algs)
 		if err != nil {
 			return err
 		}
-		l.add(pcrFiles, eventlog.EVEventTag, d, tagged(initrdTag, initrdName))
+		l.Log.Events = append(l.Log.Events, eventlog.Initrd(d))
 	}
-	l.addData(pcrOptions, eventlog.EVIPL, line)
+	l.Log.Events = append(l.Log.Events, eventlog.CommandLine(algs, line))
 	return nil
-}
-
-// tagged returns the data of an event of type EV_EVENT_TAG (PFP,
-// TCG_PCClientTaggedEvent).
-func tagged(id uint32, data string) []byte {
-	b := make([]byte, 0, 8+len(data))
-	for _, v := range []uint32{id, uint32(len(data))} {
-		b = append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
-	}
-	return append(b, data...)
-}
-
-// utf16z returns a string of UTF-8 in UTF-16, little-endian, with a zero at its end.
-func utf16z(s string) []byte {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s + "\x00")) {
-		b = append(b, byte(u), byte(u>>8))
-	}
-	return b
 }

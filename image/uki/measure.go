@@ -6,7 +6,6 @@ import (
 	"hash"
 	"io"
 	"math"
-	"unicode/utf16"
 
 	"stubtpm/drivers/eventlog"
 	"stubtpm/vtpm/tcg"
@@ -67,7 +66,7 @@ func (i *Image) Sections(algs []tcg.TPMAlgID) ([]eventlog.Event, error) {
 			return nil, err
 		}
 		for _, d := range [][]eventlog.Digest{eventlog.Hash(algs, []byte(name+"\x00")), contents} {
-			events = append(events, eventlog.Event{PCR: pcrKernel, Type: eventlog.EVIPL, Digests: d, Data: utf16z(name)})
+			events = append(events, eventlog.Event{PCR: pcrKernel, Type: eventlog.EVIPL, Digests: d, Data: eventlog.UTF16(name)})
 		}
 	}
 	return events, nil
@@ -94,7 +93,7 @@ func (i *Image) stubVersion() (int, error) {
 // firmware measures. A file whose size is no multiple of 8 bytes is padded with zeros,
 // as programs that sign it do.
 func (i *Image) Authenticode(algs []tcg.TPMAlgID) ([]eventlog.Digest, error) {
-	var parts []io.Reader
+	var parts []*io.SectionReader
 	for _, s := range i.hashed {
 		parts = append(parts, io.NewSectionReader(i.file, s.from, s.to-s.from))
 	}
@@ -117,7 +116,7 @@ func (i *Image) Application(algs []tcg.TPMAlgID, path string) (eventlog.Event, e
 // in memory, size, address at link time, size of the device path, device path. That
 // has a media device path of a file (UEFI, 10.3.5.4) and an end.
 func (i *Image) loadEvent(path string) []byte {
-	name := utf16z(path)
+	name := eventlog.UTF16(path)
 	node := append([]byte{4, 4, byte(len(name) + 4), byte((len(name) + 4) >> 8)}, name...)
 	node = append(node, 0x7F, 0xFF, 4, 0)
 	var b []byte
@@ -127,16 +126,24 @@ func (i *Image) loadEvent(path string) []byte {
 	return append(b, node...)
 }
 
-// digest hashes what readers return, one after another. Each byte is read once.
-func digest(algs []tcg.TPMAlgID, readers ...io.Reader) ([]eventlog.Digest, error) {
+// digest hashes parts of a file, one after another. Each byte is read once. A file that
+// ends before a part does is an error.
+func digest(algs []tcg.TPMAlgID, parts ...*io.SectionReader) ([]eventlog.Digest, error) {
 	var hashes []hash.Hash
 	var all []io.Writer
 	for _, a := range algs {
 		h := tpmcrypto.MustHash(a)
 		hashes, all = append(hashes, h), append(all, h)
 	}
-	if _, err := io.CopyBuffer(io.MultiWriter(all...), io.MultiReader(readers...), make([]byte, 1<<18)); err != nil {
-		return nil, fmt.Errorf("uki: %w", err)
+	w, buffer := io.MultiWriter(all...), make([]byte, 1<<18)
+	for _, p := range parts {
+		n, err := io.CopyBuffer(w, struct{ io.Reader }{p}, buffer)
+		if err == nil && n != p.Size() {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, fmt.Errorf("uki: %w", err)
+		}
 	}
 	var digests []eventlog.Digest
 	for i, h := range hashes {
@@ -151,13 +158,4 @@ type zeros struct{}
 func (zeros) ReadAt(b []byte, _ int64) (int, error) {
 	clear(b)
 	return len(b), nil
-}
-
-// utf16z returns a string of UTF-8 in UTF-16, little-endian, with a zero at its end.
-func utf16z(s string) []byte {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s + "\x00")) {
-		b = append(b, byte(u), byte(u>>8))
-	}
-	return b
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -120,6 +121,28 @@ func TestAuthenticode(t *testing.T) {
 		if same := hex.EncodeToString(d[0].Sum) == want; same != free {
 			t.Errorf("byte %#x: the same digest %v, want %v", n, same, free)
 		}
+	}
+}
+
+// TestFileEnds measures a file that became shorter after its size was taken.
+func TestFileEnds(t *testing.T) {
+	t.Parallel()
+	b := append(program(section{".text", "code"}, section{".linux", strings.Repeat("kernel", 200)}), "trailing data"...)
+	for n := range len(b) {
+		i, err := Open(bytes.NewReader(b[:n]), int64(len(b)))
+		if err != nil {
+			continue
+		}
+		if d, err := i.Authenticode(algs); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d bytes of %d: %v, %v", n, len(b), d, err)
+		}
+	}
+	i, err := Open(bytes.NewReader(b[:len(b)-1000]), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.Sections(algs); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("sections: %v", err)
 	}
 }
 
