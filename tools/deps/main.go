@@ -43,6 +43,8 @@ var installed = [...]struct{ name, why string }{
 	{"swtpm", "the lab's hardware TPM, and the other side of comparisons"},
 	{"swtpm-tools", "the same"},
 	{"tpm2-tools", "clients in the guest and in the conformance tests"},
+	{"cryptsetup-bin", "a guest's encrypted disk"},
+	{"systemd", "the same: systemd-cryptenroll"},
 	{"openssl", "another client's cryptography in the tests"},
 	{"xxd", "the same"},
 	{"linux-libc-dev", "Linux's headers, with which a test compares numbers"},

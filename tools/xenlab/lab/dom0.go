@@ -75,9 +75,9 @@ func dom0Archive(k initramfs.Kernel, agent string, files map[string]string, xens
 	return a, nil
 }
 
-// guestArchive builds the root file system of a Linux guest with tpm2-tools.
-// files are as for dom0Archive.
-func guestArchive(k initramfs.Kernel, agent string, files map[string]string) (*initramfs.Archive, error) {
+// guestArchive builds the root file system of a Linux guest with tpm2-tools and, with
+// encryption, what an encrypted disk needs. files are as for dom0Archive.
+func guestArchive(k initramfs.Kernel, agent string, files map[string]string, encryption bool) (*initramfs.Archive, error) {
 	a := initramfs.New()
 	if err := a.Busybox(applets...); err != nil {
 		return nil, err
@@ -107,6 +107,13 @@ func guestArchive(k initramfs.Kernel, agent string, files map[string]string) (*i
 	if _, err := a.AddModules(k, "tpm_vtpm_proxy"); err != nil {
 		return nil, err
 	}
+	if encryption {
+		more, err := addEncryption(a, k)
+		if err != nil {
+			return nil, err
+		}
+		mods = append(mods, more...)
+	}
 	for name, src := range files {
 		if err := a.Copy(name, src); err != nil {
 			return nil, err
@@ -116,6 +123,20 @@ func guestArchive(k initramfs.Kernel, agent string, files map[string]string) (*i
 	a.File("/etc/group", 0o644, []byte("root:x:0:\n"))
 	a.File("/root/.profile", 0o644, []byte("export TPM2TOOLS_TCTI=device:/dev/tpm0\nPS1='guest# '\n"))
 	return a, addAgent(a, agent, wire.Config{Modules: mods, Console: "/dev/hvc0", Hostname: "guest"})
+}
+
+// addEncryption adds programs and libraries, and returns the modules to load.
+func addEncryption(a *initramfs.Archive, k initramfs.Kernel) ([]string, error) {
+	if err := a.Programs([]string{"/usr/bin", "/usr/sbin", "/lib/systemd"}, "systemd-cryptenroll", "cryptsetup", "systemd-cryptsetup"); err != nil {
+		return nil, err
+	}
+	// Opened at run time by the first and the last.
+	for _, l := range []string{"libtss2-esys.so.0", "libtss2-mu.so.0", "libtss2-rc.so.0"} {
+		if err := a.Library(l); err != nil {
+			return nil, err
+		}
+	}
+	return a.AddModules(k, "dm-crypt", "ecb", "xts", "algif_skcipher")
 }
 
 func addAgent(a *initramfs.Archive, agent string, c wire.Config) error {

@@ -285,6 +285,9 @@ func GuestConfig(name string, memory int, extra ...string) string {
 	return GuestConfigLine(name, memory, "", extra...)
 }
 
+// GuestWords is the command line of the kernel of a Linux guest without more parameters.
+const GuestWords = "console=hvc0 quiet loglevel=4 random.trust_cpu=on"
+
 // GuestConfigLine is like GuestConfig, with more parameters for the kernel's command
 // line.
 func GuestConfigLine(name string, memory int, commandLine string, extra ...string) string {
@@ -295,7 +298,7 @@ func GuestConfigLine(name string, memory int, commandLine string, extra ...strin
 		"vcpus = 1",
 		`kernel = "` + GuestKernel + `"`,
 		`ramdisk = "` + GuestInitrd + `"`,
-		`extra = "` + strings.TrimSpace("console=hvc0 quiet loglevel=4 random.trust_cpu=on "+commandLine) + `"`,
+		`extra = "` + strings.TrimSpace(GuestWords+" "+commandLine) + `"`,
 		// QEMU's processor has no invariant time stamp counter, so Xen would
 		// emulate it, and a kernel reads it thousands of times a second.
 		`tsc_mode = "native"`,

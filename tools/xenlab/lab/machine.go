@@ -49,6 +49,9 @@ type Options struct {
 	LinuxGuest bool
 	// GuestFiles are host files to copy into Linux guests, by their path there.
 	GuestFiles map[string]string
+	// Encryption puts systemd's and cryptsetup's programs for an encrypted disk into
+	// Linux guests.
+	Encryption bool
 	// Log, if set, logs a line for each step.
 	Log func(format string, args ...any)
 }
@@ -157,14 +160,14 @@ func (m *Machine) build(ctx context.Context) error {
 		files[n] = s
 	}
 	if m.opt.LinuxGuest {
-		g, err := guestArchive(k, agent, m.opt.GuestFiles)
+		g, err := guestArchive(k, agent, m.opt.GuestFiles, m.opt.Encryption)
 		if err != nil {
 			return err
 		}
 		if err := g.WriteFile(m.path("guest.cpio")); err != nil {
 			return err
 		}
-		files[GuestKernel], files[GuestInitrd] = k.Image, m.path("guest.cpio")
+		files[GuestKernel], files[GuestInitrd] = m.GuestFiles()
 	}
 	a, err := dom0Archive(k, agent, files, m.opt.Xenstored)
 	if err != nil {
@@ -188,6 +191,9 @@ func (m *Machine) build(ctx context.Context) error {
 	os.Remove(m.path("vmlinuz"))
 	return os.Symlink(image, m.path("vmlinuz"))
 }
+
+// GuestFiles returns the host's paths of the kernel and the initramfs of Linux guests.
+func (m *Machine) GuestFiles() (kernel, initrd string) { return m.kernel.Image, m.path("guest.cpio") }
 
 func gunzip(dst, src string) error {
 	f, err := os.Open(src)
