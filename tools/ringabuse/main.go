@@ -5,6 +5,10 @@
 // Synopsis:
 //
 //	ringabuse [-duration 1m] [-device 0] [-seed N] [-attach BACKEND -uuid UUID]
+//	ringabuse -memory [-duration 1m] [-seed N]
+//
+// With -memory it abuses the control area and the doorbell of a TPM that tpm_crb drives,
+// through /dev/mem and /dev/port, and takes the driver off the device meanwhile.
 //
 // It runs as root in a Linux domain that has a vtpm device and no driver on it
 // (xen-tpmfront not loaded, or unbound). With -attach, in dom0, it first creates
@@ -39,6 +43,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	duration := flags.Duration("duration", time.Minute, "how long to abuse the ring")
 	device := flags.Int("device", 0, "number of the vtpm device")
 	seed := flags.Uint64("seed", 1, "of the random numbers")
+	memory := flags.Bool("memory", false, "abuse a control area in memory")
 	attach := flags.Int("attach", -1, "in dom0: make a device with this domain as backend")
 	uuid := flags.String("uuid", "00000000-0000-0000-0000-000000000000", "with -attach: the device's uuid")
 	if err := flags.Parse(args); err != nil {
@@ -47,6 +52,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if flags.NArg() > 0 || *duration < 0 || *attach > 0x7FEF {
 		fmt.Fprintln(stderr, "ringabuse: wrong arguments; -h lists them")
 		return 2
+	}
+	if *memory {
+		if err := abuseMemory(context.Background(), *duration, rand.New(rand.NewPCG(*seed, 0)), stdout); err != nil {
+			fmt.Fprintln(stderr, "ringabuse:", err)
+			return 1
+		}
+		return 0
 	}
 	host, err := devxen.Open()
 	if err != nil {

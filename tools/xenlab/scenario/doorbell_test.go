@@ -2,7 +2,9 @@ package scenario
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -16,7 +18,15 @@ func TestXenDoorbell(t *testing.T) {
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
-	s := NewStack(machine(t, "doorbell", lab.Options{Files: images.Files(), Encryption: true}))
+	n := 5
+	if s := os.Getenv("STUBTPM_KILLS"); s != "" {
+		var err error
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("STUBTPM_KILLS: %v", err)
+		}
+	}
+	s := NewStack(machine(t, "doorbell", lab.Options{Files: images.Files(), Encryption: true,
+		GuestFiles: map[string]string{abuseCommand: ringabuse}}))
 	d, err := NewDoorbell(ctx, &testReport{t}, s)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +39,11 @@ func TestXenDoorbell(t *testing.T) {
 		func() error { return d.Device(ctx, g) },
 		func() error { return d.Measured(ctx, g, "") },
 		func() error { return d.IMA(ctx, g) },
-		func() error { return d.Encrypted(ctx, g) },
+		func() (err error) { g, err = d.Encrypted(ctx, g); return err },
+		func() error { return d.Hostile(ctx, g, time.Minute) },
+		func() error { return d.Life(ctx, g, n) },
+		func() error { return d.Destroy(ctx, guestName) },
+		func() error { return d.Around(ctx) },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)

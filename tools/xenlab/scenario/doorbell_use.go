@@ -88,8 +88,9 @@ const openDisk = `systemd-cryptsetup attach vault /dev/xvda - tpm2-device=/dev/t
 `
 
 // Encrypted has systemd bind the key of a disk to what was measured: the disk opens
-// after a reboot, and not with another command line.
-func (d *Doorbell) Encrypted(ctx context.Context, g guest) error {
+// after a reboot, and not with another command line. It returns the guest that runs
+// at the end.
+func (d *Doorbell) Encrypted(ctx context.Context, g guest) (guest, error) {
 	d.r.Step("guest: systemd-cryptenroll --tpm2-pcrs=0+1+4+9+12 /dev/xvda")
 	out, err := d.run(ctx, g, `mkdir -p /run/cryptsetup /run/systemd /tmp
 printf pass > pass
@@ -99,7 +100,7 @@ cryptsetup open --key-file pass /dev/xvda vault
 printf '%s' '`+secret+`' | dd of=/dev/mapper/vault bs=512 conv=sync 2>/dev/null; cryptsetup close vault
 `+openDisk+"sync")
 	if err != nil {
-		return err
+		return g, err
 	}
 	check(d.r, "systemd opens a LUKS disk with its TPM", strings.Contains(out, secret), "%s", out)
 	d.r.Step("guest: reboot")
@@ -108,22 +109,22 @@ printf '%s' '`+secret+`' | dd of=/dev/mapper/vault bs=512 conv=sync 2>/dev/null;
 		d.r.Step("reboot: %v", err)
 	}
 	if err := d.log.await(ctx, limit, before, "served by"); err != nil {
-		return d.why(err)
+		return g, d.why(err)
 	}
 	if g, err = d.connect(ctx); err != nil {
-		return err
+		return g, err
 	}
 	if out, err = d.run(ctx, g, "mkdir -p /run/cryptsetup /run/systemd\n"+openDisk); err != nil {
-		return err
+		return g, err
 	}
 	d.r.Show(guestName, "systemd-cryptsetup attach, after a reboot", out)
 	check(d.r, "after a reboot, which xl made a new domain of, the disk opens again", strings.Contains(out, secret), "%s", out)
 	if g, err = d.again(ctx, "changed"); err != nil {
-		return err
+		return g, err
 	}
 	if out, err = d.run(ctx, g, "mkdir -p /run/cryptsetup /run/systemd\n"+openDisk); err != nil {
-		return err
+		return g, err
 	}
 	check(d.r, "with another command line the disk stays closed", strings.Contains(out, "the disk stays closed") && strings.Contains(out, "policy digest"), "%s", out)
-	return nil
+	return g, nil
 }

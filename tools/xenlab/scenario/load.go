@@ -173,3 +173,16 @@ func (l *loadLog) until(ctx context.Context, done func() bool) error {
 		}
 	}
 }
+
+// lostNothing reports whether no command failed since mark.
+func (l *loadLog) lostNothing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lost == "" && l.wrong == nil
+}
+
+func (l *loadLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}

@@ -1,0 +1,159 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"stubtpm/tools/xenlab/lab"
+)
+
+// restartDaemon kills the doorbell and starts it again.
+func (d *Doorbell) restartDaemon(ctx context.Context) error {
+	if err := d.proc.Kill(); err != nil {
+		return err
+	}
+	if _, _, err := d.proc.Wait(ctx); err != nil {
+		return err
+	}
+	return d.startDaemon(ctx)
+}
+
+// Life has everything around a guest end and come back while the guest increments
+// counters in its TPM: no count that was answered is lost.
+func (d *Doorbell) Life(ctx context.Context, g guest, kills int) error {
+	load := &loadLog{name: guestName}
+	if err := load.start(g.Guest, 20*time.Millisecond); err != nil {
+		return err
+	}
+	more := func(claim string) error {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		defer cancel()
+		err := load.await(ctx, 10)
+		if err != nil {
+			err = d.why(err)
+		}
+		check(d.r, claim, err == nil, "%v", err)
+		if err != nil {
+			return ErrClaims
+		}
+		return nil
+	}
+	if err := more("a guest counts in its TPM"); err != nil {
+		return err
+	}
+	load.mark()
+	d.r.Step("dom0: the doorbell is killed %d times", kills)
+	for range kills {
+		if err := d.restartDaemon(ctx); err != nil {
+			return err
+		}
+		if err := load.await(ctx, 3); err != nil {
+			return d.why(err)
+		}
+	}
+	check(d.r, fmt.Sprintf("the doorbell was killed %d times: every command was answered, none failed", kills), load.lostNothing(), "%v", load)
+	d.r.Step("dom0: xl pause; xl unpause")
+	if _, err := d.M.Dom0.Run(ctx, "xl pause "+guestName+" && sleep 3 && xl unpause "+guestName); err != nil {
+		return err
+	}
+	if err := more("a guest that was paused goes on"); err != nil {
+		return err
+	}
+	d.r.Step("the domain of the vTPM is destroyed %d times", max(2, kills/10))
+	for range max(2, kills/10) {
+		load.mark()
+		if err := d.Destroy(ctx, vtpmName); err != nil {
+			return err
+		}
+		if err := d.startVTPM(ctx); err != nil {
+			return err
+		}
+		if err := load.awaitFound(ctx, 2*time.Minute); err != nil {
+			return d.why(err)
+		}
+	}
+	if err := more("the vTPM's domain was destroyed: the guest goes on with the next one, and no count is lost"); err != nil {
+		return err
+	}
+	out, err := d.run(ctx, g, "tpm2_pcrread sha256:0,9")
+	if err != nil {
+		return err
+	}
+	measured, err := d.predict("changed")
+	if err != nil {
+		return err
+	}
+	values, err := measured.Log.Replay(0x000B)
+	if err != nil {
+		return err
+	}
+	pcrs := parsePCRs(out)
+	check(d.r, "the PCRs that were lost with it show that: they are neither those of the start nor of a TPM that was switched on",
+		pcrs["sha256:0"] != fmt.Sprintf("0x%x", values[0]) && pcrs["sha256:9"] != fmt.Sprintf("0x%x", values[9]) && pcrs["sha256:9"] != zeroPCR && len(pcrs) == 2, "%s", out)
+	if err := d.restored(ctx, load); err != nil {
+		return err
+	}
+	return more("after all that the guest still counts")
+}
+
+// restored saves and restores the guest.
+func (d *Doorbell) restored(ctx context.Context, load *loadLog) error {
+	d.r.Step("dom0: xl save; xl restore")
+	load.mark()
+	out, err := d.M.Dom0.Run(ctx, fmt.Sprintf("xl save %[1]s /tmp/%[1]s.save 2>&1 && xl restore /tmp/%[1]s.save 2>&1; code=$?; rm -f /tmp/%[1]s.save; exit $code", guestName))
+	if err != nil {
+		return d.why(fmt.Errorf("%w: %s", err, out))
+	}
+	g, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if err := load.start(g.Guest, 20*time.Millisecond); err != nil {
+		return err
+	}
+	err = load.awaitFound(ctx, time.Minute)
+	check(d.r, "a guest that was saved and restored goes on with its TPM, and no count is lost", err == nil, "%v", err)
+	if err != nil {
+		return d.why(ErrClaims)
+	}
+	list, err := d.M.Domains(ctx)
+	if err != nil {
+		return err
+	}
+	names := ""
+	for _, l := range list {
+		names += " " + l.Name
+	}
+	check(d.r, "no domain is left behind", len(list) == 4, "%s", names)
+	return nil
+}
+
+// Around has guests start in other ways than by the doorbell: none of them gets a TPM that
+// was measured. The guest of the stack must not run.
+func (d *Doorbell) Around(ctx context.Context) error {
+	d.r.Step("a guest with a ring, at a vTPM whose guests must be measured")
+	config := lab.GuestConfigLine(guestName, guestMiB, "", fmt.Sprintf("vtpm = [\"backend=%s,uuid=%s\"]", vtpmName, vtpmUUID))
+	if err := d.M.Create(ctx, guestName, config); err != nil {
+		return err
+	}
+	g, err := d.connect(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := g.run(ctx, "timeout 15 tpm2_getrandom -Q 8 -T device:/dev/tpm0 && echo 'it has a TPM' || echo 'it has none'")
+	if err != nil {
+		return err
+	}
+	check(d.r, "a guest that goes around the measurement gets no TPM", strings.Contains(out, "it has none") && strings.Contains(d.Since(vtpmName), "measured"), "%s\n%s", out, d.Since(vtpmName))
+	d.r.Step("the same guest, attached to the doorbell while it runs")
+	before := d.log.length()
+	attach := fmt.Sprintf("xl vtpm-detach %[1]s 0 >/dev/null 2>&1; timeout 20 xl vtpm-attach %[1]s backend=Domain-0 uuid=%s 2>&1", guestName, vtpmUUID)
+	if out, err := d.M.Dom0.Run(ctx, attach); err == nil {
+		return fmt.Errorf("%w: attached while it runs: %s", ErrClaims, out)
+	}
+	err = d.log.await(ctx, time.Minute, before, "cannot get one while it runs")
+	check(d.r, "a guest that runs already gets no TPM, and the log says why", err == nil, "%v\n%s", err, d.log.tail(10))
+	return d.Destroy(ctx, guestName)
+}
