@@ -108,11 +108,15 @@ func (s *Server) scan(parent context.Context, devices map[string]*device) (again
 			devices[n] = &device{Server: s, base: Directory + "/" + n, peer: tpmif.Peer{Domain: xen.DomID(id)}}
 		}
 	}
+	// Those that are gone first: the TPM serves one guest at a time.
 	for n, d := range devices {
 		if !there[n] {
 			d.disconnect()
 			delete(devices, n)
-		} else if d.step(parent) {
+		}
+	}
+	for _, d := range devices {
+		if d.step(parent) {
 			again = true
 		}
 	}

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"stubtpm/drivers/crb"
@@ -18,7 +20,10 @@ func (h *guestHandler) OpenCRB(p tpmif.Peer, firmware bool) (crb.Conn, error) {
 	if firmware {
 		open = h.openFirmware
 	}
-	if err := open(p); err != nil {
+	if err := open(p); errors.Is(err, errConnected) {
+		// The domain before a reboot may not be gone yet.
+		return nil, fmt.Errorf("%w: %w", tpmif.ErrLater, err)
+	} else if err != nil {
 		return nil, err
 	}
 	c := &crbConn{guestConn: guestConn{h}}

@@ -91,10 +91,13 @@ func refusal(err error) error {
 
 // check refuses a guest while another one is connected, or with another UUID.
 func (h *guestHandler) check(p tpmif.Peer) error {
+	if err := h.checkUUID(p); err != nil {
+		return err
+	}
 	if h.connected {
 		return errConnected
 	}
-	return h.checkUUID(p)
+	return nil
 }
 
 // connect gives the TPM to a domain.

@@ -38,16 +38,36 @@ func TestScan(t *testing.T) {
 // TestScanSource: in assembly of the standard library the source decides.
 func TestScanSource(t *testing.T) {
 	for file, clean := range map[string]bool{
-		"crypto/internal/fips140/sha256/sha256block_amd64.s": true,
-		"internal/runtime/syscall/linux/asm_linux_amd64.s":   false,
-		"runtime/sys_linux_amd64.s":                          false,
-		"crypto/no/such/file_amd64.s":                        false,
-		"../../etc/passwd":                                   false,
-		"stubtpm/board/pvh/vector_amd64.s":                   false,
+		"crypto/internal/fips140/sha256/sha256block_amd64.s":                   true,
+		"vendor/golang.org/x/crypto/chacha20poly1305/chacha20poly1305_amd64.s": true,
+		"internal/runtime/syscall/linux/asm_linux_amd64.s":                     false,
+		"runtime/sys_linux_amd64.s":                                            false,
+		"crypto/no/such/file_amd64.s":                                          false,
+		"../../etc/passwd":                                                     false,
+		"stubtpm/board/pvh/vector_amd64.s":                                     false,
 	} {
 		text := "TEXT f(SB) " + file + "\n  a_amd64.s:1\t0x10\t900f\tNOP\n  a_amd64.s:2\t0x12\t0590\tADD\n"
 		if _, err := scan(strings.NewReader(text)); (err == nil) != clean {
 			t.Errorf("%s: error %v", file, err)
+		}
+	}
+}
+
+func TestWritesCall(t *testing.T) {
+	for source, want := range map[string]bool{
+		"":                                   false,
+		"BYTE $0x0f; BYTE $0x04":             false,
+		"BYTE $0x0f\n\tADDQ AX, BX\nBYTE $5": true,
+		"WORD $0x050f":                       true,
+		"LONG $0x00050f00":                   true,
+		"LONG $0x0f050000; BYTE $5":          true,
+		"QUAD $0x80cd":                       true,
+		"BYTE $x":                            true,
+		"#define B(x) BYTE x":                true,
+		"WORD $0x340f; WORD $0":              true,
+	} {
+		if got := writesCall([]byte(source)); got != want {
+			t.Errorf("%q: %v", source, got)
 		}
 	}
 }

@@ -112,7 +112,7 @@ type bucket struct {
 func (k *bucket) take(now time.Time) time.Duration {
 	if refilled := int(now.Sub(k.last) / ringRest); k.last.IsZero() || refilled >= k.used {
 		k.used, k.last = 0, now
-	} else {
+	} else if refilled > 0 {
 		k.used -= refilled
 		k.last = k.last.Add(time.Duration(refilled) * ringRest)
 	}

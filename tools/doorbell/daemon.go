@@ -71,7 +71,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			<-ended
 		}
 	}()
-	news := make(chan struct{}, 1)
+	news, lost := make(chan struct{}, 1), make(chan struct{}, len(watched))
 	for _, path := range watched {
 		w, err := d.Domain.Store.Watch(ctx, path)
 		if err != nil {
@@ -84,7 +84,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 				default:
 				}
 			}
-			close(news)
+			lost <- struct{}{}
 		}()
 	}
 	for {
@@ -92,10 +92,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 			return fmt.Errorf("doorbell: %w", err)
 		}
 		select {
-		case _, ok := <-news:
-			if !ok {
-				return xenstore.ErrClosed
-			}
+		case <-news:
+		case <-lost:
+			return xenstore.ErrClosed
 		case g := <-ended:
 			g.stop()
 			delete(guests, g.base)

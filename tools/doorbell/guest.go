@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,8 @@ type guest struct {
 	base string // of the backend in xenstore
 	uuid string // of the vTPM
 	stop context.CancelFunc
+
+	closing sync.Once // the wait for the guest to run
 
 	launch *launch.Launch // what was measured with the usual banks; nil if nothing was yet
 
@@ -66,6 +69,7 @@ func (g *guest) run(ctx context.Context) error {
 		return err
 	}
 	defer memory.Close()
+	defer g.forget(ctx)
 	start, err := g.startInfo(ctx, memory)
 	if err != nil {
 		return err
@@ -90,6 +94,21 @@ func (g *guest) run(ctx context.Context) error {
 	defer bell.close()
 	defer g.line.set(nil)
 	return g.serve(ctx, memory, start)
+}
+
+// forget tells the vTPM that the guest is gone, unless only this process ends.
+func (g *guest) forget(ctx context.Context) {
+	vtpm := g.vtpm.Load()
+	if ctx = context.WithoutCancel(ctx); vtpm == 0 {
+		return
+	}
+	if _, err := g.Domain.Store.Read(ctx, g.base+"/uuid"); !errors.Is(err, xenstore.ErrNotExist) {
+		return
+	}
+	dir := linkDirectory(xen.DomID(vtpm), g.id)
+	if err := g.Domain.Store.Remove(ctx, dir); err != nil && !errors.Is(err, xenstore.ErrNotExist) {
+		g.Log("domain %d: %v", g.id, err)
+	}
 }
 
 // cr0PE is the only bit of CR0 that is set where a PVH domain begins; ET reads as 1.
@@ -286,10 +305,10 @@ func (g *guest) hold(ctx context.Context, memory Guest) error {
 
 // release undoes hold.
 func (g *guest) release(ctx context.Context, memory Guest) error {
-	if err := g.Domain.Store.Remove(ctx, g.base+"/"+nodeHeld); err != nil {
+	if err := memory.Unpause(); err != nil {
 		return err
 	}
-	return memory.Unpause()
+	return g.Domain.Store.Remove(ctx, g.base+"/"+nodeHeld)
 }
 
 // grants share the pages of a guest with the domain of its vTPM.
@@ -323,11 +342,13 @@ func (g *guest) ready(ctx context.Context, memory Guest) error {
 	if err := g.setState(ctx, xenbus.InitWait); err != nil {
 		return err
 	}
-	go func() {
-		if err := g.closeOnceRunning(ctx, memory, at.RIP); err != nil && ctx.Err() == nil {
-			g.Log("domain %d: %v", g.id, err)
-		}
-	}()
+	g.closing.Do(func() {
+		go func() {
+			if err := g.closeOnceRunning(ctx, memory, at.RIP); err != nil && ctx.Err() == nil {
+				g.Log("domain %d: %v", g.id, err)
+			}
+		}()
+	})
 	return nil
 }
 

@@ -46,6 +46,13 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 	if err := g.ReportMeasured(ctx, g.id, g.uuid, l.Program); err != nil {
 		return nil, err
 	}
+	// A process that ended may have left a command, which must not run in the middle of
+	// this measurement.
+	client, unmap, err := openClient(memory)
+	if err != nil {
+		return nil, err
+	}
+	defer unmap()
 	to, err = connect(ctx, g.Domain, g.id, vtpm, g.uuid, true)
 	if _, done := g.Domain.Store.Read(ctx, g.base+"/"+nodeMeasured); errors.Is(err, ErrRefused) && done == nil {
 		// A process before this one had ended its measurement, and did not come to tell the
@@ -55,16 +62,13 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 	if err != nil {
 		return nil, err
 	}
+	opened := to
 	defer func() {
 		if err != nil {
-			to.Close()
+			opened.Close()
 		}
 	}()
-	client, unmap, err := openClient(memory, to)
-	if err != nil {
-		return nil, err
-	}
-	defer unmap()
+	client.Ring, client.Wait = to.Notify, awaitEvent(to)
 	f := firmware{ctx, client}
 	banks, err := f.start(launch.Measurer)
 	if err != nil {
@@ -126,8 +130,8 @@ func (g *guest) options(ctx context.Context) (o launch.Options, err error) {
 	return o, nil
 }
 
-// openClient maps the control area and the buffer of a guest.
-func openClient(memory Guest, to xen.Channel) (*crb.Client, func(), error) {
+// openClient maps the control area and the buffer of a guest, and clears them.
+func openClient(memory Guest) (*crb.Client, func(), error) {
 	var mapped []xen.MappedPage
 	unmap := func() {
 		for _, p := range mapped {
@@ -142,9 +146,19 @@ func openClient(memory Guest, to xen.Channel) (*crb.Client, func(), error) {
 		}
 		mapped = append(mapped, p)
 	}
-	c := &crb.Client{Control: mapped[0].Page(), Ring: to.Notify, Wait: func(ctx context.Context) error {
+	c := &crb.Client{Control: mapped[0].Page()}
+	for _, p := range mapped[1:] {
+		c.Buffer = append(c.Buffer, p.Page())
+	}
+	crb.Clear(c.Control)
+	return c, unmap, nil
+}
+
+// awaitEvent returns a function that waits for an event.
+func awaitEvent(c xen.Channel) func(ctx context.Context) error {
+	return func(ctx context.Context) error {
 		select {
-		case _, ok := <-to.C():
+		case _, ok := <-c.C():
 			if !ok {
 				return xen.ErrClosed
 			}
@@ -152,13 +166,7 @@ func openClient(memory Guest, to xen.Channel) (*crb.Client, func(), error) {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	}}
-	for _, p := range mapped[1:] {
-		c.Buffer = append(c.Buffer, p.Page())
 	}
-	// A process that ended may have left a command.
-	crb.Clear(c.Control)
-	return c, unmap, nil
 }
 
 // A firmware uses the TPM of a guest that does not run yet. It is a transport.TPM.

@@ -194,3 +194,12 @@ func (m *mapped) Unmap() error {
 	m.s.mapped--
 	return nil
 }
+
+// Grant makes an entry of a domain's grant table that shares a page with a peer, as the
+// toolstack makes for a domain that it builds, in place of an earlier one.
+func (h *Host) Grant(owner xen.DomID, ref xen.GrantRef, peer xen.DomID, page *xen.Page) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	at := grant{owner, ref}
+	h.grants[at] = &shared{host: h, at: at, peer: peer, page: page}
+}

@@ -84,7 +84,7 @@ func (d *Doorbell) IMA(ctx context.Context, g guest) error {
 // openDisk opens the encrypted disk with the TPM and prints the secret on it.
 const openDisk = `systemd-cryptsetup attach vault /dev/xvda - tpm2-device=/dev/tpmrm0,headless=1 2>attach.log && {
 	dd if=/dev/mapper/vault bs=512 count=1 2>/dev/null | tr -d '\0'; echo; systemd-cryptsetup detach vault
-} || { echo 'the disk stays closed'; cat attach.log; }
+} || { echo 'the disk stays closed'; cat attach.log; SYSTEMD_LOG_LEVEL=debug systemd-cryptsetup attach vault /dev/xvda - tpm2-device=/dev/tpmrm0,headless=1 2>&1 | tail -n 30; }
 `
 
 // Encrypted has systemd bind the key of a disk to what was measured: the disk opens
