@@ -202,7 +202,7 @@ func TestMeasured(t *testing.T) {
 		t.Errorf("paused %d times, runs: %v, %d servers", w.machine.paused, w.machine.ran, w.machine.servers)
 	}
 	if _, ok := w.Store.Get("/local/domain/5/device/vtpm/0/state"); ok {
-		t.Error("the front end is still there")
+		t.Error("the frontend is still there")
 	}
 }
 

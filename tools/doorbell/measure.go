@@ -178,7 +178,7 @@ type firmware struct {
 // Send implements transport.TPM.
 func (f firmware) Send(command []byte) ([]byte, error) { return f.Transact(f.ctx, 0, command) }
 
-// start switches the TPM on, with the name of who measures as H-CRTM (TPM 2.0 Library,
+// start switches the TPM on, with the measurer's name as H-CRTM (TPM 2.0 Library,
 // Part 1, "H-CRTM before TPM2_Startup() and TPM2_Startup() without H-CRTM"), and returns
 // the PCR banks that it has.
 func (f firmware) start(measurer string) ([]tcg.TPMAlgID, error) {

@@ -8,12 +8,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"time"
-	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"stubtpm/drivers/crb"
 	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/devxen"
 )
 
 // tpmCRB is the directory of Linux's driver, which is taken off the device meanwhile.
@@ -28,26 +26,16 @@ func abuseMemory(ctx context.Context, duration time.Duration, r *rand.Rand, out 
 		return err
 	}
 	defer os.WriteFile(tpmCRB+"bind", []byte(crbDevice), 0)
-	memory, err := os.OpenFile("/dev/mem", os.O_RDWR|os.O_SYNC, 0)
-	if err != nil {
-		return err
-	}
-	defer memory.Close()
 	port, err := os.OpenFile("/dev/port", os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer port.Close()
-	const size = (1 + crb.BufferPages) * xen.PageSize
-	b, err := unix.Mmap(int(memory.Fd()), crb.ControlFrame*xen.PageSize, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	pages, unmap, err := devxen.MapPhysical(crb.ControlFrame, 1+crb.BufferPages)
 	if err != nil {
 		return err
 	}
-	defer unix.Munmap(b)
-	var pages []*xen.Page
-	for at := 0; at < size; at += xen.PageSize {
-		pages = append(pages, xen.PageAt(unsafe.Pointer(&b[at])))
-	}
+	defer unmap()
 	ring := func() error {
 		_, err := port.WriteAt([]byte{1}, crb.DoorbellPort)
 		return err
