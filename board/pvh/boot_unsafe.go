@@ -69,7 +69,12 @@ func boot(info uint64) (sp uint64) {
 		end = ramLimit
 	}
 	heap, end := keepModules(uint64(imageEnd()), end)
-	end = initPaging(end)
+	ram := end
+	if heapLimit != 0 && end-heap > heapLimit {
+		end = heap + heapLimit
+	}
+	start.FreeStart, start.FreeEnd = end, ram
+	end = initPaging(end, ram)
 
 	goos.RamStart = uint(base)
 	goos.RamSize = uint(end - base)

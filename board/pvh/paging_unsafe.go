@@ -48,24 +48,24 @@ const spareTables = 24
 
 func cpuidExtFeatures() uint32
 
-// initPaging builds the final page tables at the end of memory, so that end is
-// moved down, loads them, and returns the new end, which is the initial stack
-// pointer.
-func initPaging(end uint64) uint64 {
+// initPaging builds the final page tables at the end of the runtime's memory, so that
+// end is moved down, loads them, and returns the new end, which is the initial stack
+// pointer. They map RAM up to ram.
+func initPaging(end, ram uint64) uint64 {
 	if cpuidExtFeatures()&(1<<20) != 0 {
 		noExec = pteNoExec
 	}
 	base := uint64(imageBase())
 	image := (uint64(imageEnd()) + largePage - 1) &^ (largePage - 1)
-	n := image/largePage + end>>30 + 6 + spareTables
+	n := image/largePage + ram>>30 + 6 + spareTables
 	sp := end - n*pageSize
 	nextTable, endTable = sp, end
 	rootTable = takeTable()
 
 	// All of RAM behind the image's last 2 MiB: data. In the first 2 MiB
 	// nothing. Page tables themselves are in RAM, hence writable.
-	for a := image; a < end; {
-		if a%largePage == 0 && a+largePage <= end && !(a <= guardPage(sp) && guardPage(sp) < a+largePage) {
+	for a := image; a < ram; {
+		if a%largePage == 0 && a+largePage <= ram && !(a <= guardPage(sp) && guardPage(sp) < a+largePage) {
 			setEntry(a, 2, a|ptePresent|pteWrite|pteLarge|noExec)
 			a += largePage
 			continue

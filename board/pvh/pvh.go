@@ -33,6 +33,10 @@ type StartInfo struct {
 	Regions  []Region
 	RamStart uint64 // of the runtime's memory
 	RamEnd   uint64 // end of the region that holds the image
+
+	// FreeStart and FreeEnd bound the memory that the runtime leaves to the
+	// program. They are equal without heapLimit. See Free.
+	FreeStart, FreeEnd uint64
 }
 
 // Start returns what the boot loader passed, as boot read it.
@@ -40,6 +44,13 @@ func Start() StartInfo { return start }
 
 // CommandLine returns the first 4095 bytes of the boot loader's command line.
 func CommandLine() string { return string(cmdline[:cmdlineLen]) }
+
+// heapLimit bounds the memory of the runtime behind the image, in bytes; a multiple of
+// the page size. A program that needs memory of its own defines it:
+//
+//	//go:linkname heapLimit stubtpm/board/pvh.heapLimit
+//	var heapLimit uint64 = 32 << 20
+var heapLimit uint64
 
 var (
 	start      StartInfo

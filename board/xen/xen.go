@@ -50,7 +50,11 @@ func early() {
 	machine.info = hvm.SharedInfoAt(machine.window + sharedInfoOffset)
 	// This call also makes Xen use the 64-bit layout of the page, and write the
 	// wall clock into it. Interrupts are still off.
-	if hvm.SetUpcallVector(upcallVector) != nil {
+	err := hvm.ClearUpcallVector()
+	if !polled {
+		err = hvm.SetUpcallVector(upcallVector)
+	}
+	if err != nil {
 		fatal("xen: Xen refused the vector for events\n")
 	}
 	startClock(machine.info)
@@ -81,6 +85,11 @@ func hwinit1() {
 	}
 	useClock(machine.info)
 	startConsole()
+	if polled {
+		machine.upcall.Init(machine.info, 0)
+		goos.Idle = poll
+		return
+	}
 	port, err := hvm.BindTimer()
 	if err != nil || port >= abi.EventChannels {
 		fatal("xen: no port for the timer\n")

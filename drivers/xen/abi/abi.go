@@ -53,8 +53,9 @@ type HvmParam struct {
 
 // Operations of MemoryOp, and spaces of AddToPhysmap (public/memory.h).
 const (
-	AddToPhysmapOp = 7
-	MemoryMapOp    = 9
+	AddToPhysmapOp      = 7
+	MemoryMapOp         = 9
+	RemoveFromPhysmapOp = 15
 
 	MapSpaceSharedInfo = 0
 	MapSpaceGrantTable = 1
@@ -66,6 +67,13 @@ type AddToPhysmap struct {
 	Size  uint16
 	Space uint32
 	Idx   uint64
+	Gpfn  uint64
+}
+
+// RemoveFromPhysmap is struct xen_remove_from_physmap.
+type RemoveFromPhysmap struct {
+	Domid uint16
+	_     [3]uint16
 	Gpfn  uint64
 }
 

@@ -16,6 +16,7 @@ func TestLayout(t *testing.T) {
 		{HvmParam{}, 16, map[string]uintptr{"Index": 4, "Value": 8}},
 		{SchedPollArg{}, 24, map[string]uintptr{"NrPorts": 8, "Timeout": 16}},
 		{AddToPhysmap{}, 24, map[string]uintptr{"Size": 2, "Space": 4, "Idx": 8, "Gpfn": 16}},
+		{RemoveFromPhysmap{}, 16, map[string]uintptr{"Gpfn": 8}},
 		{MemoryMap{}, 16, map[string]uintptr{"Buffer": 8}},
 		{VcpuTimeInfo{}, 32, map[string]uintptr{"TscTimestamp": 8, "SystemTime": 16, "TscToSystemMul": 24, "TscShift": 28, "Flags": 29}},
 		{VcpuInfo{}, 64, map[string]uintptr{"PendingSel": 8, "Time": 32}},

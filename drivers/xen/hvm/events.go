@@ -82,6 +82,13 @@ func (e *Events) adopt(port uint32) (xen.Channel, error) {
 	return c, nil
 }
 
+// Open returns the number of open channels.
+func (e *Events) Open() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.open)
+}
+
 type channel struct {
 	events *Events
 	port   uint32

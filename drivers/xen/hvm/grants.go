@@ -104,6 +104,27 @@ func (g *Grants) grow() error {
 	return nil
 }
 
+// Unmap removes the grant table from this domain's addresses. Its entries stay as they
+// are; no method may be called afterwards.
+func (g *Grants) Unmap() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.frames {
+		if err := UnmapFrame(g.places.Table + uint64(i)*xen.PageSize); err != nil {
+			return fmt.Errorf("grant table: %w", err)
+		}
+	}
+	g.frames = 0
+	return nil
+}
+
+// InUse returns how many pages are shared.
+func (g *Grants) InUse() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.shared)
+}
+
 type sharedPage struct {
 	grants *Grants
 	ref    xen.GrantRef

@@ -66,11 +66,25 @@ func SetUpcallVector(vector uint8) error {
 	return check(call(abi.HvmOp, abi.HvmSetParam, &p))
 }
 
+// ClearUpcallVector makes Xen deliver no events in a domain that has not called
+// SetUpcallVector. For a PVH domain Xen does not undo that call (hvm_set_callback_via in
+// xen/arch/x86/hvm/irq.c).
+func ClearUpcallVector() error {
+	p := abi.HvmParam{Domid: abi.DomIDSelf, Index: abi.ParamCallbackIRQ}
+	return check(call(abi.HvmOp, abi.HvmSetParam, &p))
+}
+
 // MapFrame maps a frame of one of Xen's spaces, such as abi.MapSpaceSharedInfo, at
 // a physical address of this domain.
 func MapFrame(space uint32, index, addr uint64) error {
 	a := abi.AddToPhysmap{Domid: abi.DomIDSelf, Space: space, Idx: index, Gpfn: addr >> 12}
 	return check(call(abi.MemoryOp, abi.AddToPhysmapOp, &a))
+}
+
+// UnmapFrame removes what MapFrame has mapped at a physical address.
+func UnmapFrame(addr uint64) error {
+	r := abi.RemoveFromPhysmap{Domid: abi.DomIDSelf, Gpfn: addr >> 12}
+	return check(call(abi.MemoryOp, abi.RemoveFromPhysmapOp, &r))
 }
 
 // MemoryMap fills b with Xen's map of this domain's memory and returns the number
@@ -98,6 +112,15 @@ func Poll(port uint32, until uint64) {
 	a := abi.SchedPollArg{Ports: uint64(uintptr(unsafe.Pointer(&port))), NrPorts: 1, Timeout: until}
 	call(abi.SchedOp, abi.SchedPoll, &a)
 	runtime.KeepAlive(&port)
+}
+
+// PollAny is like Poll for any of up to 128 ports; until 0 is no limit.
+//
+//go:nosplit
+func PollAny(ports []uint32, until uint64) {
+	a := abi.SchedPollArg{Ports: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(ports)))), NrPorts: uint32(len(ports)), Timeout: until}
+	call(abi.SchedOp, abi.SchedPoll, &a)
+	runtime.KeepAlive(ports)
 }
 
 // SetTimer makes Xen raise VIRQ_TIMER once, at a system time in nanoseconds; 0

@@ -20,7 +20,7 @@ type Upcall struct {
 	words uint64 // bit set of the words in which Handle found events
 }
 
-// Init masks all events but that of the timer, and sets the timer's port.
+// Init masks all events but that of the timer, and sets the timer's port; 0 for none.
 func (u *Upcall) Init(info *abi.SharedInfo, timer uint32) {
 	u.info, u.timer = info, timer
 	for i := range info.EvtchnMask {
@@ -75,4 +75,30 @@ func (u *Upcall) take(f func(port uint32)) {
 			f(w*64 + uint32(bits.TrailingZeros64(events)))
 		}
 	}
+}
+
+// Reset leaves the state as Xen made it for a new domain, except that all events are
+// masked: no event is pending.
+func (u *Upcall) Reset() {
+	v := &u.info.Vcpu[0]
+	for i := range u.info.EvtchnMask {
+		atomic.StoreUint64(&u.info.EvtchnMask[i], ^uint64(0))
+		atomic.StoreUint64(&u.info.EvtchnPend[i], 0)
+	}
+	atomic.StoreUint64(&v.PendingSel, 0)
+	atomic.StoreUint32(&v.UpcallPending, 0)
+}
+
+// Unmasked fills ports with the ports that are not masked, and returns how many it found.
+func (u *Upcall) Unmasked(ports []uint32) int {
+	n := 0
+	for i := range u.info.EvtchnMask {
+		for open := ^atomic.LoadUint64(&u.info.EvtchnMask[i]); open != 0; open &= open - 1 {
+			if port := uint32(i*64 + bits.TrailingZeros64(open)); port != 0 && n < len(ports) {
+				ports[n] = port
+				n++
+			}
+		}
+	}
+	return n
 }
