@@ -26,6 +26,7 @@ images: ## build the unikernels, the command stubtpm and its manual pages, and m
 	@mkdir -p $(BUILD)/images
 	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpmmgr.elf ./stubdom/vtpmmgr
 	$(GO) run ./tools/baremetal build -o $(BUILD)/images/vtpm.elf ./stubdom/vtpm
+	$(GO) run ./tools/baremetal build -o $(BUILD)/images/loader.elf ./stubdom/loader
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm ./tools/stubtpm
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/ringabuse ./tools/ringabuse
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-host ./tools/stubtpm-host

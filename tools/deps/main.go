@@ -56,6 +56,10 @@ var installed = [...]struct{ name, why string }{
 	{"systemd-boot-efi", "the stub of a unified kernel image in a test"},
 	{"binutils", "objcopy, which makes such an image"},
 	{"busybox-static", "userland of dom0 and guest"},
+	{"e2fsprogs", "makes file systems for the loader's tests"},
+	{"dosfstools", "the same"},
+	{"mtools", "the same"},
+	{"fdisk", "makes partition tables for them"},
 }
 
 func main() {

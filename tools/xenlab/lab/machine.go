@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -52,6 +53,10 @@ type Options struct {
 	// Encryption puts systemd's and cryptsetup's programs for an encrypted disk into
 	// Linux guests.
 	Encryption bool
+	// Prepare, if set, is called with the host's files of the kernel and the initramfs
+	// for Linux guests, and returns more host files to copy into dom0, by their path
+	// there.
+	Prepare func(kernel, initrd string) (map[string]string, error)
 	// Log, if set, logs a line for each step.
 	Log func(format string, args ...any)
 }
@@ -168,6 +173,13 @@ func (m *Machine) build(ctx context.Context) error {
 			return err
 		}
 		files[GuestKernel], files[GuestInitrd] = m.GuestFiles()
+	}
+	if m.opt.Prepare != nil {
+		more, err := m.opt.Prepare(m.GuestFiles())
+		if err != nil {
+			return err
+		}
+		maps.Copy(files, more)
 	}
 	a, err := dom0Archive(k, agent, files, m.opt.Xenstored)
 	if err != nil {

@@ -1,0 +1,95 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"stubtpm/tools/xenlab/lab"
+)
+
+// loaderImage is the loader's path in dom0.
+const loaderImage = "/images/loader.elf"
+
+// A LoaderDisk is a disk that the loader boots from.
+type LoaderDisk struct {
+	Name, Image string // of the domain, and the disk's file in dom0
+	Words       string // for the loader
+	Line        string // the kernel's command line, as it must be
+	Says        string // what the loader's console must have
+}
+
+// loaderMiB is the memory of a guest that the loader boots.
+const loaderMiB = 288
+
+// Loader boots Linux guests from their own disks. It claims that each finds its command
+// line and its disk, that its kernel knows that it is a PVH guest and that it reboots the
+// same way.
+func Loader(ctx context.Context, r Report, m *lab.Machine, disks []LoaderDisk) error {
+	for i, d := range disks {
+		r.Step("%s: a guest that boots from its own disk", d.Name)
+		if err := loaderGuest(ctx, r, m, d, fmt.Sprintf("/dev/loop%d", i)); err != nil {
+			return fmt.Errorf("%s: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
+func loaderGuest(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, loop string) error {
+	if _, err := m.Dom0.Run(ctx, fmt.Sprintf("[ -e %[1]s ] || mknod %[1]s b 7 %[2]s; losetup %[1]s %[3]s", loop, strings.TrimPrefix(loop, "/dev/loop"), d.Image)); err != nil {
+		return err
+	}
+	config := strings.Join([]string{
+		fmt.Sprintf("name = %q", d.Name), `type = "pvh"`, fmt.Sprintf("memory = %d", loaderMiB), "vcpus = 1",
+		`kernel = "` + loaderImage + `"`, fmt.Sprintf("extra = %q", d.Words), fmt.Sprintf(`disk = ["%s,raw,xvda,rw"]`, loop),
+		`tsc_mode = "native"`, `on_poweroff = "destroy"`, `on_reboot = "restart"`, `on_crash = "preserve"`,
+	}, "\n") + "\n"
+	c, err := m.Follow(d.Name, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	begin := time.Now()
+	if err := m.Create(ctx, d.Name, config); err != nil {
+		return err
+	}
+	g, err := m.ConnectGuest(ctx, d.Name, 180*time.Second)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, c.Text())
+	}
+	r.Step("%s: its agent responds after %.1f s", d.Name, time.Since(begin).Seconds())
+	r.Show(d.Name, "console", grep(c.Text(), 8, "loader:"))
+	check(r, d.Name+": the loader says what it starts", strings.Contains(c.Text(), d.Says), "%s", c.Text())
+	const script = `cat /proc/cmdline; dmesg | grep -o 'Booting.*Xen PVH'; dd if=/dev/xvda bs=4096 skip=1 count=16 2>/dev/null | wc -c; grep -c xen-pirq /proc/interrupts; dmesg | grep -i 'xenbus\|xen:events\|grant' | grep -i 'fail\|error\|unexpected\|timeout'`
+	out, _ := g.Run(ctx, script) // the last grep finds nothing
+	r.Show(d.Name, "cat /proc/cmdline; dmesg | grep ...", out)
+	want := d.Line + "\n"
+	check(r, d.Name+": the kernel has its command line, knows that this is PVH and reads its disk",
+		strings.HasPrefix(out, want) && strings.Contains(out, "Xen PVH\n65536\n"), "%s", out)
+	check(r, d.Name+": the kernel complains about nothing that the loader left", !strings.Contains(out, "rror") && !strings.Contains(out, "ailed"), "%s", out)
+	return loaderReboot(ctx, r, m, d, g)
+}
+
+// loaderReboot reboots a guest from within.
+func loaderReboot(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, g *lab.Guest) error {
+	before, err := m.Dom0.Run(ctx, "xl domid "+d.Name)
+	if err != nil {
+		return err
+	}
+	reboot, cancel := context.WithTimeout(ctx, 20*time.Second)
+	g.Run(reboot, "echo b > /proc/sysrq-trigger") // does not return
+	cancel()
+	again := fmt.Sprintf("until d=$(xl domid %s 2>/dev/null) && [ \"$d\" != %s ]; do usleep 300000; done; echo $d", d.Name, strings.TrimSpace(before))
+	wait, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	if _, err := m.Dom0.Run(wait, again); err != nil {
+		return fmt.Errorf("it does not come back: %w", err)
+	}
+	g, err = m.ConnectGuest(ctx, d.Name, 180*time.Second)
+	check(r, d.Name+": it reboots from its disk", err == nil, "%v", err)
+	if err != nil {
+		return err
+	}
+	return m.Destroy(ctx, d.Name)
+}
