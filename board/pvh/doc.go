@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package pvh brings a Go program from the entry of Xen's PVH boot protocol
 // (the "x86/HVM direct boot ABI") to the start of the runtime: long mode, page
 // tables, descriptor tables, exceptions. It is the common part of the boards.

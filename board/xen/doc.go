@@ -1,5 +1,3 @@
-//go:build tamago
-
 // Package xen is the board of a Xen PVH domain of 64-bit x86. A program only has
 // to import it; Events, Grants, StoreRing and MapMMIO return what the domain
 // shares with others.
