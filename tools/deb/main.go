@@ -82,12 +82,13 @@ var packages = []debian{{
 	pages:    "usr/sbin/stubtpm",
 	manifest: "usr/lib/stubtpm/manifest.json",
 	files: map[string]string{
-		"lib/systemd/system/stubtpm-manager.service": "host/stubtpm-manager.service",
-		"lib/systemd/system/stubtpm-vtpm@.service":   "host/stubtpm-vtpm@.service",
-		"lib/systemd/system/stubtpm-domain@.service": "host/stubtpm-domain@.service",
-		"usr/share/doc/stubtpm-host/dom0-tpm.cfg":    "host/dom0-tpm.cfg",
+		"lib/systemd/system/stubtpm-manager.service":  "host/stubtpm-manager.service",
+		"lib/systemd/system/stubtpm-vtpm@.service":    "host/stubtpm-vtpm@.service",
+		"lib/systemd/system/stubtpm-doorbell.service": "host/stubtpm-doorbell.service",
+		"lib/systemd/system/stubtpm-domain@.service":  "host/stubtpm-domain@.service",
+		"usr/share/doc/stubtpm-host/dom0-tpm.cfg":     "host/dom0-tpm.cfg",
 	},
-	units: []string{"stubtpm-manager.service"},
+	units: []string{"stubtpm-manager.service", "stubtpm-doorbell.service"},
 }}
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -53,6 +53,7 @@ func main() {
 // programs take two arguments and print their results.
 var programs = map[string]func(a, b string, out io.Writer) error{
 	"ping":    ping,    // device, count
+	"extend":  extend,  // device, count
 	"measure": measure, // device, count
 	"flood":   flood,   // device, duration
 	"status":  status,  // domain, duration

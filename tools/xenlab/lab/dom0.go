@@ -136,6 +136,10 @@ func addEncryption(a *initramfs.Archive, k initramfs.Kernel) ([]string, error) {
 			return nil, err
 		}
 	}
+	// cryptsetup's plugin for systemd's tokens.
+	if err := a.Program("/usr/lib/x86_64-linux-gnu/cryptsetup/libcryptsetup-token-systemd-tpm2.so"); err != nil {
+		return nil, err
+	}
 	return a.AddModules(k, "dm-crypt", "ecb", "xts", "algif_skcipher")
 }
 

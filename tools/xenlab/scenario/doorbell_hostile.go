@@ -8,10 +8,12 @@ import (
 	"stubtpm/tools/xenlab/lab"
 )
 
-// Hostile has the guest abuse its control area and its doorbell while another guest with
+const neighbourVTPM = "vtpm-neighbour"
+
+// Hostile prints Numbers, and then has the guest abuse its control area and its doorbell while another guest with
 // another vTPM uses its own.
 func (d *Doorbell) Hostile(ctx context.Context, g guest, duration time.Duration) error {
-	const vtpm, uuid, name = "vtpm-neighbour", "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e04", "neighbour"
+	const vtpm, uuid, name = neighbourVTPM, "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e04", "neighbour"
 	if err := d.Enroll(ctx, uuid); err != nil {
 		return err
 	}
@@ -24,6 +26,9 @@ func (d *Doorbell) Hostile(ctx context.Context, g guest, duration time.Duration)
 	}
 	neighbour, err := d.M.ConnectGuest(ctx, name, 90*time.Second)
 	if err != nil {
+		return err
+	}
+	if err := d.Numbers(ctx, g, neighbour); err != nil {
 		return err
 	}
 	const ping = "/init ping /dev/tpm0 300"
