@@ -332,19 +332,53 @@ func (d *tpm) count() int {
 	return d.commands
 }
 
-// TestTakenUp: a command whose TPM ended is served by the next one.
+// TestTakenUp: a command that was given to another domain of the TPM is not executed, since
+// that one may have done so, and its sender learns it. One that was given while the host's
+// process was away is executed.
 func TestTakenUp(t *testing.T) {
 	t.Parallel()
 	d := &tpm{t: t}
 	w := newWorld(t, d)
+	for i, want := range []int{0, 1} {
+		buffer{w.pages[1].Page()}.copyIn(packet(20))
+		w.control().Store32(offStart, 1)
+		w.connect(0)
+		for w.control().Load32(offStart) != 0 && w.ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if d.count() != want {
+			t.Errorf("connection %d: %d commands were executed", i, d.count())
+		}
+		var b [minPacket]byte
+		buffer{w.pages[1].Page()}.copyOut(b[:])
+		if reboot := bytes.Equal(b[:], errorResponse(rcReboot)); reboot != (want == 0) {
+			t.Errorf("connection %d: response %x", i, b)
+		}
+	}
+}
+
+// TestOnce: a command in progress is executed once, and answered, while the host's process
+// is restarted.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	d := &tpm{t: t, block: make(chan struct{})}
+	w := newWorld(t, d)
+	w.connect(0)
 	buffer{w.pages[1].Page()}.copyIn(packet(20))
 	w.control().Store32(offStart, 1)
+	w.bell.Notify()
+	for d.count() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	time.AfterFunc(20*time.Millisecond, func() { close(d.block) })
 	w.connect(0)
 	for w.control().Load32(offStart) != 0 && w.ctx.Err() == nil {
 		time.Sleep(time.Millisecond)
 	}
-	if d.count() != 1 {
-		t.Errorf("%d commands", d.count())
+	var b [minPacket]byte
+	buffer{w.pages[1].Page()}.copyOut(b[:])
+	if d.count() != 1 || b[9] == 0x09 && b[8] == 0x09 {
+		t.Errorf("executed %d times, response %x", d.count(), b)
 	}
 }
 

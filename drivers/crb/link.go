@@ -28,9 +28,13 @@ type link struct {
 	peer    tpmif.Peer
 
 	firmware bool // the guest does not run yet: signals and localities count
-	unmap    func() error
+	// A command that is there before anything else was given to another TPM's domain, which
+	// may have executed it.
+	stale bool
+	unmap func() error
 
 	stop, done chan struct{}
+	cancel     bool // stop also cancels the command in progress; set before stop is closed
 }
 
 // minPacket is the size in bytes of a TPM header; its length is a big-endian word at
@@ -40,9 +44,10 @@ const (
 	packetLength = 2
 )
 
-// rcCommandSize and rcFailure are response codes of the TPM 2.0 library (Part 2, table
-// "TPM_RC").
+// Response codes of the TPM 2.0 library (Part 2, table "TPM_RC"). TPM_RC_REBOOT means that
+// the TPM has to be started again: whoever sent the command must find out what is left.
 const (
+	rcReboot      = 0x130
 	rcCommandSize = 0x142
 	rcFailure     = 0x101
 )
@@ -54,10 +59,14 @@ func errorResponse(rc uint32) []byte {
 }
 
 // serve answers requests until close. It looks before it waits: the first request may
-// have come before the channel was bound, or under another TPM's domain.
+// have come before the channel was bound.
 func (l *link) serve() {
 	defer close(l.done)
 	defer l.conn.Close()
+	if l.stale && l.control.Load32(offStart)&1 != 0 {
+		l.buffer.copyIn(errorResponse(rcReboot))
+		l.finish()
+	}
 	for {
 		l.poll()
 		select {
@@ -85,9 +94,8 @@ func (l *link) poll() {
 			return
 		}
 	}
-	if l.request() {
-		l.finish()
-	}
+	l.request()
+	l.finish()
 }
 
 // signal passes on a signal of the platform.
@@ -109,14 +117,14 @@ func (l *link) signal(s Signal) {
 }
 
 // request runs the command in the buffer and writes a response, also to a malformed
-// command. It reports whether the link goes on.
-func (l *link) request() bool {
+// command.
+func (l *link) request() {
 	var header [minPacket]byte
 	l.buffer.copyOut(header[:])
 	length := binary.BigEndian.Uint32(header[packetLength:])
 	if length < minPacket || length > BufferSize {
 		l.buffer.copyIn(errorResponse(rcCommandSize))
-		return true
+		return
 	}
 	command := make([]byte, length)
 	l.buffer.copyOut(command)
@@ -126,41 +134,39 @@ func (l *link) request() bool {
 	if l.firmware {
 		locality = uint8(min(l.control.Load32(offLocality), 0xFF))
 	}
-	response, ok := l.execute(locality, command)
-	if !ok {
-		return false
-	}
+	response := l.execute(locality, command)
 	if len(response) > BufferSize {
 		l.log("crb: %v: response of %d bytes, room for %d", l.peer, len(response), BufferSize)
 		response = errorResponse(rcFailure)
 	}
 	l.buffer.copyIn(response)
-	return true
 }
 
-// execute runs a command, which the guest may cancel. ok is false if the link was closed
-// meanwhile: the command is then over, and its response is lost.
-func (l *link) execute(locality uint8, command []byte) (response []byte, ok bool) {
+// execute runs a command, which the guest may cancel. If the link is closed meanwhile it
+// still returns the response: the command would else be executed once more by the next
+// link.
+func (l *link) execute(locality uint8, command []byte) []byte {
 	result := make(chan []byte, 1)
 	go func() { result <- l.conn.Execute(locality, command) }()
+	events, stop := l.events.C(), l.stop
 	for {
 		select {
 		case response := <-result:
-			return response, true
-		case _, ok := <-l.events.C():
+			return response
+		case _, ok := <-events:
 			if !ok {
-				l.conn.Cancel()
-				<-result
-				return nil, false
+				events = nil
+				continue
 			}
 			if l.control.Load32(offCancel)&1 != 0 {
 				l.conn.Cancel()
 			}
 			l.notify() // the bell that brought the event is answered
-		case <-l.stop:
-			l.conn.Cancel()
-			<-result
-			return nil, false
+		case <-stop:
+			stop = nil
+			if l.cancel {
+				l.conn.Cancel()
+			}
 		}
 	}
 }
@@ -178,8 +184,9 @@ func (l *link) notify() {
 	}
 }
 
-// close cancels the command in progress and unmaps the pages.
-func (l *link) close() error {
+// close waits for the command in progress, or cancels it, and unmaps the pages.
+func (l *link) close(cancel bool) error {
+	l.cancel = cancel
 	close(l.stop)
 	<-l.done
 	err := l.events.Close()

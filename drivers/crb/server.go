@@ -64,7 +64,7 @@ func (s *Server) Run(ctx context.Context) error {
 	devices := map[string]*device{}
 	defer func() {
 		for _, d := range devices {
-			d.disconnect()
+			d.disconnect(true)
 		}
 	}()
 	var retry <-chan time.Time
@@ -111,7 +111,7 @@ func (s *Server) scan(parent context.Context, devices map[string]*device) (again
 	// Those that are gone first: the TPM serves one guest at a time.
 	for n, d := range devices {
 		if !there[n] {
-			d.disconnect()
+			d.disconnect(true)
 			delete(devices, n)
 		}
 	}
@@ -129,6 +129,7 @@ type device struct {
 	base string // its directory in xenstore
 	peer tpmif.Peer
 	link *link // nil while not connected
+	met  bool  // it was connected before
 	told string
 }
 
@@ -138,13 +139,13 @@ func (d *device) step(parent context.Context) (again bool) {
 	defer cancel()
 	state, err := xenbus.ReadState(ctx, d.Domain.Store, d.base+"/"+NodeState)
 	if err != nil || state == xenbus.Gone || state == xenbus.Closing {
-		d.disconnect()
+		d.disconnect(true)
 		return false
 	}
 	if state != xenbus.Initialising {
 		return false
 	}
-	d.disconnect()
+	d.disconnect(false)
 	if err = d.connect(ctx); err == nil {
 		d.told = ""
 		err = d.writeState(parent, xenbus.Connected)
@@ -201,7 +202,8 @@ func (d *device) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refused: %w", err)
 	}
-	l := &link{conn: conn, log: d.Log, peer: d.peer, firmware: firmware == 1, stop: make(chan struct{}), done: make(chan struct{})}
+	l := &link{conn: conn, log: d.Log, peer: d.peer, firmware: firmware == 1, stale: firmware != 1 && !d.met,
+		stop: make(chan struct{}), done: make(chan struct{})}
 	if err := d.mapPages(l, xen.GrantRef(control), xen.GrantRef(first)); err != nil {
 		conn.Close()
 		return err
@@ -211,7 +213,7 @@ func (d *device) connect(ctx context.Context) error {
 		conn.Close()
 		return err
 	}
-	d.link = l
+	d.link, d.met = l, true
 	go l.serve()
 	return nil
 }
@@ -245,12 +247,12 @@ func (d *device) mapPages(l *link, control, first xen.GrantRef) error {
 	return nil
 }
 
-// disconnect closes the link, if there is one.
-func (d *device) disconnect() {
+// disconnect closes the link, if there is one, and cancels or waits for its command.
+func (d *device) disconnect(cancel bool) {
 	if d.link == nil {
 		return
 	}
-	if err := d.link.close(); err != nil {
+	if err := d.link.close(cancel); err != nil {
 		d.Log("crb: %v: %v", d.peer, err)
 	}
 	d.link = nil

@@ -70,7 +70,7 @@ func (d *Doorbell) Life(ctx context.Context, g guest, kills int) error {
 		if err := d.startVTPM(ctx); err != nil {
 			return err
 		}
-		if err := load.awaitFound(ctx, 2*time.Minute); err != nil {
+		if err := load.await(ctx, 6); err != nil {
 			return d.why(err)
 		}
 	}
