@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"sort"
 	"strings"
 )
@@ -32,13 +33,30 @@ type node struct {
 
 // An Archive collects entries by their path. A later one replaces an earlier one.
 type Archive struct {
+	root  string // of the system that programs and libraries are taken from
 	nodes map[string]node
 }
 
-// New returns an archive with the directories every Linux userland expects,
-// with /bin, /sbin, /lib and /lib64 merged into /usr as Debian has them.
-func New() *Archive {
-	a := &Archive{nodes: make(map[string]node)}
+// New returns an archive of the host's programs and libraries. It has the directories
+// every Linux userland expects, with /bin, /sbin, /lib and /lib64 merged into /usr as
+// Debian has them.
+func New() *Archive { return newArchive("/") }
+
+// From is like New with the programs and libraries of the system whose root is a
+// directory of the host.
+func From(root string) (*Archive, error) {
+	root, err := filepath.Abs(root)
+	if err == nil {
+		root, err = filepath.EvalSymlinks(root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("initramfs: %w", err)
+	}
+	return newArchive(root), nil
+}
+
+func newArchive(root string) *Archive {
+	a := &Archive{root: root, nodes: make(map[string]node)}
 	for _, d := range []string{"/dev", "/proc", "/sys", "/run", "/tmp", "/root", "/etc",
 		"/var/lib", "/var/log", "/usr/bin", "/usr/sbin", "/usr/lib", "/usr/lib64"} {
 		a.Dir(d)

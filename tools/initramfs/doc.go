@@ -1,5 +1,5 @@
 // Package initramfs builds Linux initramfs archives from files of the running
-// Debian system: programs with the shared libraries they need, kernel modules
+// Debian system, or of another one whose packages are unpacked below a directory: programs with the shared libraries they need, kernel modules
 // in the order they must be loaded, and files given as bytes.
 //
 // The format is cpio "newc" as the kernel reads it

@@ -2,6 +2,7 @@ package initramfs
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,6 +99,126 @@ func TestProgram(t *testing.T) {
 	}
 	if err := a.Program("/no/such/program"); err == nil {
 		t.Error("a program that does not exist was added")
+	}
+}
+
+// otherRoot returns a root with a copy of this host's /bin/ls, its loader and libraries.
+func otherRoot(t *testing.T) string {
+	t.Helper()
+	host := New()
+	if err := host.Program("/bin/ls"); err != nil {
+		t.Skipf("/bin/ls cannot be collected here: %v", err)
+	}
+	root := t.TempDir()
+	for name, n := range host.nodes {
+		if n.source == "" {
+			continue
+		}
+		b, err := os.ReadFile(n.source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		place := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(place), 0o755), os.WriteFile(place, b, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range []string{"bin", "sbin", "lib", "lib64"} {
+		if err := os.Symlink("usr/"+l, filepath.Join(root, l)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+// TestOtherRoot takes a program, its loader and its libraries from another system, and
+// nothing from this one.
+func TestOtherRoot(t *testing.T) {
+	t.Parallel()
+	root := otherRoot(t)
+	from := func() *Archive {
+		a, err := From(root)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	a := from()
+	if err := a.Programs([]string{"/bin"}, "ls"); err != nil {
+		t.Fatal(err)
+	}
+	files := 0
+	for name, n := range a.nodes {
+		if n.source != "" {
+			files++
+			if !strings.HasPrefix(n.source, root+"/") {
+				t.Errorf("%s is taken from %s", name, n.source)
+			}
+		}
+	}
+	if files < 3 || !a.Has("/usr/bin/ls") || !a.Has("/lib64/ld-linux-x86-64.so.2") {
+		t.Errorf("%d files of the other root", files)
+	}
+	// What only this host has is not found, by its name or by a link to it.
+	if err := from().Program("/bin/sh"); !errors.Is(err, ErrNoProgram) {
+		t.Errorf("a program that the root does not have: %v", err)
+	}
+	if err := os.Symlink("/bin/sh", filepath.Join(root, "bin/sh")); err != nil {
+		t.Fatal(err)
+	}
+	if err := from().Program("/bin/sh"); err == nil || !strings.Contains(err.Error(), "out of") {
+		t.Errorf("a link to a program of this host: %v", err)
+	}
+	libc, err := filepath.Glob(filepath.Join(root, "usr/lib/x86_64-linux-gnu/libc.so.*"))
+	if err != nil || len(libc) != 1 {
+		t.Fatalf("%v, %v", libc, err)
+	}
+	if err := os.Remove(libc[0]); err != nil {
+		t.Fatal(err)
+	}
+	if err := from().Program("/bin/ls"); !errors.Is(err, ErrNoProgram) {
+		t.Errorf("a library that the root does not have: %v", err)
+	}
+	if _, err := From(filepath.Join(root, "nothing")); err == nil {
+		t.Error("a root that does not exist was taken")
+	}
+}
+
+// TestCompressedModules reads the dependencies of Debian 13's modules, which are
+// compressed and below /usr.
+func TestCompressedModules(t *testing.T) {
+	t.Parallel()
+	k, err := FindKernel(InRepository(SysrootTrixie))
+	if err != nil {
+		t.Skipf("%v: go run ./tools/deps -for trixie", err)
+	}
+	a := New()
+	order, err := a.AddModules(k, "ext4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(order, " ")
+	if !strings.HasSuffix(all, "/ext4.ko.xz") || !strings.Contains(all, "/jbd2.ko.xz ") {
+		t.Errorf("order: %s", all)
+	}
+	for _, name := range order {
+		if !a.Has(name) {
+			t.Errorf("%s is not in the archive", name)
+		}
+	}
+}
+
+// TestDamagedModule refuses modules that do not unpack.
+func TestDamagedModule(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "odd.ko.xz")
+	for _, b := range []string{"", "\xfd7zXZ\x00", "no module"} {
+		if err := os.WriteFile(file, []byte(b), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := moduleDeps(file); err == nil {
+			t.Errorf("%q was taken for a module", b)
+		}
 	}
 }
 

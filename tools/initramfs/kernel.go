@@ -1,14 +1,18 @@
 package initramfs
 
 import (
+	"bytes"
 	"debug/elf"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"sort"
 	"strings"
+
+	"github.com/mikelolasagasti/xz"
 )
 
 // A Kernel is a Linux kernel of this host with its modules.
@@ -33,11 +37,13 @@ func FindKernel(roots ...string) (Kernel, error) {
 		sort.Slice(images, func(i, j int) bool { return versionLess(images[j], images[i]) })
 		for _, img := range images {
 			v := strings.TrimPrefix(filepath.Base(img), "vmlinuz-")
-			dir := filepath.Join(root, "lib/modules", v)
-			if _, err := os.Stat(filepath.Join(dir, "kernel")); err != nil || !readable(img) {
-				continue
+			// A package of Debian 13 that is only unpacked may have no /lib.
+			for _, lib := range []string{"lib/modules", "usr/lib/modules"} {
+				dir := filepath.Join(root, lib, v)
+				if _, err := os.Stat(filepath.Join(dir, "kernel")); err == nil && readable(img) {
+					return Kernel{Image: img, Version: v, Modules: dir}, nil
+				}
 			}
-			return Kernel{Image: img, Version: v, Modules: dir}, nil
 		}
 	}
 	return Kernel{}, fmt.Errorf("%w: a readable kernel in boot/ with its modules (package linux-image-amd64)", ErrNoProgram)
@@ -84,7 +90,8 @@ func digits(s string) (num, rest string) {
 }
 
 // AddModules adds the named modules (without ".ko") and what they depend on,
-// and returns their paths in the archive in the order to load them.
+// and returns their paths in the archive in the order to load them. Modules that the
+// package has compressed (".ko.xz") stay so.
 // Dependencies are read from the modules themselves, so that a kernel package
 // need only be unpacked, not installed (which would run depmod).
 func (a *Archive) AddModules(k Kernel, names ...string) ([]string, error) {
@@ -136,7 +143,7 @@ func (a *Archive) AddModules(k Kernel, names ...string) ([]string, error) {
 func moduleFiles(dir string) (map[string]string, error) {
 	files := make(map[string]string)
 	err := filepath.WalkDir(filepath.Join(dir, "kernel"), func(p string, e fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(p, ".ko") {
+		if err == nil && (strings.HasSuffix(p, ".ko") || strings.HasSuffix(p, ".ko.xz")) {
 			rel, rerr := filepath.Rel(dir, p)
 			files[moduleName(p)], err = rel, rerr
 		}
@@ -150,7 +157,14 @@ func moduleFiles(dir string) (map[string]string, error) {
 
 // moduleDeps reads "depends=a,b" from a module's section .modinfo.
 func moduleDeps(file string) ([]string, error) {
-	f, err := elf.Open(file)
+	b, err := os.ReadFile(file)
+	if err == nil && strings.HasSuffix(file, ".xz") {
+		b, err = unpackXZ(b)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("initramfs: %s: %w", file, err)
+	}
+	f, err := elf.NewFile(bytes.NewReader(b))
 	if err != nil {
 		return nil, fmt.Errorf("initramfs: %s: %w", file, err)
 	}
@@ -159,7 +173,7 @@ func moduleDeps(file string) ([]string, error) {
 	if s == nil {
 		return nil, fmt.Errorf("initramfs: %s has no section .modinfo", file)
 	}
-	b, err := s.Data()
+	b, err = s.Data()
 	if err != nil {
 		return nil, fmt.Errorf("initramfs: %s: %w", file, err)
 	}
@@ -169,6 +183,21 @@ func moduleDeps(file string) ([]string, error) {
 		}
 	}
 	return nil, nil
+}
+
+// maxModule limits the size in bytes of an unpacked module.
+const maxModule = 64 << 20
+
+func unpackXZ(b []byte) ([]byte, error) {
+	z, err := xz.NewReader(bytes.NewReader(b), xz.DefaultDictMax)
+	if err != nil {
+		return nil, err
+	}
+	out, err := io.ReadAll(io.LimitReader(z, maxModule+1))
+	if err == nil && len(out) > maxModule {
+		err = fmt.Errorf("more than %d bytes", maxModule)
+	}
+	return out, err
 }
 
 // readBuiltin reads modules.builtin, a path a line.

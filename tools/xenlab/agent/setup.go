@@ -37,7 +37,7 @@ func setUp(c wire.Config) error {
 	}
 	skip := skipped()
 	for _, m := range c.Modules {
-		if skip[strings.TrimSuffix(filepath.Base(m), ".ko")] {
+		if name, _, _ := strings.Cut(filepath.Base(m), ".ko"); skip[name] {
 			continue
 		}
 		if err := loadModule(m); err != nil {
@@ -66,13 +66,18 @@ func skipped() map[string]bool {
 	return skip
 }
 
+// loadModule loads a module, which the kernel unpacks if it is compressed.
 func loadModule(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && err != unix.EEXIST {
+	flags := 0
+	if strings.HasSuffix(path, ".xz") {
+		flags = unix.MODULE_INIT_COMPRESSED_FILE
+	}
+	if err := unix.FinitModule(int(f.Fd()), "", flags); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("load %s: %w", path, err)
 	}
 	return nil

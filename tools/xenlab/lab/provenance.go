@@ -36,7 +36,7 @@ func (m *Machine) KernelModule(relative string) (KernelFile, error) {
 	want := hex.EncodeToString(sum[:]) + "  " + strings.TrimPrefix(f.Path, "/") + "\n"
 	lists := []string{
 		"/var/lib/dpkg/info/linux-image-" + k.Version + ".md5sums",
-		filepath.Join(initramfs.SysrootPath(), "md5sums"),
+		filepath.Join(initramfs.InRepository(initramfs.Sysroot), "md5sums"),
 	}
 	for _, l := range lists {
 		list, err := os.ReadFile(l)
