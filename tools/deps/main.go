@@ -3,7 +3,7 @@
 //
 // Synopsis:
 //
-//	deps [-n] [-for everyday]
+//	deps [-n] [-for everyday|trixie]
 //
 // Programs are installed with apt-get, as root or with sudo. The Xen hypervisor
 // and the Linux kernel are only downloaded and unpacked below build/sysroot,
@@ -12,7 +12,11 @@
 //
 // Options: -n prints what would be done. -for everyday installs, instead of these,
 // the packages that the first lines of tools/everyday's scripts name; some of them
-// are services that may not be wanted on a workstation.
+// are services that may not be wanted on a workstation. -for trixie downloads the
+// packages of Debian 13 that the Xen lab can run instead of Debian 12's, and all that they
+// depend on, and unpacks them below build/sysroot-trixie; it installs nothing and does not
+// need root. apt's sources for that are the host's own, with the name of the release
+// replaced.
 //
 // The exit code is 0 if nothing is missing afterwards, 1 otherwise.
 package main
@@ -70,7 +74,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("deps", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	dry := f.Bool("n", false, "print what would be done")
-	purpose := f.String("for", "", "\"everyday\": only the packages of tools/everyday's scripts")
+	purpose := f.String("for", "", "\"everyday\": only the packages of tools/everyday's scripts; \"trixie\": only those of Debian 13 for the Xen lab")
 	if err := f.Parse(args); err != nil {
 		return 2
 	}
@@ -80,8 +84,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "":
 	case "everyday":
 		get = g.everyday
+	case "trixie":
+		get = g.trixie
 	default:
-		fmt.Fprintf(stderr, "deps: -for %s: there is only everyday\n", *purpose)
+		fmt.Fprintf(stderr, "deps: -for %s: there are only everyday and trixie\n", *purpose)
 		return 2
 	}
 	if err := get(); err != nil {
@@ -115,13 +121,13 @@ func (g *getter) all() error {
 			return err
 		}
 	}
-	if lines := lab.Missing(); len(lines) > 0 {
+	if lines := lab.Missing(lab.Bookworm); len(lines) > 0 {
 		// Only the hypervisor is left.
 		if err := g.unpack("xen-hypervisor-4.17-amd64"); err != nil {
 			return err
 		}
 	}
-	if lines := lab.Missing(); len(lines) > 0 {
+	if lines := lab.Missing(lab.Bookworm); len(lines) > 0 {
 		return fmt.Errorf("still missing:\n  %s", strings.Join(lines, "\n  "))
 	}
 	fmt.Fprintln(g.out, "deps: all is there")

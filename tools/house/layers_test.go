@@ -84,7 +84,7 @@ var layers = []layer{
 	{folder: "image"},
 	{folder: "tools", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "image/..."},
 		others: []string{"golang.org/x/sys/...", "golang.org/x/crypto/...", "github.com/google/go-tpm/...",
-			"github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/...", "github.com/google/go-eventlog/...", "github.com/youmark/pkcs8"}},
+			"github.com/mikelolasagasti/xz", "github.com/elastic/go-seccomp-bpf/...", "github.com/landlock-lsm/go-landlock/...", "github.com/google/go-eventlog/...", "github.com/youmark/pkcs8"}},
 }
 
 // TestLayers fails on an import that the table does not allow, and on a package

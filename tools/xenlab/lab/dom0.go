@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"stubtpm/tools/initramfs"
 	"stubtpm/tools/xenlab/wire"
 )
-
-// xenDir is where Debian 12 keeps the programs of Xen 4.17.
-const xenDir = "/usr/lib/xen-4.17/bin"
 
 var applets = []string{"sh", "cat", "echo", "ls", "cp", "mv", "rm", "mkdir", "ln", "chmod", "dd", "truncate",
 	"sleep", "date", "dmesg", "grep", "sed", "awk", "head", "tail", "tr", "cut", "sort", "wc", "test", "[",
@@ -38,12 +36,16 @@ const controlTTY = "/dev/ttyS1"
 
 // dom0Archive builds dom0's root file system. files maps names in it to files
 // of the host.
-func dom0Archive(k initramfs.Kernel, agent string, files map[string]string, xenstored []string) (*initramfs.Archive, error) {
-	a := initramfs.New()
+func dom0Archive(o Options, k initramfs.Kernel, agent string, files map[string]string) (*initramfs.Archive, error) {
+	a, err := o.Distribution.archive()
+	if err != nil {
+		return nil, err
+	}
 	if err := a.Busybox(applets...); err != nil {
 		return nil, err
 	}
-	err := a.Programs([]string{xenDir}, "xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "libxl-save-helper")
+	xenDir := o.Distribution.xenDir()
+	err = a.Programs([]string{xenDir}, "xl", "xenstored", "xenconsoled", "xenconsole", "xen-init-dom0", "libxl-save-helper")
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func dom0Archive(k initramfs.Kernel, agent string, files map[string]string, xens
 	if err != nil {
 		return nil, err
 	}
-	c := wire.Config{Dom0: true, XenDir: xenDir, Modules: mods, Console: controlTTY, Hostname: "dom0", Xenstored: xenstored}
+	c := wire.Config{Dom0: true, XenDir: xenDir, Modules: mods, Console: controlTTY, Hostname: "dom0", Xenstored: o.Xenstored}
 	if err := addAgent(a, agent, c); err != nil {
 		return nil, err
 	}
@@ -76,16 +78,19 @@ func dom0Archive(k initramfs.Kernel, agent string, files map[string]string, xens
 }
 
 // guestArchive builds the root file system of a Linux guest with tpm2-tools and, with
-// encryption, what an encrypted disk needs. files are as for dom0Archive.
-func guestArchive(k initramfs.Kernel, agent string, files map[string]string, encryption bool) (*initramfs.Archive, error) {
-	a := initramfs.New()
+// encryption, what an encrypted disk needs.
+func guestArchive(o Options, k initramfs.Kernel, agent string) (*initramfs.Archive, error) {
+	a, err := o.Distribution.archive()
+	if err != nil {
+		return nil, err
+	}
 	if err := a.Busybox(applets...); err != nil {
 		return nil, err
 	}
 	if err := a.Program("/usr/bin/tpm2"); err != nil {
 		return nil, err
 	}
-	tools, err := os.ReadDir("/usr/bin")
+	tools, err := os.ReadDir(filepath.Join(o.Distribution.root(), "usr/bin"))
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +112,14 @@ func guestArchive(k initramfs.Kernel, agent string, files map[string]string, enc
 	if _, err := a.AddModules(k, "tpm_vtpm_proxy"); err != nil {
 		return nil, err
 	}
-	if encryption {
-		more, err := addEncryption(a, k)
+	if o.Encryption {
+		more, err := addEncryption(o.Distribution, a, k)
 		if err != nil {
 			return nil, err
 		}
 		mods = append(mods, more...)
 	}
-	for name, src := range files {
+	for name, src := range o.GuestFiles {
 		if err := a.Copy(name, src); err != nil {
 			return nil, err
 		}
@@ -126,12 +131,18 @@ func guestArchive(k initramfs.Kernel, agent string, files map[string]string, enc
 }
 
 // addEncryption adds programs and libraries, and returns the modules to load.
-func addEncryption(a *initramfs.Archive, k initramfs.Kernel) ([]string, error) {
-	if err := a.Programs([]string{"/usr/bin", "/usr/sbin", "/lib/systemd"}, "systemd-cryptenroll", "cryptsetup", "systemd-cryptsetup"); err != nil {
+func addEncryption(d Distribution, a *initramfs.Archive, k initramfs.Kernel) ([]string, error) {
+	programs := []string{"systemd-cryptenroll", "cryptsetup", "systemd-cryptsetup"}
+	// Opened at run time by the first and the last.
+	libraries := []string{"libtss2-esys.so.0", "libtss2-mu.so.0", "libtss2-rc.so.0"}
+	if d == Trixie {
+		programs = append(programs, "systemd-pcrlock")
+		libraries = append(libraries, "libcryptsetup.so.12")
+	}
+	if err := a.Programs([]string{"/usr/bin", "/usr/sbin", "/lib/systemd"}, programs...); err != nil {
 		return nil, err
 	}
-	// Opened at run time by the first and the last.
-	for _, l := range []string{"libtss2-esys.so.0", "libtss2-mu.so.0", "libtss2-rc.so.0"} {
+	for _, l := range libraries {
 		if err := a.Library(l); err != nil {
 			return nil, err
 		}

@@ -5,44 +5,40 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-
-	"stubtpm/tools/initramfs"
 )
 
-const hypervisorFile = "boot/xen-4.17-amd64.gz"
-
-// hypervisor returns the path of Debian's Xen.
-func hypervisor() (string, error) {
-	for _, r := range initramfs.Roots() {
-		p := filepath.Join(r, hypervisorFile)
-		if _, err := os.Stat(p); err == nil {
-			return p, nil
-		}
-	}
-	return "", fmt.Errorf("lab: no %s in %s (make deps)", hypervisorFile, strings.Join(initramfs.Roots(), ", "))
-}
-
-// A requirement is a file of the host and the Debian package that has it.
+// A requirement is a file and the Debian package that has it.
 type requirement struct {
 	file, pkg string
 }
 
+// requirements are what the lab needs on the host to emulate a machine.
 var requirements = [...]requirement{
 	{"qemu-system-x86_64", "qemu-system-x86"},
 	{"/usr/share/seabios/bios-256k.bin", "seabios"},
-	{"/usr/lib/xen-4.17/bin/xl", "xen-utils-4.17"},
-	{"/usr/bin/xenstore-read", "xenstore-utils"},
 	{"swtpm", "swtpm"},
 	{"swtpm_setup", "swtpm-tools"},
-	{"/usr/bin/tpm2", "tpm2-tools"},
-	{"/sbin/dmsetup", "dmsetup"},
-	{"/bin/busybox", "busybox-static"},
 }
 
-// Missing returns a line for each program or file that the lab needs and that
-// this host does not have, with the Debian package to install.
-func Missing() []string {
+// requirements are what the lab takes from the distribution.
+func (d Distribution) requirements() []requirement {
+	list := []requirement{
+		{d.xenDir() + "/xl", "xen-utils-" + d.xen()},
+		{"/usr/bin/xenstore-read", "xenstore-utils"},
+		{"/usr/bin/tpm2", "tpm2-tools"},
+		{"/sbin/dmsetup", "dmsetup"},
+		{"/bin/busybox", "busybox-static"},
+	}
+	if d == Trixie {
+		list = append(list, requirement{"/usr/bin/systemd-cryptsetup", "systemd-cryptsetup"},
+			requirement{"/usr/lib/systemd/systemd-pcrlock", "systemd"})
+	}
+	return list
+}
+
+// Missing returns a line for each program or file that the lab needs for a distribution
+// and that is not there, with the Debian package and the command that gets it.
+func Missing(d Distribution) []string {
 	var lines []string
 	for _, r := range requirements {
 		var err error
@@ -55,11 +51,16 @@ func Missing() []string {
 			lines = append(lines, fmt.Sprintf("%s (Debian package %s; make deps)", r.file, r.pkg))
 		}
 	}
-	if _, err := hypervisor(); err != nil {
+	for _, r := range d.requirements() {
+		if _, err := os.Stat(filepath.Join(d.root(), r.file)); err != nil {
+			lines = append(lines, fmt.Sprintf("%s of %s (package %s; %s)", r.file, d, r.pkg, d.get()))
+		}
+	}
+	if _, err := d.hypervisor(); err != nil {
 		lines = append(lines, err.Error())
 	}
-	if _, err := initramfs.FindKernel(); err != nil {
-		lines = append(lines, err.Error())
+	if _, err := d.kernel(); err != nil {
+		lines = append(lines, fmt.Sprintf("%v (%s)", err, d.get()))
 	}
 	return lines
 }

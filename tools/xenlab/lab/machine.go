@@ -25,6 +25,9 @@ type Options struct {
 	// does not exist. A relative path stays relative, because the path of a socket
 	// is limited to 107 bytes.
 	Dir string
+	// Distribution is the release of Debian that dom0 and Linux guests run, Bookworm
+	// by default.
+	Distribution Distribution
 	// TPM is QEMU's model of the hardware TPM: "tis" (the default), "crb" or
 	// "none".
 	TPM string
@@ -127,7 +130,7 @@ func Start(ctx context.Context, opt Options) (*Machine, error) {
 	if err := opt.defaults(); err != nil {
 		return nil, err
 	}
-	if missing := Missing(); len(missing) > 0 {
+	if missing := Missing(opt.Distribution); len(missing) > 0 {
 		return nil, fmt.Errorf("lab: not on this host:\n  %s", strings.Join(missing, "\n  "))
 	}
 	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
@@ -155,7 +158,7 @@ func (m *Machine) build(ctx context.Context) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("lab: building the agent: %w\n%s", err, out)
 	}
-	k, err := initramfs.FindKernel()
+	k, err := m.opt.Distribution.kernel()
 	if err != nil {
 		return err
 	}
@@ -165,7 +168,7 @@ func (m *Machine) build(ctx context.Context) error {
 		files[n] = s
 	}
 	if m.opt.LinuxGuest {
-		g, err := guestArchive(k, agent, m.opt.GuestFiles, m.opt.Encryption)
+		g, err := guestArchive(m.opt, k, agent)
 		if err != nil {
 			return err
 		}
@@ -181,14 +184,14 @@ func (m *Machine) build(ctx context.Context) error {
 		}
 		maps.Copy(files, more)
 	}
-	a, err := dom0Archive(k, agent, files, m.opt.Xenstored)
+	a, err := dom0Archive(m.opt, k, agent, files)
 	if err != nil {
 		return err
 	}
 	if err := a.WriteFile(m.path("dom0.cpio")); err != nil {
 		return err
 	}
-	xen, err := hypervisor()
+	xen, err := m.opt.Distribution.hypervisor()
 	if err != nil {
 		return err
 	}
