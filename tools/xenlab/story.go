@@ -18,6 +18,7 @@ func imageFlags(f *flag.FlagSet) *scenario.Images {
 	i := &scenario.Images{}
 	f.StringVar(&i.Manager, "manager", "build/images/vtpmmgr.elf", "manager's unikernel `file`")
 	f.StringVar(&i.VTPM, "vtpm", "build/images/vtpm.elf", "vTPM's unikernel `file`")
+	f.StringVar(&i.Host, "host", "build/stubtpm-host", "static build of tools/stubtpm-host, `file`")
 	f.StringVar(&i.Stubtpm, "stubtpm", "build/stubtpm", "static build of tools/stubtpm, `file`")
 	return i
 }
@@ -47,7 +48,7 @@ func runStory(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	r := &screen{w: stdout, start: time.Now()}
 	opt := lab.Options{Dir: *dir, TPM: *tpm, Accel: *accel, LinuxGuest: true, Log: r.Step}
 	if !*direct {
-		for _, file := range []string{images.Manager, images.VTPM, images.Stubtpm} {
+		for _, file := range []string{images.Manager, images.VTPM, images.Stubtpm, images.Host} {
 			if _, err := os.Stat(file); err != nil {
 				return fmt.Errorf("%w (make images builds it)", err)
 			}
@@ -68,6 +69,9 @@ func runStory(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	s := scenario.NewStack(m)
 	s.Direct = *direct
 	g, err := s.Story(storyCtx, r)
+	if err == nil && !*direct {
+		g, err = s.MeasuredGuest(storyCtx, r)
+	}
 	if err != nil {
 		r.print()
 		return fmt.Errorf("%w\nlogs are in %s", err, *dir)

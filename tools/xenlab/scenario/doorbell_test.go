@@ -37,7 +37,7 @@ func TestXenDoorbell(t *testing.T) {
 	}
 	for _, step := range []func() error{
 		func() error { return d.Device(ctx, g) },
-		func() error { return d.Measured(ctx, g, "") },
+		func() error { return d.Measured(ctx, g) },
 		func() error { return d.IMA(ctx, g) },
 		func() (err error) { g, err = d.Encrypted(ctx, g); return err },
 		func() error { return d.Hostile(ctx, g, time.Minute) },
