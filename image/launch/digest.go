@@ -13,13 +13,15 @@ import (
 // chunk is how much memory is read at once, in bytes.
 const chunk = 1 << 20
 
-// digest hashes size bytes of memory by each of the algorithms. Each byte is read
-// once. Reading ahead, or a goroutine for each algorithm, is no faster on two
+// digest hashes a text and then size bytes of memory by each of the algorithms. Each
+// byte is read once. Reading ahead, or a goroutine for each algorithm, is no faster on two
 // processors that share a core.
-func digest(mem io.ReaderAt, address, size uint64, algs []tcg.TPMAlgID) ([]eventlog.Digest, error) {
+func digest(text []byte, mem io.ReaderAt, address, size uint64, algs []tcg.TPMAlgID) ([]eventlog.Digest, error) {
 	var hashes []hash.Hash
 	for _, a := range algs {
-		hashes = append(hashes, tpmcrypto.MustHash(a))
+		h := tpmcrypto.MustHash(a)
+		h.Write(text)
+		hashes = append(hashes, h)
 	}
 	b := make([]byte, min(chunk, size))
 	for at, end := address, address+size; at < end; at += uint64(len(b)) {

@@ -60,8 +60,9 @@ type Launch struct {
 	// EV_NO_ACTION, which extends nothing, and the H-CRTM, which the TPM extends
 	// itself when Measurer is written to it between _TPM_Hash_Start and _TPM_Hash_End.
 	Log *eventlog.Log
-	// Program is the SHA-256 digest of the program as loaded in memory. In a bank of
-	// SHA-256 it is also the digest that PCR 4 is extended with.
+	// Program is the SHA-256 digest of the program as loaded in memory, behind the
+	// text that says where it lies and is entered, which is the event's data. In a bank
+	// of SHA-256 it is also the digest that PCR 4 is extended with.
 	Program [32]byte
 	// Start is where in memory the parts were found.
 	Start *StartInfo
@@ -71,13 +72,14 @@ type Launch struct {
 }
 
 // Measure measures a guest that was built and has not run. mem reads the memory at
-// the guest's physical addresses, and start is the address of its start info, from
-// the register EBX of the first virtual CPU. banks are the TPM's.
+// the guest's physical addresses. start is the address of its start info and entry
+// that of its first instruction, from the registers EBX and EIP of the first virtual
+// CPU. banks are the TPM's.
 //
 // Measure returns ErrStartInfo for a memory that ReadStartInfo refuses or that has
-// only zeros before the start info; ErrOptions; eventlog.ErrLog for banks that
-// eventlog.New refuses; and the errors of mem.
-func Measure(mem io.ReaderAt, start uint64, o Options, banks []tcg.TPMAlgID) (*Launch, error) {
+// only zeros before the start info, and for an entry outside the program; ErrOptions;
+// eventlog.ErrLog for banks that eventlog.New refuses; and the errors of mem.
+func Measure(mem io.ReaderAt, start, entry uint64, o Options, banks []tcg.TPMAlgID) (*Launch, error) {
 	text, err := o.text()
 	if err != nil {
 		return nil, err
@@ -94,7 +96,7 @@ func Measure(mem io.ReaderAt, start uint64, o Options, banks []tcg.TPMAlgID) (*L
 	l.add(pcrFirmware, eventlog.EVEFIHCRTMEvent, eventlog.Hash(banks, []byte(Measurer)), []byte("HCRTM"))
 	l.addData(pcrFirmware, eventlog.EVSCRTMVersion, eventlog.UTF16(Version))
 	l.addData(pcrPlatform, eventlog.EVPlatformConfigFlags, []byte(text))
-	if err := l.addProgram(mem); err != nil {
+	if err := l.addProgram(mem, entry); err != nil {
 		return nil, err
 	}
 	if err := l.addFiles(mem); err != nil {
@@ -115,19 +117,24 @@ func (l *Launch) addData(pcr uint32, t eventlog.Type, data []byte) {
 	l.add(pcr, t, eventlog.Hash(l.Log.Algs(), data), data)
 }
 
-// addProgram measures the memory before the start info, whatever it holds.
-func (l *Launch) addProgram(mem io.ReaderAt) error {
+// addProgram measures the memory before the start info, whatever it holds, and where
+// it lies and is entered: the same bytes do something else from another address on.
+func (l *Launch) addProgram(mem io.ReaderAt, entry uint64) error {
 	first, err := firstPage(mem, l.Start.Address)
 	if err != nil {
 		return err
 	}
+	if entry < first || entry >= l.Start.Address {
+		return fmt.Errorf("%w: entry at %#x, outside the program at %#x to %#x", ErrStartInfo, entry, first, l.Start.Address)
+	}
 	l.ProgramAddress = first
+	text := fmt.Appendf(nil, "kernel as loaded at %#x, %d bytes, entered at %#x", first, l.Start.Address-first, entry)
 	algs := l.Log.Algs()
 	has := slices.Contains(algs, tcg.TPMAlgSHA256)
 	if !has {
 		algs = append(algs, tcg.TPMAlgSHA256)
 	}
-	d, err := digest(mem, first, l.Start.Address-first, algs)
+	d, err := digest(text, mem, first, l.Start.Address-first, algs)
 	if err != nil {
 		return err
 	}
@@ -139,7 +146,7 @@ func (l *Launch) addProgram(mem io.ReaderAt) error {
 	if !has {
 		d = d[:len(d)-1]
 	}
-	l.add(pcrLoader, eventlog.EVPostCode, d, fmt.Appendf(nil, "kernel as loaded at %#x, %d bytes", first, l.Start.Address-first))
+	l.add(pcrLoader, eventlog.EVPostCode, d, text)
 	return nil
 }
 
@@ -149,7 +156,7 @@ func (l *Launch) addFiles(mem io.ReaderAt) error {
 	algs, line := l.Log.Algs(), l.Start.CommandLine
 	l.Log.Events = append(l.Log.Events, eventlog.LoadOptions(algs, line))
 	for _, m := range l.Start.Modules {
-		d, err := digest(mem, m.Address, m.Size, algs)
+		d, err := digest(nil, mem, m.Address, m.Size, algs)
 		if err != nil {
 			return err
 		}

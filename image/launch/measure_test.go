@@ -30,6 +30,7 @@ type guest struct {
 
 const (
 	testProgram = 3 * pageSize
+	testEntry   = testProgram + 0x10
 	testStart   = 10 * pageSize
 	testInitrd  = 12 * pageSize
 )
@@ -59,7 +60,7 @@ func newGuest(line string, initrd []byte) guest {
 func (g guest) put(at int, v uint64) { binary.LittleEndian.PutUint64(g.memory[testStart+at:], v) }
 
 func (g guest) measure(banks ...tcg.TPMAlgID) (*Launch, error) {
-	return Measure(bytes.NewReader(g.memory), g.start, options, banks)
+	return Measure(bytes.NewReader(g.memory), g.start, testEntry, options, banks)
 }
 
 // want returns the events that the convention asks for, computed from slices of the
@@ -81,7 +82,8 @@ func want(program, initrd []byte, line string, banks []tcg.TPMAlgID) []eventlog.
 	add(0, eventlog.EVSCRTMVersion, wide(Version), wide(Version))
 	text := "memory=512 vcpus=2 uuid=00112233-4455-6677-8899-aabbccddeeff"
 	add(1, eventlog.EVPlatformConfigFlags, text, text)
-	add(4, eventlog.EVPostCode, string(program), fmt.Sprintf("kernel as loaded at 0x3000, %d bytes", len(program)))
+	text = fmt.Sprintf("kernel as loaded at 0x3000, %d bytes, entered at 0x3010", len(program))
+	add(4, eventlog.EVPostCode, text+string(program), text)
 	add(9, eventlog.EVEventTag, wide(line), "\xed\x22\x3b\x8f\x1a\x00\x00\x00LOADED_IMAGE::LoadOptions\x00")
 	if initrd != nil {
 		add(9, eventlog.EVEventTag, string(initrd), "\xec\x22\x3b\x8f\x0d\x00\x00\x00Linux initrd\x00")
@@ -91,6 +93,11 @@ func want(program, initrd []byte, line string, banks []tcg.TPMAlgID) []eventlog.
 		add(pcr, eventlog.EVSeparator, "\x00\x00\x00\x00", "\x00\x00\x00\x00")
 	}
 	return events
+}
+
+// programSum returns the SHA-256 digest of a program that lies at an address.
+func programSum(address, entry uint64, program []byte) [32]byte {
+	return sha256.Sum256(append(fmt.Appendf(nil, "kernel as loaded at %#x, %d bytes, entered at %#x", address, len(program), entry), program...))
 }
 
 func sameEvents(t *testing.T, got, want []eventlog.Event) {
@@ -127,7 +134,7 @@ func TestMeasure(t *testing.T) {
 				}
 				program := g.memory[testProgram:testStart]
 				sameEvents(t, l.Log.Events, want(program, initrd, line, banks))
-				if l.Program != sha256.Sum256(program) || l.ProgramAddress != testProgram {
+				if l.Program != programSum(testProgram, testEntry, program) || l.ProgramAddress != testProgram {
 					t.Errorf("program %x at %#x", l.Program, l.ProgramAddress)
 				}
 				if _, err := l.Log.Encode(eventlog.AreaSize); err != nil {
@@ -150,6 +157,33 @@ func TestZerosAtTheEnd(t *testing.T) {
 		}
 		if want := sha256.Sum256(file); !bytes.Equal(l.Log.Events[6].Digests[0].Sum, want[:]) {
 			t.Errorf("%d bytes have the digest %x", n, l.Log.Events[6].Digests[0].Sum)
+		}
+	}
+}
+
+// TestEntryAndAddress: the same bytes that lie or begin elsewhere are another program.
+func TestEntryAndAddress(t *testing.T) {
+	t.Parallel()
+	g := newGuest("", nil)
+	seen := map[[32]byte]string{}
+	for name, c := range map[string]struct {
+		up    uint64 // how far the program and the start info are moved
+		entry uint64
+	}{"first": {0, testEntry}, "another entry": {0, testEntry + 1}, "moved": {pageSize, testEntry + pageSize}, "moved, same entry": {pageSize, testEntry + pageSize - 0x10}} {
+		memory := append(make([]byte, c.up), g.memory...)
+		binary.LittleEndian.PutUint64(memory[testStart+c.up+atCmdline:], 0)
+		l, err := Measure(bytes.NewReader(memory), testStart+c.up, c.entry, options, twoBanks)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if other, ok := seen[l.Program]; ok {
+			t.Errorf("%s is measured as %s", name, other)
+		}
+		seen[l.Program] = name
+	}
+	for _, entry := range []uint64{0, testProgram - 1, testStart, testInitrd, 1 << 32} {
+		if _, err := Measure(bytes.NewReader(g.memory), testStart, entry, options, twoBanks); !errors.Is(err, ErrStartInfo) {
+			t.Errorf("entry %#x: %v", entry, err)
 		}
 	}
 }
@@ -198,7 +232,7 @@ func TestStartInfoRefused(t *testing.T) {
 		"no memory": {0, 1, options.UUID}, "no vcpus": {1, 0, options.UUID}, "no uuid": {1, 1, ""},
 		"upper case": {1, 1, strings.ToUpper(options.UUID)}, "more": {1, 1, options.UUID + "0"}, "dash": {1, 1, strings.Replace(options.UUID, "-", "0", 1)},
 	} {
-		if _, err := Measure(bytes.NewReader(newGuest("", nil).memory), testStart, o, twoBanks); !errors.Is(err, ErrOptions) {
+		if _, err := Measure(bytes.NewReader(newGuest("", nil).memory), testStart, testEntry, o, twoBanks); !errors.Is(err, ErrOptions) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -225,12 +259,12 @@ func TestMemoryFails(t *testing.T) {
 	g := newGuest("quiet", bytes.Repeat([]byte{5}, 300*pageSize))
 	const end = testInitrd + 300*pageSize
 	for cut := int64(0); cut <= end; cut += pageSize {
-		_, err := Measure(failing{g.memory, cut}, g.start, options, twoBanks)
+		_, err := Measure(failing{g.memory, cut}, g.start, testEntry, options, twoBanks)
 		if cut < end && !errors.Is(err, errNoPage) || cut == end && err != nil {
 			t.Errorf("without memory from %#x on: %v", cut, err)
 		}
 	}
-	if _, err := Measure(bytes.NewReader(g.memory[:testInitrd+8]), g.start, options, twoBanks); !errors.Is(err, io.ErrUnexpectedEOF) {
+	if _, err := Measure(bytes.NewReader(g.memory[:testInitrd+8]), g.start, testEntry, options, twoBanks); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("a reader that ends: %v", err)
 	}
 }
@@ -265,14 +299,11 @@ func FuzzMeasure(f *testing.F) {
 				t.Fatalf("module %d is %v", i, m)
 			}
 			data := g.memory[m.Address:][:m.Size]
-			for cut := 0; cut < pageSize-1 && data[len(data)-1] == 0; cut++ {
-				data = data[:len(data)-1]
-			}
 			if sum := sha256.Sum256(data); !bytes.Equal(l.Log.Events[6+i].Digests[0].Sum, sum[:]) {
 				t.Fatalf("digest of module %d", i)
 			}
 		}
-		if l.Program != sha256.Sum256(g.memory[l.ProgramAddress:start]) || firstNonzero(g.memory[:start])/pageSize != int(l.ProgramAddress/pageSize) {
+		if l.Program != programSum(l.ProgramAddress, testEntry, g.memory[l.ProgramAddress:start]) || firstNonzero(g.memory[:start])/pageSize != int(l.ProgramAddress/pageSize) {
 			t.Fatal("digest of the program")
 		}
 	})
@@ -294,7 +325,7 @@ func BenchmarkMeasure(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(96 << 20)
 			for b.Loop() {
-				if _, err := Measure(bytes.NewReader(memory), start, options, banks); err != nil {
+				if _, err := Measure(bytes.NewReader(memory), start, 0, options, banks); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -30,35 +30,35 @@ type Files struct {
 // given or that does not fit into the guest's memory, and otherwise the errors of
 // Measure.
 func Predict(f Files, o Options, banks []tcg.TPMAlgID) (*Launch, error) {
-	m, start, err := layout(f)
+	m, start, entry, err := layout(f)
 	if err != nil {
 		return nil, err
 	}
 	if m.end() > o.Memory<<20 {
 		return nil, fmt.Errorf("%w: they fill memory up to %#x, more than %d MiB", ErrFiles, m.end(), o.Memory)
 	}
-	return Measure(m, start, o, banks)
+	return Measure(m, start, entry, o, banks)
 }
 
-// layout returns the memory of a guest, as far as it is measured, and the address of
-// its start info. libxenguest (tools/libs/guest/xg_dom_core.c, xc_dom_build_image)
+// layout returns the memory of a guest, as far as it is measured, and the addresses of
+// its start info and of its first instruction. libxenguest (tools/libs/guest/xg_dom_core.c, xc_dom_build_image)
 // puts one after another, on whole pages: the program, the modules if the program
 // has no note MOD_START_PFN, the start info, and the modules if it has.
-func layout(f Files) (m memory, start uint64, err error) {
+func layout(f Files) (m memory, start, entry uint64, err error) {
 	b, err := unpackKernel(f.Kernel)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	p, err := loadProgram(b)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	if bytes.IndexByte([]byte(f.CommandLine), 0) >= 0 || len(f.CommandLine) > MaxCommandLine {
-		return nil, 0, fmt.Errorf("%w: a command line of more than %d bytes, or with a zero in it", ErrFiles, MaxCommandLine)
+		return nil, 0, 0, fmt.Errorf("%w: a command line of more than %d bytes, or with a zero in it", ErrFiles, MaxCommandLine)
 	}
 	module, err := loadModule(f.Initrd)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	m = append(memory{{address: 0, size: p.end}}, p.segments...)
 	next := roundUp(p.end)
@@ -71,13 +71,13 @@ func layout(f Files) (m memory, start uint64, err error) {
 		module.address = start + startPages*pageSize
 	}
 	if module.end() > lowMemory || start > lowMemory-startPages*pageSize {
-		return nil, 0, fmt.Errorf("%w: they do not fit below 4 GiB", ErrFiles)
+		return nil, 0, 0, fmt.Errorf("%w: they do not fit below 4 GiB", ErrFiles)
 	}
 	m = append(m, startInfo(start, f.CommandLine, module))
 	if module.size > 0 {
 		m = append(m, module)
 	}
-	return m, start, nil
+	return m, start, p.entry, nil
 }
 
 func roundUp(n uint64) uint64 { return (n + pageSize - 1) &^ (pageSize - 1) }

@@ -78,8 +78,9 @@ func TestLayout(t *testing.T) {
 			want, end = append(append(want, initrd...), make([]byte, 2*pageSize-len(initrd))...), end+2*pageSize
 		}
 		sum, first, start := programOf(t, Files{program, initrd, "quiet"})
-		if sum != fmt.Sprintf("%x", sha256.Sum256(want)) || first != 0x100000 || start != end {
-			t.Errorf("%s: digest %s of %#x to %#x, want %x to %#x", name, sum, first, start, sha256.Sum256(want), end)
+		wantSum := programSum(0x100000, 0x100000, want)
+		if sum != fmt.Sprintf("%x", wantSum) || first != 0x100000 || start != end {
+			t.Errorf("%s: digest %s of %#x to %#x, want %x to %#x", name, sum, first, start, wantSum, end)
 		}
 		l, err := Predict(Files{program, initrd, "quiet"}, options, twoBanks)
 		if err != nil {
@@ -166,6 +167,8 @@ func TestPredictRefused(t *testing.T) {
 		"empty": nil, "text": []byte("#!/bin/sh\n"), "cut off": good[:100], "bzImage of nothing": testBzImage(nil, false),
 		"bzImage of text": testBzImage([]byte("hello"), true), "bzImage of gzip of text": testBzImage(gzipped([]byte("hello")), false),
 		"bzImage cut off":       testBzImage(gzipped(good), false)[:1200],
+		"entry elsewhere":       launchtest.ELF(append(without(elfnote.PHYS32Entry), launchtest.Note{Type: elfnote.PHYS32Entry, Desc: "\x00\x00\x50\x00"}), testSegments...),
+		"entry of 5 bytes":      launchtest.ELF(append(without(elfnote.PHYS32Entry), launchtest.Note{Type: elfnote.PHYS32Entry, Desc: "\x00\x00\x10\x00\x00"}), testSegments...),
 		"no entry":              launchtest.ELF(without(elfnote.PHYS32Entry), testSegments...),
 		"RSDP below the kernel": launchtest.ELF(without(elfnote.SupportedFeatures), testSegments...),
 		"symbols":               launchtest.ELF(append(slices.Clone(linuxNotes), launchtest.Note{Type: elfnote.BSDSymtab, Desc: "yes\x00"}), testSegments...),
@@ -224,7 +227,7 @@ func TestDebianKernel(t *testing.T) {
 			if l.Start.Address != s.start || l.ProgramAddress != 0x1000000 {
 				t.Errorf("%s: %#x to %#x, want 0x1000000 to %#x", file, l.ProgramAddress, l.Start.Address, s.start)
 			}
-			if want := loadedByTools(t, kernel); l.Program != want {
+			if want := programSum(0x1000000, entryOf(t, kernel), loadedByTools(t, kernel)); l.Program != want {
 				t.Errorf("%s: program %x, want %x", file, l.Program, want)
 			}
 			checked++
@@ -235,9 +238,22 @@ func TestDebianKernel(t *testing.T) {
 	}
 }
 
-// loadedByTools unpacks a kernel with xz or zstd and returns the digest of its
-// memory.
-func loadedByTools(t *testing.T, kernel []byte) [32]byte {
+// entryOf returns the address of a kernel's first instruction.
+func entryOf(t *testing.T, kernel []byte) uint64 {
+	t.Helper()
+	b, err := unpackKernel(kernel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := loadProgram(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.entry
+}
+
+// loadedByTools unpacks a kernel with xz or zstd and returns its memory.
+func loadedByTools(t *testing.T, kernel []byte) []byte {
 	t.Helper()
 	tool, at := []string{"xz", "-dc", "--single-stream"}, bytes.Index(kernel, []byte("\xfd7zXZ\x00"))
 	if at < 0 {
@@ -265,7 +281,7 @@ func loadedByTools(t *testing.T, kernel []byte) [32]byte {
 			copy(memory[p.Paddr-base:], b[p.Off:p.Off+p.Filesz])
 		}
 	}
-	return sha256.Sum256(append(memory, make([]byte, -len(memory)&(pageSize-1))...))
+	return append(memory, make([]byte, -len(memory)&(pageSize-1))...)
 }
 
 // FuzzPredict gives Predict any kernel and initrd.

@@ -14,6 +14,7 @@ import (
 type program struct {
 	segments   []segment
 	start, end uint64 // addresses of its memory, which libxenguest clears first
+	entry      uint64 // address of its first instruction
 	// modulesLast is set if modules lie behind the start info, not before it.
 	modulesLast bool
 }
@@ -41,8 +42,9 @@ func loadProgram(b []byte) (*program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrKernel, err)
 	}
-	if len(notes[elfnote.PHYS32Entry]) < 4 {
-		return nil, fmt.Errorf("%w: no Xen note PHYS32_ENTRY, so it cannot start as a PVH guest", ErrKernel)
+	entry, ok := address(notes[elfnote.PHYS32Entry])
+	if !ok {
+		return nil, fmt.Errorf("%w: no Xen note PHYS32_ENTRY of 32 or 64 bits, so it cannot start as a PVH guest", ErrKernel)
 	}
 	if text(notes[elfnote.BSDSymtab]) == "yes" {
 		return nil, fmt.Errorf("%w: Xen note BSD_SYMTAB: its symbols would be loaded too", ErrKernel)
@@ -50,7 +52,7 @@ func loadProgram(b []byte) (*program, error) {
 	if text(notes[elfnote.GuestOS]) == "linux" && number(notes[elfnote.SupportedFeatures])&linuxRSDPUnrestricted == 0 {
 		return nil, fmt.Errorf("%w: a Linux before 4.17, for which ACPI's RSDP lies before the kernel", ErrKernel)
 	}
-	p := &program{modulesLast: number(notes[elfnote.ModStartPFN]) != 0}
+	p := &program{entry: entry, modulesLast: number(notes[elfnote.ModStartPFN]) != 0}
 	return p, p.load(f, uint64(len(b)))
 }
 
@@ -72,6 +74,9 @@ func (p *program) load(f *elf.File, size uint64) error {
 	if p.start == p.end || p.start%pageSize != 0 || p.end-p.start > maxUnpacked || p.end > lowMemory {
 		return fmt.Errorf("%w: loaded at %#x to %#x", ErrKernel, p.start, p.end)
 	}
+	if p.entry < p.start || p.entry >= p.end {
+		return fmt.Errorf("%w: entry at %#x, loaded at %#x to %#x", ErrKernel, p.entry, p.start, p.end)
+	}
 	return nil
 }
 
@@ -79,6 +84,17 @@ func (p *program) load(f *elf.File, size uint64) error {
 func text(b []byte) string {
 	s, _, _ := bytes.Cut(b, []byte{0})
 	return string(s)
+}
+
+// address returns the address in a note, which has 32 or 64 bits.
+func address(b []byte) (a uint64, ok bool) {
+	switch len(b) {
+	case 4:
+		return uint64(binary.LittleEndian.Uint32(b)), true
+	case 8:
+		return binary.LittleEndian.Uint64(b), true
+	}
+	return 0, false
 }
 
 // number returns the low 32 bits of the number in a note, or 0.

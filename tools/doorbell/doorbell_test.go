@@ -145,7 +145,7 @@ func (w *world) served(by xen.DomID, ended <-chan struct{}) bool {
 // measured reports whether the PCRs are what was measured, and in the guest's log.
 func (w *world) measured() bool {
 	w.t.Helper()
-	want, err := launch.Measure(w.machine, startAt, w.options(), usualBanks)
+	want, err := launch.Measure(w.machine, startAt, programAt, w.options(), usualBanks)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 		return nil, err
 	}
 	if g.launch == nil { // it takes seconds, and may not have to be tried again
-		if g.launch, err = launch.Measure(memory, start, options, usualBanks); err != nil {
+		if g.launch, err = launch.Measure(memory, start, before.RIP, options, usualBanks); err != nil {
 			return nil, err
 		}
 	}
@@ -76,7 +76,7 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 	}
 	if !slices.Equal(banks, usualBanks) {
 		program := l.Program
-		if l, err = launch.Measure(memory, start, options, banks); err != nil {
+		if l, err = launch.Measure(memory, start, before.RIP, options, banks); err != nil {
 			return nil, err
 		}
 		if l.Program != program {

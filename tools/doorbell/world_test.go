@@ -421,7 +421,7 @@ func (w *world) daemon(left int) (ended <-chan struct{}, stop func()) {
 			return nil
 		},
 		ReportMeasured: func(_ context.Context, id xen.DomID, uuid string, program [32]byte) error {
-			l, err := launch.Measure(w.machine, startAt, w.options(), usualBanks)
+			l, err := launch.Measure(w.machine, startAt, programAt, w.options(), usualBanks)
 			if err != nil || id != guestID || uuid != vtpmUUID || program != l.Program {
 				w.t.Errorf("reported domain %d, uuid %s, program %x (%v)", id, uuid, program, err)
 			}

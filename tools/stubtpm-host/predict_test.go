@@ -85,7 +85,8 @@ func TestPredictProgram(t *testing.T) {
 	memory := make([]byte, 0x5000)
 	copy(memory, "text")
 	copy(memory[0x3000:], "data")
-	want := fmt.Sprintf("%x\n", sha256.Sum256(memory))
+	const text = "kernel as loaded at 0x100000, 20480 bytes, entered at 0x100000"
+	want := fmt.Sprintf("%x\n", sha256.Sum256(append([]byte(text), memory...)))
 	for _, args := range [][]string{{"-program", config}, {"-program", "-kernel", kernel}, {"-program", "-banks", "sha1", "-kernel", kernel}} {
 		if got := predicted(t, args...); got != want {
 			t.Errorf("%q: %s, want %s", args, got, want)
