@@ -13,6 +13,7 @@ import (
 
 	"stubtpm/board/pvh"
 	"stubtpm/image/uki"
+	"stubtpm/stubdom/loader/authenticode"
 	"stubtpm/stubdom/loader/bzimage"
 	"stubtpm/stubdom/loader/entry"
 	"stubtpm/stubdom/loader/measure"
@@ -22,7 +23,7 @@ import (
 type loaded struct {
 	memory   *bzimage.Memory
 	path     string     // of the program that was booted
-	kernel   []byte     // its file, unless it is unified
+	file     []byte     // all of it
 	unified  *uki.Image // nil unless it is unified
 	initrd   []byte
 	line     string
@@ -65,7 +66,7 @@ func loadEntry(e entry.Entry, more string) (*loaded, error) {
 		return nil, err
 	}
 	defer r.Close()
-	if l.kernel, err = l.memory.ReadKernel(r, size); err != nil {
+	if l.file, err = l.memory.ReadKernel(r, size); err != nil {
 		return nil, fmt.Errorf("%s: %w", e.Linux, err)
 	}
 	for _, name := range e.Initrds {
@@ -110,7 +111,7 @@ func loadUnified(file []byte, path, more string) (*loaded, error) {
 	if ok, err := image.Unified(); err != nil || !ok {
 		return nil, errors.Join(fmt.Errorf("%s: %w: no section .linux", path, uki.ErrImage), err)
 	}
-	l := &loaded{memory: newMemory(file), path: path, unified: image, external: more != ""}
+	l := &loaded{memory: newMemory(file), path: path, file: file, unified: image, external: more != ""}
 	linux, err := image.Section(".linux")
 	if err != nil {
 		return nil, err
@@ -159,13 +160,27 @@ func text(image *uki.Image, name string) (string, error) {
 	return strings.TrimRight(string(b), "\x00\r\n \t"), err
 }
 
+// verify returns an error unless one of the keys of a list has signed the program.
+func (l *loaded) verify(list string) error {
+	keys, err := authenticode.ParseKeys(list)
+	if err != nil {
+		return err
+	}
+	signer, err := keys.Verify(l.file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.path, err)
+	}
+	log("%s is signed by %s", l.path, signer)
+	return nil
+}
+
 // measured extends the TPM with what was loaded.
 func (l *loaded) measured(ctx context.Context, m *measure.Measurer) error {
 	var err error
 	if l.unified != nil {
 		err = m.Unified(ctx, l.unified, l.path)
 	} else {
-		err = m.Kernel(ctx, l.kernel, l.path)
+		err = m.Kernel(ctx, l.file, l.path)
 	}
 	if err == nil {
 		err = m.CommandLine(ctx, l.line, l.external)

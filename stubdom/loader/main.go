@@ -60,6 +60,11 @@ func run(ctx context.Context) error {
 	} else if l, err = fromDisk(ctx, domain, o, m); err != nil {
 		return err
 	}
+	if o.Keys != "" {
+		if err := l.verify(o.Keys); err != nil {
+			return err
+		}
+	}
 	if m != nil {
 		if err := l.measured(ctx, m); err != nil {
 			if o.TPM != "optional" {

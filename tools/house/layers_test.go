@@ -77,7 +77,7 @@ var layers = []layer{
 	{folder: "board", ours: []string{"drivers/xen/..."}, others: []string{"github.com/usbarmory/tamago/..."}},
 	{folder: "stubdom/statedisk", ours: []string{"drivers/block"}, others: []string{"golang.org/x/crypto/..."}, not: effects},
 	{folder: "stubdom", ours: []string{"vtpm/...", "vtpmmgr/...", "drivers/...", "board/...", "image/uki"},
-		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "golang.org/x/sys/cpu", "filippo.io/bigmod"}},
+		others: []string{"github.com/usbarmory/tamago/...", "github.com/google/go-tpm/...", "golang.org/x/crypto/...", "golang.org/x/sys/cpu", "filippo.io/bigmod", "github.com/digitorus/pkcs7"}},
 	{folder: "image/launch", ours: []string{"vtpm/tcg", "vtpm/tpmcrypto", "drivers/eventlog", "image/elfnote"},
 		others: []string{"github.com/klauspost/compress/zstd", "github.com/mikelolasagasti/xz"}, not: effects},
 	{folder: "image/uki", ours: []string{"vtpm/tcg", "vtpm/tpmcrypto", "drivers/eventlog"}, not: effects},

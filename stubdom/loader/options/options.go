@@ -17,6 +17,7 @@ type Options struct {
 	Default  string // ID of the entry to boot, or a pattern; empty for the disk's own choice
 	Timeout  int    // seconds that the menu waits; -1 for what the disk says, -2 for no limit
 	TPM      string // "auto", "required" or "optional"
+	Keys     string // fingerprints, see package authenticode; empty if anything may be booted
 	Append   string // what follows the word --: added to the kernel's command line
 	External bool   // there is something to add
 }
@@ -34,6 +35,7 @@ const (
 //	timeout=5        seconds that the menu waits; "forever"
 //	tpm=required     do not boot without a TPM
 //	tpm=optional     boot also if the TPM fails
+//	keys=HASH,HASH   boot only programs that one of these keys has signed
 //	-- console=hvc0  words for the kernel
 func Parse(line string) (Options, error) {
 	o := Options{Disk: xvda, Timeout: -1, TPM: "auto"}
@@ -80,6 +82,11 @@ func (o *Options) set(key, value string) error {
 			return errors.New("want required or optional")
 		}
 		o.TPM = value
+	case "keys":
+		if value == "" {
+			return errors.New("want fingerprints")
+		}
+		o.Keys = value
 	default:
 		return errors.New("not known; words for the kernel follow --")
 	}

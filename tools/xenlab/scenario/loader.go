@@ -18,6 +18,8 @@ type LoaderDisk struct {
 	Words       string // for the loader
 	Line        string // the kernel's command line, as it must be
 	Says        string // what the loader's console must have
+	Ramdisk     string // a unified kernel image in dom0 that takes the disk's place
+	Refused     bool   // the loader must not start anything
 }
 
 // loaderMiB is the memory of a guest that the loader boots.
@@ -40,11 +42,11 @@ func loaderGuest(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, lo
 	if _, err := m.Dom0.Run(ctx, fmt.Sprintf("[ -e %[1]s ] || mknod %[1]s b 7 %[2]s; losetup %[1]s %[3]s", loop, strings.TrimPrefix(loop, "/dev/loop"), d.Image)); err != nil {
 		return err
 	}
-	config := strings.Join([]string{
-		fmt.Sprintf("name = %q", d.Name), `type = "pvh"`, fmt.Sprintf("memory = %d", loaderMiB), "vcpus = 1",
-		`kernel = "` + loaderImage + `"`, fmt.Sprintf("extra = %q", d.Words), fmt.Sprintf(`disk = ["%s,raw,xvda,rw"]`, loop),
-		`tsc_mode = "native"`, `on_poweroff = "destroy"`, `on_reboot = "restart"`, `on_crash = "preserve"`,
-	}, "\n") + "\n"
+	var more []string
+	if d.Ramdisk != "" {
+		more = append(more, fmt.Sprintf("ramdisk = %q", d.Ramdisk))
+	}
+	config := loaderConfig(d.Name, d.Words, loop, more...)
 	c, err := m.Follow(d.Name, nil)
 	if err != nil {
 		return err
@@ -53,6 +55,9 @@ func loaderGuest(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, lo
 	begin := time.Now()
 	if err := m.Create(ctx, d.Name, config); err != nil {
 		return err
+	}
+	if d.Refused {
+		return loaderRefused(ctx, r, m, d, c)
 	}
 	g, err := m.ConnectGuest(ctx, d.Name, 180*time.Second)
 	if err != nil {
@@ -69,6 +74,25 @@ func loaderGuest(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, lo
 		strings.HasPrefix(out, want) && strings.Contains(out, "Xen PVH\n65536\n"), "%s", out)
 	check(r, d.Name+": the kernel complains about nothing that the loader left", !strings.Contains(out, "rror") && !strings.Contains(out, "ailed"), "%s", out)
 	return loaderReboot(ctx, r, m, d, g)
+}
+
+// loaderConfig returns the configuration of a guest that the loader boots, and more lines.
+func loaderConfig(name, words, disk string, more ...string) string {
+	return strings.Join(append([]string{
+		fmt.Sprintf("name = %q", name), `type = "pvh"`, fmt.Sprintf("memory = %d", loaderMiB), "vcpus = 1",
+		`kernel = "` + loaderImage + `"`, fmt.Sprintf("extra = %q", words), fmt.Sprintf(`disk = ["%s,raw,xvda,rw"]`, disk),
+		`tsc_mode = "native"`, `on_poweroff = "destroy"`, `on_reboot = "restart"`, `on_crash = "destroy"`,
+	}, more...), "\n") + "\n"
+}
+
+// loaderRefused waits until the loader has refused to start something.
+func loaderRefused(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, c *lab.Console) error {
+	wait, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	_, err := c.AwaitAny(wait, 0, d.Says, "loader: starting")
+	check(r, d.Name+": the loader refuses to start it, and says why", err == nil && strings.Contains(c.Text(), d.Says) && !strings.Contains(c.Text(), "loader: starting"), "%v\n%s", err, c.Text())
+	r.Show(d.Name, "console", grep(c.Text(), 4, "loader:"))
+	return m.Gone(wait, d.Name)
 }
 
 // loaderReboot reboots a guest from within.

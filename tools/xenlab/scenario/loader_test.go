@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
@@ -22,31 +23,50 @@ const (
 )
 
 // TestXenLoader boots guests from their own disks: an ext4 file system with entries of the
-// Boot Loader Specification, and a root file system with a grub.cfg on a disk with a GUID
-// partition table.
+// Boot Loader Specification, a root file system with a grub.cfg on a disk with a GUID
+// partition table, and a signed unified kernel image on an EFI system partition and as a
+// boot module.
 func TestXenLoader(t *testing.T) {
 	images := needXen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	images.Extra = map[string]string{loaderImage: filepath.Join(repository, "build/images/loader.elf")}
 	dir := t.TempDir()
+	print, err := loaderKey(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	disks := []LoaderDisk{
+		{Name: "foreign", Image: "/images/unified.img", Words: "keys=" + strings.Repeat("0", 64), Says: "not signed by one of the keys", Refused: true},
+		{Name: "unified", Image: "/images/unified.img", Words: "keys=" + print, Line: loaderLine, Says: "debian.efi is signed by CN=lab"},
+		{Name: "module", Image: "/images/grub.img", Ramdisk: "/images/unified.efi", Words: "-- more=words", Line: loaderLine + " more=words", Says: "starting module"},
 		{Name: "entries", Image: "/images/entries.img", Line: loaderLine, Says: "starting \\vmlinuz"},
 		{Name: "grub", Image: "/images/grub.img", Words: "timeout=0 -- more=words", Line: loaderLine + " more=words", Says: "second (second)"},
 	}
 	m := machine(t, "loader", lab.Options{TPM: "none", Memory: 2560, Dom0Memory: 900, Files: images.Files(), Prepare: func(kernel, initrd string) (map[string]string, error) {
+		kernel, err := filepath.Abs(kernel)
+		if err != nil {
+			return nil, err
+		}
 		small := filepath.Join(dir, "initrd")
 		if err := shell(fmt.Sprintf("gzip -1 < %s > %s", initrd, small)); err != nil {
 			return nil, err
 		}
-		err := bootDisk(filepath.Join(dir, "entries.img"), false, map[string]string{"vmlinuz": kernel, "initrd": small},
+		err = bootDisk(filepath.Join(dir, "entries.img"), false, map[string]string{"vmlinuz": kernel, "initrd": small},
 			map[string]string{"loader/entries/debian.conf": entryText, "loader/entries/older.conf": worseText})
 		if err != nil {
 			return nil, err
 		}
 		err = bootDisk(filepath.Join(dir, "grub.img"), true, map[string]string{"boot/vmlinuz": kernel, "boot/initrd": small},
 			map[string]string{"boot/grub/grub.cfg": grubText})
-		return map[string]string{disks[0].Image: filepath.Join(dir, "entries.img"), disks[1].Image: filepath.Join(dir, "grub.img")}, err
+		if err == nil {
+			err = unifiedDisk(dir, kernel, small)
+		}
+		files := map[string]string{}
+		for _, name := range []string{"entries.img", "grub.img", "unified.img", "unified.efi"} {
+			files["/images/"+name] = filepath.Join(dir, name)
+		}
+		return files, err
 	}})
 	if err := Loader(ctx, &testReport{t}, m, disks); err != nil {
 		t.Fatal(err)
@@ -77,6 +97,32 @@ func bootDisk(img string, partition bool, files, texts map[string]string) error 
 truncate -s 42M %[1]s
 printf 'label: gpt\nstart=2048, size=81920, type=linux\n' | /sbin/sfdisk -q %[1]s
 /sbin/mke2fs -q -t ext4 -E offset=1048576 -d %[2]s %[1]s 40M`, img, root))
+}
+
+// loaderKey makes a key with a certificate in a folder, and returns its fingerprint.
+func loaderKey(dir string) (string, error) {
+	err := shell(fmt.Sprintf("cd %s && openssl req -new -x509 -newkey rsa:2048 -nodes -subj /CN=lab -keyout key.pem -out cert.pem && openssl x509 -in cert.pem -outform der -out cert.der", dir))
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "cert.der"))
+	return fmt.Sprintf("%x", sha256.Sum256(b)), err
+}
+
+// unifiedDisk makes a unified kernel image unified.efi in a folder, signed with its key,
+// and a disk unified.img whose EFI system partition has it.
+func unifiedDisk(dir, kernel, initrd string) error {
+	return shell(fmt.Sprintf(`set -e; cd %s; PATH=$PATH:/sbin
+printf '%%s\0' '%s' > cmdline
+objcopy --add-section .cmdline=cmdline --change-section-vma .cmdline=0x30000 --add-section .linux=%s --change-section-vma .linux=0x2000000 \
+	--add-section .initrd=%s --change-section-vma .initrd=0x4000000 /usr/lib/systemd/boot/efi/linuxx64.efi.stub plain.efi
+sbsign --key key.pem --cert cert.pem --output unified.efi plain.efi
+mkfs.vfat -C -F 32 -s 1 esp 40960 >/dev/null
+mmd -i esp ::EFI ::EFI/Linux
+mcopy -i esp unified.efi ::EFI/Linux/debian.efi
+truncate -s 44M unified.img
+printf 'label: gpt\nstart=2048, size=81920, type=U\n' | sfdisk -q unified.img
+dd if=esp of=unified.img bs=1M seek=1 conv=notrunc status=none`, dir, loaderLine, kernel, initrd))
 }
 
 func shell(script string) error {
