@@ -73,6 +73,7 @@ var packages = []debian{{
 	images: map[string]string{
 		"usr/lib/stubtpm/vtpmmgr.elf": "stubtpm/stubdom/vtpmmgr",
 		"usr/lib/stubtpm/vtpm.elf":    "stubtpm/stubdom/vtpm",
+		"usr/lib/stubtpm/loader.elf":  "stubtpm/stubdom/loader",
 	},
 	printed: map[string][]string{
 		"usr/share/bash-completion/completions/stubtpm":    {"usr/sbin/stubtpm", "completion", "bash"},

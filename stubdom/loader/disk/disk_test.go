@@ -103,7 +103,7 @@ func TestNothing(t *testing.T) {
 	}
 }
 
-// TestDamaged: a disk of which any bytes are changed is read or refused; no reader
+// TestDamaged: whatever bytes of a disk are changed, it is read or refused; no reader
 // panics.
 func TestDamaged(t *testing.T) {
 	t.Parallel()

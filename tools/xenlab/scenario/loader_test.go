@@ -132,3 +132,36 @@ func shell(script string) error {
 	}
 	return nil
 }
+
+// TestXenLoaderMeasured has a guest that dom0 measures as far as the loader, and the loader
+// from there on.
+func TestXenLoaderMeasured(t *testing.T) {
+	images := needXen(t)
+	images.Host = filepath.Join(repository, "build/stubtpm-host")
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	f := LoaderFiles{Loader: filepath.Join(repository, "build/images/loader.elf"), Line: loaderLine}
+	images.Extra = map[string]string{loaderImage: f.Loader}
+	dir := t.TempDir()
+	if _, err := loaderKey(dir); err != nil {
+		t.Fatal(err)
+	}
+	f.Unified, f.Initrd = filepath.Join(dir, "unified.efi"), filepath.Join(dir, "initrd")
+	s := NewStack(machine(t, "loader-measured", lab.Options{Memory: 2560, Dom0Memory: 800, Files: images.Files(), Prepare: func(kernel, initrd string) (map[string]string, error) {
+		kernel, err := filepath.Abs(kernel)
+		if err != nil {
+			return nil, err
+		}
+		if err := shell(fmt.Sprintf("gzip -1 < %s > %s", initrd, f.Initrd)); err != nil {
+			return nil, err
+		}
+		return map[string]string{"/images/unified.img": filepath.Join(dir, "unified.img")}, unifiedDisk(dir, kernel, f.Initrd)
+	}}))
+	d, err := NewDoorbell(ctx, &testReport{t}, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Loader(ctx, f); err != nil {
+		t.Fatal(err)
+	}
+}
