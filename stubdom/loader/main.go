@@ -142,7 +142,11 @@ func fromDisk(ctx context.Context, domain xenbus.Domain, o options.Options, m *m
 func choose(found disk.Found, o options.Options) (entry.Entry, error) {
 	def, seconds := found.Default, found.Timeout
 	if o.Default != "" {
-		def = entry.Default(found.Entries, o.Default)
+		if n := entry.Find(found.Entries, o.Default); n >= 0 {
+			def = n
+		} else {
+			log("the disk has no entry %q", o.Default)
+		}
 	}
 	if o.Timeout != -1 {
 		seconds = o.Timeout

@@ -69,7 +69,7 @@ func Read(r io.ReaderAt, size int64, log func(format string, args ...any)) (foun
 	if len(s.spec.Entries) > 0 {
 		found = s.spec
 		entry.Sort(found.Entries)
-		found.Default = entry.Default(found.Entries, s.pattern)
+		found.Default = max(0, entry.Find(found.Entries, s.pattern))
 	}
 	found.GPT = table.GPT
 	if len(found.Entries) == 0 {

@@ -54,19 +54,11 @@ func Sort(all []Entry) {
 	})
 }
 
-// Default returns the index of the first entry whose ID matches one of the patterns
-// (package path), the first pattern first, and otherwise 0. It returns -1 if there are no
-// entries.
-func Default(all []Entry, patterns ...string) int {
-	for _, p := range patterns {
-		for i, e := range all {
-			if ok, err := path.Match(p, e.ID); p != "" && (ok && err == nil || p == e.ID) {
-				return i
-			}
-		}
-	}
-	if len(all) == 0 {
-		return -1
-	}
-	return 0
+// Find returns the index of the first entry whose ID is the pattern, or matches it
+// (package path), and -1 if there is no such entry.
+func Find(all []Entry, pattern string) int {
+	return slices.IndexFunc(all, func(e Entry) bool {
+		ok, err := path.Match(pattern, e.ID)
+		return ok && err == nil || pattern == e.ID
+	})
 }

@@ -66,12 +66,9 @@ func TestSort(t *testing.T) {
 	if want := []string{"x", "y", "z", "w", "plain-10", "plain-1", "bad"}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	for pattern, want := range map[string]int{"z": 2, "plain-*": 4, "none": 0, "": 0, "[": 0} {
-		if got := Default(all, pattern); got != want {
-			t.Errorf("default %q: %d, want %d", pattern, got, want)
+	for pattern, want := range map[string]int{"z": 2, "plain-*": 4, "none": -1, "": -1, "[": -1, "[a-z]": 0} {
+		if got := Find(all, pattern); got != want {
+			t.Errorf("%q: %d, want %d", pattern, got, want)
 		}
-	}
-	if Default(nil, "x") != -1 {
-		t.Error("a default of nothing")
 	}
 }
