@@ -135,9 +135,20 @@ func (d *Daemon) scan(ctx context.Context, guests map[string]*guest, ended chan<
 				ended <- g
 			}()
 		}
-		guests[base].look(vtpms[guests[base].uuid])
+		vtpm := vtpms[guests[base].uuid]
+		// A vTPM that is being connected to another manager has no device meanwhile.
+		if now := xen.DomID(guests[base].vtpm.Load()); vtpm == 0 && now != 0 && d.exists(ctx, now) {
+			vtpm = now
+		}
+		guests[base].look(vtpm)
 	}
 	return nil
+}
+
+// exists reports whether a domain exists.
+func (d *Daemon) exists(ctx context.Context, id xen.DomID) bool {
+	_, err := d.Domain.Store.Read(ctx, fmt.Sprintf("/local/domain/%d/name", id))
+	return err == nil
 }
 
 // devices lists the devices of dom0 whose toolstack wants them.
@@ -165,7 +176,7 @@ func (d *Daemon) devices(ctx context.Context) (map[string]*guest, error) {
 		if err != nil {
 			continue
 		}
-		if _, err := store.Read(ctx, fmt.Sprintf("/local/domain/%d/name", id)); err != nil {
+		if !d.exists(ctx, xen.DomID(id)) {
 			continue
 		}
 		found[base] = &guest{Daemon: d, id: xen.DomID(id), base: base, uuid: uuid, news: make(chan struct{}, 1)}
@@ -186,7 +197,7 @@ func (d *Daemon) vtpms(ctx context.Context) (map[string]xen.DomID, error) {
 		if err != nil || name != d.Manager {
 			continue
 		}
-		if _, err := d.Domain.Store.Read(ctx, fmt.Sprintf("/local/domain/%d/name", f.Domain)); err == nil {
+		if d.exists(ctx, f.Domain) {
 			found[f.UUID] = f.Domain
 		}
 	}

@@ -272,8 +272,14 @@ func TestRing(t *testing.T) {
 	w.request() // nobody answers it yet
 	w.daemon(-1)
 	w.response("after the process was restarted")
-	if err := w.dom0.Store.Remove(w.ctx, "/libxl/2"); err != nil {
-		t.Fatal(err)
+	for _, path := range []string{"/libxl/2", "/local/domain/2"} {
+		if err := w.dom0.Store.Remove(w.ctx, path); err != nil {
+			t.Fatal(err)
+		}
+		// Without its device only, it is being connected to another manager.
+		if path == "/libxl/2" {
+			w.command("without the device of the vTPM's domain")
+		}
 	}
 	w.startTPM(7)
 	w.await(7)

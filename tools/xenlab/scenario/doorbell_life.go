@@ -54,6 +54,26 @@ func (d *Doorbell) Life(ctx context.Context, g guest, kills int) error {
 		}
 	}
 	check(d.r, fmt.Sprintf("the doorbell was killed %d times: every command was answered, none failed", kills), load.lostNothing(), "%v", load)
+	d.r.Step("the manager's domain is destroyed %d times", max(1, kills/10))
+	for range max(1, kills/10) {
+		load.mark()
+		// `stubtpm-host run` would note the number.
+		if _, err := d.M.Dom0.Run(ctx, "mkdir -p /run/stubtpm; xl domid "+managerName+" > /run/stubtpm/"+managerName+".domains"); err != nil {
+			return err
+		}
+		if err := d.Destroy(ctx, managerName); err != nil {
+			return err
+		}
+		if err := d.StartManager(ctx); err != nil {
+			return err
+		}
+		if out, err := d.M.Dom0.Run(ctx, hostCommand+" reattach "+managerName+" 2>&1"); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		if err := more("the manager was destroyed: the guest goes on with its TPM"); err != nil {
+			return err
+		}
+	}
 	d.r.Step("dom0: xl pause; xl unpause")
 	if _, err := d.M.Dom0.Run(ctx, "xl pause "+guestName+" && sleep 3 && xl unpause "+guestName); err != nil {
 		return err
