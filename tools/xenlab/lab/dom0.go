@@ -14,7 +14,7 @@ var applets = []string{"sh", "cat", "echo", "ls", "cp", "mv", "rm", "mkdir", "ln
 	"sleep", "date", "dmesg", "grep", "sed", "awk", "head", "tail", "tr", "cut", "sort", "wc", "test", "[",
 	"true", "false", "ps", "kill", "losetup", "stat", "hexdump", "od", "xxd", "base64", "sha256sum", "cmp",
 	"touch", "find", "xargs", "env", "printf", "seq", "tar", "sync", "poweroff", "vi", "less", "gzip", "clear", "uname",
-	"free", "top", "uptime", "mount", "umount", "id", "basename", "dirname", "readlink", "realpath", "expr", "usleep", "time", "lsmod", "timeout", "stty", "reset", "pidof", "pgrep", "insmod", "mknod", "nohup", "setsid", "which", "vmstat"}
+	"free", "top", "uptime", "mount", "umount", "id", "basename", "dirname", "readlink", "realpath", "expr", "usleep", "time", "lsmod", "timeout", "stty", "reset", "pidof", "pgrep", "insmod", "mknod", "nohup", "setsid", "which", "vmstat", "taskset"}
 
 // blockScript takes the place of Xen's hotplug script for disks: the lab's
 // disks are block devices already (loop), so there is nothing to set up, and

@@ -42,7 +42,9 @@ func TestXenDoorbell(t *testing.T) {
 		func() (err error) { g, err = d.Encrypted(ctx, g); return err },
 		func() error { return d.Hostile(ctx, g, time.Minute) },
 		func() error { return d.Life(ctx, g, n) },
-		func() error { return d.Destroy(ctx, guestName) },
+		func() error { return d.end(ctx) },
+		func() error { return d.Processors(ctx) },
+		func() error { return d.StartTimes(ctx) },
 		func() error { return d.Around(ctx) },
 	} {
 		if err := step(); err != nil {
