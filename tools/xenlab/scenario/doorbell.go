@@ -137,9 +137,10 @@ func (d *Doorbell) again(ctx context.Context, words string) (guest, error) {
 	return d.start(ctx, words)
 }
 
-// run runs a script of the guest, with tpm2-tools on /dev/tpmrm0.
+// run runs a script of the guest, with tpm2-tools on /dev/tpmrm0: or, after the driver was
+// taken off its device, on /dev/tpmrm1, since IMA still holds the first one.
 func (d *Doorbell) run(ctx context.Context, g guest, script string) (string, error) {
-	out, err := g.run(ctx, "export TPM2TOOLS_TCTI=device:/dev/tpmrm0 PATH=$PATH:/usr/sbin:/lib/systemd DM_DISABLE_UDEV=1\n"+script)
+	out, err := g.run(ctx, "export TPM2TOOLS_TCTI=device:$(ls -d /dev/tpmrm[0-9]* | tail -n 1) PATH=$PATH:/usr/sbin:/lib/systemd DM_DISABLE_UDEV=1\n"+script)
 	if err != nil {
 		err = d.why(err)
 	}
