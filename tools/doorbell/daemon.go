@@ -23,6 +23,7 @@ type Guest interface {
 	Map(frame uint64) (xen.MappedPage, error)
 	Seed(grants ...devxen.Grant) error
 	Registers(vcpu int) (devxen.Registers, bool, error)
+	Restored() (bool, error)
 	Pause() error
 	Unpause() error
 	Close() error

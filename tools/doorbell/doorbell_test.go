@@ -324,18 +324,20 @@ func (w *world) command(when string) {
 // never measured.
 func TestNotMeasured(t *testing.T) {
 	t.Parallel()
+	for _, poses := range []bool{false, true} {
+		w := newWorld(t)
+		w.machine.restored, w.machine.poses = true, poses
+		for _, f := range frames() {
+			w.machine.pages[f] = xen.NewPage()
+		}
+		w.daemon(-1)
+		w.toolstack()
+		w.await(vtpmDom)
+		if w.tpm.reported || w.measured() {
+			t.Errorf("a guest that was restored counts as measured, poses as new: %v", poses)
+		}
+	}
 	w := newWorld(t)
-	w.machine.restored = true
-	for _, f := range frames() {
-		w.machine.pages[f] = xen.NewPage()
-	}
-	w.daemon(-1)
-	w.toolstack()
-	w.await(vtpmDom)
-	if w.tpm.reported || w.measured() {
-		t.Error("a guest that was restored counts as measured")
-	}
-	w = newWorld(t)
 	w.machine.ran, w.machine.paused = true, 0
 	w.daemon(-1)
 	for len(w.said()) == 0 && w.ctx.Err() == nil {

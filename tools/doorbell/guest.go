@@ -119,9 +119,15 @@ const (
 
 // startInfo returns the address of struct hvm_start_info in a domain that was built and
 // has not run, and 0 for any other one. A domain that was restored from a file has not run
-// either: its processors are not where a domain begins.
+// either. Its processors need not show that, since they are where it left them.
 func (g *guest) startInfo(ctx context.Context, memory Guest) (uint64, error) {
 	if g.NotRun(ctx, g.id) != nil {
+		return 0, nil
+	}
+	if restored, err := memory.Restored(); err != nil {
+		return 0, err
+	} else if restored {
+		g.Log("domain %d was restored, so it is not measured", g.id)
 		return 0, nil
 	}
 	r, ok, err := memory.Registers(0)

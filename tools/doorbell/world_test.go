@@ -53,7 +53,8 @@ type machine struct {
 
 	paused   int
 	ran      bool // at least one instruction
-	restored bool // not where a PVH domain begins
+	restored bool
+	poses    bool // if restored, to be where a PVH domain begins
 	server   *ioServer
 	servers  int
 
@@ -146,11 +147,13 @@ func (m *machine) Registers(vcpu int) (devxen.Registers, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := devxen.Registers{RBX: startAt, RIP: programAt, CR0: cr0PE | cr0ET}
-	if m.ran || m.restored {
+	if m.ran || m.restored && !m.poses {
 		r = devxen.Registers{RIP: 0xFFFFFFFF81000000, CR0: 0x80050033}
 	}
 	return r, vcpu == 0, nil
 }
+
+func (m *machine) Restored() (bool, error) { return m.restored, nil }
 
 func (m *machine) Pause() error {
 	m.mu.Lock()

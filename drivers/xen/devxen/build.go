@@ -21,6 +21,7 @@ const (
 	domctlPause      = 3
 	domctlUnpause    = 4
 	domctlGetContext = 13 // XEN_DOMCTL_getvcpucontext
+	domctlGetTSCInfo = 59 // XEN_DOMCTL_gettscinfo
 )
 
 // Populate gives the domain a page of memory at each of the frame numbers. The
@@ -117,6 +118,23 @@ func (m *Memory) Registers(vcpu int) (r Registers, ok bool, err error) {
 	}
 	word := func(at int) uint64 { return binary.NativeEndian.Uint64(b[at:]) }
 	return Registers{RBX: word(registers + 8*5), RIP: word(registers + 8*16), CR0: word(control)}, true, nil
+}
+
+// Restored reports whether the domain was restored from a file or has migrated here. All
+// that a domain's memory and processors hold is its own work then, also if it has not run
+// since.
+func (m *Memory) Restored() (bool, error) {
+	// struct xen_domctl_tsc_info, at 16: mode u32, frequency u32, incarnation u32. That is
+	// 1 for a domain that was built here, and one more after each time it was restored.
+	b, err := lockedMemory(domctlSize)
+	if err != nil {
+		return false, err
+	}
+	defer b.free()
+	if err := m.domctl(b, domctlGetTSCInfo); err != nil {
+		return false, err
+	}
+	return binary.NativeEndian.Uint32(b[24:]) != 1, nil
 }
 
 // Pause stops the domain once more: it runs again when it was unpaused as often as it was

@@ -121,11 +121,14 @@ func (d *Doorbell) Life(ctx context.Context, g guest, kills int) error {
 // restored saves and restores the guest.
 func (d *Doorbell) restored(ctx context.Context, load *loadLog) error {
 	d.r.Step("dom0: xl save; xl restore")
+	before := d.log.length()
 	load.mark()
 	out, err := d.M.Dom0.Run(ctx, fmt.Sprintf("xl save %[1]s /tmp/%[1]s.save 2>&1 && xl restore /tmp/%[1]s.save 2>&1; code=$?; rm -f /tmp/%[1]s.save; exit $code", guestName))
 	if err != nil {
 		return d.why(fmt.Errorf("%w: %s", err, out))
 	}
+	err = d.log.await(ctx, time.Minute, before, "was restored")
+	check(d.r, "what Xen knows tells it from a new one", err == nil, "%v\n%s", err, d.log.tail(10))
 	g, err := d.connect(ctx)
 	if err != nil {
 		return err
