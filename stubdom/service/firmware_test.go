@@ -199,4 +199,35 @@ func TestFirmwareLeft(t *testing.T) {
 	if pcr := pcrBy(t, c, 0); pcr == launched("host") || pcr == string(make([]byte, 32)) {
 		t.Error("PCR 0 is that of a start")
 	}
+	if s, err := w.order(testAdmin).Starts(); err != nil || len(s) != 1 || s[0].Start.Measured || s[0].Start.Created {
+		t.Errorf("the manager says that the PCRs are those of the start: %+v, %v", s, err)
+	}
+}
+
+// TestFirmwareLeftAnywhere: the host's process ends after any of its signals, and does not
+// measure again. The guest then has a TPM that works, with PCRs that are no one's.
+func TestFirmwareLeftAnywhere(t *testing.T) {
+	t.Parallel()
+	signals := []crb.Signal{crb.SignalInit, crb.SignalHashStart, crb.SignalHashData, crb.SignalHashEnd}
+	for n := range len(signals) + 1 {
+		w := newGuestWorld(t, 1, true)
+		if err := w.order(testHostKey).CreatedMeasured(9, campaignUUID, proto.Program{Hash: [32]byte{1}, Measurer: "host"}); err != nil {
+			t.Fatal(err)
+		}
+		c, err := w.openCRB(9, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range signals[:n] {
+			c.Signal(s, []byte("host"))
+		}
+		c.Close()
+		if c, err = w.openCRB(9, false); err != nil {
+			t.Errorf("after %d signals: %v", n, err)
+			continue
+		}
+		if pcr := pcrBy(t, c, 0); pcr == launched("host") || pcr == string(make([]byte, 32)) {
+			t.Errorf("after %d signals: PCR 0 is that of a start", n)
+		}
+	}
 }

@@ -63,11 +63,7 @@ func (h *guestHandler) open(p tpmif.Peer) error {
 	case last == nil || *last != p.Domain:
 		_, err = h.prepare(p.Domain)
 	case h.firmware:
-		// The host began to measure and did not end: what is in the PCRs is not all
-		// that the domain runs.
-		if err = h.capPCRs(); err == nil {
-			h.firmware = false
-		}
+		err = h.dropFirmware(p.Domain)
 	default:
 		// Use up a creation that was reported for this domain ID meanwhile: it
 		// must not count later, while the guest runs.
@@ -77,6 +73,27 @@ func (h *guestHandler) open(p tpmif.Peer) error {
 		return refusal(err)
 	}
 	h.connect(p.Domain)
+	return nil
+}
+
+// dropFirmware makes the TPM ready for a domain that the host began to measure, and did not
+// end: what is in the PCRs is not all that the domain runs, and the TPM may wait for
+// TPM2_Startup. The manager must not say any more that the domain's start was measured.
+func (h *guestHandler) dropFirmware(domain xen.DomID) error {
+	// The first uses up a creation that was reported meanwhile, so that the second asks
+	// about a domain of which nothing counts.
+	for _, served := range []bool{true, false} {
+		if _, err := h.askManager(domain, served); err != nil {
+			return err
+		}
+	}
+	if err := h.reset(); err != nil {
+		return err
+	}
+	if err := h.capPCRs(); err != nil {
+		return err
+	}
+	h.firmware = false
 	return nil
 }
 
