@@ -92,6 +92,10 @@ func readStartInfo(p uint64) {
 	start.Flags = load32(p + siFlags)
 	start.Modules = load32(p + siNrModules)
 	start.ModList = load64(p + siModlist)
+	for i := range min(start.Modules, maxModules) {
+		m := start.ModList + uint64(i)*modLen
+		modules[i] = module{load64(m + modPaddr), load64(m + modSize)}
+	}
 	start.RSDP = load64(p + siRSDP)
 	if c := load64(p + siCmdline); c != 0 {
 		for cmdlineLen < len(cmdline)-1 {

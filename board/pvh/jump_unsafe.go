@@ -18,14 +18,13 @@ func Free() (memory []byte, addr uint64) {
 // Address returns the physical address of memory.
 func Address(b []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b)))) }
 
-// Module returns the contents of a boot module, and nil if there is no such module.
-// Modules that boot found between the image and the end of memory are mapped.
+// Module returns the contents of one of the first 8 boot modules, and nil if there is no
+// such module. The runtime's memory does not contain them, but soon their list.
 func Module(n uint32) []byte {
-	if n >= start.Modules {
+	if n >= min(start.Modules, maxModules) {
 		return nil
 	}
-	m := start.ModList + uint64(n)*modLen
-	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(load64(m+modPaddr)))), load64(m+modSize))
+	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(modules[n].addr))), modules[n].size)
 }
 
 // A Jump is how another program is entered in 64-bit mode. Everything that it names

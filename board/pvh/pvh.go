@@ -55,9 +55,16 @@ var heapLimit uint64
 var (
 	start      StartInfo
 	regions    [maxRegions]Region
+	modules    [maxModules]module
 	cmdline    [4096]byte
 	cmdlineLen int
 )
+
+// A module is where a boot module lies.
+type module struct{ addr, size uint64 }
+
+// maxModules is the number of boot modules that Module returns.
+const maxModules = 8
 
 // boardEarly and boardMemory are defined by the board.
 func boardEarly()
