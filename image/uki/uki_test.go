@@ -208,13 +208,13 @@ func run(t *testing.T, name string, args ...string) string {
 
 // TestSystemdMeasure makes a UKI from systemd's stub with objcopy, and compares PCR
 // 11 with what systemd-measure calculates for the same files, with this system's
-// systemd and with that of Debian 13 in the folder $STUBTPM_DEBIAN13.
+// systemd and with that of Debian 13 (go run ./tools/deps -for trixie).
 func TestSystemdMeasure(t *testing.T) {
 	t.Parallel()
 	const stub, measure = "usr/lib/systemd/boot/efi/linuxx64.efi.stub", "usr/lib/systemd/systemd-measure"
 	ran := false
-	for _, root := range []string{"/", os.Getenv("STUBTPM_DEBIAN13")} {
-		if _, err := os.Stat(filepath.Join(root, stub)); err != nil || root == "" {
+	for _, root := range []string{"/", "../../build/sysroot-trixie"} {
+		if _, err := os.Stat(filepath.Join(root, stub)); err != nil {
 			continue
 		}
 		tool := []string{filepath.Join(root, measure)}
@@ -341,12 +341,8 @@ func read(t *testing.T, file string) []byte {
 func TestSigners(t *testing.T) {
 	t.Parallel()
 	var files []string
-	for _, pattern := range []string{"/usr/lib/systemd/boot/efi/*.efi*", "/usr/lib/shim/*.efi*", "/boot/vmlinuz-*", "../../build/sysroot/boot/vmlinuz-*"} {
+	for _, pattern := range []string{"/usr/lib/systemd/boot/efi/*.efi*", "/usr/lib/shim/*.efi*", "/boot/vmlinuz-*", "../../build/sysroot*/boot/vmlinuz-*"} {
 		found, _ := filepath.Glob(pattern)
-		files = append(files, found...)
-	}
-	for _, d := range filepath.SplitList(os.Getenv("STUBTPM_KERNELS")) {
-		found, _ := filepath.Glob(filepath.Join(d, "vmlinuz-*"))
 		files = append(files, found...)
 	}
 	dir := t.TempDir()

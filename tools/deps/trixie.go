@@ -25,6 +25,7 @@ var ofTrixie = [...]struct{ name, why string }{
 	{"cryptsetup-bin", "a guest's encrypted disk"},
 	{"systemd", "the same: systemd-cryptenroll; and systemd-pcrlock"},
 	{"systemd-cryptsetup", "the same"},
+	{"systemd-boot-efi", "the stub of a unified kernel image in a test"},
 	{"libtss2-esys-3.0.2-0t64", "opened by systemd at run time"},
 	{"libtss2-mu-4.0.1-0t64", "the same"},
 	{"libtss2-rc0t64", "the same"},

@@ -16,6 +16,7 @@ import (
 	"stubtpm/drivers/eventlog"
 	"stubtpm/image/launch/launchtest"
 	"stubtpm/image/uki"
+	"stubtpm/tools/initramfs"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -160,12 +161,13 @@ func TestPredictLog(t *testing.T) {
 	}
 }
 
-// debian13 returns how to start a program of Debian 13, where $STUBTPM_DEBIAN13 is a
-// folder into which its package and those that it depends on are unpacked, or else
-// that of this system; nil if there is neither.
+// debian13 returns how to start a program of Debian 13, whose packages
+// `go run ./tools/deps -for trixie` unpacks, or else that of this system; nil if there is
+// neither.
 func debian13(t *testing.T, program string) []string {
 	t.Helper()
-	if root := os.Getenv("STUBTPM_DEBIAN13"); root != "" {
+	root := initramfs.InRepository(initramfs.SysrootTrixie)
+	if _, err := os.Stat(filepath.Join(root, program)); err == nil {
 		lib := filepath.Join(root, "usr/lib/x86_64-linux-gnu")
 		return []string{filepath.Join(lib, "ld-linux-x86-64.so.2"), "--library-path", lib + ":" + filepath.Join(lib, "systemd"), filepath.Join(root, program)}
 	}
@@ -180,7 +182,7 @@ func TestPcrlock(t *testing.T) {
 	t.Parallel()
 	tool := debian13(t, "usr/lib/systemd/systemd-pcrlock")
 	if tool == nil {
-		t.Skip("systemd-pcrlock (systemd 255 or later) is not installed; set STUBTPM_DEBIAN13 to a folder with Debian 13's systemd and its libraries")
+		t.Skip("systemd-pcrlock (systemd 255 or later) is not installed (go run ./tools/deps -for trixie)")
 	}
 	lock := func(verb, file string) string {
 		out := filepath.Join(t.TempDir(), "x.pcrlock")
