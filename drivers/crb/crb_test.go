@@ -31,6 +31,7 @@ type tpm struct {
 	mu     sync.Mutex
 	refuse error
 	block  chan struct{} // where set, Execute waits for it or for Cancel
+	hold   chan struct{} // where set, OpenCRB is sent on it and then receives from it
 
 	open, commands int
 	signals        []Signal
@@ -38,6 +39,10 @@ type tpm struct {
 }
 
 func (d *tpm) OpenCRB(p tpmif.Peer, firmware bool) (Conn, error) {
+	if d.hold != nil {
+		d.hold <- struct{}{}
+		<-d.hold
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p.Domain != guestDomain || p.UUID != "u" {
@@ -163,6 +168,17 @@ const directory = "/local/domain/2/backend/crb/5"
 // device.
 func (w *world) connect(firmware int) xenbus.State {
 	w.t.Helper()
+	w.ask(firmware)
+	s, err := xenbus.WaitReopen(w.ctx, w.dom0.Store, directory+"/"+NodeState, xenbus.Connected, xenbus.Closed)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// ask writes what the host writes to have the guest served.
+func (w *world) ask(firmware int) {
+	w.t.Helper()
 	c, err := w.dom0.Events.AllocUnbound(tpmDomain)
 	if err != nil {
 		w.t.Fatal(err)
@@ -175,11 +191,6 @@ func (w *world) connect(firmware int) xenbus.State {
 		directory + "/" + NodeBufferRef:    fmt.Sprint(w.pages[1].Ref()),
 		directory + "/" + NodeState:        "1",
 	})
-	s, err := xenbus.WaitReopen(w.ctx, w.dom0.Store, directory+"/"+NodeState, xenbus.Connected, xenbus.Closed)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return s
 }
 
 // client returns the guest's end, or the firmware's.
@@ -237,6 +248,30 @@ func TestCommands(t *testing.T) {
 	}
 	if len(w.tpm.signals) != 0 {
 		t.Errorf("signals %v", w.tpm.signals)
+	}
+}
+
+// TestHostRestarted: the host's process ends while the TPM's domain connects to it, and
+// another one asks again. What comes of the first is no answer to the second.
+func TestHostRestarted(t *testing.T) {
+	t.Parallel()
+	d := &tpm{t: t, hold: make(chan struct{})}
+	w := newWorld(t, d)
+	w.ask(0)
+	<-d.hold
+	w.bell.Close()
+	w.ask(0)
+	d.hold <- struct{}{} // for the first
+	select {
+	case <-d.hold: // for the second
+		d.hold <- struct{}{}
+	case <-time.After(10 * time.Second):
+	}
+	if s, err := xenbus.WaitReopen(w.ctx, w.dom0.Store, directory+"/"+NodeState, xenbus.Connected, xenbus.Closed); s != xenbus.Connected {
+		t.Fatalf("state %v, %v", s, err)
+	}
+	if _, err := w.client().Transact(w.ctx, 0, packet(20)); err != nil {
+		t.Error(err)
 	}
 }
 

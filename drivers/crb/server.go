@@ -35,7 +35,8 @@ const Directory = "backend/crb"
 
 // Nodes of a guest's directory. The host writes all but the state and the error. It
 // connects, again after its process was restarted, by writing a new event channel and
-// then the state Initialising; the server answers with Connected or Closed.
+// then the state Initialising. The server writes Initialised before it reads the others,
+// and answers with Connected or Closed unless the host has asked again meanwhile.
 const (
 	NodeUUID         = "uuid"          // of the vTPM
 	NodeEventChannel = "event-channel" // port of the control domain
@@ -142,18 +143,25 @@ func (d *device) step(parent context.Context) (again bool) {
 		d.disconnect(true)
 		return false
 	}
-	if state != xenbus.Initialising {
+	if state != xenbus.Initialising && (state != xenbus.Initialised || d.link != nil) {
 		return false
 	}
 	d.disconnect(false)
-	if err = d.connect(ctx); err == nil {
+	if err = d.writeState(parent, state, xenbus.Initialised, ""); err == nil {
+		err = d.connect(ctx)
+	}
+	switch {
+	case err == nil:
 		d.told = ""
-		err = d.writeState(parent, xenbus.Connected)
-	} else if errors.Is(err, tpmif.ErrLater) {
+		if err = d.writeState(parent, xenbus.Initialised, xenbus.Connected, ""); err != nil {
+			d.disconnect(false)
+			again = true
+		}
+	case errors.Is(err, tpmif.ErrLater):
 		again = true
-	} else {
-		d.Domain.Store.Write(ctx, d.base+"/"+NodeError, err.Error())
-		d.writeState(parent, xenbus.Closed)
+	default:
+		e := d.writeState(parent, xenbus.Initialised, xenbus.Closed, err.Error())
+		again = e != nil // nobody was told
 	}
 	if err != nil && d.told != err.Error() {
 		d.told = err.Error()
@@ -162,13 +170,22 @@ func (d *device) step(parent context.Context) (again bool) {
 	return again
 }
 
-// writeState writes the state unless the directory is gone.
-func (d *device) writeState(parent context.Context, s xenbus.State) error {
+// errAskedAgain means that the host has asked for the guest to be connected once more.
+var errAskedAgain = errors.New("the host has asked again")
+
+// writeState writes the state, and why it is that. It returns errAskedAgain if the state
+// is not what it was, and an error if the directory is gone.
+func (d *device) writeState(parent context.Context, was, s xenbus.State, why string) error {
 	// Opening the TPM may have taken longer than one exchange may.
 	ctx, cancel := context.WithTimeout(parent, requestTimeout)
 	defer cancel()
 	return d.Domain.Store.Transaction(ctx, func(t *xenstore.Tx) error {
-		if _, err := t.Read(ctx, d.base+"/"+NodeState); err != nil {
+		if now, err := t.Read(ctx, d.base+"/"+NodeState); err != nil {
+			return err
+		} else if now != strconv.Itoa(int(was)) {
+			return errAskedAgain
+		}
+		if err := t.Write(ctx, d.base+"/"+NodeError, why); err != nil {
 			return err
 		}
 		return t.Write(ctx, d.base+"/"+NodeState, strconv.Itoa(int(s)))
