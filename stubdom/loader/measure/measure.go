@@ -8,7 +8,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"unicode/utf16"
 
 	"stubtpm/drivers/eventlog"
 	"stubtpm/image/uki"
@@ -24,15 +23,10 @@ type TPM interface {
 // ErrTPM is returned if the TPM did not extend a PCR.
 var ErrTPM = errors.New("measure: the TPM did not extend")
 
-// PCRs, and the tags of Linux's EFI stub.
+// PCRs (PFP, section 3.3.4).
 const (
 	pcrProgram   = 4
 	pcrPartition = 5
-	pcrLinux     = 9
-	pcrKernel    = 12
-
-	initrdTag      = 0x8F3B22EC
-	loadOptionsTag = 0x8F3B22ED
 )
 
 // A Measurer extends one TPM. It must not be used after an error: log and PCRs may then
@@ -95,16 +89,15 @@ func (m *Measurer) Unified(ctx context.Context, i *uki.Image, path string) error
 // CommandLine measures a command line as Linux's EFI stub does and, if it did not come
 // with a unified kernel image, as systemd-stub does.
 func (m *Measurer) CommandLine(ctx context.Context, line string, external bool) error {
-	b := utf16z(line)
-	if err := m.data(ctx, pcrLinux, eventlog.EVEventTag, b, tagged(loadOptionsTag, "LOADED_IMAGE::LoadOptions\x00")); err != nil || !external {
+	if err := m.Extend(ctx, eventlog.LoadOptions(m.algs, line)); err != nil || !external {
 		return err
 	}
-	return m.data(ctx, pcrKernel, eventlog.EVIPL, b, b)
+	return m.Extend(ctx, eventlog.CommandLine(m.algs, line))
 }
 
 // Initrd measures the initrd that the kernel gets, as Linux's EFI stub does.
 func (m *Measurer) Initrd(ctx context.Context, b []byte) error {
-	return m.data(ctx, pcrLinux, eventlog.EVEventTag, b, tagged(initrdTag, "Linux initrd\x00"))
+	return m.Extend(ctx, eventlog.Initrd(eventlog.Hash(m.algs, b)))
 }
 
 // data extends with the hash of b.
@@ -147,20 +140,5 @@ func extendCommand(e eventlog.Event) []byte {
 		b = append(be.AppendUint16(b, uint16(d.Alg)), d.Sum...)
 	}
 	be.PutUint32(b[2:], uint32(len(b)))
-	return b
-}
-
-// tagged returns a TCG_PCClientTaggedEvent (PFP, 10.4): tag, size, data.
-func tagged(id uint32, data string) []byte {
-	b := binary.LittleEndian.AppendUint32(nil, id)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(data)))
-	return append(b, data...)
-}
-
-func utf16z(s string) []byte {
-	var b []byte
-	for _, u := range utf16.Encode([]rune(s + "\x00")) {
-		b = binary.LittleEndian.AppendUint16(b, u)
-	}
 	return b
 }

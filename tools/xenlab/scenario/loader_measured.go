@@ -3,11 +3,9 @@ package scenario
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"os"
 	"time"
-	"unicode/utf16"
 
 	"stubtpm/drivers/eventlog"
 	"stubtpm/image/launch"
@@ -108,14 +106,8 @@ func (f LoaderFiles) predict() (*eventlog.Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	var line []byte
-	for _, u := range utf16.Encode([]rune(f.Line + "\x00")) {
-		line = binary.LittleEndian.AppendUint16(line, u)
-	}
 	events := append(append(l.Log.Events, program), sections...)
-	for _, b := range [][]byte{line, initrd} {
-		events = append(events, eventlog.Event{PCR: 9, Type: eventlog.EVEventTag, Digests: eventlog.Hash(algs, b)})
-	}
+	events = append(events, eventlog.LoadOptions(algs, f.Line), eventlog.Initrd(eventlog.Hash(algs, initrd)))
 	l.Log.Events = nil
 	for _, e := range events {
 		if e.PCR != 5 {
