@@ -259,6 +259,52 @@ func testKilled(t *testing.T, left int) {
 	}
 }
 
+// TestReleasedTwice: the guest runs, although the call that had it run failed. It is not
+// measured again while it runs.
+func TestReleasedTwice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.machine.fails = true
+	w.daemon(-1)
+	w.toolstack()
+	w.await(vtpmDom)
+	if !w.measured() || w.destroyed {
+		t.Errorf("the PCRs are not those of the start, destroyed: %v\n%q", w.destroyed, w.said())
+	}
+}
+
+// TestKeyLost: a process that measures ends anywhere, and the next one has no key. The
+// guest runs, and has the PCRs of a start only if all was measured.
+func TestKeyLost(t *testing.T) {
+	t.Parallel()
+	for left := range 30 {
+		t.Run(fmt.Sprint(left), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			xl := make(chan struct{})
+			go func() { w.toolstack(); close(xl) }()
+			ended, stop := w.daemon(left)
+			w.served(vtpmDom, ended)
+			stop()
+			_, all := w.Store.Get(testBase + "/" + nodeMeasured)
+			w.keyless = true
+			w.daemon(-1)
+			<-xl
+			for w.machine.notRun() == nil && w.ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+			if w.machine.notRun() == nil {
+				t.Fatalf("the guest does not run: %q", w.said())
+			}
+			w.tpm.mu.Lock()
+			defer w.tpm.mu.Unlock()
+			if w.tpm.used && !all && !w.tpm.capped {
+				t.Error("what was measured in part counts")
+			}
+		})
+	}
+}
+
 // TestRing: the guest's access to the port reaches the TPM, also of a later domain, and
 // after the process was restarted.
 func TestRing(t *testing.T) {

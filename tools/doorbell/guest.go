@@ -15,6 +15,7 @@ import (
 	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/drivers/xen/xenstore"
 	"stubtpm/image/launch"
+	"stubtpm/tools/xenlife"
 )
 
 // A guest is a domain with a device.
@@ -266,9 +267,12 @@ func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, sta
 	if err := memory.Seed(grants(vtpm)...); err != nil {
 		return err
 	}
+	waits, err := g.waits(ctx, start)
+	if err != nil {
+		return err
+	}
 	var to xen.Channel
-	var err error
-	measure := start != 0 && g.ReportMeasured != nil
+	measure := waits && g.ReportMeasured != nil
 	if measure {
 		if err := g.hold(parent, memory); err != nil {
 			return err
@@ -285,10 +289,28 @@ func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, sta
 	if err := to.Notify(); err != nil {
 		return err
 	}
-	if measure {
-		return g.release(ctx, memory)
+	if !measure {
+		if err := g.ready(parent, memory); err != nil || !waits {
+			return err
+		}
+		if _, err := g.Domain.Store.Read(ctx, g.base+"/"+nodeHeld); err != nil {
+			return nil // no process before this one held it
+		}
 	}
-	return g.ready(parent, memory)
+	return g.release(ctx, memory)
+}
+
+// waits reports whether a guest that had not run when this process found it, with a start
+// info, still has not. An attempt that failed late may have had it run.
+func (g *guest) waits(ctx context.Context, start uint64) (bool, error) {
+	if start == 0 {
+		return false, nil
+	}
+	err := g.NotRun(ctx, g.id)
+	if errors.Is(err, xenlife.ErrNotPaused) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // nodeHeld is the node of the backend that exists while the guest is held.

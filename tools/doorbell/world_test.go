@@ -18,6 +18,7 @@ import (
 	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/drivers/xen/xentest"
 	"stubtpm/image/launch"
+	"stubtpm/tools/xenlife"
 	"stubtpm/vtpm/tpmtest"
 )
 
@@ -55,6 +56,7 @@ type machine struct {
 	ran      bool // at least one instruction
 	restored bool
 	poses    bool // if restored, to be where a PVH domain begins
+	fails    bool // the next Unpause returns an error although the guest runs
 	server   *ioServer
 	servers  int
 
@@ -173,6 +175,10 @@ func (m *machine) Unpause() error {
 		return err
 	}
 	m.unpause()
+	if m.fails {
+		m.fails = false
+		return errors.New("no answer")
+	}
 	return nil
 }
 
@@ -192,7 +198,7 @@ func (m *machine) notRun() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ran || m.paused == 0 {
-		return errors.New("it runs")
+		return xenlife.ErrNotPaused
 	}
 	return nil
 }
@@ -329,6 +335,7 @@ type world struct {
 	vcpu      xen.Channel // of the guest's virtual processor
 	log       []string
 	destroyed bool
+	keyless   bool // later processes have no key
 }
 
 func newWorld(t *testing.T) *world {
@@ -424,6 +431,9 @@ func (w *world) daemon(left int) (ended <-chan struct{}, stop func()) {
 			return nil
 		},
 		ReportMeasured: func(_ context.Context, id xen.DomID, uuid string, program [32]byte) error {
+			if w.machine.notRun() != nil {
+				w.t.Error("a guest that runs is reported as measured")
+			}
 			l, err := launch.Measure(w.machine, startAt, programAt, w.options(), usualBanks)
 			if err != nil || id != guestID || uuid != vtpmUUID || program != l.Program {
 				w.t.Errorf("reported domain %d, uuid %s, program %x (%v)", id, uuid, program, err)
@@ -433,6 +443,9 @@ func (w *world) daemon(left int) (ended <-chan struct{}, stop func()) {
 			w.tpm.reported = true
 			return nil
 		},
+	}
+	if w.keyless {
+		d.ReportMeasured = nil
 	}
 	done := make(chan struct{})
 	go func() {
