@@ -159,6 +159,9 @@ func TestOtherRoot(t *testing.T) {
 	if files < 3 || !a.Has("/usr/bin/ls") || !a.Has("/lib64/ld-linux-x86-64.so.2") {
 		t.Errorf("%d files of the other root", files)
 	}
+	if err := a.Tree("/lib/x86_64-linux-gnu"); err != nil || a.Tree("/none") == nil {
+		t.Errorf("a directory of the root: %v", err)
+	}
 	// What only this host has is not found, by its name or by a link to it.
 	if err := from().Program("/bin/sh"); !errors.Is(err, ErrNoProgram) {
 		t.Errorf("a program that the root does not have: %v", err)

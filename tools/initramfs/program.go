@@ -58,6 +58,25 @@ func (a *Archive) Library(name string) error {
 	return a.Program(p)
 }
 
+// Tree adds the regular files below a directory of the archive's root, under their own
+// paths.
+func (a *Archive) Tree(dir string) error {
+	host, err := a.below(dir)
+	if err != nil {
+		return err
+	}
+	return filepath.WalkDir(host, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(host, p)
+		if err != nil {
+			return err
+		}
+		return a.Copy(filepath.Join(dir, rel), p)
+	})
+}
+
 // take copies a file below the archive's root under a name.
 func (a *Archive) take(name, source string) error {
 	file, err := a.below(source)

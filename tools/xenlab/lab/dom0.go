@@ -138,6 +138,9 @@ func addEncryption(d Distribution, a *initramfs.Archive, k initramfs.Kernel) ([]
 	if d == Trixie {
 		programs = append(programs, "systemd-pcrlock")
 		libraries = append(libraries, "libcryptsetup.so.12")
+		if err := a.Tree("/usr/lib/pcrlock.d"); err != nil {
+			return nil, err
+		}
 	}
 	if err := a.Programs([]string{"/usr/bin", "/usr/sbin", "/lib/systemd"}, programs...); err != nil {
 		return nil, err

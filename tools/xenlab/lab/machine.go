@@ -210,6 +210,9 @@ func (m *Machine) build(ctx context.Context) error {
 // GuestFiles returns the host's paths of the kernel and the initramfs of Linux guests.
 func (m *Machine) GuestFiles() (kernel, initrd string) { return m.kernel.Image, m.path("guest.cpio") }
 
+// Distribution returns the release of Debian that the machine runs.
+func (m *Machine) Distribution() Distribution { return m.opt.Distribution }
+
 func gunzip(dst, src string) error {
 	f, err := os.Open(src)
 	if err != nil {

@@ -101,7 +101,7 @@ func (d *Doorbell) Life(ctx context.Context, g guest, kills int) error {
 	if err != nil {
 		return err
 	}
-	measured, err := d.predict("changed")
+	measured, err := d.predict(changedWords)
 	if err != nil {
 		return err
 	}

@@ -88,6 +88,9 @@ const openDisk = `SYSTEMD_LOG_LEVEL=debug systemd-cryptsetup attach vault /dev/x
 } || { echo 'the disk stays closed'; grep -v 'Requesting JSON' attach.log; }
 `
 
+// changedWords is the other command line that a guest is started with.
+const changedWords = "changed"
+
 // Encrypted has systemd bind the key of a disk to what was measured: the disk opens
 // after a reboot, and not with another command line. It returns the guest that runs
 // at the end.
@@ -121,7 +124,7 @@ printf '%s' '`+secret+`' | dd of=/dev/mapper/vault bs=512 conv=sync 2>/dev/null;
 	}
 	d.r.Show(guestName, "systemd-cryptsetup attach, after a reboot", out)
 	check(d.r, "after a reboot, which xl made a new domain of, the disk opens again", strings.Contains(out, secret), "%s", out)
-	if g, err = d.again(ctx, "changed"); err != nil {
+	if g, err = d.again(ctx, changedWords); err != nil {
 		return g, err
 	}
 	if out, err = d.run(ctx, g, "mkdir -p /run/cryptsetup /run/systemd\n"+openDisk); err != nil {
