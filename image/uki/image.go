@@ -48,12 +48,14 @@ func Open(r io.ReaderAt, size int64) (*Image, error) {
 		}
 	}
 	slices.SortStableFunc(i.sections, func(a, b *pe.Section) int { return cmp.Compare(a.Offset, b.Offset) })
-	return i, i.check(h)
+	table := int64(f.SizeOfOptionalHeader) + sectionHeaderSize*int64(f.NumberOfSections)
+	return i, i.check(h, table)
 }
 
 // Offsets in a PE file: the address of the PE header, from which on the fields are.
 const (
 	atHeader          = 0x3C
+	atOptional        = 24
 	atCheckSum        = 24 + 64
 	atDirectories     = 24 + 112
 	certificateTable  = pe.IMAGE_DIRECTORY_ENTRY_SECURITY
@@ -62,8 +64,9 @@ const (
 )
 
 // check makes the list of what is hashed, and checks that all else is the checksum,
-// the certificate table and its entry, or a gap that no section covers.
-func (i *Image) check(h *pe.OptionalHeader64) error {
+// the certificate table and its entry, or a gap that no section covers. table is the size
+// of the optional header and the table of sections behind it, which must be hashed.
+func (i *Image) check(h *pe.OptionalHeader64, table int64) error {
 	var b [4]byte
 	if _, err := i.file.ReadAt(b[:], atHeader); err != nil {
 		return fmt.Errorf("%w: %v", ErrImage, err)
@@ -79,7 +82,7 @@ func (i *Image) check(h *pe.OptionalHeader64) error {
 	if certificates.Size > 0 && int64(certificates.VirtualAddress) != end {
 		return fmt.Errorf("%w: the certificate table is not at the end of the file", ErrImage)
 	}
-	if headers < entry+directorySize || headers > end {
+	if headers < max(entry+directorySize, header+atOptional+table) || headers > end {
 		return fmt.Errorf("%w: headers of %d bytes", ErrImage, headers)
 	}
 	i.hashed = []span{{0, checkSum}, {checkSum + 4, entry}, {entry + directorySize, headers}}

@@ -158,6 +158,7 @@ func TestRefused(t *testing.T) {
 		"other machine":          func(b []byte) []byte { b[testHeader+4]++; return b },
 		"driver":                 func(b []byte) []byte { b[testHeader+24+68] = 11; return b },
 		"headers too short":      func(b []byte) []byte { le.PutUint32(b[testHeader+24+60:], 100); return b },
+		"sections not hashed":    func(b []byte) []byte { le.PutUint32(b[testHeader+24+60:], table+sectionHeaderSize); return b },
 		"headers too long":       func(b []byte) []byte { le.PutUint32(b[testHeader+24+60:], 1<<31); return b },
 		"headers over a section": func(b []byte) []byte { le.PutUint32(b[testHeader+24+60:], 1024); return b },
 		"sections overlap":       func(b []byte) []byte { le.PutUint32(b[table+20:], 1024); return b },
