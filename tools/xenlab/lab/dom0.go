@@ -108,6 +108,12 @@ func guestArchive(o Options, k initramfs.Kernel, agent string) (*initramfs.Archi
 	if err != nil {
 		return nil, err
 	}
+	// For a guest that changes what is on the disk that it boots from.
+	ext4, err := a.AddModules(k, "ext4")
+	if err != nil {
+		return nil, err
+	}
+	mods = append(mods, ext4...)
 	// For tools/guestbridge: there, but not loaded.
 	if _, err := a.AddModules(k, "tpm_vtpm_proxy"); err != nil {
 		return nil, err

@@ -20,6 +20,8 @@ type LoaderDisk struct {
 	Says        string // what the loader's console must have
 	Ramdisk     string // a unified kernel image in dom0 that takes the disk's place
 	Refused     bool   // the loader must not start anything
+	Install     string // script in the guest that installs another kernel
+	Installed   string // that kernel's command line
 }
 
 // loaderMiB is the memory of a guest that the loader boots.
@@ -72,6 +74,12 @@ func loaderGuest(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, lo
 	want := d.Line + "\nBooting paravirtualized kernel on Xen PVH\n65536\n"
 	check(r, d.Name+": the kernel has its command line, knows that this is PVH and reads its disk", strings.HasPrefix(out, want), "%s", out)
 	check(r, d.Name+": the kernel complains about nothing that the loader left", !strings.Contains(out, "rror") && !strings.Contains(out, "ailed"), "%s", out)
+	if d.Install != "" {
+		if out, err := g.Run(ctx, d.Install); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		d.Line = d.Installed
+	}
 	return loaderReboot(ctx, r, m, d, g)
 }
 
@@ -114,5 +122,7 @@ func loaderReboot(ctx context.Context, r Report, m *lab.Machine, d LoaderDisk, g
 	if err != nil {
 		return err
 	}
+	line, err := g.Run(ctx, "cat /proc/cmdline")
+	check(r, d.Name+": with the command line of the newest kernel on the disk", err == nil && line == d.Line+"\n", "%q, %v", line, err)
 	return m.Destroy(ctx, d.Name)
 }

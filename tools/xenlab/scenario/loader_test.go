@@ -22,6 +22,14 @@ const (
 	grubText   = "set default=\"more>second\"\nset timeout=0\nmenuentry 'first' { linux /boot/none }\nsubmenu 'more' {\n menuentry 'second' { search --set=root x\n linux /boot/vmlinuz " + loaderLine + "\n initrd /boot/initrd\n }\n}\n"
 )
 
+// installKernel does what kernel-install does: it puts a kernel and an entry for it on the
+// disk, with a later version.
+const installKernel = `set -e
+mkdir -p /mnt; mount -t ext4 /dev/xvda /mnt
+cp /mnt/vmlinuz /mnt/vmlinuz-6.2
+sed -e 's/^version.*/version 6.2/' -e 's/vmlinuz/vmlinuz-6.2/' -e 's/^options.*/& newer/' /mnt/loader/entries/debian.conf > /mnt/loader/entries/debian-6.2.conf
+umount /mnt; sync`
+
 // TestXenLoader boots guests from their own disks: an ext4 file system with entries of the
 // Boot Loader Specification, a root file system with a grub.cfg on a disk with a GUID
 // partition table, and a signed unified kernel image on an EFI system partition and as a
@@ -40,7 +48,7 @@ func TestXenLoader(t *testing.T) {
 		{Name: "foreign", Image: "/images/unified.img", Words: "keys=" + strings.Repeat("0", 64), Says: "not signed by one of the keys", Refused: true},
 		{Name: "unified", Image: "/images/unified.img", Words: "keys=" + print, Line: loaderLine, Says: "debian.efi is signed by CN=lab"},
 		{Name: "module", Image: "/images/grub.img", Ramdisk: "/images/unified.efi", Words: "-- more=words", Line: loaderLine + " more=words", Says: "starting module"},
-		{Name: "entries", Image: "/images/entries.img", Line: loaderLine, Says: "starting \\vmlinuz"},
+		{Name: "entries", Image: "/images/entries.img", Line: loaderLine, Says: "starting \\vmlinuz", Install: installKernel, Installed: loaderLine + " newer"},
 		{Name: "grub", Image: "/images/grub.img", Words: "timeout=0 -- more=words", Line: loaderLine + " more=words", Says: "second (second)"},
 	}
 	m := machine(t, "loader", lab.Options{TPM: "none", Memory: 2560, Dom0Memory: 900, Files: images.Files(), Prepare: func(kernel, initrd string) (map[string]string, error) {
