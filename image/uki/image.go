@@ -22,6 +22,7 @@ type Image struct {
 	file     io.ReaderAt
 	sections []*pe.Section // with contents in the file, in its order
 	hashed   []span        // what the Authenticode hash covers, without padding
+	whole    bool          // there are no gaps
 	size     int64
 }
 
@@ -87,11 +88,13 @@ func (i *Image) check(h *pe.OptionalHeader64, table int64) error {
 	}
 	i.hashed = []span{{0, checkSum}, {checkSum + 4, entry}, {entry + directorySize, headers}}
 	last, sum := headers, headers
+	i.whole = true
 	for _, s := range i.sections {
 		from, to := int64(s.Offset), int64(s.Offset)+int64(s.Size)
 		if from < last || to > end {
 			return fmt.Errorf("%w: section %.8q at %#x to %#x overlaps another part or is not within the file", ErrImage, s.Name, from, to)
 		}
+		i.whole = i.whole && from == last
 		i.hashed = append(i.hashed, span{from, to})
 		last, sum = to, sum+int64(s.Size)
 	}
@@ -100,6 +103,11 @@ func (i *Image) check(h *pe.OptionalHeader64, table int64) error {
 	i.hashed = append(i.hashed, span{sum, max(sum, end)})
 	return nil
 }
+
+// Whole reports whether the Authenticode hash covers all of the file but the checksum, the
+// certificate table and its entry. The hash does not cover gaps between headers and
+// sections, which firmware does not load; who uses the file otherwise must see to them.
+func (i *Image) Whole() bool { return i.whole }
 
 // Section returns the contents of a section, nil if the image does not have it or
 // it is empty. It returns ErrImage if the image has two of that name, or if a part of

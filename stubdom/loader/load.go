@@ -166,7 +166,11 @@ func (l *loaded) verify(list string) error {
 	if err != nil {
 		return err
 	}
-	signer, err := keys.Verify(l.file)
+	check := keys.VerifyFile
+	if l.unified != nil {
+		check = keys.Verify
+	}
+	signer, err := check(l.file)
 	if err != nil {
 		return fmt.Errorf("%s: %w", l.path, err)
 	}

@@ -67,7 +67,7 @@ func run(ctx context.Context) error {
 	}
 	if m != nil {
 		if err := l.measured(ctx, m); err != nil {
-			if o.TPM != "optional" {
+			if !mayFail(o, err) {
 				return err
 			}
 			log("not measured: %v", err)
@@ -83,6 +83,13 @@ func run(ctx context.Context) error {
 	}
 	log("starting %s", l.path)
 	return board.Leave(jump)
+}
+
+// mayFail reports whether to boot after an error of measuring. What the disk can cause is
+// not to be booted: a kernel that was not measured could extend the PCRs with what another
+// one has.
+func mayFail(o options.Options, err error) bool {
+	return o.TPM == "optional" && errors.Is(err, measure.ErrTPM)
 }
 
 // measurer returns what measures, or nil if nothing is to be.
@@ -120,7 +127,7 @@ func fromDisk(ctx context.Context, domain xenbus.Domain, o options.Options, m *m
 		return nil, err
 	}
 	if m != nil && found.GPT != nil {
-		if err := m.PartitionTable(ctx, found.GPT); err != nil && o.TPM != "optional" {
+		if err := m.PartitionTable(ctx, found.GPT); err != nil && !mayFail(o, err) {
 			return nil, err
 		}
 	}

@@ -76,12 +76,30 @@ func (k Keys) Verify(file []byte) (signer string, err error) {
 	return "", fmt.Errorf("%w: %w", ErrUnsigned, err)
 }
 
+// VerifyFile is Verify for a program that is not started as firmware does it, from its
+// sections, but from its file, as a Linux kernel is. It returns ErrUnsigned also if the
+// file has gaps that no signature covers.
+func (k Keys) VerifyFile(file []byte) (signer string, err error) {
+	if signer, err = k.Verify(file); err != nil {
+		return "", err
+	}
+	image, err := uki.Open(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", ErrUnsigned, err)
+	}
+	if !image.Whole() {
+		return "", fmt.Errorf("%w: there are gaps between its sections", ErrUnsigned)
+	}
+	return signer, nil
+}
+
 // A certificate table: length 4, revision 2, type 2, contents; each on 8 bytes.
 const (
 	certificateHeader = 8
 	revision          = 0x0200
 	typePKCS          = 2
 	maxSignatures     = 8
+	maxSignature      = 64 << 10 // bytes; one of a chain of certificates has some 10 KiB
 )
 
 // table returns the signatures of a program that uki.Open has accepted.
@@ -106,7 +124,7 @@ func table(file []byte) ([][]byte, error) {
 		if n < certificateHeader || n > uint64(len(b)) {
 			break
 		}
-		if le.Uint16(b[4:]) == revision && le.Uint16(b[6:]) == typePKCS {
+		if le.Uint16(b[4:]) == revision && le.Uint16(b[6:]) == typePKCS && n <= maxSignature {
 			all = append(all, b[certificateHeader:n])
 		}
 		b = b[min(uint64(len(b)), (n+7)&^7):]

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"stubtpm/drivers/eventlog"
 	"stubtpm/image/uki"
@@ -20,8 +21,13 @@ type TPM interface {
 	Transact(ctx context.Context, locality uint8, command []byte) ([]byte, error)
 }
 
-// ErrTPM is returned if the TPM did not extend a PCR.
+// ErrTPM is returned if the TPM did not extend a PCR, or did not say so. All other errors
+// come from what is to be measured.
 var ErrTPM = errors.New("measure: the TPM did not extend")
+
+// ErrEncoding is returned for a command line that is not UTF-8: different ones would have
+// the same digest in UTF-16.
+var ErrEncoding = errors.New("measure: the command line is not UTF-8")
 
 // PCRs (PFP, section 3.3.4).
 const (
@@ -29,13 +35,14 @@ const (
 	pcrPartition = 5
 )
 
-// A Measurer extends one TPM. It must not be used after an error: log and PCRs may then
-// differ.
+// A Measurer extends one TPM. After ErrTPM log and PCRs may differ, and it returns that
+// error only.
 type Measurer struct {
-	tpm  TPM
-	area []byte
-	log  *eventlog.Log
-	algs []tcg.TPMAlgID
+	tpm    TPM
+	area   []byte
+	log    *eventlog.Log
+	algs   []tcg.TPMAlgID
+	failed error // the ErrTPM
 }
 
 // New returns the measurer of a TPM whose log lies in an area of memory.
@@ -52,10 +59,10 @@ func (m *Measurer) PartitionTable(ctx context.Context, gpt []byte) error {
 	return m.data(ctx, pcrPartition, eventlog.EVEFIGPTEvent, gpt, gpt)
 }
 
-// Kernel measures a kernel's file: its Authenticode hash if it is an EFI program, and
-// otherwise all of it.
+// Kernel measures a kernel's file: its Authenticode hash if it is an EFI program all of
+// which that hash covers, and otherwise all of it.
 func (m *Measurer) Kernel(ctx context.Context, file []byte, path string) error {
-	if i, err := uki.Open(bytes.NewReader(file), int64(len(file))); err == nil {
+	if i, err := uki.Open(bytes.NewReader(file), int64(len(file))); err == nil && i.Whole() {
 		return m.program(ctx, i, path)
 	}
 	return m.data(ctx, pcrProgram, eventlog.EVPostCode, file, []byte(path))
@@ -87,8 +94,12 @@ func (m *Measurer) Unified(ctx context.Context, i *uki.Image, path string) error
 }
 
 // CommandLine measures a command line as Linux's EFI stub does and, if it did not come
-// with a unified kernel image, as systemd-stub does.
+// with a unified kernel image, as systemd-stub does. It returns ErrEncoding for one that
+// is not UTF-8.
 func (m *Measurer) CommandLine(ctx context.Context, line string, external bool) error {
+	if !utf8.ValidString(line) {
+		return ErrEncoding
+	}
 	if err := m.Extend(ctx, eventlog.LoadOptions(m.algs, line)); err != nil || !external {
 		return err
 	}
@@ -108,17 +119,23 @@ func (m *Measurer) data(ctx context.Context, pcr uint32, t eventlog.Type, b, des
 // Extend extends the TPM and then appends to the log. If the log has no room, the TPM is
 // not extended.
 func (m *Measurer) Extend(ctx context.Context, e eventlog.Event) error {
+	if m.failed != nil {
+		return m.failed
+	}
 	m.log.Events = append(m.log.Events, e)
 	b, err := m.log.Encode(len(m.area))
 	if err != nil {
+		m.log.Events = m.log.Events[:len(m.log.Events)-1]
 		return fmt.Errorf("measure: %w", err)
 	}
 	response, err := m.tpm.Transact(ctx, 0, extendCommand(e))
 	if err != nil {
-		return fmt.Errorf("measure: %w", err)
+		m.failed = fmt.Errorf("%w: %w", ErrTPM, err)
+		return m.failed
 	}
 	if len(response) < 10 || binary.BigEndian.Uint32(response[6:]) != 0 {
-		return fmt.Errorf("%w: PCR %d: response % x", ErrTPM, e.PCR, response)
+		m.failed = fmt.Errorf("%w: PCR %d: response % x", ErrTPM, e.PCR, response)
+		return m.failed
 	}
 	clear(m.area[copy(m.area, b):])
 	return nil
