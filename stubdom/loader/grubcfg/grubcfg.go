@@ -10,7 +10,7 @@ import (
 
 // Limits of a file: more than any grub.cfg has.
 const (
-	MaxSize    = 1 << 20 // bytes
+	MaxSize    = 128 << 10 // bytes
 	maxEntries = 256
 	maxDepth   = 16 // of blocks
 )
@@ -84,12 +84,7 @@ func (p *parser) push(f frame) {
 
 // command runs one command.
 func (p *parser) command(c []word) {
-	var args []string
-	for _, w := range c {
-		if s, quoted := p.vars.expand(w); s != "" || quoted {
-			args = append(args, s)
-		}
-	}
+	args := p.expand(c)
 	if len(args) == 0 {
 		return
 	}
@@ -119,6 +114,23 @@ func (p *parser) command(c []word) {
 			p.simple(name, args)
 		}
 	}
+}
+
+// expand returns the words of a command with their variables replaced, and none if they
+// are longer than maxWord together: a part of a command line is not to be booted.
+func (p *parser) expand(c []word) []string {
+	var args []string
+	size := 0
+	for _, w := range c {
+		s, quoted := p.vars.expand(w)
+		if size += len(s) + 1; size > maxWord {
+			return nil
+		}
+		if s != "" || quoted {
+			args = append(args, s)
+		}
+	}
+	return args
 }
 
 // rest runs what follows "then" or "else" on the same line.
@@ -214,7 +226,7 @@ func (p *parser) simple(name string, args []string) {
 	switch name {
 	case "set":
 		if len(args) > 0 {
-			if k, v, ok := strings.Cut(args[0], "="); ok && len(v) <= maxVariable {
+			if k, v, ok := strings.Cut(args[0], "="); ok && len(v) <= maxVariable && len(p.vars) < maxVariables {
 				p.vars[k] = v
 			}
 		}

@@ -13,11 +13,11 @@ type part struct {
 	quoted bool
 }
 
-// Bounds in bytes, so that values made of values stay small: of a variable's value, and
-// of a word.
+// Bounds, so that values made of values stay small.
 const (
-	maxVariable = 1024
-	maxWord     = 16 << 10
+	maxVariable  = 1024     // bytes of a variable's value
+	maxWord      = 16 << 10 // bytes of a word, and of all words of a command together
+	maxVariables = 1024
 )
 
 // commands splits a text into commands, each a list of words. Commands end at the end of
