@@ -20,7 +20,7 @@ import (
 
 const (
 	// maxFile is the size in bytes of the largest configuration file.
-	maxFile = 64 << 10
+	maxFile = 16 << 10
 	// maxEntries bounds the files that are looked at in a directory.
 	maxEntries = 256
 )

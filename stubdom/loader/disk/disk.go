@@ -29,6 +29,13 @@ type Found struct {
 	GPT     []byte        // see partition.Table
 }
 
+// Limits, so that partitions that overlap do not multiply what is read and kept.
+const (
+	maxVolumes = 128
+	maxEntries = 512
+	maxPath    = 1024 // bytes; of a file to boot
+)
+
 // Read looks at a disk of size bytes. Entries of the Boot Loader Specification, on
 // whichever partitions, come before those of a grub.cfg. What is damaged is left out and
 // logged; ErrNothing is returned if nothing is left. Files are read when an entry is
@@ -51,6 +58,10 @@ func Read(r io.ReaderAt, size int64, log func(format string, args ...any)) (foun
 		names = []string{"disk"}
 		volumes["disk"] = io.NewSectionReader(r, 0, size)
 	}
+	if len(table.Parts) > maxVolumes {
+		log("only the first %d partitions are looked at", maxVolumes)
+		table.Parts = table.Parts[:maxVolumes]
+	}
 	for _, p := range table.Parts {
 		name := fmt.Sprintf("partition %d", p.Number)
 		names = append(names, name)
@@ -64,6 +75,10 @@ func Read(r io.ReaderAt, size int64, log func(format string, args ...any)) (foun
 			continue
 		}
 		s.volume(name, f)
+		if len(s.spec.Entries) > maxEntries {
+			log("%s: more than %d entries: the rest is not looked at", name, maxEntries)
+			break
+		}
 	}
 	found = s.grub
 	if len(s.spec.Entries) > 0 {
@@ -113,7 +128,13 @@ func (s *scan) volume(name string, f fs.FS) {
 	}
 	for _, root := range roots {
 		all, c := bls.Read(root, skipped)
-		s.spec.Entries = append(s.spec.Entries, all...)
+		for _, e := range all {
+			if !longPath(e) {
+				s.spec.Entries = append(s.spec.Entries, e)
+			} else {
+				skipped(e.ID, errPath)
+			}
+		}
 		if c.Default != "" {
 			s.pattern = c.Default
 		}
@@ -137,10 +158,22 @@ func (s *scan) volume(name string, f fs.FS) {
 	}
 }
 
+var errPath = fmt.Errorf("a path of more than %d bytes", maxPath)
+
+// longPath reports whether the path of one of an entry's files is too long.
+func longPath(e entry.Entry) bool {
+	for _, name := range append([]string{e.Linux, e.Unified}, e.Initrds...) {
+		if len(name) > maxPath {
+			return true
+		}
+	}
+	return false
+}
+
 // useGRUB takes the entries of a grub.cfg that have a kernel.
 func (s *scan) useGRUB(f fs.FS, c grubcfg.Config) {
 	for i, e := range c.Entries {
-		if e.Linux == "" {
+		if e.Linux == "" || longPath(e) {
 			continue
 		}
 		if i == c.Default {
