@@ -109,7 +109,7 @@ func guestArchive(o Options, k initramfs.Kernel, agent string) (*initramfs.Archi
 		return nil, err
 	}
 	// For a guest that changes what is on the disk that it boots from.
-	ext4, err := a.AddModules(k, "ext4")
+	ext4, err := a.AddModules(k, "crc32c_generic", "ext4") // ext4 asks for the first by name
 	if err != nil {
 		return nil, err
 	}

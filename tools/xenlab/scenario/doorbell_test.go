@@ -42,7 +42,7 @@ func TestXenDoorbell(t *testing.T) {
 			t.Fatalf("STUBTPM_KILLS: %v", err)
 		}
 	}
-	d, g := doorbell(ctx, t, "doorbell", lab.Options{})
+	d, g := doorbell(ctx, t, "doorbell", lab.Options{Memory: 2816, Dom0Memory: 1100}) // room for a guest that is saved
 	for _, step := range []func() error{
 		func() error { return d.Device(ctx, g) },
 		func() error { return d.Measured(ctx, g) },
