@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"stubtpm/drivers/eventlog"
@@ -63,6 +64,13 @@ func (d *Doorbell) Loader(ctx context.Context, f LoaderFiles) error {
 	if err != nil {
 		return err
 	}
+	var program []string
+	for _, e := range log.Events {
+		if e.PCR == 4 {
+			program = append(program, fmt.Sprintf("%v %q %x", e.Type, e.Data, e.Digests[1].Sum))
+		}
+	}
+	d.r.Show(guestName, "events of PCR 4", strings.Join(program, "\n"))
 	if err := d.replayed(log, pcrs, "with the loader: the event log replays to the PCRs"); err != nil {
 		return err
 	}
