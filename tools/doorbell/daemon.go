@@ -46,7 +46,8 @@ type Daemon struct {
 	Destroy func(ctx context.Context, id xen.DomID) error
 
 	// ReportMeasured reports to the manager that a guest with a vTPM was created, and the
-	// SHA-256 of the program in its memory. If it is nil nothing is measured.
+	// SHA-256 of the program in its memory. If it is nil nothing is measured. After
+	// ErrNotTaken the guest is destroyed; after other errors it is called again.
 	ReportMeasured func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error
 
 	Log func(format string, args ...any)

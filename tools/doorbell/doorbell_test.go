@@ -414,6 +414,36 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestNotTaken: a guest whose start the manager refuses is destroyed. One that could not be
+// reported yet is held until it can.
+func TestNotTaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.reports = errors.New("no manager")
+	w.daemon(-1)
+	w.toolstack()
+	time.Sleep(10 * time.Millisecond)
+	w.mu.Lock()
+	w.reports = nil
+	destroyed := w.destroyed
+	w.mu.Unlock()
+	w.await(vtpmDom)
+	if destroyed || !w.measured() {
+		t.Errorf("while there was no manager: destroyed %v; %q", destroyed, w.said())
+	}
+	w = newWorld(t)
+	w.reports = ErrNotTaken
+	w.daemon(-1)
+	for destroyed = false; !destroyed && w.ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		w.mu.Lock()
+		destroyed = w.destroyed
+		w.mu.Unlock()
+	}
+	if !destroyed || w.machine.ran {
+		t.Errorf("refused by the manager: destroyed %v, ran %v; %q", destroyed, w.machine.ran, w.said())
+	}
+}
+
 func TestBucket(t *testing.T) {
 	t.Parallel()
 	var b bucket

@@ -251,7 +251,7 @@ func (g *guest) give(ctx context.Context, err error) error {
 // hopeless reports whether a guest that could not be started because of err cannot be
 // started at all.
 func hopeless(err error) bool {
-	for _, e := range []error{ErrRefused, ErrChanged, launch.ErrStartInfo, launch.ErrOptions} {
+	for _, e := range []error{ErrRefused, ErrChanged, ErrNotTaken, launch.ErrStartInfo, launch.ErrOptions} {
 		if errors.Is(err, e) {
 			return true
 		}

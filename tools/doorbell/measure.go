@@ -16,6 +16,10 @@ import (
 	"stubtpm/vtpm/tcg"
 )
 
+// ErrNotTaken is returned by Daemon.ReportMeasured if the manager refuses the start, such as
+// of a program that the vTPM's record does not list.
+var ErrNotTaken = errors.New("doorbell: the guest's start was not reported to the manager")
+
 // ErrChanged means that a guest was changed or started while it was measured.
 var ErrChanged = errors.New("doorbell: the guest has changed while it was measured")
 

@@ -335,7 +335,8 @@ type world struct {
 	vcpu      xen.Channel // of the guest's virtual processor
 	log       []string
 	destroyed bool
-	keyless   bool // later processes have no key
+	keyless   bool  // later processes have no key
+	reports   error // of the report to the manager
 }
 
 func newWorld(t *testing.T) *world {
@@ -438,10 +439,13 @@ func (w *world) daemon(left int) (ended <-chan struct{}, stop func()) {
 			if err != nil || id != guestID || uuid != vtpmUUID || program != l.Program {
 				w.t.Errorf("reported domain %d, uuid %s, program %x (%v)", id, uuid, program, err)
 			}
+			w.mu.Lock()
+			err = w.reports
+			w.mu.Unlock()
 			w.tpm.mu.Lock()
 			defer w.tpm.mu.Unlock()
-			w.tpm.reported = true
-			return nil
+			w.tpm.reported = err == nil
+			return err
 		},
 	}
 	if w.keyless {

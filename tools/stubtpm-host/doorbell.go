@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"os/exec"
 	"strconv"
 
 	"stubtpm/drivers/xen"
@@ -12,6 +15,9 @@ import (
 	"stubtpm/tools/doorbell"
 	"stubtpm/tools/xenlife"
 )
+
+// noManager is the exit code of `stubtpm mgr` if the manager does not answer.
+const noManager = 4
 
 // serveDoorbell serves guests until ctx ends. Without a key nothing is measured: the manager
 // believes no one else what a guest was started with.
@@ -32,7 +38,12 @@ func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, key
 	}
 	if key != "" {
 		d.ReportMeasured = func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error {
-			return reportTo(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid, "--measured", hex.EncodeToString(program[:]), "--measurer", launch.Measurer)
+			err := reportTo(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid, "--measured", hex.EncodeToString(program[:]), "--measurer", launch.Measurer)
+			var exit *exec.ExitError
+			if errors.As(err, &exit) && exit.Exited() && exit.ExitCode() != noManager {
+				err = fmt.Errorf("%w: %w", doorbell.ErrNotTaken, err)
+			}
+			return err
 		}
 	}
 	notify()
