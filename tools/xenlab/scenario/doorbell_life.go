@@ -124,6 +124,10 @@ func (d *Doorbell) restored(ctx context.Context, load *loadLog) error {
 	if err := d.amend(ctx, "attested"); err != nil {
 		return err
 	}
+	// The guest's processes go on after the restore: the next load must find the TPM free.
+	if err := load.stop(ctx); err != nil {
+		return err
+	}
 	d.r.Step("dom0: xl save; xl restore")
 	before := d.log.length()
 	load.mark()
