@@ -50,7 +50,7 @@ func (d *Doorbell) end(ctx context.Context) error {
 	}
 	took := time.Since(begin) - time.Second
 	check(d.r, fmt.Sprintf("xl destroys the guest without an error (%.1f s), and no zombie is left", took.Seconds()),
-		!strings.Contains(out, "libxl") && !strings.Contains(out, "(null)") && !strings.Contains(out, guestName+" "), "%s", out)
+		!strings.Contains(out, "libxl") && !strings.Contains(out, "(null)") && !strings.Contains("\n"+out, "\n"+guestName+" "), "%s", out)
 	return nil
 }
 
