@@ -22,7 +22,7 @@ func (d *Doorbell) Processors(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.M.Dom0.Run(ctx, "xl vcpu-set "+guestName+" 4"); err != nil {
+	if _, err := d.M.Dom0.Run(ctx, "xl vcpu-set --ignore-host "+guestName+" 4"); err != nil {
 		return err
 	}
 	const script = `for i in $(seq 100); do [ -e /sys/devices/system/cpu/cpu3/online ] && break; usleep 100000; done
