@@ -184,7 +184,10 @@ func (d *Doorbell) Around(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	check(d.r, "a guest that goes around the measurement gets no TPM", strings.Contains(out, "it has none") && strings.Contains(d.Since(vtpmName), "measured"), "%s\n%s", out, d.Since(vtpmName))
+	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	_, err = d.consoles[vtpmName].AwaitAny(wait, d.marks[vtpmName], "start was not measured")
+	check(d.r, "a guest that goes around the measurement gets no TPM", strings.Contains(out, "it has none") && err == nil, "%s\n%v", out, err)
 	d.r.Step("the same guest, attached to the doorbell while it runs")
 	before := d.log.length()
 	attach := fmt.Sprintf("xl vtpm-detach %[1]s 0 >/dev/null 2>&1; timeout 20 xl vtpm-attach %[1]s backend=Domain-0 uuid=%s 2>&1", guestName, vtpmUUID)
