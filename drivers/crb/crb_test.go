@@ -78,7 +78,7 @@ func (c *conn) Execute(locality uint8, command []byte) []byte {
 		select {
 		case <-block:
 		case <-c.cancel:
-			return errorResponse(0x909)
+			return tpmif.ErrorResponse(0x909)
 		}
 	}
 	command[0] = locality
@@ -236,7 +236,7 @@ func TestCommands(t *testing.T) {
 	for _, n := range []uint32{0, minPacket - 1, BufferSize + 1, 1 << 31} {
 		b := packet(20)
 		binary.BigEndian.PutUint32(b[packetLength:], n)
-		if got, err := c.Transact(w.ctx, 0, b); err != nil || !bytes.Equal(got, errorResponse(rcCommandSize)) {
+		if got, err := c.Transact(w.ctx, 0, b); err != nil || !bytes.Equal(got, tpmif.ErrorResponse(rcCommandSize)) {
 			t.Errorf("length %d: %x, %v", n, got, err)
 		}
 	}
@@ -356,7 +356,7 @@ func TestCancel(t *testing.T) {
 		w.control().Store32(offCancel, 1)
 		w.bell.Notify()
 	}()
-	if got, err := c.Transact(w.ctx, 0, packet(20)); err != nil || !bytes.Equal(got, errorResponse(0x909)) {
+	if got, err := c.Transact(w.ctx, 0, packet(20)); err != nil || !bytes.Equal(got, tpmif.ErrorResponse(0x909)) {
 		t.Errorf("%x, %v", got, err)
 	}
 }
@@ -386,7 +386,7 @@ func TestTakenUp(t *testing.T) {
 		}
 		var b [minPacket]byte
 		buffer{w.pages[1].Page()}.copyOut(b[:])
-		if reboot := bytes.Equal(b[:], errorResponse(rcReboot)); reboot != (want == 0) {
+		if reboot := bytes.Equal(b[:], tpmif.ErrorResponse(rcReboot)); reboot != (want == 0) {
 			t.Errorf("connection %d: response %x", i, b)
 		}
 	}

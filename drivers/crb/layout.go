@@ -12,7 +12,7 @@ const (
 	ControlFrame = 0xFED45
 	BufferFrame  = 0xFED46 // the first of BufferPages
 	TablesFrame  = 0xFED48 // ACPI tables
-	LogFrame     = 0xFED50 // event log, LogSize bytes
+	LogFrame     = 0xFED50 // event log, eventlog.AreaSize bytes
 )
 
 const (
@@ -22,8 +22,6 @@ const (
 	// BufferSize is the size of the buffer in bytes. A command's response takes its
 	// place.
 	BufferSize = BufferPages * xen.PageSize
-	// LogSize is the size of the event log in bytes.
-	LogSize = 64 << 10
 )
 
 // The doorbell is an I/O port of 32 bits. PVH domains have no device at these.

@@ -52,19 +52,13 @@ const (
 	rcFailure     = 0x101
 )
 
-func errorResponse(rc uint32) []byte {
-	b := []byte{0x80, 0x01, 0, 0, 0, minPacket, 0, 0, 0, 0}
-	binary.BigEndian.PutUint32(b[6:], rc)
-	return b
-}
-
 // serve answers requests until close. It looks before it waits: the first request may
 // have come before the channel was bound.
 func (l *link) serve() {
 	defer close(l.done)
 	defer l.conn.Close()
 	if l.stale && l.control.Load32(offStart)&1 != 0 {
-		l.buffer.copyIn(errorResponse(rcReboot))
+		l.buffer.copyIn(tpmif.ErrorResponse(rcReboot))
 		l.finish()
 	}
 	for {
@@ -123,7 +117,7 @@ func (l *link) request() {
 	l.buffer.copyOut(header[:])
 	length := binary.BigEndian.Uint32(header[packetLength:])
 	if length < minPacket || length > BufferSize {
-		l.buffer.copyIn(errorResponse(rcCommandSize))
+		l.buffer.copyIn(tpmif.ErrorResponse(rcCommandSize))
 		return
 	}
 	command := make([]byte, length)
@@ -137,7 +131,7 @@ func (l *link) request() {
 	response := l.execute(locality, command)
 	if len(response) > BufferSize {
 		l.log("crb: %v: response of %d bytes, room for %d", l.peer, len(response), BufferSize)
-		response = errorResponse(rcFailure)
+		response = tpmif.ErrorResponse(rcFailure)
 	}
 	l.buffer.copyIn(response)
 }

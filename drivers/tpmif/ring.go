@@ -30,7 +30,9 @@ const (
 	rcFailure     = 0x101
 )
 
-func errorResponse(rc uint32) []byte {
+// ErrorResponse returns a response of 10 bytes with a response code (TPM 2.0 Library, Part
+// 1, "Response Code"), for a command that does not reach the TPM.
+func ErrorResponse(rc uint32) []byte {
 	b := []byte{0x80, 0x01, 0, 0, 0, minPacket, 0, 0, 0, 0}
 	binary.BigEndian.PutUint32(b[6:], rc)
 	return b
@@ -71,7 +73,7 @@ func (r *ring) request() {
 	locality := r.page.Load8(offLocality)
 	offset, capacity := packet(r.page.Load8(offExtra))
 	if length < minPacket || uint64(length) > uint64(capacity) {
-		r.respond(offset, errorResponse(rcCommandSize))
+		r.respond(offset, ErrorResponse(rcCommandSize))
 		return
 	}
 	command := make([]byte, length)
@@ -84,7 +86,7 @@ func (r *ring) request() {
 		case response := <-result:
 			if len(response) > capacity {
 				r.log("tpmif: %v: response of %d bytes, room for %d", r.peer, len(response), capacity)
-				response = errorResponse(rcFailure)
+				response = ErrorResponse(rcFailure)
 			}
 			r.respond(offset, response)
 			return

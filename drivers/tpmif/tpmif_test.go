@@ -62,7 +62,7 @@ func (c *conn) Execute(locality uint8, command []byte) []byte {
 		select {
 		case <-c.d.block:
 		case <-c.cancel:
-			return errorResponse(0x909)
+			return ErrorResponse(0x909)
 		}
 	}
 	if c.d.respond != nil {
@@ -305,7 +305,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithTimeout(s.ctx, 20*time.Millisecond)
 	defer cancel()
 	got, err := f.Transact(ctx, 0, command(10))
-	if err != nil || !bytes.Equal(got, errorResponse(0x909)) {
+	if err != nil || !bytes.Equal(got, ErrorResponse(0x909)) {
 		t.Errorf("cancelled command: %x, %v", got, err)
 	}
 	close(s.device.block)
@@ -359,7 +359,7 @@ func TestLengths(t *testing.T) {
 	r := raw{f, s}
 	for _, n := range []uint32{0, 1, 9, MaxPacket + 1, 4096, 4097, 0x7FFFFFFF, 0x80000000, 0xFFFFFC00,
 		0xFFFFFFF7, 0xFFFFFFF8, 0xFFFFFFF9, 0xFFFFFFFA, 0xFFFFFFFB, 0xFFFFFFFC, 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF} {
-		if _, b := r.submit(n, 0, offData, command(10)); !bytes.Equal(b, errorResponse(rcCommandSize)) {
+		if _, b := r.submit(n, 0, offData, command(10)); !bytes.Equal(b, ErrorResponse(rcCommandSize)) {
 			t.Errorf("length %#x: %x", n, b)
 		}
 		s.echo(f, 0, 10)
@@ -370,7 +370,7 @@ func TestLengths(t *testing.T) {
 		if _, b := r.submit(20, extra, offset, command(20)); !bytes.Equal(b[1:], command(20)) {
 			t.Errorf("%d extra pages: %x", extra, b)
 		}
-		if _, b := r.submit(uint32(capacity)+1, extra, offset, nil); !bytes.Equal(b, errorResponse(rcCommandSize)) {
+		if _, b := r.submit(uint32(capacity)+1, extra, offset, nil); !bytes.Equal(b, ErrorResponse(rcCommandSize)) {
 			t.Errorf("%d extra pages, too long: %x", extra, b)
 		}
 	}
@@ -386,7 +386,7 @@ func TestResponseTooLong(t *testing.T) {
 	for _, size := range []int{MaxPacket + 1, 5000, 1 << 20} {
 		s := start(t, &device{respond: func([]byte) []byte { return make([]byte, size) }})
 		n, b := raw{s.connect(5), s}.submit(10, 0, offData, command(10))
-		if n != minPacket || !bytes.Equal(b, errorResponse(rcFailure)) {
+		if n != minPacket || !bytes.Equal(b, ErrorResponse(rcFailure)) {
 			t.Errorf("response of %d bytes: length %d, %x", size, n, b)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"stubtpm/board/pvh"
 	board "stubtpm/board/xen"
 	"stubtpm/drivers/crb"
+	"stubtpm/drivers/eventlog"
 	"stubtpm/drivers/tpmhw"
 	"stubtpm/stubdom/loader/acpi"
 	"stubtpm/stubdom/loader/measure"
@@ -72,7 +73,7 @@ func openTPM() (*measure.Measurer, error) {
 	if err != nil {
 		return nil, err
 	}
-	area, err := board.MapMemory(crb.LogFrame*pageSize, crb.LogSize/pageSize)
+	area, err := board.MapMemory(crb.LogFrame*pageSize, eventlog.AreaSize/pageSize)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"stubtpm/drivers/crb"
+	"stubtpm/drivers/eventlog"
 	"stubtpm/drivers/tpmhw"
 	"stubtpm/drivers/xen"
 )
@@ -67,7 +68,7 @@ func tpm2Table() []byte {
 	b := make([]byte, tpm2Size-tableHeader)
 	binary.LittleEndian.PutUint64(b[4:], crb.ControlFrame*xen.PageSize)
 	binary.LittleEndian.PutUint32(b[12:], uint32(tpmhw.StartACPI))
-	binary.LittleEndian.PutUint32(b[28:], crb.LogSize)
+	binary.LittleEndian.PutUint32(b[28:], eventlog.AreaSize)
 	binary.LittleEndian.PutUint64(b[32:], crb.LogFrame*xen.PageSize)
 	return table("TPM2", 4, b)
 }

@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	"stubtpm/drivers/crb"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/abi"
 )
@@ -122,18 +121,4 @@ func (k *bucket) take(now time.Time) time.Duration {
 	}
 	k.last = k.last.Add(ringRest)
 	return k.last.Sub(now)
-}
-
-// frames returns the frame numbers of a guest's pages.
-func frames() (list []uint64) {
-	add := func(first, n uint64) {
-		for i := range n {
-			list = append(list, first+i)
-		}
-	}
-	add(crb.ControlFrame, 1)
-	add(crb.BufferFrame, crb.BufferPages)
-	add(crb.TablesFrame, 1)
-	add(crb.LogFrame, crb.LogSize/xen.PageSize)
-	return list
 }

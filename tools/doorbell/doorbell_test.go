@@ -149,7 +149,7 @@ func (w *world) measured() bool {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	area := make([]byte, crb.LogSize)
+	area := make([]byte, eventlog.AreaSize)
 	if _, err := w.machine.ReadAt(area, crb.LogFrame*xen.PageSize); err != nil {
 		w.t.Fatal(err)
 	}
@@ -411,6 +411,29 @@ func TestRefused(t *testing.T) {
 	}
 	if s, _ := w.Store.Get(testBase + "/state"); s != "6" || w.machine.ran {
 		t.Errorf("state %s, runs: %v, %q", s, w.machine.ran, w.said())
+	}
+}
+
+// TestToolstackFails: a new guest is measured although nobody could tell at first whether it
+// runs, also one that a process before this one held.
+func TestToolstackFails(t *testing.T) {
+	t.Parallel()
+	for _, left := range []int{0, 26, 28} {
+		w := newWorld(t)
+		xl := make(chan struct{})
+		go func() { w.toolstack(); close(xl) }()
+		ended, stop := w.daemon(left)
+		w.served(vtpmDom, ended)
+		stop()
+		w.machine.mu.Lock()
+		w.machine.unknown = 1
+		w.machine.mu.Unlock()
+		w.daemon(-1)
+		<-xl
+		w.await(vtpmDom)
+		if w.machine.notRun() == nil || !w.measured() {
+			t.Errorf("after %d accesses of the process before: %q", left, w.said())
+		}
 	}
 }
 

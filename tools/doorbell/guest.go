@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"stubtpm/drivers/crb"
+	"stubtpm/drivers/eventlog"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/drivers/xen/xenbus"
@@ -122,8 +123,10 @@ const (
 // has not run, and 0 for any other one. A domain that was restored from a file has not run
 // either. Its processors need not show that, since they are where it left them.
 func (g *guest) startInfo(ctx context.Context, memory Guest) (uint64, error) {
-	if g.NotRun(ctx, g.id) != nil {
+	if err := g.NotRun(ctx, g.id); errors.Is(err, xenlife.ErrNotPaused) {
 		return 0, nil
+	} else if err != nil {
+		return 0, err // not to be taken for one that runs: it could be held, and stay so
 	}
 	if restored, err := memory.Restored(); err != nil {
 		return 0, err
@@ -150,6 +153,20 @@ const (
 	startInfoMagic = 0x336EC578
 	startInfoRSDP  = 32 // address, 64 bits
 )
+
+// frames returns the frame numbers of a guest's pages.
+func frames() (list []uint64) {
+	add := func(first, n uint64) {
+		for i := range n {
+			list = append(list, first+i)
+		}
+	}
+	add(crb.ControlFrame, 1)
+	add(crb.BufferFrame, crb.BufferPages)
+	add(crb.TablesFrame, 1)
+	add(crb.LogFrame, eventlog.AreaSize/xen.PageSize)
+	return list
+}
 
 // furnished reports whether a guest has the pages of a TPM. One that has given them back
 // harms itself only.

@@ -92,7 +92,7 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 			return nil, err
 		}
 	}
-	log, err := l.Log.Encode(crb.LogSize)
+	log, err := l.Log.Encode(eventlog.AreaSize)
 	if err != nil {
 		return nil, err
 	}
