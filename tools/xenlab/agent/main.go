@@ -5,7 +5,8 @@
 // With the name of a program as first argument, such as "agent ping DEVICE
 // COUNT", it runs that program: ping and measure time TPM commands, flood writes
 // to an NV index without a pause, load changes a TPM's state until it is killed
-// and prints the results, and status repeatedly asks a manager for its status.
+// and prints the results, status repeatedly asks a manager for its status, and
+// connect and listen join two machines' programs, as ssh does.
 //
 // It runs on Linux only, as init of an initramfs made by package lab. As process
 // 1 it powers the machine off when it fails.
@@ -52,11 +53,13 @@ func main() {
 
 // programs take two arguments and print their results.
 var programs = map[string]func(a, b string, out io.Writer) error{
-	"ping":    ping,    // device, count
-	"extend":  extend,  // device, count
-	"measure": measure, // device, count
-	"flood":   flood,   // device, duration
-	"status":  status,  // domain, duration
+	"ping":    ping,      // device, count
+	"extend":  extend,    // device, count
+	"measure": measure,   // device, count
+	"flood":   flood,     // device, duration
+	"status":  status,    // domain, duration
+	"connect": connectTo, // host, port
+	"listen":  listen,    // port, command
 }
 
 // run serves the console. It returns only on failure.

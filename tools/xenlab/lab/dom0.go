@@ -14,7 +14,7 @@ var applets = []string{"sh", "cat", "echo", "ls", "cp", "mv", "rm", "mkdir", "ln
 	"sleep", "date", "dmesg", "grep", "sed", "awk", "head", "tail", "tr", "cut", "sort", "wc", "test", "[",
 	"true", "false", "ps", "kill", "losetup", "stat", "hexdump", "od", "xxd", "base64", "sha256sum", "cmp",
 	"touch", "find", "xargs", "env", "printf", "seq", "tar", "sync", "poweroff", "vi", "less", "gzip", "clear", "uname",
-	"free", "top", "uptime", "mount", "umount", "id", "basename", "dirname", "readlink", "realpath", "expr", "usleep", "time", "lsmod", "timeout", "stty", "reset", "pidof", "pgrep", "insmod", "mknod", "nohup", "setsid", "which", "vmstat", "taskset"}
+	"free", "top", "uptime", "mount", "umount", "id", "basename", "dirname", "readlink", "realpath", "expr", "usleep", "time", "lsmod", "timeout", "stty", "reset", "pidof", "pgrep", "insmod", "mknod", "nohup", "setsid", "which", "vmstat", "taskset", "ip", "nc", "mkfifo"}
 
 // blockScript takes the place of Xen's hotplug script for disks: the lab's
 // disks are block devices already (loop), so there is nothing to set up, and
@@ -61,7 +61,7 @@ func dom0Archive(o Options, k initramfs.Kernel, agent string, files map[string]s
 	}
 	a.File("/etc/xen/scripts/block", 0o755, []byte(blockScript))
 	a.File("/etc/xen/xl.conf", 0o644, []byte("autoballoon=\"0\"\nclaim_mode=1\n"))
-	mods, err := a.AddModules(k, "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-blkback", "loop", "dm-mod")
+	mods, err := a.AddModules(k, append([]string{"xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-privcmd", "xenfs", "xen-blkback", "loop", "dm-mod"}, o.Modules...)...)
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,16 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
+// TestPairDirectories: two machines must not share a hardware TPM or logs.
+func TestPairDirectories(t *testing.T) {
+	t.Parallel()
+	for _, o := range [][2]Options{{{}, {}}, {{Dir: "a", TPMState: "t"}, {Dir: "b", TPMState: "t"}}} {
+		if _, _, err := StartPair(t.Context(), o[0], o[1]); err == nil {
+			t.Errorf("%+v were taken", o)
+		}
+	}
+}
+
 // TestParseDomains reads a shortened xl list -l of Xen 4.17.
 func TestParseDomains(t *testing.T) {
 	t.Parallel()

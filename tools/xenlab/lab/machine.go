@@ -3,7 +3,6 @@ package lab
 import (
 	"compress/gzip"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -60,6 +59,10 @@ type Options struct {
 	// for Linux guests, and returns more host files to copy into dom0, by their path
 	// there.
 	Prepare func(kernel, initrd string) (map[string]string, error)
+	// Modules are more kernel modules that dom0 loads, by their names.
+	Modules []string
+	// QEMU are more arguments for QEMU.
+	QEMU []string
 	// Log, if set, logs a line for each step.
 	Log func(format string, args ...any)
 }
@@ -79,6 +82,7 @@ type Machine struct {
 	cmds   []*exec.Cmd
 	ended  chan struct{} // closed when QEMU has ended
 	conn   net.Conn
+	await  string // file that has to exist before QEMU starts, "" for none
 	close  sync.Once
 	loop   int // loop devices in use
 	guests map[string]*Guest
@@ -126,7 +130,10 @@ func (m *Machine) IOMem() string {
 
 // Start builds the initramfs files, starts swtpm and QEMU and waits until dom0
 // responds. The context ends the machine, too.
-func Start(ctx context.Context, opt Options) (*Machine, error) {
+func Start(ctx context.Context, opt Options) (*Machine, error) { return start(ctx, opt, "") }
+
+// start is like Start, and waits for a file before it starts QEMU.
+func start(ctx context.Context, opt Options, await string) (*Machine, error) {
 	if err := opt.defaults(); err != nil {
 		return nil, err
 	}
@@ -136,7 +143,7 @@ func Start(ctx context.Context, opt Options) (*Machine, error) {
 	if err := os.MkdirAll(opt.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	m := &Machine{opt: opt, ended: make(chan struct{}), guests: make(map[string]*Guest)}
+	m := &Machine{opt: opt, await: await, ended: make(chan struct{}), guests: make(map[string]*Guest)}
 	opt.Log("building dom0's root file system")
 	if err := m.build(ctx); err != nil {
 		return nil, err
@@ -254,7 +261,7 @@ func (m *Machine) boot(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := waitForFile(ctx, sock); err != nil {
+		if err := waitForFile(ctx, sock, 10*time.Second); err != nil {
 			return fmt.Errorf("lab: swtpm: %w", err)
 		}
 		tpmArgs = []string{"-chardev", "socket,id=chrtpm,path=" + sock, "-tpmdev", "emulator,id=tpm0,chardev=chrtpm",
@@ -286,7 +293,12 @@ func (m *Machine) boot(ctx context.Context) error {
 		"-kernel", m.path("xen.elf"),
 		"-append", fmt.Sprintf("console=com1 com1=115200,8n1 dom0_mem=%dM,max:%dM dom0_max_vcpus=1 loglvl=all guest_loglvl=all", m.opt.Dom0Memory, m.opt.Dom0Memory),
 		"-initrd", modules(m.path("vmlinuz")+" "+dom0CommandLine, m.path("dom0.cpio")),
-	}, tpmArgs...)
+	}, append(tpmArgs, m.opt.QEMU...)...)
+	if m.await != "" {
+		if err := waitForFile(ctx, m.await, time.Minute); err != nil {
+			return fmt.Errorf("lab: the other machine: %w", err)
+		}
+	}
 	m.opt.Log("starting QEMU (%s), Xen and dom0", m.opt.Accel)
 	if err := m.spawn("qemu-system-x86_64", args...); err != nil {
 		return err
@@ -342,8 +354,8 @@ func (m *Machine) spawn(name string, args ...string) error {
 	return nil
 }
 
-func waitForFile(ctx context.Context, name string) error {
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+func waitForFile(ctx context.Context, name string, limit time.Duration) error {
+	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if _, err := os.Stat(name); err == nil {
 			return nil
 		}
@@ -351,7 +363,7 @@ func waitForFile(ctx context.Context, name string) error {
 			return ctx.Err()
 		}
 	}
-	return errors.New(name + " did not appear within 10 s")
+	return fmt.Errorf("%s did not appear within %v", name, limit)
 }
 
 // Tail returns the last lines of one of the machine's log files.
