@@ -4,6 +4,8 @@ go 1.26.8
 
 require (
 	filippo.io/bigmod v0.1.0
+	filippo.io/mldsa v1.0.0
+	github.com/cloudflare/circl v1.6.5
 	github.com/digitorus/pkcs7 v0.0.0-20250730155240-ffadbf3f398c
 	github.com/elastic/go-seccomp-bpf v1.6.0
 	github.com/google/go-eventlog v0.0.3-0.20260617163629-883cc5652c69
