@@ -60,6 +60,22 @@ type Channel interface {
 	Close() error
 }
 
+// Handle has f called after one or more events of a channel, by another goroutine and one
+// call at a time, in place of values from C. Events before Handle returns may cause no call.
+// f must not block: it may hold up events of other channels. A call may be under way when
+// the channel is closed.
+func Handle(c Channel, f func()) {
+	if h, ok := c.(interface{ Handle(f func()) }); ok {
+		h.Handle(f)
+		return
+	}
+	go func() {
+		for range c.C() {
+			f()
+		}
+	}()
+}
+
 // Grants shares pages with other domains and maps theirs. It is safe for
 // concurrent use.
 type Grants interface {

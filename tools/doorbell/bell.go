@@ -21,15 +21,19 @@ type IOServer interface {
 // A bell answers the accesses of one guest to the doorbell's port.
 type bell struct {
 	server IOServer
-	ring   func() // tells the TPM, and returns when the guest may go on
+	// ring tells the TPM, and calls done when the guest may go on: from ring or later.
+	ring func(done func())
 
 	ports []xen.Channel
-	done  sync.WaitGroup
+
+	mu     sync.Mutex
+	busy   []bool // slots with a ring under way
+	closed bool   // the server's page may be gone
 }
 
 // hang binds to each virtual processor of a guest and answers it, also an access that
 // waits since before.
-func hang(events xen.Events, guest xen.DomID, server IOServer, ring func()) (*bell, error) {
+func hang(events xen.Events, guest xen.DomID, server IOServer, ring func(done func())) (*bell, error) {
 	b := &bell{server: server, ring: ring}
 	n, err := server.VCPUs()
 	if err == nil && n > xen.PageSize/abi.IOReqSlot {
@@ -46,47 +50,77 @@ func hang(events xen.Events, guest xen.DomID, server IOServer, ring func()) (*be
 		b.close()
 		return nil, err
 	}
+	b.busy = make([]bool, n)
 	for i, c := range b.ports {
-		b.done.Go(func() {
-			b.answer(i*abi.IOReqSlot, c)
-			for range c.C() {
-				b.answer(i*abi.IOReqSlot, c)
-			}
-		})
+		xen.Handle(c, func() { b.answer(i) })
+		b.answer(i)
 	}
 	return b, nil
 }
 
-// answer answers the request in a slot, if there is one.
-func (b *bell) answer(slot int, c xen.Channel) {
-	p := b.server.Page()
+// answer answers the request of a virtual processor, if there is one.
+func (b *bell) answer(vcpu int) {
+	if b.take(vcpu) {
+		b.ring(func() { b.finish(vcpu) })
+	}
+}
+
+// take takes a request, and reports whether it is a ring. Others it answers.
+func (b *bell) take(vcpu int) (ring bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed || b.busy[vcpu] {
+		return false
+	}
+	p, slot := b.server.Page(), vcpu*abi.IOReqSlot
 	state := p.Load8(slot + abi.IOReqState)
 	switch state & abi.IOReqStateMask {
 	case abi.IOReqReady, abi.IOReqInProcess: // the latter by a process that has ended
 	default:
-		return
+		return false
 	}
 	flags := state &^ abi.IOReqStateMask
 	p.Store8(slot+abi.IOReqState, flags|abi.IOReqInProcess)
 	if p.Load8(slot+abi.IOReqType) == abi.IOReqPIO {
 		if flags&abi.IOReqRead == 0 {
-			b.ring()
-		} else if flags&abi.IOReqDataIsPtr == 0 {
+			b.busy[vcpu] = true
+			return true
+		}
+		if flags&abi.IOReqDataIsPtr == 0 {
 			// As from a port without a device.
 			p.Store32(slot+abi.IOReqData, 0xFFFFFFFF)
 			p.Store32(slot+abi.IOReqData+4, 0xFFFFFFFF)
 		}
 	}
-	p.Store8(slot+abi.IOReqState, flags|abi.IOReqResponse)
-	c.Notify()
+	b.respond(vcpu)
+	return false
 }
 
-// close ends the answers, and leaves the server.
+// finish answers a ring.
+func (b *bell) finish(vcpu int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.busy[vcpu] = false
+		b.respond(vcpu)
+	}
+}
+
+// respond has a virtual processor go on. Precondition: mu is held.
+func (b *bell) respond(vcpu int) {
+	p, at := b.server.Page(), vcpu*abi.IOReqSlot+abi.IOReqState
+	p.Store8(at, p.Load8(at)&^abi.IOReqStateMask|abi.IOReqResponse)
+	b.ports[vcpu].Notify()
+}
+
+// close ends the answers, and leaves the server, whose page is not used from then on.
 func (b *bell) close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
 	for _, c := range b.ports {
 		c.Close()
 	}
-	b.done.Wait()
 }
 
 // Times of a ring.

@@ -17,45 +17,104 @@ import (
 // A line is the connection of one guest's control area to the domain of its vTPM. It is
 // safe for concurrent use.
 type line struct {
-	mu   sync.Mutex // held while a ring is under way: one at a time
-	to   xen.Channel
-	rate bucket
+	mu    sync.Mutex
+	to    xen.Channel
+	rate  bucket
+	rings []func() // end the rings: of the one under way, and of those that wait for it
+	sent  bool     // the first of them was passed on
+	until time.Time
+	timer *time.Timer // nil unless one runs, which ends the ring at the time until
 }
 
-// set replaces the channel; nil for none.
+// set replaces the channel; nil for none. It ends a ring that was passed on.
 func (l *line) set(c xen.Channel) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.to != nil {
-		l.to.Close()
+	if c != nil {
+		xen.Handle(c, l.answered)
 	}
+	l.mu.Lock()
+	old := l.to
 	l.to = c
+	if l.sent {
+		l.end()
+	}
+	l.mu.Unlock()
+	if old != nil {
+		old.Close()
+	}
 }
 
-// ring tells the vTPM's domain to look, and waits for its answer for a while. Without
-// such a domain the guest's command stays where it is, for the next one.
-func (l *line) ring() {
+// ring tells the vTPM's domain to look, and calls done once it has answered, or after a
+// while. Without such a domain the guest's command stays where it is, for the next one. Of
+// several rings one is under way at a time.
+func (l *line) ring(done func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.rings = append(l.rings, done); len(l.rings) == 1 {
+		l.begin()
+	}
+}
+
+// begin passes on the first ring, now or later. Precondition: mu is held.
+func (l *line) begin() {
 	if d := l.rate.take(time.Now()); d > 0 {
-		time.Sleep(d)
-	}
-	if l.to == nil {
+		time.AfterFunc(d, func() {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.send()
+		})
 		return
 	}
-	select {
-	case <-l.to.C(): // an answer that came late
-	default:
-	}
-	if l.to.Notify() != nil {
+	l.send()
+}
+
+// send passes on the first ring. Precondition: mu is held.
+func (l *line) send() {
+	if l.to == nil || l.to.Notify() != nil {
+		l.end()
 		return
 	}
-	t := time.NewTimer(grace)
-	defer t.Stop()
-	select {
-	case <-l.to.C():
-	case <-t.C:
+	l.sent, l.until = true, time.Now().Add(grace)
+	// A timer of an earlier ring is left to run, since to stop and start one for each ring
+	// costs more than the rings.
+	if l.timer == nil {
+		l.timer = time.AfterFunc(grace, l.late)
 	}
+}
+
+// end ends the first ring. Precondition: mu is held.
+func (l *line) end() {
+	done := l.rings[0]
+	l.rings, l.sent = l.rings[1:], false
+	done()
+	if len(l.rings) > 0 {
+		l.begin()
+	}
+}
+
+// answered ends the ring under way. It may be the late answer to an earlier one: the guest
+// then looks for its response itself.
+func (l *line) answered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.sent {
+		l.end()
+	}
+}
+
+// late ends a ring that was not answered in time.
+func (l *line) late() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.timer = nil
+	if !l.sent {
+		return
+	}
+	d := time.Until(l.until)
+	if d <= 0 {
+		l.end()
+		return
+	}
+	l.timer = time.AfterFunc(d, l.late)
 }
 
 // ErrRefused is returned if the vTPM's domain refuses the guest.

@@ -3,10 +3,15 @@
 package devxen
 
 import (
+	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"stubtpm/drivers/xen"
 )
@@ -16,6 +21,7 @@ import (
 // back.
 type events struct {
 	f    *os.File
+	conn syscall.RawConn
 	done chan struct{}
 
 	mu    sync.Mutex
@@ -23,10 +29,14 @@ type events struct {
 	early map[xen.Port]bool // events of ports that are being opened
 }
 
-func newEvents(f *os.File) *events {
-	e := &events{f: f, done: make(chan struct{}), ports: map[xen.Port]*channel{}, early: map[xen.Port]bool{}}
+func newEvents(f *os.File) (*events, error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	e := &events{f: f, conn: conn, done: make(chan struct{}), ports: map[xen.Port]*channel{}, early: map[xen.Port]bool{}}
 	go e.read()
-	return e
+	return e, nil
 }
 
 func (e *events) close() error {
@@ -39,26 +49,21 @@ func (e *events) close() error {
 func (e *events) read() {
 	defer close(e.done)
 	b := make([]byte, 4*1024)
-	for {
-		n, err := e.f.Read(b)
-		if err != nil {
-			break
-		}
-		// Unmask first: an event that comes later must not be lost.
-		if _, err := e.f.Write(b[:n]); err != nil {
-			break
-		}
-		e.mu.Lock()
-		for ; n >= 4; n -= 4 {
-			p := xen.Port(binary.NativeEndian.Uint32(b[n-4:]))
-			if c := e.ports[p]; c != nil {
-				c.raise()
-			} else {
-				e.early[p] = true
+	e.conn.Read(func(fd uintptr) bool {
+		for {
+			n, err := rawRead(fd, b)
+			if err != nil {
+				return !errors.Is(err, unix.EAGAIN)
+			}
+			for i := 0; i+4 <= n; i += 4 {
+				e.deliver(xen.Port(binary.NativeEndian.Uint32(b[i:])))
+			}
+			// An event that has come since the read is kept, and comes after this.
+			if err := rawWrite(fd, b[:n]); err != nil {
+				return true
 			}
 		}
-		e.mu.Unlock()
-	}
+	})
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, c := range e.ports {
@@ -66,6 +71,25 @@ func (e *events) read() {
 		close(c.c)
 	}
 	e.ports = nil
+}
+
+// deliver passes on an event.
+func (e *events) deliver(p xen.Port) {
+	e.mu.Lock()
+	c := e.ports[p]
+	var handle func()
+	switch {
+	case c == nil:
+		e.early[p] = true
+	case c.handle != nil:
+		handle = c.handle
+	default:
+		c.raise()
+	}
+	e.mu.Unlock()
+	if handle != nil {
+		handle()
+	}
 }
 
 // open opens a port by an ioctl that returns its number.
@@ -102,7 +126,8 @@ type channel struct {
 	events *events
 	port   xen.Port
 	c      chan struct{}
-	closed bool // under events.mu
+	closed bool   // under events.mu
+	handle func() // the same
 }
 
 func (c *channel) Port() xen.Port     { return c.port }
@@ -116,8 +141,17 @@ func (c *channel) raise() {
 	}
 }
 
+// Handle implements what xen.Handle asks for.
+func (c *channel) Handle(f func()) {
+	c.events.mu.Lock()
+	defer c.events.mu.Unlock()
+	c.handle = f
+}
+
 func (c *channel) Notify() error {
-	if _, err := ioctlWords(c.events.f, evtchnNotify, []uint32{uint32(c.port)}); err != nil {
+	var err error
+	cerr := c.events.conn.Control(func(fd uintptr) { err = rawIoctl(fd, evtchnNotify, uint32(c.port)) })
+	if err = cmp.Or(cerr, err); err != nil {
 		return fmt.Errorf("devxen: notify port %d: %w", c.port, err)
 	}
 	return nil

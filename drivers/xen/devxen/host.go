@@ -32,8 +32,12 @@ func Open() (*Host, error) {
 		}
 		files = append(files, f)
 	}
+	events, err := newEvents(files[0])
+	if err != nil {
+		return nil, fmt.Errorf("devxen: %w", err)
+	}
 	return &Host{
-		events: newEvents(files[0]),
+		events: events,
 		grants: &grants{mapper: files[1], sharer: files[2]},
 		store:  xenstore.NewClient(serialize(files[3])),
 	}, nil
