@@ -3,6 +3,7 @@
 GO    ?= go
 TPM   ?= tis
 ACCEL ?= tcg
+RELEASE ?= bookworm
 BUILD := build
 
 .PHONY: help
@@ -10,8 +11,9 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: deps images ## boot Xen with manager, vTPM and guest, and tell the story (TPM=crb, ACCEL=kvm)
-	$(GO) run ./tools/xenlab run -tpm $(TPM) -accel $(ACCEL)
+run: deps images ## boot Xen with manager, vTPM and guest, and tell the story (RELEASE=trixie, TPM=crb, ACCEL=kvm)
+	$(if $(filter trixie,$(RELEASE)),$(GO) run ./tools/deps -for trixie)
+	$(GO) run ./tools/xenlab run -release $(RELEASE) -tpm $(TPM) -accel $(ACCEL)
 
 .PHONY: test
 test: deps images ## all tests: units, fuzz seeds, real clients, bare metal, a real Xen

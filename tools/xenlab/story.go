@@ -31,6 +31,7 @@ func runStory(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 	images := imageFlags(f)
 	tpm := f.String("tpm", "tis", "hardware TPM: tis or crb")
 	accel := f.String("accel", "tcg", "QEMU's accelerator, tcg or kvm")
+	release := f.String("release", "bookworm", "Debian release of Xen, dom0 and guest: bookworm or trixie")
 	dir := f.String("dir", "build/xenlab", "`directory` for logs and images")
 	direct := f.Bool("direct", false, "give the hardware TPM to the guest itself, without manager and vTPM (a check of the lab)")
 	shell := f.String("shell", "auto", "leave a shell in the guest: yes, no, or auto (if standard input is a terminal)")
@@ -45,8 +46,13 @@ func runStory(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		fmt.Fprintln(stderr, "run: the story needs a hardware TPM")
 		return errUsage
 	}
+	distribution, err := lab.Release(*release)
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return errUsage
+	}
 	r := &screen{w: stdout, start: time.Now()}
-	opt := lab.Options{Dir: *dir, TPM: *tpm, Accel: *accel, LinuxGuest: true, Log: r.Step}
+	opt := lab.Options{Distribution: distribution, Dir: *dir, TPM: *tpm, Accel: *accel, LinuxGuest: true, Log: r.Step}
 	if !*direct {
 		for _, file := range []string{images.Manager, images.VTPM, images.Stubtpm, images.Host} {
 			if _, err := os.Stat(file); err != nil {
@@ -76,7 +82,7 @@ func runStory(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		r.print()
 		return fmt.Errorf("%w\nlogs are in %s", err, *dir)
 	}
-	title := fmt.Sprintf("stubtpm on Xen, QEMU %s, hardware TPM: swtpm behind %s", *accel, strings.ToUpper(*tpm))
+	title := fmt.Sprintf("stubtpm on Xen of %v, QEMU %s, hardware TPM: swtpm behind %s", distribution, *accel, strings.ToUpper(*tpm))
 	if *direct {
 		title += ", given to the guest itself"
 	}

@@ -21,6 +21,17 @@ const (
 	Trixie
 )
 
+// Release returns the distribution of a release's name, bookworm or trixie.
+func Release(name string) (Distribution, error) {
+	switch name {
+	case "bookworm":
+		return Bookworm, nil
+	case "trixie":
+		return Trixie, nil
+	}
+	return 0, fmt.Errorf("lab: no release %q: there are bookworm and trixie", name)
+}
+
 func (d Distribution) String() string {
 	if d == Trixie {
 		return "Debian 13"

@@ -167,6 +167,49 @@ func (d *Doorbell) amend(ctx context.Context, starts string) error {
 	return err
 }
 
+// Listed has the vTPM's record list the programs that a guest may start: one that starts
+// another is destroyed, and one that starts a listed one runs. The guest of the stack must
+// not run.
+func (d *Doorbell) Listed(ctx context.Context) error {
+	d.r.Step("dom0: stubtpm mgr amend --start-images, of another program; xl create %s", guestName)
+	const other = "5b1e7c36f0a94d0d8f0c5d1a2b3c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e"
+	if err := d.amend(ctx, "measured --start-images "+other); err != nil {
+		return err
+	}
+	config, err := d.config(ctx, "")
+	if err != nil {
+		return err
+	}
+	before := d.log.length()
+	// xl may be told before the guest is destroyed, or after.
+	if err := d.M.Create(ctx, guestName, config); err != nil {
+		d.r.Step("xl create: %v", err)
+	}
+	err = d.log.await(ctx, time.Minute, before, "starts a program that the vTPM's record does not list")
+	check(d.r, "a guest whose program the vTPM's record does not list is not started, and the log says why", err == nil, "%v\n%s", err, d.log.tail(10))
+	gone, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	err = d.M.Gone(gone, guestName)
+	check(d.r, "its domain is destroyed", err == nil, "%v\n%s", err, d.log.tail(10))
+	predicted, err := d.predict("")
+	if err != nil {
+		return err
+	}
+	if err := d.amend(ctx, fmt.Sprintf("measured --start-images %s,%x", other, predicted.Program)); err != nil {
+		return err
+	}
+	g, err := d.start(ctx, "")
+	if err != nil {
+		return err
+	}
+	out, err := d.run(ctx, g, "tpm2_getrandom --hex 8")
+	check(d.r, "with the hash that its files predict on the list it starts, and has its TPM", err == nil, "%s\n%v", out, err)
+	if err := d.amend(ctx, "measured --start-images any"); err != nil {
+		return err
+	}
+	return d.end(ctx)
+}
+
 // Around has guests start in other ways than by the doorbell: none of them gets a TPM that
 // was measured. The guest of the stack must not run.
 func (d *Doorbell) Around(ctx context.Context) error {

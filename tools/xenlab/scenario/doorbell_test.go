@@ -53,6 +53,7 @@ func TestXenDoorbell(t *testing.T) {
 		func() error { return d.end(ctx) },
 		func() error { return d.Processors(ctx) },
 		func() error { return d.StartTimes(ctx) },
+		func() error { return d.Listed(ctx) },
 		func() error { return d.Around(ctx) },
 	} {
 		if err := step(); err != nil {
