@@ -482,3 +482,40 @@ func TestHostile(t *testing.T) {
 	time.Sleep(time.Millisecond)
 	hostile(w, nil)
 }
+
+// A restless buffer has other bytes after each copy out of it.
+type restless struct {
+	buffer
+	change func()
+}
+
+func (r restless) copyOut(dst []byte) {
+	r.buffer.copyOut(dst)
+	r.change()
+}
+
+// TestChangedHeader has the guest change its command's header after the length was checked:
+// the TPM gets a command whose length is right.
+func TestChangedHeader(t *testing.T) {
+	t.Parallel()
+	for _, later := range []uint32{0, minPacket, 12, 4000, BufferSize + 1, 1<<32 - 1} {
+		w := newWorld(t, &tpm{t: t})
+		c, err := w.dom0.Events.AllocUnbound(tpmDomain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := buffer{xen.NewPage(), xen.NewPage()}
+		put := func(length uint32) {
+			b.copyIn(binary.BigEndian.AppendUint32([]byte{0x80, 1}, length))
+		}
+		const length = 20
+		put(length)
+		l := &link{control: xen.NewPage(), buffer: restless{b, func() { put(later) }}, events: c, conn: &conn{d: w.tpm}, log: t.Logf}
+		l.request() // the TPM checks the length
+		var response [packetLength + 4]byte
+		b.copyOut(response[:])
+		if got := binary.BigEndian.Uint32(response[packetLength:]); got != length || w.tpm.commands != 1 {
+			t.Errorf("%d after the check: %d commands, a response of %d bytes", later, w.tpm.commands, got)
+		}
+	}
+}

@@ -21,7 +21,7 @@ type Conn interface {
 // moment, so each word is read once and the copy is checked.
 type link struct {
 	control *xen.Page
-	buffer  buffer
+	buffer  memory
 	events  xen.Channel
 	conn    Conn
 	log     func(format string, args ...any)
@@ -35,6 +35,12 @@ type link struct {
 
 	stop, done chan struct{}
 	cancel     bool // stop also cancels the command in progress; set before stop is closed
+}
+
+// memory is a guest's buffer.
+type memory interface {
+	copyOut(dst []byte)
+	copyIn(src []byte)
 }
 
 // minPacket is the size in bytes of a TPM header; its length is a big-endian word at

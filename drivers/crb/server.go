@@ -258,9 +258,11 @@ func (d *device) mapPages(l *link, control, first xen.GrantRef) error {
 		mapped = append(mapped, p)
 	}
 	l.control = mapped[0].Page()
+	var b buffer
 	for _, p := range mapped[1:] {
-		l.buffer = append(l.buffer, p.Page())
+		b = append(b, p.Page())
 	}
+	l.buffer = b
 	return nil
 }
 
