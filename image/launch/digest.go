@@ -1,6 +1,7 @@
 package launch
 
 import (
+	"bytes"
 	"fmt"
 	"hash"
 	"io"
@@ -49,19 +50,12 @@ func firstPage(mem io.ReaderAt, end uint64) (uint64, error) {
 		if err := readFull(mem, b, at); err != nil {
 			return 0, err
 		}
-		if i := firstNonzero(b); i < len(b) {
-			return (at + uint64(i)) &^ (pageSize - 1), nil
+		var zeros [pageSize]byte
+		for i := 0; i < len(b); i += pageSize {
+			if p := b[i:min(i+pageSize, len(b))]; !bytes.Equal(p, zeros[:len(p)]) {
+				return at + uint64(i), nil
+			}
 		}
 	}
 	return 0, fmt.Errorf("%w: only zeros before it", ErrStartInfo)
-}
-
-// firstNonzero returns the index of the first byte that is not zero, or len(b).
-func firstNonzero(b []byte) int {
-	for i, x := range b {
-		if x != 0 {
-			return i
-		}
-	}
-	return len(b)
 }

@@ -80,6 +80,14 @@ type Launch struct {
 // only zeros before the start info, and for an entry outside the program; ErrOptions;
 // eventlog.ErrLog for banks that eventlog.New refuses; and the errors of mem.
 func Measure(mem io.ReaderAt, start, entry uint64, o Options, banks []tcg.TPMAlgID) (*Launch, error) {
+	return measure(digest, mem, start, entry, o, banks)
+}
+
+// A digester is what digest is.
+type digester func(text []byte, mem io.ReaderAt, address, size uint64, algs []tcg.TPMAlgID) ([]eventlog.Digest, error)
+
+// measure is Measure.
+func measure(digest digester, mem io.ReaderAt, start, entry uint64, o Options, banks []tcg.TPMAlgID) (*Launch, error) {
 	text, err := o.text()
 	if err != nil {
 		return nil, err
@@ -96,10 +104,10 @@ func Measure(mem io.ReaderAt, start, entry uint64, o Options, banks []tcg.TPMAlg
 	l.add(pcrFirmware, eventlog.EVEFIHCRTMEvent, eventlog.Hash(banks, []byte(Measurer)), []byte("HCRTM"))
 	l.addData(pcrFirmware, eventlog.EVSCRTMVersion, eventlog.UTF16(Version))
 	l.addData(pcrPlatform, eventlog.EVPlatformConfigFlags, []byte(text))
-	if err := l.addProgram(mem, entry); err != nil {
+	if err := l.addProgram(digest, mem, entry); err != nil {
 		return nil, err
 	}
-	if err := l.addFiles(mem); err != nil {
+	if err := l.addFiles(digest, mem); err != nil {
 		return nil, err
 	}
 	for pcr := range uint32(separators) {
@@ -119,7 +127,7 @@ func (l *Launch) addData(pcr uint32, t eventlog.Type, data []byte) {
 
 // addProgram measures the memory before the start info, whatever it holds, and where
 // it lies and is entered: the same bytes do something else from another address on.
-func (l *Launch) addProgram(mem io.ReaderAt, entry uint64) error {
+func (l *Launch) addProgram(digest digester, mem io.ReaderAt, entry uint64) error {
 	first, err := firstPage(mem, l.Start.Address)
 	if err != nil {
 		return err
@@ -152,7 +160,7 @@ func (l *Launch) addProgram(mem io.ReaderAt, entry uint64) error {
 
 // addFiles measures the command line and the modules. Without a command line the
 // guest has an empty one.
-func (l *Launch) addFiles(mem io.ReaderAt) error {
+func (l *Launch) addFiles(digest digester, mem io.ReaderAt) error {
 	algs, line := l.Log.Algs(), l.Start.CommandLine
 	l.Log.Events = append(l.Log.Events, eventlog.LoadOptions(algs, line))
 	for _, m := range l.Start.Modules {

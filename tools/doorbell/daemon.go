@@ -12,6 +12,7 @@ import (
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/drivers/xen/xenstore"
+	"stubtpm/image/launch"
 	"stubtpm/tools/xenlife"
 )
 
@@ -51,6 +52,8 @@ type Daemon struct {
 	ReportMeasured func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error
 
 	Log func(format string, args ...any)
+
+	known launch.Cache // of what was measured before
 }
 
 // backends is where the toolstack creates the devices.
