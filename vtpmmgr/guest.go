@@ -12,6 +12,14 @@ func parseCreated(args []byte) (request, error) {
 	return request{vtpm: &c.VTPM, args: creation{domain: c.Domain, program: c.Program}}, err
 }
 
+func parseRestored(args []byte) (request, error) {
+	t, err := proto.ParseRestoration(args)
+	return request{vtpm: &t.VTPM, args: creation{domain: t.Domain, token: &t.Token}}, err
+}
+
+// restoredGuest notes that a domain was restored, which counts as a creation does.
+func (o *order) restoredGuest() (proto.Code, []byte) { return o.createdGuest() }
+
 // createdGuest notes a creation. Of each vTPM and of each domain the newest one counts,
 // once.
 func (o *order) createdGuest() (proto.Code, []byte) {
@@ -21,18 +29,21 @@ func (o *order) createdGuest() (proto.Code, []byte) {
 	defer m.mu.Unlock()
 	m.forgetCreations(c.domain)
 	code := proto.NotEnrolled
-	if o.known {
+	switch {
+	case o.known && c.token != nil:
+		code = proto.OK // the vTPM knows whether the image belongs to it
+	case o.known:
 		code = o.record.mayStart(c.program)
 	}
 	if code != proto.OK {
 		m.refused[code]++
-		m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v%v: %v", c.domain, o.uuid, c, code)
+		m.cfg.Log("vtpmmgr: domain %d was %s with vTPM %v%v: %v", c.domain, c.how(), o.uuid, c, code)
 		return code, nil
 	}
 	g := m.guests[o.uuid]
 	g.created, g.told, g.asked = c, time.Now(), nil
 	m.guests[o.uuid] = g
-	m.cfg.Log("vtpmmgr: domain %d was created with vTPM %v%v", c.domain, o.uuid, c)
+	m.cfg.Log("vtpmmgr: domain %d was %s with vTPM %v%v", c.domain, c.how(), o.uuid, c)
 	return proto.OK, nil
 }
 
@@ -71,6 +82,8 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 	}
 	start := g.startOf(domain)
 	switch {
+	case start.Restored:
+		start.MustFit = r.mayStart(nil) != proto.OK
 	case start.Created || r.attested:
 	case g.serves:
 		start.Created = g.served != domain

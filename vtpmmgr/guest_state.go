@@ -36,13 +36,22 @@ func (g guest) startedIn(s *Session) bool { return g.serves && g.started == s }
 // do not go round in that time.
 const creationLife = 15 * time.Minute
 
-// isCreated reports whether a domain was just created, and did not have the TPM yet.
-func (g *guest) isCreated(domain uint16) bool {
+// isTold reports whether the host told of a domain, which did not have the TPM since.
+func (g *guest) isTold(domain uint16) bool {
 	return !g.told.IsZero() && g.created.domain == domain && time.Since(g.told) < creationLife
 }
 
+// isCreated reports whether a domain was just created, and did not have the TPM yet.
+func (g *guest) isCreated(domain uint16) bool { return g.isTold(domain) && g.created.token == nil }
+
+// isRestored reports whether a domain was just restored, and did not have the TPM yet.
+func (g *guest) isRestored(domain uint16) bool { return g.isTold(domain) && g.created.token != nil }
+
 // startOf returns what the host reported of a domain's start, as long as that counts.
 func (g *guest) startOf(domain uint16) proto.Start {
+	if g.isRestored(domain) {
+		return proto.Start{Restored: true, Token: *g.created.token}
+	}
 	created := g.isCreated(domain)
 	return proto.Start{Created: created, Measured: created && g.created.program != nil}
 }
@@ -54,6 +63,8 @@ func (g *guest) mayHave(r *record, domain uint16, served bool) proto.Code {
 	switch {
 	case g.isCreated(domain):
 		return r.mayStart(g.created.program)
+	case g.isRestored(domain):
+		return proto.OK // if it fits, which the vTPM finds out
 	case g.serves && g.served == domain, served && !g.serves:
 		return proto.OK
 	}
@@ -89,11 +100,21 @@ func (g *guest) serve(s *Session, domain uint16) {
 	g.served, g.serves = domain, true
 }
 
-// creation is what the host tells of a domain that did not run yet.
+// creation is what the host tells of a domain that did not run yet: that it was created, or
+// restored.
 type creation struct {
 	domain  uint16
-	program *proto.Program // nil if it was not measured
+	program *proto.Program         // nil if it was not measured
+	token   *[proto.TokenSize]byte // that is in the image that was restored; nil for a new domain
 	by      evidence.Measurer
+}
+
+// how returns which of both it is, for a message.
+func (c creation) how() string {
+	if c.token != nil {
+		return "restored"
+	}
+	return "created"
 }
 
 // String returns what was measured, for a message.

@@ -46,6 +46,7 @@ func orders() map[proto.Ordinal]orderSpec {
 		proto.Audit:               {signers: administrator, parse: parseAudit, run: (*order).auditLog, reads: true},
 		proto.Approve:             {signers: administrator, parse: parseApproval, run: (*order).approve},
 		proto.Created:             {signers: administrator | host, parse: parseCreated, run: (*order).createdGuest, reads: true},
+		proto.Restored:            {signers: administrator | host, parse: parseRestored, run: (*order).restoredGuest, reads: true},
 		proto.Starts:              {signers: administrator | anyApprover, parse: parseFirst, run: (*order).starts, reads: true},
 		proto.SetGuard:            {signers: administrator, parse: parseGuard, run: (*order).setGuard},
 		proto.SetKey:              {signers: administrator, parse: parseNewKey, run: (*order).setKey},

@@ -129,11 +129,11 @@ func (s *Session) request(o proto.Ordinal, body []byte) (proto.Code, []byte) {
 		}
 		return s.load()
 	case proto.Commit:
-		next, idle, err := proto.ParseCommit(body)
+		next, urgency, err := proto.ParseCommit(body)
 		if err != nil {
 			return proto.BadMessage, nil
 		}
-		return s.commit(&next, idle), nil
+		return s.commit(&next, urgency), nil
 	case proto.Random:
 		if len(body) != 2 {
 			return proto.BadMessage, nil
@@ -249,7 +249,7 @@ func (s *Session) load() (proto.Code, []byte) {
 }
 
 // commit makes a state the valid one of its vTPM.
-func (s *Session) commit(next *proto.State, idle bool) proto.Code {
+func (s *Session) commit(next *proto.State, urgency proto.Urgency) proto.Code {
 	m := s.m
 	defer m.turns.take(s.peer.UUID, false)()
 	m.mu.Lock()
@@ -279,17 +279,17 @@ func (s *Session) commit(next *proto.State, idle bool) proto.Code {
 	to.state, to.state.Key = *next, [proto.KeySize]byte{}
 	to.key = g.wrap(to.uuid, next.Key)
 	to.ledger, to.saved = m.store.Epoch(), time.Now().Unix()
-	return m.set(classOf(&last, g, next, idle), s.peer.UUID, &to)
+	return m.set(classOf(&last, g, next, urgency), s.peer.UUID, &to)
 }
 
-// classOf returns how urgent the commit of a vTPM of group g is. That it is idle the vTPM says:
-// who lies harms himself.
-func classOf(last *record, g *group, next *proto.State, idle bool) ledger.Class {
+// classOf returns how urgent the commit of a vTPM of group g is. That it is idle or urgent the
+// vTPM says: who lies harms himself, or uses up his group's share of urgent ones.
+func classOf(last *record, g *group, next *proto.State, urgency proto.Urgency) ledger.Class {
 	c := ledger.Class{Source: vtpmItem(last.uuid), Tenant: g.tenant()}
 	switch {
-	case last.state.Sequence == 0 || next.Floors.FailedTries > last.state.Floors.FailedTries:
+	case last.state.Sequence == 0 || urgency == proto.Urgent || next.Floors.FailedTries > last.state.Floors.FailedTries:
 		c.Urgency = ledger.Urgent
-	case idle:
+	case urgency == proto.Idle:
 		c.Urgency = ledger.Idle
 	}
 	return c

@@ -64,7 +64,12 @@ func (c *Client) Commit(s *State) error { return c.doEmpty(TagRequest, Commit, s
 // CommitIdle is Commit of a state in which only Clock changed, or failed authorization
 // attempts expired.
 func (c *Client) CommitIdle(s *State) error {
-	return c.doEmpty(TagRequest, Commit, append(s.Append(nil), commitIdle))
+	return c.doEmpty(TagRequest, Commit, append(s.Append(nil), byte(Idle)))
+}
+
+// CommitUrgent is Commit of a suspended state, or of the state that takes its place.
+func (c *Client) CommitUrgent(s *State) error {
+	return c.doEmpty(TagRequest, Commit, append(s.Append(nil), byte(Urgent)))
 }
 
 // Random returns n random bytes of the hardware TPM, up to MaxRandom.
@@ -240,6 +245,12 @@ func (c *Client) Measured(domain uint16, image [32]byte) error {
 // yet.
 func (c *Client) Created(domain uint16, vtpm UUID) error {
 	return c.orderEmpty(Created, (&Creation{Domain: domain, VTPM: vtpm}).Append(nil))
+}
+
+// Restored reports that a guest's domain with the given vTPM was restored from an image that
+// has the token, and has not run yet.
+func (c *Client) Restored(domain uint16, vtpm UUID, token [TokenSize]byte) error {
+	return c.orderEmpty(Restored, (&Restoration{Domain: domain, VTPM: vtpm, Token: token}).Append(nil))
 }
 
 // CreatedMeasured is Created of a domain whose program the caller found in its memory, and

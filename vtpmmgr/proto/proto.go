@@ -73,6 +73,7 @@ const (
 	Recover     Ordinal = 0x53000211 // Recovery -> (); signed by the new administrator
 	SetQuota    Ordinal = 0x53000212 // group 4, largest number of vTPMs 4 -> ()
 	Created     Ordinal = 0x53000214 // domain 2, uuid of its vTPM 16, Program (or none) -> (); also signed by the host's key
+	Restored    Ordinal = 0x5300021A // domain 2, uuid of its vTPM 16, token 32 -> (); also signed by the host's key
 	Starts      Ordinal = 0x53000219 // first 4 -> count 4, then GuestStart each
 	SetGuard    Ordinal = 0x53000213 // kind 4, parameter 8 -> (); see ledger.Mode.Numbers
 )

@@ -80,7 +80,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, parse := range []func([]byte) ([]byte, error){
 			again(ParseState), again(ParseEnrollment), again(ParseFloors), again(ParseApproval), again(ParseAuditEntry),
-			again(ParseNewKey), again(ParseCreation), again(parseStart), again(ParseRecovery), again(parseGrant), again(parseGreeting),
+			again(ParseNewKey), again(ParseCreation), again(ParseRestoration), again(parseStart), again(ParseRecovery), again(parseGrant), again(parseGreeting),
 		} {
 			if out, err := parse(b); err == nil && !bytes.Equal(out, b) {
 				t.Fatal("a field does not come back")

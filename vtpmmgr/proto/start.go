@@ -18,17 +18,43 @@ type Start struct {
 	// Measured reports whether the host, besides, reported what the domain is to run, and
 	// so measures that before the domain runs.
 	Measured bool
+
+	// Restored reports whether the host reported that the domain was restored, from an
+	// image that has Token. It is never true with Created.
+	Restored bool
+	Token    [TokenSize]byte // zeros unless Restored
+	// MustFit reports, of a domain that was Restored, whether the vTPM's record lets it have
+	// the TPM only if the image belongs to what is in the TPM.
+	MustFit bool
 }
 
-// Append appends the encoding, 1 byte: 1 created, 2 measured, which is never without
-// created.
-func (s Start) Append(b []byte) []byte { return append(b, flagBits(s.Created, s.Measured)) }
+// TokenSize is the size in bytes of the token that binds a guest's image to a TPM's volatile
+// state.
+const TokenSize = 32
 
-func parseStart(b []byte) (Start, error) {
-	if len(b) != 1 || b[0] > 3 || b[0] == 2 {
+// Append appends the encoding, 1 byte: 1 created, 2 measured, which is never without
+// created, or 4 restored and 8 must fit, and then the token.
+func (s Start) Append(b []byte) []byte {
+	b = append(b, flagBits(s.Created, s.Measured, s.Restored, s.MustFit))
+	if s.Restored {
+		b = append(b, s.Token[:]...)
+	}
+	return b
+}
+
+func parseStart(b []byte) (s Start, err error) {
+	r := reader{b: b}
+	flags := r.u8()
+	switch flags {
+	case 0, 1, 3:
+		s.Created, s.Measured = flags&1 != 0, flags&2 != 0
+	case 4, 4 | 8:
+		s.Restored, s.MustFit = true, flags&8 != 0
+		s.Token = [TokenSize]byte(r.take(TokenSize))
+	default:
 		return Start{}, errMessage
 	}
-	return Start{b[0]&1 != 0, b[0]&2 != 0}, nil
+	return s, r.done()
 }
 
 // A Program is what the host found in the memory of a domain that has not run yet.
@@ -89,6 +115,27 @@ func ParseCreation(b []byte) (Creation, error) {
 	return c, r.done()
 }
 
+// A Restoration is what the host reports of a guest's domain that was restored from an image,
+// and has not run yet.
+type Restoration struct {
+	Domain uint16
+	VTPM   UUID
+	Token  [TokenSize]byte // that is in the image; zeros for none
+}
+
+// Append appends the encoding: domain 2, vTPM 16, token 32.
+func (t *Restoration) Append(b []byte) []byte {
+	b = append(binary.BigEndian.AppendUint16(b, t.Domain), t.VTPM[:]...)
+	return append(b, t.Token[:]...)
+}
+
+// ParseRestoration decodes the arguments of Restored.
+func ParseRestoration(b []byte) (Restoration, error) {
+	r := reader{b: b}
+	t := Restoration{Domain: r.u16(), VTPM: UUID(r.take(16)), Token: [TokenSize]byte(r.take(TokenSize))}
+	return t, r.done()
+}
+
 // appendPrograms appends a list of hashes after its length, one byte.
 func appendPrograms(b []byte, all [][HashSize]byte) []byte {
 	b = append(b, byte(len(all)))
@@ -141,7 +188,7 @@ func (g *GuestStart) Append(b []byte) []byte {
 func (r *reader) guestStart() (g GuestStart) {
 	g.UUID = UUID(r.take(16))
 	flags := r.u8()
-	g.Start = Start{flags&1 != 0, flags&2 != 0}
+	g.Start = Start{Created: flags&1 != 0, Measured: flags&2 != 0}
 	g.Serves, g.Damaged = flags&4 != 0, flags&8 != 0
 	g.Domain = r.u16()
 	if g.Start.Measured {

@@ -60,18 +60,27 @@ func ParseState(b []byte) (State, error) {
 	return s, r.done()
 }
 
-// commitIdle is the flag of a Commit that needs no checkpoint: only Clock changed, or
-// failed authorization attempts expired.
-const commitIdle = 1
+// An Urgency says how much a Commit is worth a checkpoint.
+type Urgency uint8
 
-// ParseCommit decodes the arguments of Commit: a State and optional flags.
-func ParseCommit(b []byte) (s State, idle bool, err error) {
+// Ordinary is a Commit as most are. Idle is one that needs no checkpoint: only Clock changed,
+// or failed authorization attempts expired. Urgent is one that nobody may take back: of a
+// suspended state, or of the state that takes its place.
+const (
+	Ordinary Urgency = 0
+	Idle     Urgency = 1
+	Urgent   Urgency = 2
+)
+
+// ParseCommit decodes the arguments of Commit: a State and, unless it is Ordinary, its
+// Urgency.
+func ParseCommit(b []byte) (s State, u Urgency, err error) {
 	if len(b) == StateSize+1 {
-		if b[StateSize] > commitIdle {
-			return s, false, errMessage
+		u, b = Urgency(b[StateSize]), b[:StateSize]
+		if u > Urgent {
+			return s, Ordinary, errMessage
 		}
-		idle, b = b[StateSize] == commitIdle, b[:StateSize]
 	}
 	s, err = ParseState(b)
-	return s, idle, err
+	return s, u, err
 }
