@@ -65,6 +65,11 @@ func (d *Device) HashEnd() { d.d.HashEnd() }
 // Resume would not take it: the device goes on.
 func (d *Device) Volatile() ([]byte, error) { return d.d.Volatile() }
 
+// Snapshot calls save with the permanent state that a Store was given last and what Volatile
+// returns for it, while no command runs, and returns its error. save must not keep the
+// states, nor call the Device.
+func (d *Device) Snapshot(save func(state, volatile []byte) error) error { return d.d.Snapshot(save) }
+
 // Profile returns a copy of what the device was made with.
 func (d *Device) Profile() tcg.Profile { return d.d.CopyProfile() }
 

@@ -33,6 +33,7 @@ type tpm struct {
 	block  chan struct{} // where set, Execute waits for it or for Cancel
 	hold   chan struct{} // where set, OpenCRB is sent on it and then receives from it
 
+	kept           bool
 	open, commands int
 	signals        []Signal
 	data           []byte // of SignalHashData
@@ -62,6 +63,15 @@ type conn struct {
 	cancel   chan struct{}
 	firmware atomic.Bool
 }
+
+func (c *conn) Token() (t [TokenSize]byte) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	binary.BigEndian.PutUint64(t[:], uint64(c.d.commands+1))
+	return t
+}
+
+func (c *conn) Kept() bool { return c.d.kept }
 
 func (c *conn) Execute(locality uint8, command []byte) []byte {
 	c.d.mu.Lock()

@@ -58,6 +58,14 @@ const (
 	offLength   = 0x48 // bytes in the buffer for SignalHashData
 )
 
+// The token of a control area is TokenSize bytes at TokenOffset. The TPM writes another one
+// after each command, and zeros while one runs; it reads none. Whoever has the guest's memory
+// restored finds in it which state of the TPM the memory belongs to.
+const (
+	TokenOffset = 0x80
+	TokenSize   = 32
+)
+
 // A Signal is what the platform tells its TPM besides commands. They reach it only before
 // the guest runs.
 type Signal uint32

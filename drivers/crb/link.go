@@ -15,6 +15,14 @@ type Conn interface {
 	// called only for a connection that was opened for the firmware, and never after
 	// SignalGuestRuns.
 	Signal(s Signal, data []byte)
+
+	// Token returns the token of what is in the TPM since the last command; zeros for
+	// none.
+	Token() [TokenSize]byte
+
+	// Kept reports whether the guest was restored with the memory that belongs to the TPM:
+	// a command that waits in it was not executed.
+	Kept() bool
 }
 
 // A link is a connected control area. The guest may write any byte of its pages at any
@@ -63,6 +71,7 @@ const (
 func (l *link) serve() {
 	defer close(l.done)
 	defer l.conn.Close()
+	l.mark(l.conn.Token())
 	if l.stale && l.control.Load32(offStart)&1 != 0 {
 		l.buffer.copyIn(tpmif.ErrorResponse(rcReboot))
 		l.finish()
@@ -134,6 +143,7 @@ func (l *link) request() {
 	if l.firmware {
 		locality = uint8(min(l.control.Load32(offLocality), 0xFF))
 	}
+	l.mark([TokenSize]byte{})
 	response := l.execute(locality, command)
 	if len(response) > BufferSize {
 		l.log("crb: %v: response of %d bytes, room for %d", l.peer, len(response), BufferSize)
@@ -171,8 +181,13 @@ func (l *link) execute(locality uint8, command []byte) []byte {
 	}
 }
 
-// finish tells the guest that the response is there.
+// mark writes a token.
+func (l *link) mark(t [TokenSize]byte) { l.control.CopyIn(TokenOffset, t[:]) }
+
+// finish tells the guest that the response is there. The token comes first: a guest that does
+// not wait for its TPM may be saved.
 func (l *link) finish() {
+	l.mark(l.conn.Token())
 	l.control.Store32(offStatus, 0)
 	l.control.Store32(offStart, 0)
 	l.notify()

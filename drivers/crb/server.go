@@ -219,7 +219,7 @@ func (d *device) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("refused: %w", err)
 	}
-	l := &link{conn: conn, log: d.Log, peer: d.peer, firmware: firmware == 1, stale: firmware != 1 && !d.met,
+	l := &link{conn: conn, log: d.Log, peer: d.peer, firmware: firmware == 1, stale: firmware != 1 && !d.met && !conn.Kept(),
 		stop: make(chan struct{}), done: make(chan struct{})}
 	if err := d.mapPages(l, xen.GrantRef(control), xen.GrantRef(first)); err != nil {
 		conn.Close()

@@ -25,6 +25,7 @@ const (
 	diskHeader   = "stubdom/statedisk/header.go"
 	diskSave     = "stubdom/statedisk/save.go"
 	vtpmFile     = "stubdom/service/ledgerstore.go"
+	vtpmDevice   = "stubdom/service/device.go"
 )
 
 var mutations = []mutation{
@@ -62,6 +63,12 @@ var mutations = []mutation{
 		"if s.grant(w.class, s.root.mode.Daily) {", "if s.grant(w.class, s.root.mode.Daily) && false {"},
 	{"the guest is answered, and the manager not told", vtpmFile,
 		"if err = commit(&next); err == nil {", "if err == nil {"},
+	{"what is volatile stays in the ledger", vtpmDevice,
+		"if err := o.store.saveUrgent(s.permanent); err != nil {", "if err := error(nil); err != nil {"},
+	{"what is volatile is served before the ledger is changed", vtpmDevice,
+		"if err := o.store.saveUrgent(s.permanent); err != nil {", "if err := o.store.saveUrgent(s.permanent); err != nil && false {"},
+	{"a loss of power brings back what is volatile", vtpmFile,
+		"return s.save(state, s.manager.CommitUrgent) }", "return s.save(state, s.manager.Commit) }"},
 }
 
 // TestMutations makes sure that TestCampaign fails on each mutation. With
@@ -98,7 +105,7 @@ func TestMutations(t *testing.T) {
 			if err := os.WriteFile(overlay, text, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			args := []string{"test", "-overlay", overlay, "-count", "1", "-vet", "off", "-failfast", "-run", "^TestCampaign(Disks)?$", "-v"}
+			args := []string{"test", "-overlay", overlay, "-count", "1", "-vet", "off", "-failfast", "-run", "^TestCampaign(Disks|Suspended)?$", "-v"}
 			if os.Getenv("STUBTPM_CAMPAIGN") == "" {
 				args = append(args, "-short") // finds them all, in seconds
 			}

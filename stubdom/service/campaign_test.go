@@ -231,11 +231,11 @@ func startVTPM(m campaignManager, u vtpmmgr.UUID, disk block.Device, log func(st
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	d, err := openDevice(&Environment{Log: log}, disk, client, &grant)
+	o, err := openDevice(&Environment{Log: log}, disk, client, &grant)
 	if err != nil {
 		return nil, fmt.Errorf("vTPM: %w", err)
 	}
-	return d, startupClear(d)
+	return o.device, startupClear(o.device)
 }
 
 // cut takes the power away and returns what is left.

@@ -24,8 +24,9 @@ const (
 	failedPause  = 10 * time.Minute
 )
 
-// renewCertificates looks at the certificates again and again, until ctx ends.
-func renewCertificates(ctx context.Context, e *Environment, d *vtpm.Device, manager *proto.Client) {
+// renewCertificates looks at the certificates again and again, until ctx ends, but not while
+// the TPM is frozen.
+func renewCertificates(ctx context.Context, e *Environment, d *vtpm.Device, manager *proto.Client, g *gate) {
 	last, pause := time.Now(), failedPause // whether it succeeded at the start or not
 	for {
 		select {
@@ -39,7 +40,7 @@ func renewCertificates(ctx context.Context, e *Environment, d *vtpm.Device, mana
 			continue
 		}
 		last, pause = time.Now(), certifyPause
-		err = certify(d, manager)
+		g.run(func() { err = certify(d, manager) })
 		if err != nil {
 			e.Log("certificates: %v", err)
 		}

@@ -11,15 +11,27 @@ import (
 	"stubtpm/vtpmmgr/proto"
 )
 
+// An opened is a TPM with its store.
+type opened struct {
+	device *vtpm.Device
+	store  *ledgerStore
+
+	// resumed reports whether the TPM goes on where it was suspended, with what the image
+	// that has the token left in it. Otherwise it waits for TPM2_Startup.
+	resumed bool
+	token   token
+}
+
 // openDevice loads the TPM from its sealed state, or manufactures a new one if the manager
 // says so.
-func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant *proto.Grant) (*vtpm.Device, error) {
+func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant *proto.Grant) (o opened, err error) {
 	image, err := statedisk.Open(disk, grant.UUID)
 	if err != nil {
-		return nil, err
+		return o, err
 	}
 	last := &grant.State
-	store := &ledgerStore{disk: image, manager: manager, sequence: last.Sequence}
+	store := &ledgerStore{disk: image, manager: manager, sequence: last.Sequence, restores: grant.Epoch}
+	o.store = store
 	cfg := vtpm.Config{Store: store, Log: e.Log, Floors: vtpm.Floors(last.Floors),
 		Epoch: &vtpm.Epoch{Ledger: grant.Ledger, Restores: grant.Epoch}, Attest: attest(manager)}
 	if grant.Firmware != [proto.KeySize]byte{} {
@@ -27,20 +39,59 @@ func openDevice(e *Environment, disk block.Device, manager *proto.Client, grant 
 	}
 	if grant.Manufacture {
 		if err := prepareDisk(e, image, grant.Replace); err != nil {
-			return nil, err
+			return o, err
 		}
 		if cfg.Profile, err = grantProfile(grant); err != nil {
-			return nil, fmt.Errorf("manufacture: %w", err)
+			return o, fmt.Errorf("manufacture: %w", err)
 		}
 		e.Log("manufacturing a new TPM")
-		return vtpm.Manufacture(cfg)
+		o.device, err = vtpm.Manufacture(cfg)
+		return o, err
 	}
 	state, _, err := image.Load(last.Key[:], &statedisk.Version{Sequence: last.Sequence, Hash: last.Hash})
 	if err != nil {
-		return nil, fmt.Errorf("state: %w", err)
+		return o, fmt.Errorf("state: %w", err)
 	}
-	return vtpm.Load(cfg, state)
+	s, err := parseSuspended(state)
+	if err != nil {
+		return o, fmt.Errorf("state: %w", err)
+	}
+	if s == nil {
+		o.device, err = vtpm.Load(cfg, state)
+		return o, err
+	}
+	return o, o.resume(e, cfg, s, grant)
 }
+
+// resume goes on with a suspended TPM. What is volatile in it is used once: before anything
+// else the permanent state alone takes its place in the ledger.
+func (o *opened) resume(e *Environment, cfg vtpm.Config, s *suspended, grant *proto.Grant) error {
+	floors, err := vtpm.ReadFloors(s.permanent)
+	if err != nil {
+		return fmt.Errorf("suspended state: %w", err)
+	}
+	if err := o.store.saveUrgent(s.permanent); err != nil {
+		return fmt.Errorf("suspended state: %w", err)
+	}
+	err = errOldSuspended
+	// Higher floors, or another count of restores, are those of a state of which others
+	// were in use since.
+	if vtpm.Floors(grant.State.Floors) == floors && grant.Epoch == s.restores {
+		o.device, err = vtpm.Resume(cfg, s.permanent, s.volatile)
+	}
+	if err == nil {
+		o.resumed, o.token = true, s.token
+		e.Log("going on where this TPM was suspended")
+		return nil
+	}
+	// Without what is volatile it is better than none: its guest finds PCRs that say so.
+	e.Log("cannot go on where this TPM was suspended: %v", err)
+	o.device, err = vtpm.Load(cfg, s.permanent)
+	return err
+}
+
+// errOldSuspended means that a suspended state was restored by an order.
+var errOldSuspended = errors.New("it was restored by an order, so the guest's memory belongs to a later state")
 
 // grantProfile returns the profile that the vTPM was enrolled with; nil for the default.
 func grantProfile(grant *proto.Grant) (*tcg.Profile, error) {

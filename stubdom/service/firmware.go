@@ -26,8 +26,10 @@ func (h *guestHandler) OpenCRB(p tpmif.Peer, firmware bool) (crb.Conn, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	c := &crbConn{guestConn: guestConn{h}}
-	c.firmware.Store(firmware)
+	c := &crbConn{guestConn: guestConn{h}, kept: h.kept}
+	if c.firmware.Store(firmware); firmware {
+		h.token.Store(nil)
+	}
 	return c, nil
 }
 
@@ -60,6 +62,7 @@ func (h *guestHandler) openFirmware(p tpmif.Peer) error {
 type crbConn struct {
 	guestConn
 	firmware atomic.Bool // the guest does not run yet
+	kept     bool        // the guest's memory belongs to what was in the TPM
 }
 
 // Localities of a control area: a guest has one, its firmware all.
@@ -76,11 +79,30 @@ func (c *crbConn) Execute(locality uint8, command []byte) []byte {
 	if locality > limit {
 		return rcLocality
 	}
-	return c.h.device.Execute(locality, command)
+	response := c.h.execute(locality, command)
+	if limit == maxFirmwareLocality {
+		c.h.token.Store(nil) // no image is of a guest that is being measured
+	}
+	return response
 }
+
+// Token implements crb.Conn.
+func (c *crbConn) Token() [crb.TokenSize]byte {
+	if t := c.h.token.Load(); t != nil {
+		return *t
+	}
+	return token{}
+}
+
+// Kept implements crb.Conn.
+func (c *crbConn) Kept() bool { return c.kept }
 
 // Signal implements crb.Conn.
 func (c *crbConn) Signal(s crb.Signal, data []byte) {
+	c.h.gate.run(func() { c.signal(s, data) })
+}
+
+func (c *crbConn) signal(s crb.Signal, data []byte) {
 	if !c.firmware.Load() {
 		return
 	}
@@ -97,6 +119,7 @@ func (c *crbConn) Signal(s crb.Signal, data []byte) {
 		d.HashEnd()
 	case crb.SignalGuestRuns:
 		c.firmware.Store(false)
+		c.h.newToken()
 		c.h.mu.Lock()
 		c.h.firmware = false
 		c.h.mu.Unlock()

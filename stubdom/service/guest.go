@@ -1,6 +1,9 @@
 package service
 
 import (
+	"bytes"
+	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"stubtpm/drivers/tpmif"
@@ -20,12 +23,18 @@ type guestHandler struct {
 	uuid    proto.UUID // of this vTPM
 
 	attested bool // the host must report the creation of each guest
+	store    *ledgerStore
+
+	gate  gate                  // to the device, for guests
+	token atomic.Pointer[token] // that the guest's memory has now; nil for none
 
 	mu        sync.Mutex
+	frozen    bool // the gate is shut
 	connected bool
 	clean     bool        // the TPM is as after power-on: not used by a guest, PCRs not capped
 	prepared  *xen.DomID  // domain that the TPM was prepared for; the manager may not know it yet
-	start     proto.Start // what the manager said of that domain's start
+	told      proto.Start // what the manager said of that domain's start
+	kept      bool        // that domain finds the TPM as its memory knows it
 
 	// The host measures what the domain that was connected last will run; that domain
 	// does not run yet.
@@ -37,6 +46,7 @@ type guestHandler struct {
 var (
 	errConnected = errors.New("the TPM is in use by another guest")
 	errOtherUUID = errors.New("the guest's vtpm line names another vTPM's uuid")
+	errFrozen    = errors.New("the TPM stands still while it is moved")
 	errFirmware  = errors.New("the guest may have run before: nothing that is measured now counts")
 )
 
@@ -111,7 +121,10 @@ func (h *guestHandler) check(p tpmif.Peer) error {
 	if err := h.checkUUID(p); err != nil {
 		return err
 	}
-	if h.connected {
+	switch {
+	case h.frozen:
+		return fmt.Errorf("%w: %w", tpmif.ErrLater, errFrozen)
+	case h.connected:
 		return errConnected
 	}
 	return nil
@@ -120,8 +133,39 @@ func (h *guestHandler) check(p tpmif.Peer) error {
 // connect gives the TPM to a domain.
 func (h *guestHandler) connect(domain xen.DomID) {
 	h.connected, h.clean = true, false
+	h.newToken()
 	h.last.Store(&domain)
 	h.log("serving domain %d", domain)
+}
+
+// newToken makes the token of what is in the TPM from now on.
+func (h *guestHandler) newToken() {
+	var t token
+	rand.Read(t[:])
+	h.token.Store(&t)
+}
+
+// fits reports whether the memory image that a domain was restored from is the one that
+// belongs to what is in the TPM. It does so once: the next image has another token.
+func (h *guestHandler) fits(s proto.Start) bool {
+	now := h.token.Load()
+	if !s.Restored || now == nil || subtle.ConstantTimeCompare(now[:], s.Token[:]) != 1 {
+		return false
+	}
+	h.token.Store(nil)
+	return true
+}
+
+// begin has the TPM of a domain that starts serve guests: a suspended one goes on.
+func (h *guestHandler) begin(o *opened) error {
+	if o.resumed {
+		if o.token != (token{}) {
+			h.token.Store(&o.token)
+		}
+		return nil
+	}
+	h.clean = true
+	return startupClear(h.device)
 }
 
 // checkUUID refuses a guest whose vtpm line was written for another vTPM, if guests are
@@ -138,25 +182,34 @@ func (h *guestHandler) checkUUID(p tpmif.Peer) error {
 }
 
 // prepare makes the TPM ready for a domain that was not connected last, and has the
-// manager record that the domain has it now. A domain ID other than the previous one is
-// treated as a machine that was powered on: the TPM is reset. It returns what the manager
-// knows of the domain's start.
+// manager record that the domain has it now. A domain that the host restored from the image
+// that belongs to this TPM finds it as it was. Any other domain ID is treated as a machine
+// that was powered on: the TPM is reset. It returns what the manager knows of the domain's
+// start.
 func (h *guestHandler) prepare(domain xen.DomID) (start proto.Start, err error) {
 	if h.prepared == nil || *h.prepared != domain {
-		h.start, err = h.askManager(domain, false)
+		h.told, err = h.askManager(domain, false)
 		if err != nil {
 			return start, err
 		}
-		h.prepared = nil
+		kept := h.fits(h.told)
+		if h.told.MustFit && !kept {
+			return start, proto.StartNotMeasured
+		}
+		h.prepared, h.kept = nil, kept
 		h.last.Store(nil) // the domain that was connected last finds it as any other does
-		if !h.clean {
+		if !h.clean && !kept {
 			// The reset must be saved.
+			h.token.Store(nil)
 			if err := h.reset(); err != nil {
 				return start, err
 			}
 			h.clean = true
 		}
-		if !h.start.Created {
+		switch {
+		case kept:
+			h.log("domain %d was restored with the memory that belongs to this TPM", domain)
+		case !h.told.Created:
 			h.log("domain %d is not known to have been created: its PCRs say so", domain)
 			h.clean = false
 			if err := h.capPCRs(); err != nil {
@@ -169,7 +222,7 @@ func (h *guestHandler) prepare(domain xen.DomID) (start proto.Start, err error) 
 		return start, err
 	}
 	h.prepared, h.firmware = nil, false
-	return h.start, nil
+	return h.told, nil
 }
 
 // askManager asks how a domain was started or, with served, records that it has the TPM
@@ -203,14 +256,30 @@ type guestConn struct{ h *guestHandler }
 // launch, which no guest can prove.
 const maxLocality = 2
 
-// rcLocality is a response with TPM_RC_LOCALITY.
-var rcLocality = []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x09, 0x07}
+// rcLocality and rcRetry are responses with TPM_RC_LOCALITY and TPM_RC_RETRY, which means
+// that the command was not started.
+var (
+	rcLocality = []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x09, 0x07}
+	rcRetry    = []byte{0x80, 0x01, 0, 0, 0, 10, 0, 0, 0x09, 0x22}
+)
+
+// execute runs a command of the guest, as soon as the TPM is not frozen.
+func (h *guestHandler) execute(locality uint8, command []byte) (response []byte) {
+	started := h.gate.run(func() {
+		response = h.device.Execute(locality, command)
+		h.newToken() // before anybody may suspend what the command left
+	})
+	if !started {
+		return bytes.Clone(rcRetry)
+	}
+	return response
+}
 
 func (c *guestConn) Execute(locality uint8, command []byte) []byte {
 	if locality > maxLocality {
 		return rcLocality
 	}
-	return c.h.device.Execute(locality, command)
+	return c.h.execute(locality, command)
 }
 
 func (c *guestConn) Cancel() { c.h.device.Cancel() }

@@ -55,16 +55,17 @@ func VTPM(ctx context.Context, e *Environment) error {
 	if err != nil {
 		return fmt.Errorf("disk: %w", err)
 	}
-	device, err := openDevice(e, disk, manager, &grant)
+	o, err := openDevice(e, disk, manager, &grant)
 	if err != nil {
 		return err
 	}
+	device := o.device
 	if err := certify(device, manager); err != nil {
 		// A TPM without certificates is better than none.
 		e.Log("certificates: %v", err)
 	}
-	h := &guestHandler{device: device, log: e.Log, manager: manager, uuid: grant.UUID, attested: grant.Attested, clean: true}
-	if err := startupClear(device); err != nil {
+	h := &guestHandler{device: device, log: e.Log, manager: manager, uuid: grant.UUID, attested: grant.Attested, store: o.store}
+	if err := h.begin(&o); err != nil {
 		return err
 	}
 	l.onOpen(h.reportGuest)
@@ -72,26 +73,29 @@ func VTPM(ctx context.Context, e *Environment) error {
 	memory := crb.Server{Domain: e.Domain, Handler: h, Log: e.Log}
 	e.Log("ready")
 	e.ReportState(ctx, "ready")
-	defer shutdownClear(device)
+	defer h.end()
 	serving, served := context.WithCancel(ctx)
 	defer served()
 	go finishSelfTests(serving, device)
-	go renewCertificates(serving, e, device, manager)
-	return e.serveUntilShutdown(ctx, func(ctx context.Context) error { return either(ctx, ring.Run, memory.Run) })
+	go renewCertificates(serving, e, device, manager, &h.gate)
+	return e.serveUntilShutdown(ctx, func(ctx context.Context) error {
+		return either(ctx, ring.Run, memory.Run, func(ctx context.Context) error { return h.obeyFreeze(ctx, e) })
+	})
 }
 
-// either runs two servers until one ends, ends the other, and returns the error of the
-// first.
-func either(ctx context.Context, a, b func(context.Context) error) error {
+// either runs servers until one ends, ends the others, and returns the error of the first.
+func either(ctx context.Context, servers ...func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, 2)
-	for _, run := range []func(context.Context) error{a, b} {
+	ended := make(chan error, len(servers))
+	for _, run := range servers {
 		go func() { ended <- run(ctx) }()
 	}
 	err := <-ended
 	cancel()
-	<-ended
+	for range servers[1:] {
+		<-ended
+	}
 	return err
 }
 

@@ -305,8 +305,10 @@ func (c *tpmConn) Execute(locality uint8, command []byte) []byte {
 	defer c.d.mu.Unlock()
 	return c.d.TPM.Execute(locality, command)
 }
-func (c *tpmConn) Cancel() {}
-func (c *tpmConn) Close()  {}
+func (c *tpmConn) Token() (t [crb.TokenSize]byte) { return t }
+func (c *tpmConn) Kept() bool                     { return false }
+func (c *tpmConn) Cancel()                        {}
+func (c *tpmConn) Close()                         {}
 
 func (c *tpmConn) Signal(s crb.Signal, data []byte) {
 	c.d.mu.Lock()

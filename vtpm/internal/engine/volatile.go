@@ -34,6 +34,23 @@ var errVolatile = errors.New("not a volatile state of this TPM")
 func (d *Device) Volatile() ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.checkedVolatile()
+}
+
+// Snapshot calls save with the permanent state and what Volatile returns for it, while no
+// command runs, and returns its error. save must not keep the states, nor call the Device.
+func (d *Device) Snapshot(save func(state, volatile []byte) error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	b, err := d.checkedVolatile()
+	if err != nil {
+		return err
+	}
+	return save(d.Kept, b)
+}
+
+// checkedVolatile is Volatile with d.mu held.
+func (d *Device) checkedVolatile() ([]byte, error) {
 	if d.Vol.Failed {
 		return nil, d.failureMode()
 	}
