@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"stubtpm/drivers/crb"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/drivers/xen/xenbus"
@@ -50,6 +51,11 @@ type Daemon struct {
 	// SHA-256 of the program in its memory. If it is nil nothing is measured. After
 	// ErrNotTaken the guest is destroyed; after other errors it is called again.
 	ReportMeasured func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error
+
+	// ReportRestored reports to the manager that a guest with a vTPM was restored from an
+	// image that has a token. If it is nil, restored guests find PCRs that say that this is
+	// not their start. Its errors are as those of ReportMeasured.
+	ReportRestored func(ctx context.Context, id xen.DomID, uuid string, token [crb.TokenSize]byte) error
 
 	Log func(format string, args ...any)
 

@@ -29,6 +29,8 @@ type guest struct {
 
 	closing sync.Once // the wait for the guest to run
 
+	restored bool // from a file, and has not run when it was found
+
 	launch *launch.Launch // what was measured with the usual banks; nil if nothing was yet
 
 	vtpm atomic.Int32 // domain of the vTPM, 0 for none
@@ -132,6 +134,7 @@ func (g *guest) startInfo(ctx context.Context, memory Guest) (uint64, error) {
 		return 0, err
 	} else if restored {
 		g.Log("domain %d was restored, so it is not measured", g.id)
+		g.restored = true
 		return 0, nil
 	}
 	r, ok, err := memory.Registers(0)
@@ -232,10 +235,11 @@ func (g *guest) serve(ctx context.Context, memory Guest, start uint64) error {
 				switch {
 				case err == nil:
 					now, start, told = vtpm, 0, ""
+					g.restored = false
 					g.Log("domain %d: served by domain %d", g.id, vtpm)
 				case ctx.Err() != nil:
 					return ctx.Err()
-				case start != 0 && hopeless(err):
+				case (start != 0 || g.restored) && hopeless(err):
 					return g.give(ctx, err)
 				default:
 					if told != err.Error() {
@@ -277,7 +281,7 @@ func hopeless(err error) bool {
 }
 
 // attach has the domain of a vTPM serve the guest. One that has not run is measured
-// first, and held meanwhile: the toolstack waits for a device ten seconds only.
+// first, or reported if it was restored, and held meanwhile: the toolstack waits for a device ten seconds only.
 func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, start uint64) error {
 	ctx, cancel := context.WithTimeout(parent, linkTimeout)
 	defer cancel()
@@ -289,13 +293,18 @@ func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, sta
 		return err
 	}
 	var to xen.Channel
-	measure := waits && g.ReportMeasured != nil
-	if measure {
+	hold := waits && (g.restored && g.ReportRestored != nil || !g.restored && g.ReportMeasured != nil)
+	if hold {
 		if err := g.hold(parent, memory); err != nil {
 			return err
 		}
+	}
+	switch {
+	case hold && g.restored:
+		to, err = g.returned(ctx, memory, vtpm)
+	case hold:
 		to, err = g.measured(ctx, memory, vtpm, start)
-	} else {
+	default:
 		to, err = connect(ctx, g.Domain, g.id, vtpm, g.uuid, false)
 	}
 	if err != nil {
@@ -306,7 +315,7 @@ func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, sta
 	if err := to.Notify(); err != nil {
 		return err
 	}
-	if !measure {
+	if !hold {
 		if err := g.ready(parent, memory); err != nil || !waits {
 			return err
 		}
@@ -318,9 +327,9 @@ func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, sta
 }
 
 // waits reports whether a guest that had not run when this process found it, with a start
-// info, still has not. An attempt that failed late may have had it run.
+// info or restored, still has not. An attempt that failed late may have had it run.
 func (g *guest) waits(ctx context.Context, start uint64) (bool, error) {
-	if start == 0 {
+	if start == 0 && !g.restored {
 		return false, nil
 	}
 	err := g.NotRun(ctx, g.id)

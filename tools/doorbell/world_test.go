@@ -189,6 +189,9 @@ func (m *machine) unpause() {
 	}
 	if m.paused == 0 && !m.ran {
 		m.ran = true
+		if m.w.restores && !m.w.tpm.served() {
+			m.w.t.Error("the restored guest runs before its vTPM knows of it")
+		}
 		if m.w.tpm.measuring() {
 			m.w.t.Error("the guest runs while its TPM takes signals of its firmware")
 		}
@@ -273,6 +276,17 @@ type tpm struct {
 	firmware bool
 	capped   bool
 	refuse   bool
+
+	opened int
+	token  [crb.TokenSize]byte  // that the guest's memory has
+	told   *[crb.TokenSize]byte // by the host, of a restored guest
+	kept   bool
+}
+
+func (d *tpm) served() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.opened > 0
 }
 
 func (d *tpm) measuring() bool {
@@ -295,6 +309,12 @@ func (d *tpm) OpenCRB(_ tpmif.Peer, firmware bool) (crb.Conn, error) {
 	case !firmware && d.firmware:
 		d.firmware, d.capped = false, true
 	}
+	// A restored guest that is served already is the one that was restored.
+	if d.opened++; d.told != nil && d.opened == 1 {
+		d.kept = *d.told == d.token
+		d.capped = !d.kept
+	}
+	d.token[0]++
 	return &tpmConn{d}, nil
 }
 
@@ -305,10 +325,14 @@ func (c *tpmConn) Execute(locality uint8, command []byte) []byte {
 	defer c.d.mu.Unlock()
 	return c.d.TPM.Execute(locality, command)
 }
-func (c *tpmConn) Token() (t [crb.TokenSize]byte) { return t }
-func (c *tpmConn) Kept() bool                     { return false }
-func (c *tpmConn) Cancel()                        {}
-func (c *tpmConn) Close()                         {}
+func (c *tpmConn) Token() (t [crb.TokenSize]byte) {
+	c.d.mu.Lock()
+	defer c.d.mu.Unlock()
+	return c.d.token
+}
+func (c *tpmConn) Kept() bool { return false }
+func (c *tpmConn) Cancel()    {}
+func (c *tpmConn) Close()     {}
 
 func (c *tpmConn) Signal(s crb.Signal, data []byte) {
 	c.d.mu.Lock()
@@ -343,6 +367,7 @@ type world struct {
 	log       []string
 	destroyed bool
 	keyless   bool  // later processes have no key
+	restores  bool  // processes tell of restored guests
 	reports   error // of the report to the manager
 }
 
@@ -454,6 +479,22 @@ func (w *world) daemon(left int) (ended <-chan struct{}, stop func()) {
 			w.tpm.reported = err == nil
 			return err
 		},
+	}
+	if w.restores {
+		d.ReportRestored = func(_ context.Context, id xen.DomID, uuid string, token [crb.TokenSize]byte) error {
+			if w.machine.notRun() != nil || id != guestID || uuid != vtpmUUID {
+				w.t.Errorf("reported domain %d, uuid %s, runs: %v", id, uuid, w.machine.ran)
+			}
+			w.mu.Lock()
+			err := w.reports
+			w.mu.Unlock()
+			w.tpm.mu.Lock()
+			defer w.tpm.mu.Unlock()
+			if err == nil {
+				w.tpm.told = &token
+			}
+			return err
+		}
 	}
 	if w.keyless {
 		d.ReportMeasured = nil

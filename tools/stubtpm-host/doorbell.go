@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 
+	"stubtpm/drivers/crb"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/drivers/xen/xenbus"
@@ -37,13 +38,19 @@ func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, key
 		Log: h.Log,
 	}
 	if key != "" {
-		d.ReportMeasured = func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error {
-			err := reportTo(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid, "--measured", hex.EncodeToString(program[:]), "--measurer", launch.Measurer)
+		report := func(ctx context.Context, words ...string) error {
+			err := reportTo(ctx, key, manager, words...)
 			var exit *exec.ExitError
 			if errors.As(err, &exit) && exit.Exited() && exit.ExitCode() != noManager {
 				err = fmt.Errorf("%w: %w", doorbell.ErrNotTaken, err)
 			}
 			return err
+		}
+		d.ReportMeasured = func(ctx context.Context, id xen.DomID, uuid string, program [32]byte) error {
+			return report(ctx, "created", strconv.Itoa(int(id)), uuid, "--measured", hex.EncodeToString(program[:]), "--measurer", launch.Measurer)
+		}
+		d.ReportRestored = func(ctx context.Context, id xen.DomID, uuid string, token [crb.TokenSize]byte) error {
+			return report(ctx, "restored", strconv.Itoa(int(id)), uuid, hex.EncodeToString(token[:]))
 		}
 	}
 	notify()

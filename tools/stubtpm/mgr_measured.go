@@ -70,6 +70,23 @@ func reportCreated(m *mgrRun) error {
 	return m.c.CreatedMeasured(uint16(id), u, p)
 }
 
+// reportRestored reports that a guest was restored.
+func reportRestored(m *mgrRun) error {
+	id, err := strconv.ParseUint(m.args[0], 10, 16)
+	if err != nil {
+		return fmt.Errorf("%w: %q: want a domain ID", errUsage, m.args[0])
+	}
+	u, err := proto.ParseUUID(m.args[1])
+	if err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	token, err := hex32("TOKEN", m.args[2])
+	if err != nil {
+		return err
+	}
+	return m.c.Restored(uint16(id), u, token)
+}
+
 // measureTimeout limits the hashing of a domain's memory, some megabytes.
 const measureTimeout = 60 * time.Second
 

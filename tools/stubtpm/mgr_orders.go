@@ -112,6 +112,9 @@ func hostOrders() []order {
 		{name: "created", args: "DOMAIN UUID", flags: "measured measurer", help: "report that a guest was created and has not run yet", run: reportCreated,
 			more: "DOMAIN is an ID; UUID is that of its vTPM. The key may be the host's. stubtpm-host create does it between xl create -p and xl unpause. " +
 				"With --measured, the report also says what the domain is to run; whoever gives it must then measure that into the domain's TPM."},
+		{name: "restored", args: "DOMAIN UUID TOKEN", help: "report that a guest was restored from an image and has not run yet", run: reportRestored,
+			more: "DOMAIN is an ID; UUID is that of its vTPM, and TOKEN what is in the image, in hexadecimal (docs/moves.md). The key may be the host's. " +
+				"stubtpm-host doorbell does it."},
 	}
 }
 
