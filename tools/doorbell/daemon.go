@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -60,6 +61,8 @@ type Daemon struct {
 	Log func(format string, args ...any)
 
 	known launch.Cache // of what was measured before
+	// hashing has a value for each guest that is being hashed: no more than processors.
+	hashing chan struct{}
 }
 
 // backends is where the toolstack creates the devices.
@@ -72,6 +75,7 @@ var watched = []string{backends, "/libxl", "@releaseDomain"}
 // Run serves guests until ctx or the connection to xenstore ends. It leaves the guests as
 // they are, for another process.
 func (d *Daemon) Run(ctx context.Context) error {
+	d.hashing = make(chan struct{}, runtime.GOMAXPROCS(0))
 	guests := map[string]*guest{}
 	ended := make(chan *guest)
 	defer func() {

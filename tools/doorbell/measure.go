@@ -43,11 +43,9 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 		return nil, err
 	}
 	if g.launch == nil { // it takes seconds, and may not have to be tried again
-		begin := time.Now()
-		if g.launch, err = g.known.Measure(memory, start, before.RIP, options, usualBanks); err != nil {
+		if g.launch, err = g.hash(ctx, memory, start, before.RIP, options, usualBanks); err != nil {
 			return nil, err
 		}
-		g.Log("domain %d: hashed in %v", g.id, time.Since(begin).Round(time.Millisecond))
 	}
 	l := g.launch
 	if err := g.ReportMeasured(ctx, g.id, g.uuid, l.Program); err != nil {
@@ -83,7 +81,7 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 	}
 	if !slices.Equal(banks, usualBanks) {
 		program := l.Program
-		if l, err = g.known.Measure(memory, start, before.RIP, options, banks); err != nil {
+		if l, err = g.hash(ctx, memory, start, before.RIP, options, banks); err != nil {
 			return nil, err
 		}
 		if l.Program != program {
@@ -111,6 +109,22 @@ func (g *guest) measured(ctx context.Context, memory Guest, vtpm xen.DomID, star
 		return nil, err
 	}
 	return to, client.Signal(ctx, crb.SignalGuestRuns, nil)
+}
+
+// hash measures the guest's memory, in its turn.
+func (g *guest) hash(ctx context.Context, memory Guest, start, entry uint64, o launch.Options, banks []tcg.TPMAlgID) (*launch.Launch, error) {
+	select {
+	case g.hashing <- struct{}{}:
+		defer func() { <-g.hashing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	begin := time.Now()
+	l, err := g.known.Measure(memory, start, entry, o, banks)
+	if err == nil {
+		g.Log("domain %d: hashed in %v", g.id, time.Since(begin).Round(time.Millisecond))
+	}
+	return l, err
 }
 
 // options returns what the toolstack was told of the guest.

@@ -276,11 +276,7 @@ func (m *Machine) boot(ctx context.Context) error {
 	}
 	defer l.Close()
 
-	accel := "tcg,thread=multi,tb-size=256"
-	// The features that QEMU emulates and Go's and OpenSSL's cryptography uses,
-	// without SMAP (with it, the emulated IRET of a PV dom0 faults) and RDTSCP
-	// (Xen cannot emulate the intercepted instruction).
-	cpu := "qemu64,+svm,+npt,+rdrand,+popcnt,+ssse3,+sse4.1,+sse4.2,+aes,+pclmulqdq"
+	accel, cpu := "tcg,thread=multi,tb-size=256", tcgCPU
 	if m.opt.Accel != "tcg" {
 		accel, cpu = m.opt.Accel, "host"
 	}
@@ -322,6 +318,11 @@ func (m *Machine) boot(ctx context.Context) error {
 	m.opt.Log("dom0 is up")
 	return nil
 }
+
+// tcgCPU is the processor that QEMU emulates: the features that it can and that Go's and
+// OpenSSL's cryptography uses, without SMAP (with it, the emulated IRET of a PV dom0 faults)
+// and RDTSCP (Xen cannot emulate the intercepted instruction).
+const tcgCPU = "qemu64,+svm,+npt,+rdrand,+popcnt,+ssse3,+sse4.1,+sse4.2,+aes,+pclmulqdq"
 
 // dom0CommandLine keeps dom0's kernel from using the hardware TPM: its drivers for TIS
 // and CRB are built in, so it must skip their initialization.

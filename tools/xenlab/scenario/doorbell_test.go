@@ -17,7 +17,11 @@ func doorbell(ctx context.Context, t *testing.T, name string, opt lab.Options) (
 	t.Helper()
 	images := needXen(t)
 	images.Host = filepath.Join(repository, "build/stubtpm-host")
-	opt.Files, opt.Encryption, opt.GuestFiles = images.Files(), true, map[string]string{abuseCommand: ringabuse}
+	opt.Files, opt.Encryption, opt.GuestFiles = images.Files(), true, map[string]string{abuseCommand: ringabuse,
+		bridgeCommand: filepath.Join(repository, "build/guestbridge"), plainCommand: filepath.Join(t.TempDir(), "plain")}
+	if err := os.WriteFile(opt.GuestFiles[plainCommand], []byte(plainScript), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	d, err := NewDoorbell(ctx, &testReport{t}, NewStack(machine(t, name, opt)))
 	if err != nil {
 		t.Fatal(err)
@@ -55,6 +59,7 @@ func TestXenDoorbell(t *testing.T) {
 		func() error { return d.StartTimes(ctx) },
 		func() error { return d.Listed(ctx) },
 		func() error { return d.Around(ctx) },
+		func() error { return d.Plain(ctx) },
 	} {
 		if err := step(); err != nil {
 			t.Fatal(err)

@@ -39,13 +39,25 @@ func (d *Doorbell) Loader(ctx context.Context, f LoaderFiles) error {
 	}
 	defer c.Stop()
 	config := loaderConfig(guestName, loaderWords, loop, "uuid = \""+doorbellUUID+"\"", fmt.Sprintf("vtpm = [\"backend=Domain-0,uuid=%s\"]", vtpmUUID))
+	begin := time.Now()
 	if err := d.M.Create(ctx, guestName, config); err != nil {
 		return d.why(err)
+	}
+	var at [2]time.Duration
+	for i, mark := range []string{"loader:", "loader: starting"} {
+		wait, cancel := context.WithTimeout(ctx, 2*time.Minute)
+		_, err := c.AwaitAny(wait, 0, mark)
+		cancel()
+		if err != nil {
+			return d.why(fmt.Errorf("%w\n%s", err, c.Text()))
+		}
+		at[i] = time.Since(begin)
 	}
 	client, err := d.M.ConnectGuest(ctx, guestName, 180*time.Second)
 	if err != nil {
 		return d.why(fmt.Errorf("%w\n%s", err, c.Text()))
 	}
+	d.r.Show("dom0", "start of a guest by the loader", fmt.Sprintf("the loader runs after %.1f s, the kernel after %.1f s, the guest's agent after %.1f s", at[0].Seconds(), at[1].Seconds(), time.Since(begin).Seconds()))
 	g := guest{client, d.r}
 	d.r.Show(guestName, "console", grep(c.Text(), 8, "loader:"))
 	out, err := d.run(ctx, g, "tpm2_pcrread")
