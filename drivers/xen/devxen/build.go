@@ -20,6 +20,7 @@ const (
 	callDomctl       = 36
 	domctlPause      = 3
 	domctlUnpause    = 4
+	domctlGetInfo    = 5  // XEN_DOMCTL_getdomaininfo
 	domctlGetContext = 13 // XEN_DOMCTL_getvcpucontext
 	domctlGetTSCInfo = 59 // XEN_DOMCTL_gettscinfo
 )
@@ -135,6 +136,28 @@ func (m *Memory) Restored() (bool, error) {
 		return false, err
 	}
 	return binary.NativeEndian.Uint32(b[24:]) != 1, nil
+}
+
+// Built reports whether the domain is paused and has never run: built, and not started.
+func (m *Memory) Built() (bool, error) {
+	// struct xen_domctl_getdomaininfo, at 16: domain u16, padding, flags u32, six u64 (numbers
+	// of pages, and a frame), then the nanoseconds that the domain has run, u64.
+	const (
+		flags = 16 + 4
+		time  = flags + 4 + 6*8
+		// Of the flags, the lowest six are: dying, HVM (or PVH), shut down, paused, blocked,
+		// running (XEN_DOMINF_*).
+		states, hvm, paused = 1<<6 - 1, 1 << 1, 1 << 3
+	)
+	b, err := lockedMemory(domctlSize)
+	if err != nil {
+		return false, err
+	}
+	defer b.free()
+	if err := m.domctl(b, domctlGetInfo); err != nil {
+		return false, err
+	}
+	return binary.NativeEndian.Uint32(b[flags:])&states&^hvm == paused && binary.NativeEndian.Uint64(b[time:]) == 0, nil
 }
 
 // Pause stops the domain once more: it runs again when it was unpaused as often as it was
