@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These are system calls that return at once, so that the Go scheduler is not told of them.
+// These are system calls that return at once, or soon, so that the Go scheduler is not told.
 // One that it knows of wakes its monitor thread, which then looks for work each 20 us for a
 // while: on a control domain with one processor that costs more than the calls.
 
@@ -40,4 +40,11 @@ func rawIoctl(fd, request uintptr, word uint32) error {
 		return e
 	}
 	return nil
+}
+
+// rawPoll waits some milliseconds at most until a file can be read. It is poll(2).
+func rawPoll(fd uintptr, milliseconds int) bool {
+	p := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	_, _, e := unix.RawSyscall(unix.SYS_POLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(milliseconds))
+	return e != 0 || p.Revents != 0
 }

@@ -21,7 +21,7 @@ func (d *Doorbell) Hostile(ctx context.Context, g guest, duration time.Duration)
 		return err
 	}
 	line := fmt.Sprintf("vtpm = [\"backend=%s\"]", vtpm)
-	if err := d.M.Create(ctx, name, lab.GuestConfigLine(name, guestMiB, "", line)); err != nil {
+	if err := d.M.Create(ctx, name, lab.GuestConfigLine(name, guestMiB+48, "", line)); err != nil {
 		return err
 	}
 	neighbour, err := d.M.ConnectGuest(ctx, name, 90*time.Second)
