@@ -78,9 +78,9 @@ func VTPM(ctx context.Context, e *Environment) error {
 	defer served()
 	go finishSelfTests(serving, device)
 	go renewCertificates(serving, e, device, manager, &h.gate)
-	return e.serveUntilShutdown(ctx, func(ctx context.Context) error {
-		return either(ctx, ring.Run, memory.Run, func(ctx context.Context) error { return h.obeyFreeze(ctx, e) })
-	})
+	freeze := func(ctx context.Context) error { return h.obeyFreeze(ctx, e) }
+	tokens := func(ctx context.Context) error { return h.obeyToken(ctx, e) }
+	return e.serveUntilShutdown(ctx, func(ctx context.Context) error { return either(ctx, ring.Run, memory.Run, freeze, tokens) })
 }
 
 // either runs servers until one ends, ends the others, and returns the error of the first.

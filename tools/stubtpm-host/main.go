@@ -10,6 +10,10 @@
 //	        create a guest's domain, and report that to the manager before it runs
 //	stubtpm-host guest -tell KEY [-manager NAME] FILE
 //	        create, again each time that the domain has ended, as after a reboot
+//	stubtpm-host save GUEST FILE
+//	        save a guest's domain, as xl save does, so that it finds its TPM again
+//	stubtpm-host restore -tell KEY [-manager NAME] GUEST FILE
+//	        restore it, and report that to the manager before it runs
 //	stubtpm-host doorbell [-tell KEY] [-manager NAME]
 //	        serve guests whose vtpm line has backend=Domain-0: see package doorbell
 //	stubtpm-host measure DOMAIN IMAGE
@@ -72,7 +76,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | measure --predict [OPTION ...] [FILE] | create|guest -tell KEY [-manager NAME] FILE | doorbell [-tell KEY] [-manager NAME] | tpm-info")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | measure --predict [OPTION ...] [FILE] | create|guest -tell KEY [-manager NAME] FILE | save GUEST FILE | restore -tell KEY [-manager NAME] GUEST FILE | doorbell [-tell KEY] [-manager NAME] | tpm-info")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -95,10 +99,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		f.BoolVar(&restart, "restart", false, "start a domain again when it has ended")
 	}
 	guest := args[0] == "create" || args[0] == "guest"
-	if guest || args[0] == "doorbell" {
+	if guest || args[0] == "doorbell" || args[0] == "restore" {
 		f.StringVar(&manager, "manager", "vtpmmgr", "`name` of the manager's domain")
 	}
-	if args[0] != "measure" {
+	if args[0] != "measure" && args[0] != "save" {
 		f.StringVar(&key, "tell", "", "key `file` that signs reports to the manager")
 	}
 	if err := f.Parse(args[1:]); err != nil {
@@ -111,7 +115,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	case key != "" && manifest == "" && args[0] == "run":
 		return errUsage
 	case args[0] == "run" && (n == 1 || n > 1 && restart), args[0] == "reattach" && n == 1, args[0] == "measure" && n == 2,
-		guest && n == 1 && key != "", args[0] == "doorbell" && n == 0:
+		guest && n == 1 && key != "", args[0] == "save" && n == 2, args[0] == "restore" && n == 2 && key != "", args[0] == "doorbell" && n == 0:
 	default:
 		return errUsage
 	}
@@ -138,10 +142,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		h.ReportCreated = func(ctx context.Context, id xen.DomID, uuid string) error {
 			return reportTo(ctx, key, manager, "created", strconv.Itoa(int(id)), uuid)
 		}
+		h.ReportRestored = func(ctx context.Context, id xen.DomID, uuid, token string) error {
+			return reportTo(ctx, key, manager, "restored", strconv.Itoa(int(id)), uuid, token)
+		}
 	}
 	switch args[0] {
 	case "doorbell":
 		return serveDoorbell(ctx, h, dom0.Domain(), key, manager)
+	case "save":
+		return h.SaveGuest(ctx, f.Arg(0), f.Arg(1))
+	case "restore":
+		return h.RestoreGuest(ctx, f.Arg(0), f.Arg(1))
 	case "create":
 		return h.CreateGuest(ctx, f.Arg(0))
 	case "guest":

@@ -15,11 +15,16 @@ import (
 // name may be on its way out, or have been renamed to it. A domain that was made although
 // xl failed is destroyed.
 func (h *Host) createPaused(ctx context.Context, name, file string) (xen.DomID, error) {
+	return h.makePaused(ctx, name, "create", "-q", "-p", file)
+}
+
+// makePaused is createPaused by an order of xl.
+func (h *Host) makePaused(ctx context.Context, name string, order ...string) (xen.DomID, error) {
 	before, err := h.named(ctx, name)
 	if err != nil {
 		return 0, err
 	}
-	_, failed := h.XL(ctx, "create", "-q", "-p", file)
+	_, failed := h.XL(ctx, order...)
 	ctx = context.WithoutCancel(ctx)
 	after, err := h.named(ctx, name)
 	if err != nil {

@@ -11,6 +11,8 @@
 //	Host.ReattachNow  connect the frontends of a domain that was started by hand
 //	Host.CreateGuest  create a guest and report that to the manager
 //	Host.RunGuest     CreateGuest, and wait until the guest's domain ends
+//	Host.SaveGuest    save a guest, and have its vTPM know the image
+//	Host.RestoreGuest restore it, and report that to the manager
 //	Host.Measure      hash the program in the memory of a domain that has not run
 //
 // It runs in dom0 on Linux, as root.
@@ -52,6 +54,10 @@ type Host struct {
 	// ReportCreated reports to the manager that a guest was created that has
 	// the vTPM with the UUID.
 	ReportCreated func(ctx context.Context, id xen.DomID, uuid string) error
+
+	// ReportRestored reports to the manager that a guest was restored from an image that
+	// has a token, of 64 hexadecimal digits.
+	ReportRestored func(ctx context.Context, id xen.DomID, uuid, token string) error
 
 	Log func(format string, args ...any)
 

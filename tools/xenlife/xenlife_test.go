@@ -44,7 +44,7 @@ func (f *fake) xl(_ context.Context, args ...string) (string, error) {
 	defer f.mu.Unlock()
 	f.did = append(f.did, order)
 	switch args[0] {
-	case "create":
+	case "create", "restore":
 		f.xen.Store.Set(f.create)
 	case "shutdown":
 		f.Store.Remove(context.Background(), "/local/domain/"+args[1])

@@ -1,0 +1,88 @@
+package service
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"stubtpm/drivers/xen/xenstore"
+)
+
+// Nodes of this domain's directory by which the host gives the token of an image of a guest
+// that has no control area: the guest's domain is gone, and the image whole.
+const (
+	nodeToken    = "control/stubtpm-token" // 64 hexadecimal digits
+	nodeHasToken = "data/stubtpm-token"    // the same once it was taken, or "error: " and why
+)
+
+var (
+	errToken   = errors.New("want a token of 64 hexadecimal digits")
+	errNoImage = errors.New("no guest has left this TPM to an image")
+)
+
+// takeToken makes a token that of what the last guest left in the TPM.
+func (h *guestHandler) takeToken(word string) error {
+	b, err := hex.DecodeString(word)
+	if err != nil || len(b) != len(token{}) || token(b) == (token{}) {
+		return errToken
+	}
+	t := token(b)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.frozen:
+		return errFrozen
+	case h.connected:
+		return errConnected
+	case h.last.Load() == nil || h.firmware || h.clean || h.prepared != nil:
+		return errNoImage
+	}
+	h.token.Store(&t)
+	return nil
+}
+
+// tokenPause is the time between two attempts to take a token while the guest is seen to go,
+// tokenTries their number.
+const (
+	tokenPause = 200 * time.Millisecond
+	tokenTries = 150
+)
+
+// obeyToken takes tokens that the host gives, until ctx ends. Each counts once.
+func (h *guestHandler) obeyToken(ctx context.Context, e *Environment) error {
+	w, err := e.Domain.Store.Watch(ctx, nodeToken)
+	if err != nil {
+		return fmt.Errorf("token: %w", err)
+	}
+	last, tries := "", 0
+	for {
+		var retry <-chan time.Time
+		if word, err := e.Domain.Store.Read(ctx, nodeToken); err == nil && word != last {
+			err := h.takeToken(word)
+			if tries++; errors.Is(err, errConnected) && tries < tokenTries {
+				retry = time.After(tokenPause)
+			} else {
+				last, tries = word, 0
+				answer := word
+				if err != nil {
+					e.Log("token: %v", err)
+					answer = "error: " + err.Error()
+				}
+				if err := e.Domain.Store.Write(ctx, nodeHasToken, answer); err != nil {
+					e.Log("token: %v", err)
+				}
+			}
+		}
+		select {
+		case _, ok := <-w.C():
+			if !ok {
+				return xenstore.ErrClosed
+			}
+		case <-retry:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
