@@ -155,12 +155,12 @@ var commandTable = [TPMCCLast - TPMCCFirst + 1]CommandSpec{
 		Response: []ParamSpec{{"plainText", "TPM2B_MAX_BUFFER"}},
 	},
 	TPMCCEncapsulate - TPMCCFirst: {
-		Code: TPMCCEncapsulate, Name: "TPM2_Encapsulate", Since: "1.85", ReadOnly: ReadOnlyAllows,
+		Code: TPMCCEncapsulate, Name: "TPM2_Encapsulate", Since: "1.85", Attrs: AttrVolatile, ReadOnly: ReadOnlyAllows,
 		Handles:  []HandleSpec{{"keyHandle", TPMIDHObject, false, RoleNone}},
 		Response: []ParamSpec{{"sharedSecret", "TPM2B_SHARED_SECRET"}, {"ciphertext", "TPM2B_KEM_CIPHERTEXT"}},
 	},
 	TPMCCDecapsulate - TPMCCFirst: {
-		Code: TPMCCDecapsulate, Name: "TPM2_Decapsulate", Since: "1.85", ReadOnly: ReadOnlyAllows,
+		Code: TPMCCDecapsulate, Name: "TPM2_Decapsulate", Since: "1.85", Attrs: AttrVolatile, ReadOnly: ReadOnlyAllows,
 		Handles:  []HandleSpec{{"keyHandle", TPMIDHObject, false, RoleUser}},
 		Params:   []ParamSpec{{"ciphertext", "TPM2B_KEM_CIPHERTEXT"}},
 		Response: []ParamSpec{{"sharedSecret", "TPM2B_SHARED_SECRET"}},

@@ -36,10 +36,11 @@ type TPMSMLKEMParms struct {
 	ParameterSet uint16
 }
 
-// parameterSet takes a parameter set, else TPM_RC_PARMS.
-func (r *Reader) parameterSet() uint16 {
+// parameterSet takes a parameter set of an algorithm that the profile offers,
+// else TPM_RC_PARMS.
+func (r *Reader) parameterSet(a TPMAlgID) uint16 {
 	v := r.Uint16()
-	if v < 1 || v > 3 {
+	if !r.Profile.MLSet(a, v) {
 		r.Fail(TPMRCParms)
 	}
 	return v

@@ -15,6 +15,8 @@ type Profile struct {
 	camellia uint8
 	sm4      uint8
 	tdes     uint8
+	mlkem    uint8 // one bit a parameter set, from 1
+	mldsa    uint8
 	banks    [HashCount]TPMAlgID
 	nvIndex  uint16 // bytes, if more than defaultNVIndexSize; else 0
 }
@@ -169,6 +171,38 @@ func (p *Profile) RSABits(n int) bool {
 // SetRSABits adds or takes away an RSA key size: 1024, 2048, 3072 or 4096.
 func (p *Profile) SetRSABits(n int, on bool) { set8(&p.rsa, bitOf(rsaSizes[:], n), on) }
 
+// mlSets returns the parameter sets of an algorithm, and those it can have at
+// all. ML-DSA-87 is not among them: its signatures do not fit a response.
+func (p *Profile) mlSets(a TPMAlgID) (has *uint8, all uint8) {
+	switch a {
+	case TPMAlgMLKEM:
+		return &p.mlkem, 7
+	case TPMAlgMLDSA, TPMAlgHashMLDSA:
+		return &p.mldsa, 3
+	}
+	return nil, 0
+}
+
+// MLSet reports whether the TPM offers a parameter set of TPM_ALG_MLKEM or
+// TPM_ALG_MLDSA; TPM_ALG_HASH_MLDSA has those of the latter.
+func (p *Profile) MLSet(a TPMAlgID, set uint16) bool {
+	if set < 1 || set > 3 {
+		return false
+	}
+	if p == nil {
+		return true
+	}
+	has, _ := p.mlSets(a)
+	return has != nil && *has>>(set-1)&1 != 0
+}
+
+// SetMLSet adds or takes away a parameter set of TPM_ALG_MLKEM or TPM_ALG_MLDSA.
+func (p *Profile) SetMLSet(a TPMAlgID, set uint16, on bool) {
+	if has, all := p.mlSets(a); has != nil && set >= 1 {
+		set8(has, 1<<(set-1)&all, on)
+	}
+}
+
 // symBits returns the key sizes of a block cipher, and the sizes that it can
 // have at all.
 func (p *Profile) symBits(a TPMAlgID) (has *uint8, all uint8) {
@@ -267,10 +301,12 @@ func (p *Profile) SetNVIndexSize(n int) {
 
 // The version of a Profile's stored form: a byte of version, the bit sets in the
 // order of the fields, then the banks. Version 2 has the size of NV indices
-// besides, and is written only for a size that version 1 cannot say.
+// besides, version 3 that and the parameter sets of ML-KEM and ML-DSA; each is
+// written only for what the one before cannot say.
 const (
 	profileVersion1 = 1
 	profileVersion2 = 2
+	profileVersion3 = 3
 )
 
 // errProfile is returned for a stored Profile that is not understood.
@@ -281,6 +317,9 @@ func (p *Profile) Marshal(w *Writer) {
 	version := uint8(profileVersion1)
 	if p.nvIndex != 0 {
 		version = profileVersion2
+	}
+	if p.mlkem|p.mldsa != 0 {
+		version = profileVersion3
 	}
 	w.Uint8(version)
 	for _, v := range p.algs {
@@ -298,8 +337,12 @@ func (p *Profile) Marshal(w *Writer) {
 	for _, v := range p.banks {
 		w.Uint16(uint16(v))
 	}
-	if version == profileVersion2 {
+	if version >= profileVersion2 {
 		w.Uint16(p.nvIndex)
+	}
+	if version == profileVersion3 {
+		w.Uint8(p.mlkem)
+		w.Uint8(p.mldsa)
 	}
 }
 
@@ -308,7 +351,7 @@ func (p *Profile) Marshal(w *Writer) {
 // error: a TPM must not come up with less than it was made with.
 func (p *Profile) Unmarshal(r *Reader) error {
 	version := r.Uint8()
-	if version != profileVersion1 && version != profileVersion2 {
+	if version < profileVersion1 || version > profileVersion3 {
 		r.Fail(TPMRCValue)
 		return errProfile
 	}
@@ -328,8 +371,13 @@ func (p *Profile) Unmarshal(r *Reader) error {
 	for i := range q.banks {
 		q.banks[i] = TPMAlgID(r.Uint16())
 	}
-	if version == profileVersion2 {
-		if q.nvIndex = r.Uint16(); q.nvIndex == 0 {
+	if version >= profileVersion2 {
+		if q.nvIndex = r.Uint16(); q.nvIndex == 0 && version == profileVersion2 {
+			r.Fail(TPMRCValue)
+		}
+	}
+	if version == profileVersion3 {
+		if q.mlkem, q.mldsa = r.Uint8(), r.Uint8(); q.mlkem|q.mldsa == 0 {
 			r.Fail(TPMRCValue)
 		}
 	}
@@ -370,5 +418,5 @@ func (p *Profile) valid() bool {
 	if p.nvIndex != 0 && (p.nvIndex <= defaultNVIndexSize || p.nvIndex > MaxNVIndexSize) {
 		return false
 	}
-	return p.rsa < 16 && p.aes < 8 && p.camellia < 8 && p.sm4 < 2 && p.tdes < 4
+	return p.rsa < 16 && p.aes < 8 && p.camellia < 8 && p.sm4 < 2 && p.tdes < 4 && p.mlkem < 8 && p.mldsa < 4
 }

@@ -42,9 +42,12 @@ func (p *Profile) Check() error {
 		return nil
 	}
 	err := errors.Join(sizes(TPMAlgRSA, p.rsa), sizes(TPMAlgAES, p.aes), sizes(TPMAlgCamellia, p.camellia),
-		sizes(TPMAlgSM4, p.sm4), sizes(TPMAlgTDES, p.tdes))
+		sizes(TPMAlgSM4, p.sm4), sizes(TPMAlgTDES, p.tdes), sizes(TPMAlgMLKEM, p.mlkem))
 	if err != nil {
 		return err
+	}
+	if (p.HasAlg(TPMAlgMLDSA) || p.HasAlg(TPMAlgHashMLDSA)) != (p.mldsa != 0) {
+		return errors.New("tcg: profile: mldsa and hash-mldsa need a parameter set, and it one of them")
 	}
 	if p.HasAlg(TPMAlgECC) != (p.curves != [2]uint64{}) {
 		return errors.New("tcg: profile: ecc needs the algorithm and a curve, or neither")

@@ -11,13 +11,14 @@ type word[T any] struct {
 // algWords are the algorithms that a profile can name, in the order of Table 8
 // of Part 2 by kind; the sizes of keys and the curves have lines of their own.
 var algWords = [...]word[TPMAlgID]{
-	{"rsa", TPMAlgRSA}, {"ecc", TPMAlgECC}, {"keyedhash", TPMAlgKeyedHash}, {"symcipher", TPMAlgSymCipher},
+	{"rsa", TPMAlgRSA}, {"ecc", TPMAlgECC}, {"mlkem", TPMAlgMLKEM}, {"mldsa", TPMAlgMLDSA}, {"hash-mldsa", TPMAlgHashMLDSA},
+	{"keyedhash", TPMAlgKeyedHash}, {"symcipher", TPMAlgSymCipher},
 	{"sha1", TPMAlgSHA1}, {"sha256", TPMAlgSHA256}, {"sha384", TPMAlgSHA384}, {"sha512", TPMAlgSHA512},
 	{"sha3-256", TPMAlgSHA3256}, {"sha3-384", TPMAlgSHA3384}, {"sha3-512", TPMAlgSHA3512}, {"sm3", TPMAlgSM3256},
 	{"aes", TPMAlgAES}, {"camellia", TPMAlgCamellia}, {"tdes", TPMAlgTDES}, {"sm4", TPMAlgSM4},
 	{"ctr", TPMAlgCTR}, {"ofb", TPMAlgOFB}, {"cbc", TPMAlgCBC}, {"cfb", TPMAlgCFB}, {"ecb", TPMAlgECB},
 	{"hmac", TPMAlgHMAC}, {"cmac", TPMAlgCMAC}, {"xor", TPMAlgXOR},
-	{"mgf1", TPMAlgMGF1}, {"kdf1-sp800-56a", TPMAlgKDF1SP80056A}, {"kdf2", TPMAlgKDF2}, {"kdf1-sp800-108", TPMAlgKDF1SP800108},
+	{"mgf1", TPMAlgMGF1}, {"hkdf", TPMAlgHKDF}, {"kdf1-sp800-56a", TPMAlgKDF1SP80056A}, {"kdf2", TPMAlgKDF2}, {"kdf1-sp800-108", TPMAlgKDF1SP800108},
 	{"rsassa", TPMAlgRSASSA}, {"rsaes", TPMAlgRSAES}, {"rsapss", TPMAlgRSAPSS}, {"oaep", TPMAlgOAEP},
 	{"ecdsa", TPMAlgECDSA}, {"ecdh", TPMAlgECDH}, {"ecdaa", TPMAlgECDAA}, {"sm2", TPMAlgSM2},
 	{"ecschnorr", TPMAlgECSchnorr}, {"ecmqv", TPMAlgECMQV},
@@ -40,6 +41,12 @@ func find[T any](words []word[T], name string) (v T, ok bool) {
 	}
 	return v, false
 }
+
+// The parameter sets that a profile can name (Part 2, Tables 205 and 208).
+var (
+	mlkemWords = [...]word[uint16]{{"512", TPMMLKEM512}, {"768", TPMMLKEM768}, {"1024", TPMMLKEM1024}}
+	mldsaWords = [...]word[uint16]{{"44", TPMMLDSA44}, {"65", TPMMLDSA65}}
+)
 
 // commandPrefix begins the name of each command; profiles leave it out.
 const commandPrefix = "TPM2_"

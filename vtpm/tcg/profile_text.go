@@ -21,6 +21,8 @@ const MaxProfileText = 16 << 10
 //	curves      p256, bn256, ...
 //	rsa, aes, camellia, tdes, sm4
 //	            key sizes in bits
+//	mlkem, mldsa
+//	            parameter sets: 512, 768, 1024; 44, 65
 //	banks       the PCR banks in the order of their report: replaces the base's
 //	commands    names as in Part 3, TPM2_ before them or not; all is all of them
 //	nv-index    the size in bytes of the largest NV index, 2048 to 16384
@@ -88,6 +90,8 @@ func (p *profileParser) line(line string) error {
 		"camellia":   p.setSym(TPMAlgCamellia),
 		"tdes":       p.setSym(TPMAlgTDES),
 		"sm4":        p.setSym(TPMAlgSM4),
+		"mlkem":      p.setML(TPMAlgMLKEM, mlkemWords[:]),
+		"mldsa":      p.setML(TPMAlgMLDSA, mldsaWords[:]),
 	}[key]
 	if !ok {
 		return fmt.Errorf("unknown key %q", key)
@@ -128,6 +132,17 @@ func (p *profileParser) setAlg(name string, on bool) error {
 	}
 	p.SetAlg(a, on)
 	return nil
+}
+
+func (p *profileParser) setML(a TPMAlgID, words []word[uint16]) func(string, bool) error {
+	return func(name string, on bool) error {
+		set, ok := find(words, name)
+		if !ok {
+			return unknownWord(name)
+		}
+		p.SetMLSet(a, set, on)
+		return nil
+	}
 }
 
 func (p *profileParser) setCurve(name string, on bool) error {
@@ -248,6 +263,17 @@ func (p *Profile) AppendText(b []byte) ([]byte, error) {
 	for _, a := range [...]TPMAlgID{TPMAlgAES, TPMAlgCamellia, TPMAlgTDES, TPMAlgSM4} {
 		numbers(algName(a), symSizes[:], func(n int) bool { return p.SymBits(a, n) })
 	}
+	sets := func(a TPMAlgID, words []word[uint16]) {
+		var has []string
+		for _, w := range words {
+			if p.MLSet(a, w.value) {
+				has = append(has, w.name)
+			}
+		}
+		line(algName(a), has)
+	}
+	sets(TPMAlgMLKEM, mlkemWords[:])
+	sets(TPMAlgMLDSA, mldsaWords[:])
 	line("banks", banks)
 	line("commands", commands)
 	if p.nvIndex != 0 {

@@ -80,14 +80,14 @@ func (p *TPMTPublic) unmarshalParms(r *Reader) {
 	case TPMAlgSymCipher:
 		p.Sym.Unmarshal(r)
 	case TPMAlgMLDSA:
-		p.MLDSA.ParameterSet = r.parameterSet()
+		p.MLDSA.ParameterSet = r.parameterSet(p.Type)
 		p.MLDSA.AllowExternalMu = r.YesNo()
 	case TPMAlgHashMLDSA:
-		p.MLDSA.ParameterSet = r.parameterSet()
+		p.MLDSA.ParameterSet = r.parameterSet(p.Type)
 		p.MLDSA.HashAlg = r.HashAlg()
 	case TPMAlgMLKEM:
 		p.MLKEM.Symmetric.UnmarshalPlus(r)
-		p.MLKEM.ParameterSet = r.parameterSet()
+		p.MLKEM.ParameterSet = r.parameterSet(p.Type)
 	}
 }
 

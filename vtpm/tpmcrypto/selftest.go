@@ -55,6 +55,10 @@ func KATs() []KAT {
 		KAT{tcg.TPMAlgECDAA, katECDAA},
 		KAT{tcg.TPMAlgECSchnorr, katSchnorr},
 		KAT{tcg.TPMAlgECMQV, katECMQV},
+		KAT{tcg.TPMAlgHKDF, katHKDF},
+		KAT{tcg.TPMAlgMLKEM, katMLKEM},
+		KAT{tcg.TPMAlgMLDSA, katMLDSA},
+		KAT{tcg.TPMAlgHashMLDSA, katHashMLDSA},
 	)
 	return append(out, katsSM()...)
 }

@@ -34,6 +34,32 @@ func RSA(attributes tcg.TPMAObject) tcg.TPMTPublic {
 	return p
 }
 
+// PostQuantum is the text of a profile with ML-KEM, ML-DSA, HashML-DSA, ECC keys
+// that encapsulate, and the commands for them, for Profile.
+const PostQuantum = `base = pc-client
+algorithms = mlkem, mldsa, hash-mldsa, hkdf
+mlkem = 512, 768, 1024
+mldsa = 44, 65
+commands = Encapsulate, Decapsulate
+`
+
+// MLKEM is the template of an Ordinary key of ML-KEM-768 with these attributes, too.
+// A Parent protects its children with AES-128.
+func MLKEM(attributes tcg.TPMAObject) tcg.TPMTPublic {
+	p := tcg.TPMTPublic{Type: tcg.TPMAlgMLKEM, NameAlg: tcg.TPMAlgSHA256, ObjectAttributes: Ordinary | attributes}
+	p.MLKEM = tcg.TPMSMLKEMParms{Symmetric: symmetric(attributes), ParameterSet: tcg.TPMMLKEM768}
+	return p
+}
+
+// MLDSA is the template of an Ordinary signing key of ML-DSA-65 with these
+// attributes, too.
+func MLDSA(attributes tcg.TPMAObject) tcg.TPMTPublic {
+	p := tcg.TPMTPublic{Type: tcg.TPMAlgMLDSA, NameAlg: tcg.TPMAlgSHA256,
+		ObjectAttributes: Ordinary | tcg.TPMAObjectSignEncrypt | attributes}
+	p.MLDSA.ParameterSet = tcg.TPMMLDSA65
+	return p
+}
+
 // AES is the template of an Ordinary key of AES-128 with these attributes, too. A
 // Parent's mode is CFB; that of another is any.
 func AES(attributes tcg.TPMAObject) tcg.TPMTPublic {

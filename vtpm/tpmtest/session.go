@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/hmac"
+	"crypto/mlkem"
 	"crypto/rand"
 	"encoding/binary"
 
@@ -120,7 +121,11 @@ func (t *TPM) StartPolicy(commands ...tcg.TPMCC) *Session {
 func (t *TPM) salt(key tcg.TPMHandle) (salt, sealed []byte) {
 	t.tb.Helper()
 	r := t.Fork().Do(tcg.TPMCCReadPublic, Handles{key}, nil)
-	public, err := tpm2.Unmarshal[tpm2.TPMTPublic](r.Sized(1 << 15))
+	b := r.Sized(1 << 15)
+	if p := t.public(b); p.Type == tcg.TPMAlgMLKEM {
+		return t.saltML(&p)
+	}
+	public, err := tpm2.Unmarshal[tpm2.TPMTPublic](b)
 	if err != nil {
 		t.tb.Fatalf("tpmtest: %v", err)
 	}
@@ -132,6 +137,18 @@ func (t *TPM) salt(key tcg.TPMHandle) (salt, sealed []byte) {
 		t.tb.Fatalf("tpmtest: salt: %v", err)
 	}
 	return salt, sealed
+}
+
+// saltML is salt for a key of ML-KEM-768, which go-tpm does not know (Part 1,
+// 47.4).
+func (t *TPM) saltML(p *tcg.TPMTPublic) (salt, sealed []byte) {
+	t.tb.Helper()
+	k, err := mlkem.NewEncapsulationKey768(p.UniqueML)
+	if err != nil {
+		t.tb.Fatalf("tpmtest: salt: %v", err)
+	}
+	shared, sealed := k.Encapsulate()
+	return tpm2.KDFa(crypto.SHA256, shared, "SECRET", sealed, p.UniqueML, 256), sealed
 }
 
 func (s *Session) begin() { rand.Read(s.nonceCaller) }

@@ -32,6 +32,20 @@ func checkAttestKey(d *engine.Device, h tcg.TPMHandle, n, param int, asked tcg.T
 	return o, s, tcg.TPMRCSuccess
 }
 
+// attestHash is the hash algorithm of the digest that an attestation structure
+// has: the scheme's, or, for a scheme without one, that of the key's Name. key is
+// nil for no signature: then the scheme that was asked for says it all. 0, which
+// is TPM_RC_SCHEME, if neither names one (errata of version 1.85, 2.6 and 2.7).
+func attestHash(key *object.Object, s, asked tcg.TPMTSigScheme) tcg.TPMAlgID {
+	switch {
+	case key == nil:
+		return asked.HashAlg
+	case s.HashAlg == 0 && key.HasName():
+		return key.Public.NameAlg
+	}
+	return s.HashAlg
+}
+
 // newAttest fills what all attestation structures have in common (Part 3,
 // 18.1). o is nil for no signature.
 func newAttest(d *engine.Device, o *object.Object, kind tcg.TPMST, extraData []byte) tcg.TPMSAttest {
@@ -79,12 +93,17 @@ func signAttest(d *engine.Device, c *dispatch.Call, o *object.Object, s tcg.TPMT
 	a.Marshal2B(&c.Out)
 	sig := tcg.TPMTSignature{SigAlg: tcg.TPMAlgNull}
 	if o != nil {
-		v := tpmcrypto.Digest(s.HashAlg, c.Out.B[at+2:])
-		if anonymous {
-			v = tpmcrypto.Digest(s.HashAlg, data, v)
-		}
 		var rc tcg.TPMRC
-		if sig, rc = sign(d, o, s, v); rc != tcg.TPMRCSuccess {
+		if message := c.Out.B[at+2:]; o.Public.Type == tcg.TPMAlgMLDSA {
+			sig, rc = signMLMessage(d, o, message)
+		} else {
+			v := tpmcrypto.Digest(s.HashAlg, message)
+			if anonymous {
+				v = tpmcrypto.Digest(s.HashAlg, data, v)
+			}
+			sig, rc = sign(d, o, s, v)
+		}
+		if rc != tcg.TPMRCSuccess {
 			return rc
 		}
 	}

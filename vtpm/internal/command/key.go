@@ -37,7 +37,7 @@ func generate(d *engine.Device, o *object.Object, data []byte, source keySource)
 func generateFrom(source keySource, o *object.Object, data []byte) tcg.TPMRC {
 	p, s := &o.Public, &o.Sensitive
 	s.SensitiveType = p.Type
-	p.UniqueDigest, p.UniqueRSA, p.UniqueECC = nil, nil, tcg.TPMSECCPoint{}
+	p.UniqueDigest, p.UniqueRSA, p.UniqueECC, p.UniqueML = nil, nil, tcg.TPMSECCPoint{}, nil
 	read := func(n int) []byte {
 		b := make([]byte, n)
 		_, err := io.ReadFull(source, b)
@@ -80,6 +80,20 @@ func generateFrom(source keySource, o *object.Object, data []byte) tcg.TPMRC {
 		if s.Sensitive = bytes.Clone(data); len(data) == 0 {
 			s.Sensitive = read(object.KeyedHashSize(p))
 		}
+	case tcg.TPMAlgMLKEM:
+		s.Sensitive = read(tcg.MLKEMPrivateSize)
+		k, err := o.MLKEMPrivate()
+		if err != nil {
+			return tpmcrypto.ResponseCode(err).P(2)
+		}
+		p.UniqueML = k.Bytes()
+	case tcg.TPMAlgMLDSA, tcg.TPMAlgHashMLDSA:
+		s.Sensitive = read(tcg.MLDSAPrivateSize)
+		k, err := o.MLDSAPrivate()
+		if err != nil {
+			return tpmcrypto.ResponseCode(err).P(2)
+		}
+		p.UniqueML = k.Bytes()
 	default:
 		return tcg.TPMRCType.P(2)
 	}
@@ -136,8 +150,25 @@ func decryptSecret(d *engine.Device, o *object.Object, secret []byte, label stri
 		// whichever it did, it derived the secret from the same bytes.
 		alg := o.Public.NameAlg
 		return tpmcrypto.KDFe(alg, z.X, label, q.X, k.Q.X, 8*tpmcrypto.MustSize(alg)), tcg.TPMRCSuccess
+	case tcg.TPMAlgMLKEM:
+		k, err := o.MLKEMPrivate()
+		if err != nil {
+			return nil, tpmcrypto.ResponseCode(err)
+		}
+		shared, err := k.Decapsulate(secret)
+		if err != nil {
+			return nil, tpmcrypto.ResponseCode(err)
+		}
+		defer tpmcrypto.Zero(shared)
+		return labelledSecret(o, shared, label, secret), tcg.TPMRCSuccess
 	}
 	return nil, tcg.TPMRCType
+}
+
+// labelledSecret is the last step of ML-KEM's labelled KEM (Part 1, 47.4).
+func labelledSecret(o *object.Object, shared []byte, label string, ciphertext []byte) []byte {
+	alg := o.Public.NameAlg
+	return tpmcrypto.KDFa(alg, shared, label, ciphertext, o.Public.UniqueML, 8*tpmcrypto.MustSize(alg))
 }
 
 // encryptSecret makes a secret that only the holder of o's private key can
@@ -174,15 +205,29 @@ func encryptSecret(d *engine.Device, o *object.Object, label string) (secret, se
 		}
 		q := object.ECCPoint(e.Q)
 		return tpmcrypto.KDFe(alg, z.X, label, e.Q.X, k.Q.X, 8*tpmcrypto.MustSize(alg)), tcg.Marshal(&q), tcg.TPMRCSuccess
+	case tcg.TPMAlgMLKEM:
+		k, err := o.MLKEMPublic()
+		if err != nil {
+			return nil, nil, tpmcrypto.ResponseCode(err)
+		}
+		shared, ciphertext, err := k.Encapsulate(d.Cfg.Rand)
+		if err != nil {
+			return nil, nil, tpmcrypto.ResponseCode(err)
+		}
+		defer tpmcrypto.Zero(shared)
+		return labelledSecret(o, shared, label, ciphertext), ciphertext, tcg.TPMRCSuccess
 	}
 	return nil, nil, tcg.TPMRCKey
 }
 
 // needSharing runs the self-tests of what shares a secret by key o.
 func needSharing(d *engine.Device, o *object.Object) {
-	if o.Public.Type == tcg.TPMAlgRSA {
+	switch o.Public.Type {
+	case tcg.TPMAlgRSA:
 		d.Need(tcg.TPMAlgRSA, tcg.TPMAlgOAEP)
-	} else {
+	case tcg.TPMAlgMLKEM:
+		d.Need(tcg.TPMAlgMLKEM, tcg.TPMAlgKDF1SP800108)
+	default:
 		d.Need(tcg.TPMAlgECC, tcg.TPMAlgECDH, tcg.TPMAlgKDF1SP80056A)
 	}
 }

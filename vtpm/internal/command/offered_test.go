@@ -8,13 +8,14 @@ import (
 
 // TestDefaultProfileOffersEveryHandler: a command that has a handler is one that
 // a TPM of the default profile offers, and the other way round. So neither can be
-// forgotten when a command is added.
+// forgotten when a command is added. The default profile is from before version
+// 1.85, and stays as it is.
 func TestDefaultProfileOffersEveryHandler(t *testing.T) {
 	t.Parallel()
 	table, profile := NewTable(), tcg.DefaultProfile()
 	for code := tcg.TPMCCFirst; code <= tcg.TPMCCLast; code++ {
 		spec := tcg.CommandByCode(code)
-		if spec == nil {
+		if spec == nil || spec.Since == "1.85" {
 			continue
 		}
 		if has, offered := table.Implements(code), profile.HasCommand(code); has != offered {

@@ -63,7 +63,7 @@ const ptGroup = 0x100
 
 func fixedProperties(d *engine.Device) []property {
 	commands := d.CommandCount()
-	return []property{
+	all := []property{
 		{tcg.TPMPTFamilyIndicator, specFamily},
 		{tcg.TPMPTLevel, 0},
 		{tcg.TPMPTRevision, specRevision},
@@ -96,7 +96,7 @@ func fixedProperties(d *engine.Device) []property {
 		{tcg.TPMPTMaxCommandSize, d.BufferSize.Load()},
 		{tcg.TPMPTMaxResponseSize, d.BufferSize.Load()},
 		{tcg.TPMPTMaxDigest, d.LargestDigest()},
-		{tcg.TPMPTMaxObjectContext, maxObjectContext},
+		{tcg.TPMPTMaxObjectContext, uint32(objectContextSize(d))},
 		{tcg.TPMPTMaxSessionContext, maxSessionContext},
 		{tcg.TPMPTPSFamilyIndicator, 1}, // PC Client
 		{tcg.TPMPTPSLevel, 0},
@@ -113,13 +113,57 @@ func fixedProperties(d *engine.Device) []property {
 		{tcg.TPMPTFirmwareSVN, uint32(d.SVN())},
 		{tcg.TPMPTFirmwareMaxSVN, 0xFFFF},
 	}
+	if hasML(d.Profile) {
+		all = append(all, property{tcg.TPMPTMLParameterSets, uint32(mlParameterSets(d.Profile))})
+	}
+	return all
 }
 
 // Upper bounds of a saved context in bytes.
 const (
 	maxObjectContext  = 2048
+	maxMLContext      = 3072 // of a TPM that has keys of ML-KEM or ML-DSA
 	maxSessionContext = 1024
 )
+
+// hasML reports whether the profile has keys of ML-KEM, ML-DSA or HashML-DSA.
+func hasML(p *tcg.Profile) bool {
+	return p.HasAlg(tcg.TPMAlgMLKEM) || p.HasAlg(tcg.TPMAlgMLDSA) || p.HasAlg(tcg.TPMAlgHashMLDSA)
+}
+
+// objectContextSize is the size in bytes of the largest saved context of an object
+// (TPM_PT_MAX_OBJECT_CONTEXT).
+func objectContextSize(d *engine.Device) int {
+	if hasML(d.Profile) {
+		return maxMLContext
+	}
+	return maxObjectContext
+}
+
+// mlParameterSets is what TPM_PT_ML_PARAMETER_SETS says (Part 2, Table 47).
+func mlParameterSets(p *tcg.Profile) tcg.TPMAMLParameterSet {
+	var sets tcg.TPMAMLParameterSet
+	for _, s := range []struct {
+		alg tcg.TPMAlgID
+		set uint16
+		bit tcg.TPMAMLParameterSet
+	}{
+		{tcg.TPMAlgMLKEM, tcg.TPMMLKEM512, tcg.TPMAMLParameterSetMLKEM512},
+		{tcg.TPMAlgMLKEM, tcg.TPMMLKEM768, tcg.TPMAMLParameterSetMLKEM768},
+		{tcg.TPMAlgMLKEM, tcg.TPMMLKEM1024, tcg.TPMAMLParameterSetMLKEM1024},
+		{tcg.TPMAlgMLDSA, tcg.TPMMLDSA44, tcg.TPMAMLParameterSetMLDSA44},
+		{tcg.TPMAlgMLDSA, tcg.TPMMLDSA65, tcg.TPMAMLParameterSetMLDSA65},
+		{tcg.TPMAlgMLDSA, tcg.TPMMLDSA87, tcg.TPMAMLParameterSetMLDSA87},
+	} {
+		if p.MLSet(s.alg, s.set) {
+			sets |= s.bit
+		}
+	}
+	if p.HasAlg(tcg.TPMAlgMLDSA) {
+		sets |= tcg.TPMAMLParameterSetExtMu
+	}
+	return sets
+}
 
 func variableProperties(d *engine.Device) []property {
 	var permanent tcg.TPMAPermanent
@@ -161,7 +205,7 @@ func variableProperties(d *engine.Device) []property {
 	}
 	active, transient := d.Reset.Contexts.Active(), d.Vol.Objects.Count()
 	loaded := uint32(d.Vol.Sessions.Count())
-	room := uint32(max(nv.MaxBytes-d.Perm.NV.Used(len(d.Perm.Objects)), 0))
+	room := uint32(max(nv.MaxBytes-d.Perm.NV.Used(d.PersistentUnits()), 0))
 	return []property{
 		{tcg.TPMPTPermanent, uint32(permanent)},
 		{tcg.TPMPTStartupClear, uint32(startup)},
@@ -172,7 +216,7 @@ func variableProperties(d *engine.Device) []property {
 		{tcg.TPMPTHRActiveAvail, session.MaxActive - active},
 		{tcg.TPMPTHRTransientAvail, object.MaxTransient - transient},
 		{tcg.TPMPTHRPersistent, uint32(len(d.Perm.Objects))},
-		{tcg.TPMPTHRPersistentAvail, min(room/nv.PersistentSize, uint32(object.MaxPersistentObjects-len(d.Perm.Objects)))},
+		{tcg.TPMPTHRPersistentAvail, min(room/nv.PersistentSize, uint32(object.MaxPersistentObjects-d.PersistentUnits()))},
 		{tcg.TPMPTNVCounters, counters},
 		{tcg.TPMPTNVCountersAvail, min(room/(nv.Overhead+8), uint32(max(nv.MaxIndices-len(d.Perm.NV.Indices), 0)))},
 		{tcg.TPMPTAlgorithmSet, d.Perm.AlgorithmSet},

@@ -60,7 +60,7 @@ func startAuthSession(d *engine.Device, c *dispatch.Call) error {
 		}
 	} else {
 		o := d.Object(key)
-		if o.Public.Type != tcg.TPMAlgRSA && o.Public.Type != tcg.TPMAlgECC || !o.HasName() {
+		if t := o.Public.Type; t != tcg.TPMAlgRSA && t != tcg.TPMAlgECC && t != tcg.TPMAlgMLKEM || !o.HasName() {
 			return tcg.TPMRCKey.H(1)
 		}
 		if o.PublicOnly {

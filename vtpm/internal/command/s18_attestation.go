@@ -83,12 +83,10 @@ func quote(d *engine.Device, c *dispatch.Call) error {
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	alg := s.HashAlg
-	if key == nil {
-		// Nothing is signed, but the scheme says how the PCRs are hashed.
-		if alg = asked.HashAlg; asked.Scheme == tcg.TPMAlgNull {
-			return tcg.TPMRCScheme.P(2)
-		}
+	// Without a key nothing is signed, but the scheme says how the PCRs are hashed.
+	alg := attestHash(key, s, asked)
+	if alg == 0 {
+		return tcg.TPMRCScheme.P(2)
 	}
 	a := newAttest(d, key, tcg.TPMSTAttestQuote, data)
 	a.Quote.PCRSelect = d.Vol.PCRs.Filter(&sel)

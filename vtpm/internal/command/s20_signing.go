@@ -78,6 +78,9 @@ func signCommand(d *engine.Device, c *dispatch.Call) error {
 	if rc != tcg.TPMRCSuccess {
 		return rc.P(2)
 	}
+	if o.IsMLDSA() {
+		return tcg.TPMRCScheme.P(2) // Part 3, Table 115
+	}
 	if o.Has(tcg.TPMAObjectRestricted) || len(ticket.Digest) != 0 {
 		if !d.Hierarchies().Enabled(ticket.Hierarchy) || len(ticket.Digest) == 0 ||
 			!tpmcrypto.Equal(ticket.Digest, hashTicket(d, ticket.Hierarchy, s.HashAlg, v)) {

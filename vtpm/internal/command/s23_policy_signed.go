@@ -142,6 +142,9 @@ func policySigned(d *engine.Device, c *dispatch.Call) error {
 		return rc
 	}
 	if !s.Trial {
+		if signatureHash(&sig) == 0 {
+			return tcg.TPMRCScheme.P(5) // it signs messages, and aHash is a digest
+		}
 		// aHash covers what the authority agreed to.
 		aHash := tpmcrypto.Digest(signatureHash(&sig), p.nonceTPM, binary.BigEndian.AppendUint32(nil, uint32(p.expiration)), p.cpHashA, p.policyRef)
 		switch rc := verify(d, o, aHash, &sig); rc {

@@ -134,7 +134,7 @@ func contextLoad(d *engine.Device, c *dispatch.Call) error {
 	var ctx tcg.TPMSContext
 	ctx.Unmarshal(r.Next())
 	isSession := ctx.SavedHandle.IsSession()
-	if !isSession && len(c.Params) == maxObjectContext && r.Err() == tcg.TPMRCSuccess {
+	if !isSession && len(c.Params) == objectContextSize(d) && r.Err() == tcg.TPMRCSuccess {
 		if rest := r.Rest(); len(tcg.TrimAuth(rest)) != 0 {
 			return tcg.TPMRCSize
 		}
@@ -268,7 +268,7 @@ func evictControl(d *engine.Device, c *dispatch.Call) error {
 	if d.Perm.Objects[target] != nil {
 		return tcg.TPMRCNVDefined
 	}
-	if len(d.Perm.Objects) >= object.MaxPersistentObjects {
+	if d.PersistentUnits()+o.Units() > object.MaxPersistentObjects {
 		return tcg.TPMRCNVSpace
 	}
 	copied := o.Clone()

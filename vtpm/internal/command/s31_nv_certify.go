@@ -15,6 +15,8 @@ import (
 //	TPM_RC_NV_RANGE            beyond the index's data
 //	TPM_RC_NV_LOCKED, TPM_RC_NV_UNINITIALIZED, TPM_RC_NV_AUTHORIZATION
 //	                           the index cannot be read
+//	TPM_RC_SIZE                contents that do not fit a response with an ML-DSA
+//	                           signature (errata of version 1.85, 2.8)
 //	TPM_RC_VALUE               offset beyond the data, or more than a buffer
 func nvCertify(d *engine.Device, c *dispatch.Call) error {
 	r := c.Reader()
@@ -43,14 +45,15 @@ func nvCertify(d *engine.Device, c *dispatch.Call) error {
 	if size > nv.MaxBuffer {
 		return tcg.TPMRCValue.P(3)
 	}
+	if key != nil && key.IsMLDSA() && int(size) > mlCertified(key) {
+		return tcg.TPMRCSize.P(3)
+	}
 	if size == 0 && offset == 0 {
 		// The digest of all of the index instead of its contents (Part 3,
 		// 31.16).
-		alg := s.HashAlg
-		if key == nil {
-			if alg = asked.HashAlg; asked.Scheme == tcg.TPMAlgNull {
-				return tcg.TPMRCScheme.P(2)
-			}
+		alg := attestHash(key, s, asked)
+		if alg == 0 {
+			return tcg.TPMRCScheme.P(2)
 		}
 		a := newAttest(d, key, tcg.TPMSTAttestNVDigest, data)
 		a.NVDigest = tcg.TPMSNVDigestCertifyInfo{IndexName: x.Name(), NVDigest: tpmcrypto.Digest(alg, x.Data)}

@@ -49,7 +49,7 @@ func nvDefine(d *engine.Device, by tcg.TPMHandle, auth []byte, p tcg.TPMSNVPubli
 	if d.Reserved(p.NVIndex) {
 		return tcg.TPMRCValue.P(2)
 	}
-	if rc := d.Perm.NV.Define(p, bytes.Clone(auth), len(d.Perm.Objects)); rc != tcg.TPMRCSuccess {
+	if rc := d.Perm.NV.Define(p, bytes.Clone(auth), d.PersistentUnits()); rc != tcg.TPMRCSuccess {
 		return rc
 	}
 	return nil

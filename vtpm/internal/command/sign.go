@@ -49,6 +49,8 @@ func sign(d *engine.Device, o *object.Object, s tcg.TPMTSigScheme, v []byte) (si
 		sig.R, sig.S = e.R, e.S
 	case tcg.TPMAlgKeyedHash:
 		sig.HMAC = tpmcrypto.MAC(s.HashAlg, o.Sensitive.Sensitive, v)
+	case tcg.TPMAlgHashMLDSA:
+		return signHashML(d, o, nil, v)
 	}
 	return sig, tpmcrypto.ResponseCode(err)
 }

@@ -47,6 +47,8 @@ func NewTable() *dispatch.Table {
 		tcg.TPMCCZGen2Phase:    zgen2Phase,
 		tcg.TPMCCECCEncrypt:    eccEncrypt,
 		tcg.TPMCCECCDecrypt:    eccDecrypt,
+		tcg.TPMCCEncapsulate:   encapsulate,
+		tcg.TPMCCDecapsulate:   decapsulate,
 
 		// Section 15 - Symmetric Primitives.
 		tcg.TPMCCHash:            hash,

@@ -150,3 +150,12 @@ func (d *Device) FlushSession(s *session.Session) {
 		d.Vol.Exclusive = 0
 	}
 }
+
+// PersistentUnits is how many of the persistent objects that there may be are
+// taken (see object.Object.Units).
+func (d *Device) PersistentUnits() (n int) {
+	for _, o := range d.Perm.Objects {
+		n += o.Units()
+	}
+	return n
+}

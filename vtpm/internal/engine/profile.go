@@ -81,6 +81,10 @@ func AlgAttributes(id tcg.TPMAlgID) tcg.TPMAAlgorithm {
 	switch id {
 	case tcg.TPMAlgRSA, tcg.TPMAlgECC:
 		return asym | object
+	case tcg.TPMAlgMLKEM:
+		return asym | object | encrypt
+	case tcg.TPMAlgMLDSA, tcg.TPMAlgHashMLDSA:
+		return asym | object | sign
 	case tcg.TPMAlgTDES, tcg.TPMAlgAES, tcg.TPMAlgSM4, tcg.TPMAlgCamellia:
 		return sym
 	case tcg.TPMAlgSHA1, tcg.TPMAlgSHA256, tcg.TPMAlgSHA384, tcg.TPMAlgSHA512, tcg.TPMAlgSM3256,
@@ -100,7 +104,7 @@ func AlgAttributes(id tcg.TPMAlgID) tcg.TPMAAlgorithm {
 		return asym | encrypt
 	case tcg.TPMAlgECDH, tcg.TPMAlgECMQV:
 		return asym | method
-	case tcg.TPMAlgKDF1SP80056A, tcg.TPMAlgKDF2, tcg.TPMAlgKDF1SP800108:
+	case tcg.TPMAlgHKDF, tcg.TPMAlgKDF1SP80056A, tcg.TPMAlgKDF2, tcg.TPMAlgKDF1SP800108:
 		return hash | method
 	case tcg.TPMAlgSymCipher:
 		return object

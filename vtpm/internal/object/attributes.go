@@ -113,6 +113,14 @@ func CheckUse(p *tcg.TPMTPublic) tcg.TPMRC {
 		if restricted && sign || !sign && !decrypt {
 			return tcg.TPMRCAttributes
 		}
+	case tcg.TPMAlgMLDSA, tcg.TPMAlgHashMLDSA: // sign only (Part 2, Table 233)
+		if !sign || decrypt {
+			return tcg.TPMRCAttributes
+		}
+	case tcg.TPMAlgMLKEM: // decrypt only
+		if sign || !decrypt {
+			return tcg.TPMRCAttributes
+		}
 	default:
 		if !sign && !decrypt {
 			return tcg.TPMRCAttributes
@@ -135,6 +143,24 @@ func CheckScheme(p *tcg.TPMTPublic) tcg.TPMRC {
 		return tcg.TPMRCSuccess
 	case tcg.TPMAlgKeyedHash:
 		return checkKeyedHashScheme(p, sign, decrypt, restricted)
+	case tcg.TPMAlgMLKEM:
+		s := p.MLKEM.Symmetric
+		if restricted != (s.Algorithm != tcg.TPMAlgNull) || restricted && s.Mode == tcg.TPMAlgCMAC {
+			return tcg.TPMRCSymmetric
+		}
+		return tcg.TPMRCSuccess
+	case tcg.TPMAlgMLDSA:
+		// An external mu may be that of anything, a structure of the TPM's own too
+		// (Part 3, 20.1: allowExternalMu implies that restricted is CLEAR).
+		if restricted && p.MLDSA.AllowExternalMu {
+			return tcg.TPMRCAttributes
+		}
+		return tcg.TPMRCSuccess
+	case tcg.TPMAlgHashMLDSA:
+		if !tpmcrypto.HasHashMLDSA(p.MLDSA.HashAlg) {
+			return tcg.TPMRCHash
+		}
+		return tcg.TPMRCSuccess
 	}
 	var sym tcg.TPMTSymDefObject
 	var scheme tcg.TPMAlgID
@@ -142,8 +168,9 @@ func CheckScheme(p *tcg.TPMTPublic) tcg.TPMRC {
 		sym, scheme = p.RSA.Symmetric, p.RSA.Scheme.Scheme
 	} else {
 		sym, scheme = p.ECC.Symmetric, p.ECC.Scheme.Scheme
-		if p.ECC.KDF.Scheme != tcg.TPMAlgNull {
-			return tcg.TPMRCKDF // Part 2, TPMS_ECC_PARMS: it has no effect, and is required to be null
+		if k := p.ECC.KDF; k.Scheme != tcg.TPMAlgNull && (k.Scheme != tcg.TPMAlgHKDF || scheme != tcg.TPMAlgECDH ||
+			!decrypt || sign || restricted || !tpmcrypto.HasDHKEM(p.ECC.CurveID, k.HashAlg)) {
+			return tcg.TPMRCKDF // Part 2, TPMS_ECC_PARMS: only for keys that encapsulate
 		}
 	}
 	if restricted && decrypt {

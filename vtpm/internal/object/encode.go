@@ -53,9 +53,11 @@ func Decode(r *tcg.Reader) *Object {
 	return o
 }
 
-// Clone returns a copy that shares nothing with o but the key made at first use.
+// Clone returns a copy that shares nothing with o but the key made at first use,
+// and that not if Wipe overwrites it.
 func (o *Object) Clone() *Object {
 	c := *o
+	c.Key.MLKEM, c.Key.MLDSA = nil, nil
 	c.Public = o.Public.Clone()
 	c.Sensitive = o.Sensitive.Clone()
 	c.Name, c.QualifiedName = bytes.Clone(o.Name), bytes.Clone(o.QualifiedName)

@@ -11,11 +11,16 @@ type keyCache struct {
 	rsaPub *tpmcrypto.RSAPublic
 	ECC    *tpmcrypto.ECCPrivate
 	eccPub *tpmcrypto.ECCPublic
+
+	MLKEM    *tpmcrypto.MLKEMPrivate
+	mlkemPub *tpmcrypto.MLKEMPublic
+	MLDSA    *tpmcrypto.MLDSAPrivate
+	mldsaPub *tpmcrypto.MLDSAPublic
 }
 
 // RSAPublic returns the public RSA key of o, which is made at first use.
 //
-// It and the three functions below require that o is of that type and was checked
+// It and the functions below that return keys require that o is of that type and was checked
 // by CheckBinding, and those of the private keys that its sensitive area is loaded.
 func (o *Object) RSAPublic() (*tpmcrypto.RSAPublic, error) {
 	if o.Key.rsaPub == nil {
@@ -63,6 +68,95 @@ func (o *Object) ECCPrivate() (*tpmcrypto.ECCPrivate, error) {
 		o.Key.ECC = k
 	}
 	return o.Key.ECC, nil
+}
+
+// MLKEMPublic returns the public ML-KEM key of o, which is made at first use.
+func (o *Object) MLKEMPublic() (*tpmcrypto.MLKEMPublic, error) {
+	if o.Key.mlkemPub == nil {
+		k, err := tpmcrypto.NewMLKEMPublic(o.Public.MLKEM.ParameterSet, o.Public.UniqueML)
+		if err != nil {
+			return nil, err
+		}
+		o.Key.mlkemPub = k
+	}
+	return o.Key.mlkemPub, nil
+}
+
+// MLKEMPrivate returns the private ML-KEM key of o, which is made at first use.
+func (o *Object) MLKEMPrivate() (*tpmcrypto.MLKEMPrivate, error) {
+	if o.Key.MLKEM == nil {
+		k, err := tpmcrypto.NewMLKEMPrivate(o.Public.MLKEM.ParameterSet, o.Sensitive.Sensitive)
+		if err != nil {
+			return nil, err
+		}
+		o.Key.MLKEM = k
+	}
+	return o.Key.MLKEM, nil
+}
+
+// MLDSAPublic returns the public ML-DSA or HashML-DSA key of o, which is made at
+// first use.
+func (o *Object) MLDSAPublic() (*tpmcrypto.MLDSAPublic, error) {
+	if o.Key.mldsaPub == nil {
+		k, err := tpmcrypto.NewMLDSAPublic(o.Public.MLDSA.ParameterSet, o.Public.UniqueML)
+		if err != nil {
+			return nil, err
+		}
+		o.Key.mldsaPub = k
+	}
+	return o.Key.mldsaPub, nil
+}
+
+// MLDSAPrivate returns the private ML-DSA or HashML-DSA key of o, which is made at
+// first use.
+func (o *Object) MLDSAPrivate() (*tpmcrypto.MLDSAPrivate, error) {
+	if o.Key.MLDSA == nil {
+		k, err := tpmcrypto.NewMLDSAPrivate(o.Public.MLDSA.ParameterSet, o.Sensitive.Sensitive)
+		if err != nil {
+			return nil, err
+		}
+		o.Key.MLDSA = k
+	}
+	return o.Key.MLDSA, nil
+}
+
+// checkML is CheckBinding of ML-KEM, ML-DSA and HashML-DSA keys.
+//
+//	TPM_RC_BINDING   the public key is not that of the seed
+//	TPM_RC_KEY       the public key is none of the parameter set
+//	TPM_RC_KEY_SIZE  the seed has another size
+func (o *Object) checkML() tcg.TPMRC {
+	kem := o.Public.Type == tcg.TPMAlgMLKEM
+	var err error
+	if kem {
+		_, err = o.MLKEMPublic()
+	} else {
+		_, err = o.MLDSAPublic()
+	}
+	if err != nil {
+		return tcg.TPMRCKey
+	}
+	if o.PublicOnly {
+		return tcg.TPMRCSuccess
+	}
+	var pub []byte
+	if kem {
+		k, err := o.MLKEMPrivate()
+		if err != nil {
+			return tcg.TPMRCKeySize
+		}
+		pub = k.Bytes()
+	} else {
+		k, err := o.MLDSAPrivate()
+		if err != nil {
+			return tcg.TPMRCKeySize
+		}
+		pub = k.Bytes()
+	}
+	if !tpmcrypto.Equal(pub, o.Public.UniqueML) {
+		return tcg.TPMRCBinding
+	}
+	return tcg.TPMRCSuccess
 }
 
 // Point returns a point as the cryptography takes it.
@@ -115,6 +209,10 @@ func (o *Object) CheckBinding() tcg.TPMRC {
 			if !k.Matches(Point(&p.UniqueECC)) {
 				return tcg.TPMRCBinding
 			}
+		}
+	case tcg.TPMAlgMLKEM, tcg.TPMAlgMLDSA, tcg.TPMAlgHashMLDSA:
+		if rc := o.checkML(); rc != tcg.TPMRCSuccess {
+			return rc
 		}
 	default:
 		if o.PublicOnly {

@@ -33,8 +33,18 @@ func (o *Object) Wipe() {
 	tpmcrypto.Zero(o.Sensitive.AuthValue)
 	tpmcrypto.Zero(o.Sensitive.SeedValue)
 	tpmcrypto.Zero(o.Sensitive.Sensitive)
+	if o.Key.MLKEM != nil {
+		o.Key.MLKEM.Zero()
+	}
+	if o.Key.MLDSA != nil {
+		o.Key.MLDSA.Zero()
+	}
 	o.Key = keyCache{}
 }
+
+// Units is how many of the persistent objects that there may be o counts for: two
+// if it has a long public key.
+func (o *Object) Units() int { return 1 + len(o.Public.UniqueML)/1024 }
 
 // AuthValue returns the authorization value of the object or sequence.
 func (o *Object) AuthValue() []byte {
@@ -56,7 +66,7 @@ func (o *Object) HasName() bool { return o.Seq == nil && o.Public.NameAlg != tcg
 func (o *Object) IsStorageParent() bool {
 	return o.HasName() && !o.PublicOnly &&
 		o.Has(tcg.TPMAObjectRestricted|tcg.TPMAObjectDecrypt) && !o.Has(tcg.TPMAObjectSignEncrypt) &&
-		(o.Public.Type == tcg.TPMAlgRSA || o.Public.Type == tcg.TPMAlgECC || o.Public.Type == tcg.TPMAlgSymCipher)
+		(isAsymmetricStorage(o.Public.Type) || o.Public.Type == tcg.TPMAlgSymCipher)
 }
 
 // IsDerivationParent reports whether o may be the parent of derived objects.

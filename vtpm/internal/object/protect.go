@@ -8,7 +8,13 @@ import (
 // IsStorageKey reports whether o is an asymmetric storage key with a Name. Its
 // private part need not be loaded.
 func (o *Object) IsStorageKey() bool {
-	return o.HasName() && (o.Public.Type == tcg.TPMAlgRSA || o.Public.Type == tcg.TPMAlgECC) && IsStorageTemplate(&o.Public)
+	return o.HasName() && isAsymmetricStorage(o.Public.Type) && IsStorageTemplate(&o.Public)
+}
+
+// isAsymmetricStorage reports whether keys of a type can be parents that share
+// secrets.
+func isAsymmetricStorage(t tcg.TPMAlgID) bool {
+	return t == tcg.TPMAlgRSA || t == tcg.TPMAlgECC || t == tcg.TPMAlgMLKEM
 }
 
 // SecretWrapper protects with a secret shared by key o (Part 1, "Credential
@@ -46,6 +52,8 @@ func (o *Object) Symmetric() tcg.TPMTSymDefObject {
 		return o.Public.RSA.Symmetric
 	case tcg.TPMAlgECC:
 		return o.Public.ECC.Symmetric
+	case tcg.TPMAlgMLKEM:
+		return o.Public.MLKEM.Symmetric
 	}
 	return o.Public.Sym
 }

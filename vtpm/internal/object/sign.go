@@ -14,8 +14,17 @@ func (o *Object) KeyScheme() tcg.TPMTSigScheme {
 	case tcg.TPMAlgKeyedHash:
 		s := o.Public.KeyedHash.Scheme
 		return tcg.TPMTSigScheme{Scheme: s.Scheme, HashAlg: s.HashAlg}
+	case tcg.TPMAlgMLDSA:
+		return tcg.TPMTSigScheme{Scheme: tcg.TPMAlgMLDSA}
+	case tcg.TPMAlgHashMLDSA:
+		return tcg.TPMTSigScheme{Scheme: tcg.TPMAlgHashMLDSA, HashAlg: o.Public.MLDSA.HashAlg}
 	}
 	return tcg.TPMTSigScheme{Scheme: tcg.TPMAlgNull}
+}
+
+// IsMLDSA reports whether o is a key of ML-DSA or HashML-DSA.
+func (o *Object) IsMLDSA() bool {
+	return o.Public.Type == tcg.TPMAlgMLDSA || o.Public.Type == tcg.TPMAlgHashMLDSA
 }
 
 // SignScheme chooses the scheme for a signature: the key's, which what is
@@ -26,6 +35,9 @@ func SignScheme(o *Object, asked tcg.TPMTSigScheme) (tcg.TPMTSigScheme, tcg.TPMR
 	if s.Scheme == tcg.TPMAlgNull {
 		s = asked
 	} else if asked.Scheme != tcg.TPMAlgNull || s.Scheme == tcg.TPMAlgECDAA { // which needs its counter
+		if s.Scheme == tcg.TPMAlgHashMLDSA {
+			asked.HashAlg = s.HashAlg // a TPMT_SIG_SCHEME has none there
+		}
 		if asked.Scheme != s.Scheme || asked.HashAlg != s.HashAlg {
 			return s, tcg.TPMRCScheme
 		}
@@ -42,6 +54,8 @@ func SignScheme(o *Object, asked tcg.TPMTSigScheme) (tcg.TPMTSigScheme, tcg.TPMR
 		}
 	case tcg.TPMAlgKeyedHash:
 		ok = s.Scheme == tcg.TPMAlgHMAC
+	case tcg.TPMAlgMLDSA, tcg.TPMAlgHashMLDSA:
+		ok = true
 	}
 	if !ok {
 		return s, tcg.TPMRCScheme
