@@ -30,10 +30,12 @@ type Guests interface {
 	Destroy(ctx context.Context, id xen.DomID) error
 }
 
-// A Process is one of xl's programs. Close ends its input, and Wait waits for its end.
+// A Process is one of xl's programs. Close ends its input, Wait waits for its end, and Kill
+// ends it at once: the guest stays as it is.
 type Process interface {
 	io.ReadWriteCloser
 	Wait() error
+	Kill()
 }
 
 // A Lock is held for a guest by the programs of this package that move it, and by the
@@ -44,6 +46,8 @@ type Lock interface{ io.Closer }
 type Records interface {
 	// Lock fails with ErrBusy if another program has the lock.
 	Lock(guest string) (Lock, error)
+	// Take is Lock, and kills a program of xl that was left by one that had the lock.
+	Take(guest string) (Lock, error)
 	Load(name string) (b []byte, ok bool, err error)
 	Save(name string, b []byte) error
 	Remove(name string) error

@@ -87,14 +87,17 @@ func (r *Receiver) Serve(ctx context.Context, c io.ReadWriteCloser) error {
 	return err
 }
 
+// A fateRecord is what a Receiver remembers of a move.
+type fateRecord struct {
+	Fate            fate
+	Taken, Released bool
+}
+
 func (a *arrival) file() string { return "arriving-" + a.Key }
 
 func (a *arrival) note(f fate) error {
 	a.Fate = f
-	b, err := json.Marshal(struct {
-		Guest string
-		Fate  fate
-	}{a.Guest, f})
+	b, err := json.Marshal(fateRecord{f, a.taken, a.released})
 	if err != nil {
 		return err
 	}
@@ -163,11 +166,11 @@ func (a *arrival) again(ctx context.Context, c io.ReadWriteCloser) error {
 	}
 	a.Fate = unknown
 	if ok {
-		var n struct{ Fate fate }
+		var n fateRecord
 		if err := json.Unmarshal(b, &n); err != nil {
 			return err
 		}
-		a.Fate = n.Fate
+		a.Fate, a.taken, a.released = n.Fate, n.Taken, n.Released
 	}
 	if err := a.settle(ctx); err != nil {
 		return err
@@ -237,8 +240,11 @@ func (a *arrival) serve(ctx context.Context) error {
 				}
 				continue
 			}
-			if !a.taken || a.Fate == started || a.xl == nil {
+			if !a.taken {
 				return a.abandon(ctx)
+			}
+			if a.xl == nil {
+				return nil // its state is on record, for another link
 			}
 			// The source alone knows whether the guest goes on here.
 			a.Log("%s: the link is gone: the copy waits, paused", a.Guest)
@@ -346,13 +352,16 @@ func (a *arrival) obey(ctx context.Context, f frame) (end bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		a.taken = taken
+		if a.taken = taken; taken {
+			if err := a.note(a.Fate); err != nil {
+				return false, err
+			}
+		}
 		return false, a.answer(kindAnswer, answer)
 	case kindRelease:
 		if a.vtpm == nil {
 			return false, errFrame
 		}
-		a.taken = true // the source would not have one otherwise
 		if err := a.vtpm.Release(ctx, f.body); err != nil {
 			return false, err
 		}
@@ -368,7 +377,10 @@ func (a *arrival) obey(ctx context.Context, f frame) (end bool, err error) {
 				return false, err
 			}
 		}
-		a.released = true
+		a.taken, a.released = true, true
+		if err := a.note(a.Fate); err != nil {
+			return false, err
+		}
 		return false, a.answer(kindServes, nil)
 	case kindGo:
 		return false, a.free(ctx)
@@ -384,14 +396,16 @@ func (a *arrival) answer(k kind, body []byte) error {
 
 // free has the guest run, if it has not yet, and says what came of that.
 func (a *arrival) free(ctx context.Context) error {
-	if a.Fate == held && (a.vtpm == nil || a.released) && a.xl != nil {
+	if a.Fate == held && (a.vtpm == nil || a.released) {
+		a.taken = true
 		if err := a.note(freed); err != nil {
 			return err
 		}
-		a.taken = true
-		io.WriteString(a.xl, xlGo)
-		<-a.xlEnd // its report comes before
-		a.xl = nil
+		if a.xl != nil {
+			io.WriteString(a.xl, xlGo)
+			<-a.xlEnd // its report comes before
+			a.xl = nil
+		}
 		select {
 		case e := <-a.events:
 			result := started
@@ -421,8 +435,11 @@ func (a *arrival) free(ctx context.Context) error {
 // settle finds out what has become of a copy when no xl is at work any more.
 func (a *arrival) settle(ctx context.Context) error {
 	switch a.Fate {
-	case coming, held:
-		if err := a.destroy(ctx, incoming(a.Guest)); err != nil {
+	case coming:
+		return a.lose(ctx)
+	case held:
+		// A complete copy needs no xl.
+		if _, ok, err := a.Guests.Find(ctx, incoming(a.Guest)); err != nil || ok {
 			return err
 		}
 		return a.note(lost)
@@ -443,6 +460,14 @@ func (a *arrival) settle(ctx context.Context) error {
 	return nil
 }
 
+// lose destroys a copy that has not run.
+func (a *arrival) lose(ctx context.Context) error {
+	if err := a.destroy(ctx, incoming(a.Guest)); err != nil {
+		return err
+	}
+	return a.note(lost)
+}
+
 // start has a copy run that was given leave.
 func (a *arrival) start(ctx context.Context, id xen.DomID) error {
 	s, err := a.Guests.State(ctx, id)
@@ -461,6 +486,9 @@ func (a *arrival) drop(ctx context.Context) error {
 		a.xl.Close()
 		<-a.xlEnd // its output is read to the end, so that it cleans up
 		a.xl = nil
+	}
+	if a.Fate == held {
+		return a.lose(ctx)
 	}
 	return a.settle(ctx)
 }

@@ -22,7 +22,8 @@ type Source struct {
 	// Dial starts a Receiver at the target and returns its input and output.
 	Dial func(ctx context.Context) (io.ReadWriteCloser, error)
 	// Start starts xl migrate of a guest. What it would send to the target is read from
-	// the Process.
+	// the Process. If this program ends after it noted that the vTPM may have been sent
+	// away, xl must not notice: it would have the guest run here.
 	Start func(ctx context.Context, guest string, lock Lock) (Process, error)
 	// VTPM is that of the guest, nil if it has none.
 	VTPM Leaving
@@ -128,7 +129,7 @@ func (s *Source) Move(ctx context.Context, guest string) error {
 // Finish ends a move of a guest that was interrupted, one way or the other: its errors are
 // those of Move. Without such a move it returns nil.
 func (s *Source) Finish(ctx context.Context, guest string) error {
-	lock, err := s.Records.Lock(guest)
+	lock, err := s.Records.Take(guest)
 	if err != nil {
 		return err
 	}
@@ -284,6 +285,7 @@ func (m *move) stay(ctx context.Context, why error) error {
 	if m.VTPM != nil {
 		errs = append(errs, m.VTPM.Thaw(ctx))
 	}
+	errs = append(errs, m.note(copying)) // so that xl notices the end of its link
 	errs = append(errs, m.endXL(), m.resume(ctx))
 	m.clear(ctx)
 	if err := errors.Join(errs...); err != nil {
@@ -524,7 +526,10 @@ func (m *move) letGo(ctx context.Context) error {
 	}
 	switch {
 	case f.kind == kindUnknown && (old || m.gos > 1):
-		m.endXL()
+		if m.xl != nil {
+			m.xl.Kill() // it would wait, or have the guest run
+			m.xl = nil
+		}
 		return ErrUnknown
 	case f.kind == kindUnknown:
 		// The target has lost all, and was never told to have the guest run.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"stubtpm/drivers/xen"
 )
@@ -30,8 +31,9 @@ type world struct {
 	awry   bool             // xl resumes the guest at the source although all is ready
 	before string           // the vTPM at the source at the first fault
 	wrong  []string
-	first  *pipe // first link
-	cutAt  int   // byte of the first link after which that is cut, 0 for none
+	last   [2]*held1 // the latest lock of each host
+	first  *pipe     // first link
+	cutAt  int       // byte of the first link after which that is cut, 0 for none
 
 	here  string // the vTPM at the source: live, sent or gone
 	froze bool
@@ -289,6 +291,9 @@ type held1 struct {
 	guest string
 	n     int // holders
 	w     *world
+	xl    *proc // that holds it
+	// holder is the program that has the lock.
+	holder *proc
 }
 
 func (l *held1) drop() {
@@ -315,7 +320,8 @@ func (r records) Lock(guest string) (l Lock, err error) {
 			return
 		}
 		h.locks[guest] = 1
-		x := &held1{h, guest, 1, r.w}
+		x := &held1{h: h, guest: guest, n: 1, w: r.w, holder: r.proc}
+		r.w.last[r.host] = x
 		r.atEnd = append(r.atEnd, func() {
 			if h.locks[guest] != 0 && x.n > 0 {
 				x.drop()
@@ -324,6 +330,16 @@ func (r records) Lock(guest string) (l Lock, err error) {
 		l = lockOf{r.proc, x}
 	})
 	return l, err
+}
+
+func (r records) Take(guest string) (l Lock, err error) {
+	r.do(func() {
+		if h := r.w.last[r.host]; h != nil && h.holder.dead && h.xl != nil {
+			h.xl.kill()
+		}
+	})
+	time.Sleep(time.Second)
+	return r.Lock(guest)
 }
 
 func (r records) Load(name string) (b []byte, ok bool, _ error) {
@@ -380,10 +396,26 @@ func (r records) Visit(_ context.Context, name string) (c io.ReadWriteCloser, er
 
 type xlProc struct {
 	*end
-	ended chan struct{}
+	ended    chan struct{}
+	by, proc *proc
+	name     string
+}
+
+func (x xlProc) Close() error {
+	x.by.do(func() {
+		if x.name != "xl migrate" || !x.by.w.holds() {
+			x.end.Close()
+		}
+	})
+	return nil
 }
 
 func (x xlProc) Wait() error { <-x.ended; return nil }
+
+func (x xlProc) Kill() {
+	x.by.do(x.proc.kill)
+	x.Wait()
+}
 
 // run starts a program of xl that holds the lock until its end, and is not killed with the
 // program that started it.
@@ -394,7 +426,13 @@ func (p *proc) run(name string, lock Lock, program func(x *proc, c *end)) Proces
 	p.do(func() {
 		h := lock.(lockOf).l
 		h.n++
-		p.atEnd = append(p.atEnd, func() { ours.Close() })
+		p.atEnd = append(p.atEnd, func() {
+			// The relay of xl migrate holds it.
+			if name != "xl migrate" || !p.w.holds() {
+				ours.Close()
+			}
+		})
+		h.xl = x
 		x.atEnd = append(x.atEnd, func() { its.Close() })
 		go func() {
 			defer close(done)
@@ -409,7 +447,13 @@ func (p *proc) run(name string, lock Lock, program func(x *proc, c *end)) Proces
 			program(x, its)
 		}()
 	})
-	return xlProc{ours, done}
+	return xlProc{ours, done, p, x, name}
+}
+
+// holds reports whether the relay of xl migrate keeps it from noticing the end of its link.
+func (w *world) holds() bool {
+	b := string(w.hosts[0].records[departureFile(guestName)])
+	return strings.Contains(b, string(sending)) || strings.Contains(b, string(going))
 }
 
 const endOfStream = "end of stream"

@@ -154,6 +154,9 @@ func TestOneFault(t *testing.T) {
 					play(t, w)
 					count++
 					ends[kind+": "+w.where()]++
+					if (kind == "cut" || kind == "source") && w.where() == "guest here, vTPM there" && !broken {
+						w.wrong = append(w.wrong, "guest and vTPM are parted")
+					}
 					if w.before == "live" && w.where() == "guest here, vTPM there" && !broken {
 						w.wrong = append(w.wrong, "a fault before the vTPM was sent parts guest and vTPM")
 					}
