@@ -20,6 +20,10 @@ var stages = [...]stage{
 	{"verifiers", "other projects' verifiers, unchanged, on certificates and quotes of this device", []command{
 		{dir: "tools/verifiers", env: []string{"CGO_ENABLED=0"}, argv: []string{"go", "test", "-count", "1", "./..."}},
 	}},
+	{"fleet", "which host owns which vTPM: three processes of Debian's etcd, cut off from each other and killed", []command{
+		{argv: []string{"go", "run", "./tools/deps", "-for", "fleet"}},
+		{dir: "tools/fleet", env: []string{"CGO_ENABLED=0"}, argv: []string{"go", "test", "-count", "1", "-timeout", "3m", "./..."}},
+	}},
 	{"baremetal", "the same bytes from two directories; a minute of garbage collection; the standard library's own tests", []command{
 		{argv: []string{"go", "run", "./tools/baremetal", "repro", "./stubdom/runtimetest", "./stubdom/vtpm", "./stubdom/vtpmmgr"}},
 		{env: []string{"RUNTIMETEST_GC=60s"}, argv: []string{"go", "test", "-count", "1", "-timeout", "20m", "./stubdom/runtimetest"}},

@@ -3,7 +3,7 @@
 //
 // Synopsis:
 //
-//	deps [-n] [-for everyday|trixie]
+//	deps [-n] [-for everyday|fleet|trixie]
 //
 // Programs are installed with apt-get, as root or with sudo. The Xen hypervisor
 // and the Linux kernel are only downloaded and unpacked below build/sysroot,
@@ -12,7 +12,9 @@
 //
 // Options: -n prints what would be done. -for everyday installs, instead of these,
 // the packages that the first lines of tools/everyday's scripts name; some of them
-// are services that may not be wanted on a workstation. -for trixie downloads the
+// are services that may not be wanted on a workstation. -for fleet downloads etcd-server,
+// which tools/fleet's tests run, and unpacks it below build/sysroot, unless the host has
+// it: installed it would be a service. -for trixie downloads the
 // packages of Debian 13 that the Xen lab can run instead of Debian 12's, and all that they
 // depend on, and unpacks them below build/sysroot-trixie; it installs nothing and does not
 // need root. apt's sources for that are the host's own, with the name of the release
@@ -74,7 +76,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	f := flag.NewFlagSet("deps", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	dry := f.Bool("n", false, "print what would be done")
-	purpose := f.String("for", "", "\"everyday\": only the packages of tools/everyday's scripts; \"trixie\": only those of Debian 13 for the Xen lab")
+	purpose := f.String("for", "", "\"everyday\": only the packages of tools/everyday's scripts; \"fleet\": only etcd; \"trixie\": only those of Debian 13 for the Xen lab")
 	if err := f.Parse(args); err != nil {
 		return 2
 	}
@@ -84,10 +86,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "":
 	case "everyday":
 		get = g.everyday
+	case "fleet":
+		get = g.fleet
 	case "trixie":
 		get = g.trixie
 	default:
-		fmt.Fprintf(stderr, "deps: -for %s: there are only everyday and trixie\n", *purpose)
+		fmt.Fprintf(stderr, "deps: -for %s: there are only everyday, fleet and trixie\n", *purpose)
 		return 2
 	}
 	if err := get(); err != nil {
@@ -167,6 +171,21 @@ func (g *getter) everyday() error {
 	}
 	fmt.Fprintln(g.out, "deps: everyday's packages are there")
 	return nil
+}
+
+// fleet unpacks what tools/fleet's tests run.
+func (g *getter) fleet() error {
+	const pkg = "etcd-server"
+	_, err := os.Stat(filepath.Join(initramfs.Sysroot, "usr/bin/etcd"))
+	if _, perr := exec.LookPath("etcd"); err == nil || perr == nil {
+		fmt.Fprintln(g.out, "deps: etcd is there")
+		return nil
+	}
+	if g.dry {
+		fmt.Fprintf(g.out, "to unpack below %s: %s\n", initramfs.Sysroot, pkg)
+		return nil
+	}
+	return g.unpack(pkg)
 }
 
 // unpacked lists the packages that are only unpacked.

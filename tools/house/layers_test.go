@@ -98,8 +98,16 @@ func TestLayers(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	inOther := func(folder string) bool {
+		for ; folder != "."; folder = path.Dir(folder) {
+			if other[folder] {
+				return true
+			}
+		}
+		return false
+	}
 	for _, f := range goFiles(t) {
-		if f.Test() || strings.HasPrefix(f.Name, runtimePort) || other[f.Folder()] {
+		if f.Test() || strings.HasPrefix(f.Name, runtimePort) || inOther(f.Folder()) {
 			continue
 		}
 		l := layerOf(f.Folder())
