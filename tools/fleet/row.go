@@ -62,7 +62,7 @@ type Row struct {
 	Owner    Host
 	Epoch    Epoch
 	Approver [ed25519.PublicKeySize]byte // whose word fences the owner
-	// Heard means that the owner claimed one of its vTPMs within the store's lease.
+	// Heard means that the owner made a claim, of whatever vTPM, within the store's lease.
 	// An owner that is not heard is silent, and nothing else: it may run, and its
 	// vTPMs serve. Only Look sets it.
 	Heard bool
