@@ -44,6 +44,8 @@ const (
 	// linkTimeout is how long the vTPM's domain may take to serve a guest. It may have to
 	// wait for the manager.
 	linkTimeout = 2 * time.Minute
+	// destroyTimeout is how long the toolstack may take to destroy a guest.
+	destroyTimeout = 2 * time.Minute
 	// runPoll is the pause between two looks whether a guest has begun to run.
 	runPoll = 200 * time.Millisecond
 )
@@ -266,6 +268,9 @@ func (g *guest) give(ctx context.Context, err error) error {
 	if err := g.setState(ctx, xenbus.Closed); err != nil {
 		return err
 	}
+	// ctx ends with the device, and the domain ends after its devices.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyTimeout)
+	defer cancel()
 	return g.Destroy(ctx, g.id)
 }
 
@@ -281,7 +286,8 @@ func hopeless(err error) bool {
 }
 
 // attach has the domain of a vTPM serve the guest. One that has not run is measured
-// first, or reported if it was restored, and held meanwhile: the toolstack waits for a device ten seconds only.
+// first, or reported if it was restored, and held meanwhile: the toolstack waits for a
+// device ten seconds only.
 func (g *guest) attach(parent context.Context, memory Guest, vtpm xen.DomID, start uint64) error {
 	ctx, cancel := context.WithTimeout(parent, linkTimeout)
 	defer cancel()

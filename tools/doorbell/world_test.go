@@ -457,7 +457,20 @@ func (w *world) daemon(left int) (ended <-chan struct{}, stop func()) {
 		},
 		OpenServer: func(xen.DomID, uint16) (IOServer, error) { return w.openServer() },
 		NotRun:     func(context.Context, xen.DomID) error { return w.machine.notRun() },
-		Destroy: func(context.Context, xen.DomID) error {
+		Destroy: func(ctx context.Context, _ xen.DomID) error {
+			// The devices go first, as by xl, which waits for those that are not closed; then
+			// the domain does.
+			if s, _ := w.Store.Get(testBase + "/state"); s != "6" {
+				w.t.Errorf("a device with state %s holds up the toolstack", s)
+			}
+			if err := w.dom0.Store.Remove(w.ctx, testBase); err != nil {
+				return err
+			}
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(50 * time.Millisecond):
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.destroyed = true
