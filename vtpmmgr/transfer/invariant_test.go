@@ -143,7 +143,7 @@ func (s *search) left(w *world, i int, b []byte) error {
 func (s *search) refused(w *world, st *State, b []byte) error {
 	n, _ := parseNote(b, kindRefusal)
 	for i := range s.terms {
-		if s.terms[i].Hash() != n.offer {
+		if s.hashes[i] != n.offer {
 			continue
 		}
 		m := uint64(1) << i

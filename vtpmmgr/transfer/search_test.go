@@ -55,6 +55,7 @@ type search struct {
 	slots    []int32 // messages that a manager or the approver has made
 	slotOf   map[int32]int
 	terms    []Terms
+	hashes   []Hash // of terms
 	termsOf  map[Terms]int
 	memo     map[edge]outcome
 	mended   map[[2]int32]error
@@ -115,7 +116,8 @@ func (s *search) learn(w *world, m int32) {
 }
 
 // known returns the messages that couriers have.
-func (s *search) known(w *world) (all []int32) {
+func (s *search) known(w *world) []int32 {
+	all := make([]int32, 0, 64)
 	for i, word := range w.known {
 		for ; word != 0; word &= word - 1 {
 			all = append(all, s.slots[64*i+bits.TrailingZeros64(word)])
@@ -128,7 +130,7 @@ func (s *search) bit(t *Terms) uint64 {
 	n, ok := s.termsOf[*t]
 	if !ok {
 		n = len(s.terms)
-		s.terms = append(s.terms, *t)
+		s.terms, s.hashes = append(s.terms, *t), append(s.hashes, t.Hash())
 		s.termsOf[*t] = n
 	}
 	if n >= 64 {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"sync"
 )
 
 // Played managers: what a manager keeps is a value, so that a search can go back to it.
@@ -17,7 +18,8 @@ var (
 	errFault = errors.New("fault put in")
 )
 
-func approver() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)) }
+// approver returns the key of the approver of the vTPM's group.
+var approver = sync.OnceValue(func() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32)) })
 
 // site makes and checks the evidence of played managers: whether it is of this site (1),
 // manager, image, security version, message and nonce.

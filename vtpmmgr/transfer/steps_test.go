@@ -144,6 +144,10 @@ func (s *search) ask(w world, i int, o op, m int32, visit visit) error {
 
 // goes visits the world in which a manager has become another local and a message left.
 func (s *search) goes(w world, i int, next, out int32, a act, visit visit) error {
+	if next == w.at[i] && out < 0 {
+		s.steps++ // nothing has changed
+		return nil
+	}
 	to := w
 	if err := s.became(&to, i, w.at[i], next); err != nil {
 		return fmt.Errorf("%w (%v)", err, a)
