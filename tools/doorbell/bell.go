@@ -27,7 +27,8 @@ type bell struct {
 	ports []xen.Channel
 
 	mu     sync.Mutex
-	busy   []bool // slots with a ring under way
+	busy   []bool // slots whose answer is under way
+	rate   bucket // of accesses that are no rings, which have their own
 	closed bool   // the server's page may be gone
 }
 
@@ -65,7 +66,8 @@ func (b *bell) answer(vcpu int) {
 	}
 }
 
-// take takes a request, and reports whether it is a ring. Others it answers.
+// take takes a request, and reports whether it is a ring. Others it answers, now or later: no
+// driver needs them, and a guest may make them without end.
 func (b *bell) take(vcpu int) (ring bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -92,11 +94,16 @@ func (b *bell) take(vcpu int) (ring bool) {
 			p.Store32(slot+abi.IOReqData+4, 0xFFFFFFFF)
 		}
 	}
+	if d := b.rate.take(time.Now()); d > 0 {
+		b.busy[vcpu] = true
+		time.AfterFunc(d, func() { b.finish(vcpu) })
+		return false
+	}
 	b.respond(vcpu)
 	return false
 }
 
-// finish answers a ring.
+// finish answers a request that was not answered at once.
 func (b *bell) finish(vcpu int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -130,12 +137,13 @@ const (
 	// for in memory, each millisecond by Linux.
 	grace = 50 * time.Millisecond
 	// A guest may ring ringBurst times, and then once each ringRest: more than any
-	// TPM has responses, and few enough to leave the control domain its processor.
+	// TPM has responses, and few enough to leave the control domain its processor. Its other
+	// accesses to the port are counted by themselves, to the same limits.
 	ringBurst = 1000
 	ringRest  = 500 * time.Microsecond
 )
 
-// A bucket limits the rate of a guest's rings.
+// A bucket limits the rate of a guest's rings, or of its other accesses.
 type bucket struct {
 	used int
 	last time.Time

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ type events struct {
 	f    *os.File
 	conn syscall.RawConn
 	done chan struct{}
+	ends atomic.Bool // close was called
 
 	mu    sync.Mutex
 	ports map[xen.Port]*channel
@@ -40,6 +42,7 @@ func newEvents(f *os.File) (*events, error) {
 }
 
 func (e *events) close() error {
+	e.ends.Store(true) // the reader sees f closed only when it waits
 	err := e.f.Close()
 	<-e.done
 	return err
@@ -59,7 +62,7 @@ func (e *events) read() {
 	defer close(e.done)
 	b := make([]byte, 4*1024)
 	e.conn.Read(func(fd uintptr) bool {
-		for i := 0; ; i++ {
+		for i := 0; !e.ends.Load(); i++ {
 			n, err := rawRead(fd, b)
 			if err != nil {
 				return !errors.Is(err, unix.EAGAIN)
@@ -76,6 +79,7 @@ func (e *events) read() {
 				return false
 			}
 		}
+		return true
 	})
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -120,3 +120,30 @@ func TestEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseInFlood closes a device that always has events, of port 0.
+func TestCloseInFlood(t *testing.T) {
+	t.Parallel()
+	f, err := os.OpenFile("/dev/zero", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := newEvents(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &channel{events: e, port: 0, c: make(chan struct{}, 1)}
+	e.mu.Lock()
+	e.ports[0] = c
+	e.mu.Unlock()
+	var calls atomic.Int64
+	xen.Handle(c, func() { calls.Add(1) })
+	time.Sleep(10 * time.Millisecond)
+	closed := make(chan error, 1)
+	go func() { closed <- e.close() }()
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second):
+		t.Fatalf("not closed after %d events", calls.Load())
+	}
+}
