@@ -185,7 +185,7 @@ func (d *Doorbell) Listed(ctx context.Context) error {
 	if err := d.M.Create(ctx, guestName, config); err != nil {
 		d.r.Step("xl create: %v", err)
 	}
-	err = d.log.await(ctx, time.Minute, before, "starts a program that the vTPM's record does not list")
+	err = d.log.await(ctx, 3*time.Minute, before, "starts a program that the vTPM's record does not list")
 	check(d.r, "a guest whose program the vTPM's record does not list is not started, and the log says why", err == nil, "%v\n%s", err, d.log.tail(10))
 	gone, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
