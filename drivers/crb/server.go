@@ -58,35 +58,20 @@ const controlDomain = 0
 
 // Run serves guests until ctx or the connection to xenstore ends.
 func (s *Server) Run(ctx context.Context) error {
-	w, err := s.Domain.Store.Watch(ctx, Directory)
-	if err != nil {
-		return fmt.Errorf("crb: %w", err)
-	}
 	devices := map[string]*device{}
 	defer func() {
 		for _, d := range devices {
 			d.disconnect(true)
 		}
 	}()
-	var retry <-chan time.Time
-	for {
-		again, err := s.scan(ctx, devices)
-		if err != nil {
-			return fmt.Errorf("crb: %w", err)
+	err := s.Domain.Store.Follow(ctx, Directory, func() (again time.Duration, err error) {
+		waits, err := s.scan(ctx, devices)
+		if waits {
+			again = retryDelay
 		}
-		if retry = nil; again {
-			retry = time.After(retryDelay)
-		}
-		select {
-		case _, ok := <-w.C():
-			if !ok {
-				return xenstore.ErrClosed
-			}
-		case <-retry:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return again, err
+	})
+	return fmt.Errorf("crb: %w", err)
 }
 
 // scan connects the guests that wait for it and drops those that are gone. It reports

@@ -40,51 +40,37 @@ func (b *backend) run(ctx context.Context) error {
 	if err := b.setState(ctx, xenbus.InitWait); err != nil {
 		return err
 	}
-	w, err := store.Watch(ctx, b.front+"/state")
-	if err != nil {
-		return err
-	}
-	defer w.Stop(context.WithoutCancel(ctx))
 	defer b.disconnect()
 	logged := false // that the frontend has to wait
 	var pace pace
-	for {
+	err = store.Follow(ctx, b.front+"/state", func() (again time.Duration, err error) {
 		if err := pace.wait(ctx); err != nil {
-			return err
+			return 0, err
 		}
-		var retry <-chan time.Time
-		if err := b.step(ctx); errors.Is(err, ErrLater) {
+		err = b.step(ctx)
+		switch {
+		case err == nil, errors.Is(err, errGone):
+			return 0, err
+		case errors.Is(err, ErrLater):
 			if !logged {
 				b.Log("tpmif: %v: %v", b.peer, err)
 			}
-			logged, retry = true, time.After(retryDelay)
-		} else if err != nil {
-			if errors.Is(err, errGone) {
-				return nil
-			}
-			// An error of the frontend ends its ring, not its device: it may
-			// close and connect again.
-			b.Log("tpmif: %v: %v", b.peer, err)
-			b.disconnect()
-			if b.state == xenbus.Closed {
-				return err
-			}
-			if err := b.setState(ctx, xenbus.Closing); errors.Is(err, errGone) {
-				return nil
-			} else if err != nil {
-				return err
-			}
+			logged = true
+			return retryDelay, nil
 		}
-		select {
-		case _, ok := <-w.C():
-			if !ok {
-				return xenstore.ErrClosed
-			}
-		case <-retry:
-		case <-ctx.Done():
-			return ctx.Err()
+		// An error of the frontend ends its ring, not its device: it may close and
+		// connect again.
+		b.Log("tpmif: %v: %v", b.peer, err)
+		b.disconnect()
+		if b.state == xenbus.Closed {
+			return 0, err
 		}
+		return 0, b.setState(ctx, xenbus.Closing)
+	})
+	if errors.Is(err, errGone) {
+		return nil
 	}
+	return err
 }
 
 // setState writes the device's state, unless it is s already.

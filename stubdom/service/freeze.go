@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"stubtpm/drivers/xen/xenstore"
 	"stubtpm/stubdom/statedisk"
 )
 
@@ -118,10 +117,6 @@ const thawPause = time.Second
 // obeyFreeze freezes and thaws the TPM as the host says, until ctx ends.
 func (h *guestHandler) obeyFreeze(ctx context.Context, e *Environment) error {
 	defer h.leave()
-	w, err := e.Domain.Store.Watch(ctx, nodeFreeze)
-	if err != nil {
-		return fmt.Errorf("freeze: %w", err)
-	}
 	report := func(format string, args ...any) {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
@@ -130,11 +125,10 @@ func (h *guestHandler) obeyFreeze(ctx context.Context, e *Environment) error {
 		}
 	}
 	failed := false // the order to freeze is not carried out until it is given again
-	for {
+	err := e.Domain.Store.Follow(ctx, nodeFreeze, func() (again time.Duration, err error) {
 		word, err := e.Domain.Store.Read(ctx, nodeFreeze)
 		want := err == nil && word == "1"
 		failed = failed && want
-		var retry <-chan time.Time
 		if frozen := h.isFrozen(); want && !failed && !frozen {
 			v, t, err := h.freeze()
 			if err == nil {
@@ -151,20 +145,13 @@ func (h *guestHandler) obeyFreeze(ctx context.Context, e *Environment) error {
 			case err != nil:
 				e.Log("thaw: %v", err)
 				report("error: %v", err)
-				retry = time.After(thawPause)
+				return thawPause, nil
 			case !failed:
 				e.Log("thawed")
 				report("")
 			}
 		}
-		select {
-		case _, ok := <-w.C():
-			if !ok {
-				return xenstore.ErrClosed
-			}
-		case <-retry:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return 0, nil
+	})
+	return fmt.Errorf("freeze: %w", err)
 }

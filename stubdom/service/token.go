@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"stubtpm/drivers/xen/xenstore"
 )
 
 // Nodes of this domain's directory by which the host gives the token of an image of a guest
@@ -52,37 +50,26 @@ const (
 
 // obeyToken takes tokens that the host gives, until ctx ends. Each counts once.
 func (h *guestHandler) obeyToken(ctx context.Context, e *Environment) error {
-	w, err := e.Domain.Store.Watch(ctx, nodeToken)
-	if err != nil {
-		return fmt.Errorf("token: %w", err)
-	}
 	last, tries := "", 0
-	for {
-		var retry <-chan time.Time
-		if word, err := e.Domain.Store.Read(ctx, nodeToken); err == nil && word != last {
-			err := h.takeToken(word)
-			if tries++; errors.Is(err, errConnected) && tries < tokenTries {
-				retry = time.After(tokenPause)
-			} else {
-				last, tries = word, 0
-				answer := word
-				if err != nil {
-					e.Log("token: %v", err)
-					answer = "error: " + err.Error()
-				}
-				if err := e.Domain.Store.Write(ctx, nodeHasToken, answer); err != nil {
-					e.Log("token: %v", err)
-				}
-			}
+	err := e.Domain.Store.Follow(ctx, nodeToken, func() (again time.Duration, err error) {
+		word, err := e.Domain.Store.Read(ctx, nodeToken)
+		if err != nil || word == last {
+			return 0, nil
 		}
-		select {
-		case _, ok := <-w.C():
-			if !ok {
-				return xenstore.ErrClosed
-			}
-		case <-retry:
-		case <-ctx.Done():
-			return ctx.Err()
+		err = h.takeToken(word)
+		if tries++; errors.Is(err, errConnected) && tries < tokenTries {
+			return tokenPause, nil
 		}
-	}
+		last, tries = word, 0
+		answer := word
+		if err != nil {
+			e.Log("token: %v", err)
+			answer = "error: " + err.Error()
+		}
+		if err := e.Domain.Store.Write(ctx, nodeHasToken, answer); err != nil {
+			e.Log("token: %v", err)
+		}
+		return 0, nil
+	})
+	return fmt.Errorf("token: %w", err)
 }

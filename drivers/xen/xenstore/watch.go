@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strconv"
+	"time"
 )
 
 // A Watch reports changes of a node and of all nodes below it. Changes coalesce:
@@ -49,6 +50,44 @@ func (w *Watch) Stop(ctx context.Context) error {
 	c.mu.Unlock()
 	_, err := c.request(ctx, opUnwatch, 0, w.path, w.token, "\x00")
 	return wrap("unwatch", w.path, err)
+}
+
+// stopTimeout is how long Follow waits for xenstored at its end: only one that hangs takes so
+// long.
+const stopTimeout = time.Second
+
+// Follow calls look at once, and again after each change of a node or of a node below it.
+// Where look returns a time that is not zero, it is called after that time at the latest. It
+// returns the first error of look, the error of ctx, or ErrClosed.
+func (c *Client) Follow(ctx context.Context, path string, look func() (again time.Duration, err error)) error {
+	w, err := c.Watch(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		w.Stop(ctx)
+	}()
+	for ctx.Err() == nil {
+		again, err := look()
+		if err != nil {
+			return err
+		}
+		var retry <-chan time.Time
+		if again > 0 {
+			retry = time.After(again)
+		}
+		select {
+		case _, ok := <-w.C():
+			if !ok {
+				return ErrClosed
+			}
+		case <-retry:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err()
 }
 
 // event passes on a watch event: path, zero byte, token, zero byte.
