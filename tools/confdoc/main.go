@@ -55,9 +55,9 @@ type forgetful struct{}
 
 func (forgetful) Save([]byte) error { return nil }
 
-// newDevice is a device that is started up.
+// newDevice is a device with all commands that there are, started up.
 func newDevice() (*vtpm.Device, error) {
-	d, err := vtpm.Manufacture(vtpm.Config{Store: forgetful{}})
+	d, err := vtpm.Manufacture(vtpm.Config{Store: forgetful{}, Profile: tcg.NamedProfile("default-v2")})
 	if err != nil {
 		return nil, err
 	}

@@ -209,13 +209,13 @@ var commandTable = [TPMCCLast - TPMCCFirst + 1]CommandSpec{
 		ResponseHandle: &HandleSpec{"sequenceHandle", TPMIDHObject, false, RoleNone},
 	},
 	TPMCCSignSequenceStart - TPMCCFirst: {
-		Code: TPMCCSignSequenceStart, Name: "TPM2_SignSequenceStart", Since: "1.85", ReadOnly: ReadOnlyAllows,
+		Code: TPMCCSignSequenceStart, Name: "TPM2_SignSequenceStart", Since: "1.85", Attrs: AttrVolatile, ReadOnly: ReadOnlyAllows,
 		Handles:        []HandleSpec{{"keyHandle", TPMIDHObject, false, RoleNone}},
 		Params:         []ParamSpec{{"auth", "TPM2B_AUTH"}, {"context", "TPM2B_SIGNATURE_CTX"}},
 		ResponseHandle: &HandleSpec{"sequenceHandle", TPMIDHObject, false, RoleNone},
 	},
 	TPMCCVerifySequenceStart - TPMCCFirst: {
-		Code: TPMCCVerifySequenceStart, Name: "TPM2_VerifySequenceStart", Since: "1.85", ReadOnly: ReadOnlyAllows,
+		Code: TPMCCVerifySequenceStart, Name: "TPM2_VerifySequenceStart", Since: "1.85", Attrs: AttrVolatile, ReadOnly: ReadOnlyAllows,
 		Handles:        []HandleSpec{{"keyHandle", TPMIDHObject, false, RoleNone}},
 		Params:         []ParamSpec{{"auth", "TPM2B_AUTH"}, {"hint", "TPM2B_SIGNATURE_HINT"}, {"context", "TPM2B_SIGNATURE_CTX"}},
 		ResponseHandle: &HandleSpec{"sequenceHandle", TPMIDHObject, false, RoleNone},
@@ -297,7 +297,7 @@ var commandTable = [TPMCCLast - TPMCCFirst + 1]CommandSpec{
 		Response: []ParamSpec{{"validation", "TPMT_TK_VERIFIED"}},
 	},
 	TPMCCVerifySequenceComplete - TPMCCFirst: {
-		Code: TPMCCVerifySequenceComplete, Name: "TPM2_VerifySequenceComplete", Since: "1.85", Attrs: AttrFlushed, ReadOnly: ReadOnlyAllows,
+		Code: TPMCCVerifySequenceComplete, Name: "TPM2_VerifySequenceComplete", Since: "1.85", Attrs: AttrFlushed | AttrVolatile, ReadOnly: ReadOnlyAllows,
 		Handles:  []HandleSpec{{"sequenceHandle", TPMIDHObject, false, RoleUser}, {"keyHandle", TPMIDHObject, false, RoleNone}},
 		Params:   []ParamSpec{{"signature", "TPMT_SIGNATURE"}},
 		Response: []ParamSpec{{"validation", "TPMT_TK_VERIFIED"}},
@@ -315,7 +315,7 @@ var commandTable = [TPMCCLast - TPMCCFirst + 1]CommandSpec{
 		Response: []ParamSpec{{"signature", "TPMT_SIGNATURE"}},
 	},
 	TPMCCSignSequenceComplete - TPMCCFirst: {
-		Code: TPMCCSignSequenceComplete, Name: "TPM2_SignSequenceComplete", Since: "1.85", Attrs: AttrFlushed, ReadOnly: ReadOnlyAllows,
+		Code: TPMCCSignSequenceComplete, Name: "TPM2_SignSequenceComplete", Since: "1.85", Attrs: AttrFlushed | AttrVolatile, ReadOnly: ReadOnlyAllows,
 		Handles:  []HandleSpec{{"sequenceHandle", TPMIDHObject, false, RoleUser}, {"keyHandle", TPMIDHObject, false, RoleUser}},
 		Params:   []ParamSpec{{"buffer", "TPM2B_MAX_BUFFER"}},
 		Response: []ParamSpec{{"signature", "TPMT_SIGNATURE"}},

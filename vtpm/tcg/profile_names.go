@@ -63,13 +63,19 @@ func commandByName(name string) (TPMCC, bool) {
 }
 
 // ProfileNames lists the names that NamedProfile knows, the default first.
-func ProfileNames() []string { return []string{"pc-client", "full", "sm"} }
+func ProfileNames() []string {
+	return []string{"pc-client", "full", "sm", "default-v2", "post-quantum"}
+}
 
 // NamedProfile returns a profile by its name, or nil:
 //
 //	pc-client  DefaultProfile
 //	full       all algorithms, sizes and curves there are, but for SM2, SM3 and SM4
 //	sm         pc-client with SM2, SM3 and SM4
+//	default-v2 pc-client with the keys and commands of version 1.85
+//	post-quantum
+//	           of asymmetric algorithms those of version 1.85 only, and no parameter set
+//	           of category 1 or 2
 func NamedProfile(name string) *Profile {
 	p := DefaultProfile()
 	switch name {
@@ -91,8 +97,53 @@ func NamedProfile(name string) *Profile {
 		p.SetSymBits(TPMAlgSM4, 128, true)
 		p.SetCurve(TPMECCSM2P256, true)
 		p.SetPCRBanks(append(p.PCRBanks(), TPMAlgSM3256)...)
+	case "default-v2":
+		p.addVersion185()
+		p.SetAlg(TPMAlgHKDF, true)
+	case "post-quantum":
+		return postQuantumProfile()
 	default:
 		return nil
 	}
+	return p
+}
+
+// addVersion185 adds the keys and commands that version 1.85 brought.
+func (p *Profile) addVersion185() {
+	for _, a := range [...]TPMAlgID{TPMAlgMLKEM, TPMAlgMLDSA, TPMAlgHashMLDSA} {
+		p.SetAlg(a, true)
+		for _, set := range [...]uint16{1, 2, 3} {
+			p.SetMLSet(a, set, true)
+		}
+	}
+	for cc := TPMCCVerifySequenceComplete; cc <= TPMCCLast; cc++ {
+		p.SetCommand(cc, true)
+	}
+}
+
+// postQuantumProfile is the profile of that name. SHA-256 and AES-128 are there
+// since tickets, contexts and the templates of software need them.
+func postQuantumProfile() *Profile {
+	p := new(Profile)
+	for _, a := range [...]TPMAlgID{
+		TPMAlgKeyedHash, TPMAlgSymCipher, TPMAlgNull, TPMAlgSHA256, TPMAlgSHA384, TPMAlgSHA512,
+		TPMAlgAES, TPMAlgCTR, TPMAlgOFB, TPMAlgCBC, TPMAlgCFB, TPMAlgECB,
+		TPMAlgHMAC, TPMAlgCMAC, TPMAlgXOR, TPMAlgKDF1SP800108,
+	} {
+		p.SetAlg(a, true)
+	}
+	p.SetSymBits(TPMAlgAES, 128, true)
+	p.SetSymBits(TPMAlgAES, 256, true)
+	p.SetPCRBanks(TPMAlgSHA256, TPMAlgSHA384)
+	p.commands = DefaultProfile().commands
+	for _, cc := range [...]TPMCC{ // of RSA and ECC
+		TPMCCRSAEncrypt, TPMCCRSADecrypt, TPMCCECDHKeyGen, TPMCCECDHZGen, TPMCCECCParameters, TPMCCZGen2Phase,
+		TPMCCECCEncrypt, TPMCCECCDecrypt, TPMCCCommit, TPMCCECEphemeral, TPMCCCertifyX509,
+	} {
+		p.SetCommand(cc, false)
+	}
+	p.addVersion185()
+	p.SetMLSet(TPMAlgMLKEM, TPMMLKEM512, false)
+	p.SetMLSet(TPMAlgMLDSA, TPMMLDSA44, false)
 	return p
 }

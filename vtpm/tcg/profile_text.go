@@ -14,7 +14,7 @@ const MaxProfileText = 16 << 10
 // that begins with "#", or "key = words", the words with commas between them
 // and each key once:
 //
-//	base        pc-client, full or sm; only as the first line. What follows is
+//	base        one of ProfileNames; only as the first line. What follows is
 //	            added to it, and taken away where a "-" is before the word.
 //	            Without a base a profile begins empty.
 //	algorithms  rsa, sha256, ecdsa, ...

@@ -81,7 +81,9 @@ func (m *Mu) Save() ([]byte, error) {
 // RestoreMu reads what Save returned. ErrState.
 func RestoreMu(b []byte) (*Mu, error) {
 	m := &Mu{sha3.NewSHAKE256()}
-	if err := m.h.UnmarshalBinary(b); err != nil {
+	// The last octet reports whether the sponge gives out already, after which it
+	// takes nothing more. That of a Mu never does.
+	if err := m.h.UnmarshalBinary(b); err != nil || b[len(b)-1] != 0 {
 		return nil, ErrState
 	}
 	return m, nil

@@ -289,3 +289,21 @@ func export(t *testing.T, hash func() hash.Hash, kem, kdf uint16, secret []byte)
 	exporter := expand(extract(secret, "secret", nil), "exp", context, hash().Size())
 	return expand(exporter, "sec", []byte("context"), 32)
 }
+
+// TestRestoreMu: a state that gives out already, which no Mu saves, is refused: it
+// would panic at the next Write.
+func TestRestoreMu(t *testing.T) {
+	t.Parallel()
+	h := sha3.NewSHAKE256()
+	h.Read(make([]byte, 1))
+	state, err := h.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RestoreMu(state); err != ErrState {
+		t.Errorf("a sponge that gives out: %v", err)
+	}
+	if _, err := RestoreMu(nil); err != ErrState {
+		t.Errorf("no state: %v", err)
+	}
+}

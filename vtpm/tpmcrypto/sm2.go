@@ -6,6 +6,8 @@ import (
 	"io"
 
 	"filippo.io/bigmod"
+
+	"stubtpm/vtpm/tcg"
 )
 
 // SignSM2 signs a digest e by the SM2 scheme (Part 1, 45.2.2.1, from its
@@ -56,6 +58,15 @@ func (k *ECCPublic) VerifySM2(digest []byte, sig ECCSignature) error {
 		return ErrSignature
 	}
 	return nil
+}
+
+// SM2ID returns Z, the digest of the key and of what identifies its owner, up to 255
+// bytes, which is hashed before the message (Part 1, 45.2.2.1, equation 64). The
+// length in it is in bits, as in GB/T 32918.2-2016, 5.5, whose signatures this makes.
+func (k *ECCPublic) SM2ID(alg tcg.TPMAlgID, id []byte) []byte {
+	c := k.Curve
+	bits := 8 * len(id)
+	return Digest(alg, []byte{byte(bits >> 8), byte(bits)}, id, c.A, c.B, c.Gx, c.Gy, k.Q.X, k.Q.Y)
 }
 
 // digestNumber returns a digest as a number modulo the order. SM2 always uses

@@ -6,6 +6,8 @@ import (
 	"crypto/cipher"
 	"hash"
 	"io"
+
+	"stubtpm/vtpm/tcg"
 )
 
 // HasSM reports whether this build has SM2, SM3 and SM4.
@@ -26,3 +28,6 @@ func (k *ECCPrivate) SignSM2(io.Reader, []byte) (ECCSignature, error) {
 }
 
 func (k *ECCPublic) VerifySM2([]byte, ECCSignature) error { return ErrScheme }
+
+// SM2ID is not called in this build: no key has the scheme.
+func (k *ECCPublic) SM2ID(tcg.TPMAlgID, []byte) []byte { return nil }

@@ -32,6 +32,9 @@ func TestSM2Standard(t *testing.T) {
 	if err := known("b2e14c5c79c6df5b85f4fe7ed8db7a262b9da7e07ccb0ea9f4747b8ccda8a4f3", z); err != nil {
 		t.Error(err)
 	}
+	if got := k.SM2ID(tcg.TPMAlgSM3256, id); !bytes.Equal(got, z) {
+		t.Errorf("SM2ID: %x", got)
+	}
 	e := Sum(nil, tcg.TPMAlgSM3256, z, []byte("message digest"))
 	if err := known("f0b43e94ba45accaace692ed534382eb17e6ab5a19ce7b31f4486fdfc0d28640", e); err != nil {
 		t.Error(err)

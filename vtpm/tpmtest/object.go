@@ -40,7 +40,7 @@ const PostQuantum = `base = pc-client
 algorithms = mlkem, mldsa, hash-mldsa, hkdf
 mlkem = 512, 768, 1024
 mldsa = 44, 65
-commands = Encapsulate, Decapsulate
+commands = Encapsulate, Decapsulate, SignDigest, SignSequenceStart, SignSequenceComplete, VerifyDigestSignature, VerifySequenceStart, VerifySequenceComplete
 `
 
 // MLKEM is the template of an Ordinary key of ML-KEM-768 with these attributes, too.

@@ -98,9 +98,7 @@ func TestSignRefusesML(t *testing.T) {
 		tpm.Want(tcg.TPMRCScheme.P(2), tcg.TPMCCSign, handles{key.Handle}, nil, digest[:], nil, nil)
 		sig := tcg.TPMTSignature{SigAlg: p.Type, Hash: tcg.TPMAlgSHA256, Sig: make([]byte, 2420)}
 		tpm.Want(tcg.TPMRCScheme.P(2), tcg.TPMCCVerifySignature, handles{key.Handle}, nil, digest[:], sig)
-		session := tpm.StartPolicy()
-		tpm.Want(tcg.TPMRCScheme.P(5), tcg.TPMCCPolicySigned, handles{key.Handle, session.Handle}, nil, nil, nil, nil, 0, sig)
-		tpm.Flush(key.Handle, session.Handle)
+		tpm.Flush(key.Handle)
 	}
 }
 

@@ -230,3 +230,37 @@ func TestMLCapability(t *testing.T) {
 	}
 	tpm.Do(tcg.TPMCCSelfTest, nil, nil, true)
 }
+
+// TestNamedProfilesML: what the profiles by name with version 1.85's keys say they
+// have works, and what they have not is refused where it is read.
+func TestNamedProfilesML(t *testing.T) {
+	t.Parallel()
+	for name, classic := range map[string]bool{"default-v2": true, "post-quantum": false} {
+		tpm := tpmtest.New(t, tpmtest.Profile("base = "+name))
+		tpm.Do(tcg.TPMCCSelfTest, nil, nil, true)
+		parent := tpm.Primary(owner, tpmtest.MLKEM(tpmtest.Parent|tpmtest.Fixed), none)
+		s := tpm.StartSession(tpmtest.SessionParams{Salt: parent.Handle, Symmetric: tcg.TPMTSymDef{Algorithm: tcg.TPMAlgAES, KeyBits: 128, Mode: tcg.TPMAlgCFB}})
+		s.Attributes |= tcg.TPMASessionEncrypt
+		item := tpm.Create(parent.Handle, tpmtest.Sealed(), data("treasure"))
+		if got := take(tpm.Do(tcg.TPMCCUnseal, handles{item.Handle}, auths{s})); string(got) != "treasure" {
+			t.Errorf("%s: unsealed %q", name, got)
+		}
+		key := tpm.Create(parent.Handle, tpmtest.MLDSA(0), none)
+		checkSignature(t, &key, "context", "message", signMessage(tpm, key.Handle, "context", "message"), nil)
+		_, b, sig := attest(tpm, tpm.Do(tcg.TPMCCQuote, handles{key.Handle}, nil, "nonce", nil, bank(tcg.TPMAlgSHA384, 0, 7)))
+		checkML(t, &key.Public, "", b, sig)
+		for _, p := range []tcg.TPMTPublic{tpmtest.RSA(sign), tpmtest.ECC(sign)} {
+			if rc := tpm.Run(tcg.TPMCCCreatePrimary, handles{null}, nil, none, p, nil, nil).Code; (rc == 0) != classic || rc != 0 && rc != tcg.TPMRCType.P(2) {
+				t.Errorf("%s, type %#x: %v", name, p.Type, rc)
+			}
+		}
+		if rc := tpm.Run(tcg.TPMCCECDHKeyGen, handles{key.Handle}, nil).Code; (rc != tcg.TPMRCCommandCode) != classic {
+			t.Errorf("%s: TPM2_ECDH_KeyGen: %v", name, rc)
+		}
+		tpm.Suspend()
+		tpm.Reset()
+		if n := tpm.Do(tcg.TPMCCGetCapability, nil, nil, tcg.TPMCapTPMProperties, uint32(tcg.TPMPTTotalCommands), 1); n.Params[len(n.Params)-1] != map[bool]byte{true: 128, false: 117}[classic] {
+			t.Errorf("%s: %d commands", name, n.Params[len(n.Params)-1])
+		}
+	}
+}

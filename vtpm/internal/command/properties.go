@@ -18,8 +18,8 @@ const (
 
 	specFamily   = '2'<<24 | '.'<<16 | '0'<<8
 	specRevision = 185
-	specYear     = 2026
-	specDay      = 71 // March 12
+	specYear     = 0 // since version 185
+	specErrata   = 1 // version of the errata, of 2026-03-12 (errata 2.1)
 )
 
 // A property is one TPM_PT and how its value is found.
@@ -67,7 +67,7 @@ func fixedProperties(d *engine.Device) []property {
 		{tcg.TPMPTFamilyIndicator, specFamily},
 		{tcg.TPMPTLevel, 0},
 		{tcg.TPMPTRevision, specRevision},
-		{tcg.TPMPTDayofYear, specDay},
+		{tcg.TPMPTDayofYear, specErrata},
 		{tcg.TPMPTYear, specYear},
 		{tcg.TPMPTManufacturer, manufacturer},
 		{tcg.TPMPTVendorString1, vendorWord(0)},

@@ -107,20 +107,20 @@ func sequenceComplete(d *engine.Device, c *dispatch.Call) error {
 	if rc != tcg.TPMRCSuccess {
 		return rc
 	}
-	if s.Hash == nil {
-		return tcg.TPMRCMode.H(1)
+	if s.Hash == nil || s.Signature != nil {
+		return tcg.TPMRCMode.H(1) // what a signature is over would be a MAC that nobody authorized
 	}
 	s.Write(data)
 	v := s.Hash.Sum(nil)
 	c.Out.Sized(v)
 	writeHashTicket(d, c, root, s.Alg, v, s.Safe() && !s.MAC)
-	dropSequence(c)
+	dropSequence(c, c.Handles[0])
 	return nil
 }
 
 // dropSequence flushes the completed sequence: its authorization value is
 // still needed for the response.
-func dropSequence(c *dispatch.Call) { c.FlushAfter = c.Handles[c.Spec.AuthCount()-1] }
+func dropSequence(c *dispatch.Call, h tcg.TPMHandle) { c.FlushAfter = h }
 
 // eventSequenceComplete is TPM2_EventSequenceComplete, which adds the last data
 // to an event sequence and extends a PCR with its digests.
@@ -151,6 +151,6 @@ func eventSequenceComplete(d *engine.Device, c *dispatch.Call) error {
 			d.Vol.PCRs.Extend(e.Alg, int(h), v)
 		}
 	}
-	dropSequence(c)
+	dropSequence(c, c.Handles[1])
 	return nil
 }

@@ -81,11 +81,8 @@ func signCommand(d *engine.Device, c *dispatch.Call) error {
 	if o.IsMLDSA() {
 		return tcg.TPMRCScheme.P(2) // Part 3, Table 115
 	}
-	if o.Has(tcg.TPMAObjectRestricted) || len(ticket.Digest) != 0 {
-		if !d.Hierarchies().Enabled(ticket.Hierarchy) || len(ticket.Digest) == 0 ||
-			!tpmcrypto.Equal(ticket.Digest, hashTicket(d, ticket.Hierarchy, s.HashAlg, v)) {
-			return tcg.TPMRCTicket.P(3)
-		}
+	if (o.Has(tcg.TPMAObjectRestricted) || len(ticket.Digest) != 0) && !isSafe(d, &ticket, s.HashAlg, v) {
+		return tcg.TPMRCTicket.P(3)
 	}
 	if len(v) != tpmcrypto.MustSize(s.HashAlg) {
 		return tcg.TPMRCSize.P(1)

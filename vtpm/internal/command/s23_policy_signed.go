@@ -142,12 +142,9 @@ func policySigned(d *engine.Device, c *dispatch.Call) error {
 		return rc
 	}
 	if !s.Trial {
-		if signatureHash(&sig) == 0 {
-			return tcg.TPMRCScheme.P(5) // it signs messages, and aHash is a digest
-		}
-		// aHash covers what the authority agreed to.
-		aHash := tpmcrypto.Digest(signatureHash(&sig), p.nonceTPM, binary.BigEndian.AppendUint32(nil, uint32(p.expiration)), p.cpHashA, p.policyRef)
-		switch rc := verify(d, o, aHash, &sig); rc {
+		// What the authority agreed to.
+		toBeSigned := bytes.Join([][]byte{p.nonceTPM, binary.BigEndian.AppendUint32(nil, uint32(p.expiration)), p.cpHashA, p.policyRef}, nil)
+		switch rc := verifyMessage(d, o, toBeSigned, &sig); rc {
 		case tcg.TPMRCSuccess:
 		case tcg.TPMRCSignature:
 			return tcg.TPMRCPolicyFail
@@ -270,7 +267,7 @@ func policyTicket(d *engine.Device, c *dispatch.Call) error {
 // the key that approved it.
 //
 //	TPM_RC_HASH    the name's algorithm is not implemented
-//	TPM_RC_POLICY  the ticket is not one for approvedPolicy and the key
+//	TPM_RC_POLICY  the ticket is not one for approvedPolicy and policyRef, and the key
 //	TPM_RC_SIZE    the name is not of its algorithm's size
 //	TPM_RC_VALUE   approvedPolicy is not the session's digest
 func policyAuthorize(d *engine.Device, c *dispatch.Call) error {
@@ -299,15 +296,29 @@ func policyAuthorize(d *engine.Device, c *dispatch.Call) error {
 		if !bytes.Equal(approved, s.Policy.Digest) {
 			return tcg.TPMRCValue.P(1)
 		}
-		aHash := tpmcrypto.Digest(alg, approved, ref)
-		if !d.Hierarchies().Enabled(ticket.Hierarchy) ||
-			!tpmcrypto.Equal(ticket.Digest, verifiedTicket(d, ticket.Hierarchy, aHash, keySign)) {
+		if !d.Hierarchies().Enabled(ticket.Hierarchy) || len(ticket.Digest) == 0 ||
+			!tpmcrypto.Equal(ticket.Digest, approvalTicket(d, &ticket, approved, ref, keySign, alg)) {
 			return tcg.TPMRCPolicy
 		}
 	}
 	s.Policy.ZeroDigest()
 	s.Policy.UpdateRef(s.Hash, tcg.TPMCCPolicyAuthorize, keySign, ref)
 	return nil
+}
+
+// approvalTicket is the digest that a ticket has which says that a key signed a
+// policy: its message, its digest by the algorithm in the ticket, or, for
+// TPM2_VerifySignature, that by the algorithm of the key's Name (Part 3, 23.16.2).
+func approvalTicket(d *engine.Device, t *tcg.TPMTTk, approved, ref, keySign []byte, nameAlg tcg.TPMAlgID) []byte {
+	switch {
+	case t.Tag == tcg.TPMSTMessageVerified:
+		return d.TicketHMAC(t.Hierarchy, t.Tag, approved, ref, keySign)
+	case t.Tag == tcg.TPMSTVerified:
+		return verifiedTicket(d, t.Hierarchy, tpmcrypto.Digest(nameAlg, approved, ref), keySign)
+	case tpmcrypto.DigestSize(t.HashAlg) == 0:
+		return nil // which is no ticket's
+	}
+	return digestTicket(d, t.Hierarchy, tpmcrypto.Digest(t.HashAlg, approved, ref), keySign, t.HashAlg)
 }
 
 // policyAuthorizeNV is TPM2_PolicyAuthorizeNV, which replaces the policy so far

@@ -7,9 +7,6 @@ import (
 	"stubtpm/vtpm/tpmcrypto"
 )
 
-// signatureHash is the hash algorithm of what was signed.
-func signatureHash(sig *tcg.TPMTSignature) tcg.TPMAlgID { return sig.Hash }
-
 // sign signs a digest with a scheme that object.SignScheme chose. No signature leaves
 // unless it verifies: one made by a faulty computation may give the key away.
 func sign(d *engine.Device, o *object.Object, s tcg.TPMTSigScheme, v []byte) (sig tcg.TPMTSignature, rc tcg.TPMRC) {

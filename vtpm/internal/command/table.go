@@ -60,12 +60,14 @@ func NewTable() *dispatch.Table {
 		tcg.TPMCCGetRandom:  getRandom,
 		tcg.TPMCCStirRandom: stirRandom,
 
-		// Section 17 - Hash/HMAC/Event Sequences.
+		// Section 17 - Hash/HMAC/Event/Signature Sequences.
 		tcg.TPMCCHashSequenceStart:     hashSequenceStart,
 		tcg.TPMCCHMACStart:             macStart,
 		tcg.TPMCCSequenceUpdate:        sequenceUpdate,
 		tcg.TPMCCSequenceComplete:      sequenceComplete,
 		tcg.TPMCCEventSequenceComplete: eventSequenceComplete,
+		tcg.TPMCCSignSequenceStart:     signSequenceStart,
+		tcg.TPMCCVerifySequenceStart:   verifySequenceStart,
 
 		// Section 18 - Attestation Commands.
 		tcg.TPMCCCertify:               certify,
@@ -81,8 +83,12 @@ func NewTable() *dispatch.Table {
 		tcg.TPMCCECEphemeral: ecEphemeral,
 
 		// Section 20 - Signing and Signature Verification.
-		tcg.TPMCCVerifySignature: verifySignature,
-		tcg.TPMCCSign:            signCommand,
+		tcg.TPMCCVerifySignature:        verifySignature,
+		tcg.TPMCCSign:                   signCommand,
+		tcg.TPMCCVerifySequenceComplete: verifySequenceComplete,
+		tcg.TPMCCVerifyDigestSignature:  verifyDigestSignature,
+		tcg.TPMCCSignSequenceComplete:   signSequenceComplete,
+		tcg.TPMCCSignDigest:             signDigest,
 
 		// Section 21 - Command Audit.
 		tcg.TPMCCSetCommandCodeAuditStatus: setCommandCodeAuditStatus,

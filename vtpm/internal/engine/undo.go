@@ -14,6 +14,9 @@ func (d *Device) Mark() {
 	b.clear, b.reset, b.vol = d.Clear, d.Reset, d.Vol
 	d.markTries()
 	for i := range b.policies {
+		if b.sequences[i].of != nil {
+			clear(b.sequences[i].was) // it may have a key
+		}
 		b.policies[i].of, b.sequences[i].of = nil, nil
 	}
 	if b.orderlyKnown {

@@ -22,7 +22,7 @@ import (
 
 const (
 	volatileMagic   = 0x7354564F // "sTVO"
-	VolatileVersion = 3          // 2: countdown timers; 3: sessions have their start in Time
+	VolatileVersion = 4          // 2: countdown timers; 3: sessions have their start in Time; 4: signature sequences
 )
 
 var errVolatile = errors.New("not a volatile state of this TPM")
@@ -70,13 +70,23 @@ func (d *Device) checkedVolatile() ([]byte, error) {
 	return b, nil
 }
 
+// version is the lowest that says all of v: without signature sequences 4 is 3.
+func (v *volatile) version() uint16 {
+	for _, o := range v.Objects {
+		if o != nil && o.Seq != nil && o.Seq.Signature != nil {
+			return VolatileVersion
+		}
+	}
+	return VolatileVersion - 1
+}
+
 // EncodeVolatile encodes what loss of power loses, for a device that goes on in
 // another place.
 func (d *Device) EncodeVolatile() []byte {
 	v := &d.Vol
 	var w tcg.Writer
 	w.Uint32(volatileMagic)
-	w.Uint16(VolatileVersion)
+	w.Uint16(v.version())
 	// It belongs to one permanent state: with another, counters would lie.
 	w.Sized(tpmcrypto.Digest(ContextHash, d.Kept))
 	w.Flags(v.Started, v.Clock.Safe, v.Orderly, v.PhysicalPresence, v.ShutdownDone, v.HCRTM, v.HashSequence != nil)

@@ -40,6 +40,9 @@ func (o *Object) Wipe() {
 		o.Key.MLDSA.Zero()
 	}
 	o.Key = keyCache{}
+	if o.Seq != nil {
+		o.Seq.Wipe()
+	}
 }
 
 // Units is how many of the persistent objects that there may be o counts for: two
