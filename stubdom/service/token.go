@@ -5,37 +5,46 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
+
+	"stubtpm/drivers/xen"
 )
 
 // Nodes of this domain's directory by which the host gives the token of an image of a guest
 // that has no control area: the guest's domain is gone, and the image whole.
 const (
-	nodeToken    = "control/stubtpm-token" // 64 hexadecimal digits
+	nodeToken    = "control/stubtpm-token" // ID of the domain that was saved, a blank, 64 hexadecimal digits
 	nodeHasToken = "data/stubtpm-token"    // the same once it was taken, or "error: " and why
 )
 
 var (
-	errToken   = errors.New("want a token of 64 hexadecimal digits")
-	errNoImage = errors.New("no guest has left this TPM to an image")
+	errToken   = errors.New("want the ID of a domain and a token of 64 hexadecimal digits")
+	errNoImage = errors.New("that domain was not the last one that had this TPM, or another has reset it since")
 )
 
-// takeToken makes a token that of what the last guest left in the TPM.
+// takeToken makes a token that of what a guest left in the TPM. The word names the guest's
+// domain, since another one may have come and gone meanwhile: a guest that was saved is
+// perhaps started again at once.
 func (h *guestHandler) takeToken(word string) error {
-	b, err := hex.DecodeString(word)
-	if err != nil || len(b) != len(token{}) || token(b) == (token{}) {
+	number, digits, _ := strings.Cut(word, " ")
+	domain, err := strconv.ParseUint(number, 10, 15)
+	b, err2 := hex.DecodeString(digits)
+	if err != nil || err2 != nil || len(b) != len(token{}) || token(b) == (token{}) {
 		return errToken
 	}
 	t := token(b)
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	last := h.last.Load()
 	switch {
 	case h.frozen:
 		return errFrozen
+	case last == nil || *last != xen.DomID(domain) || h.firmware || h.clean || h.prepared != nil:
+		return errNoImage
 	case h.connected:
 		return errConnected
-	case h.last.Load() == nil || h.firmware || h.clean || h.prepared != nil:
-		return errNoImage
 	}
 	h.token.Store(&t)
 	return nil

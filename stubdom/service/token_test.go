@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,6 +35,15 @@ func (l *lab) giveToken(id xen.DomID, word string) string {
 	}
 }
 
+// tokenWord is what the host writes of an image of a domain.
+func tokenWord(domain xen.DomID, image [32]byte) string { return fmt.Sprintf("%d %x", domain, image) }
+
+// detach ends a guest's domain.
+func (l *lab) detach(g guest, domain xen.DomID) {
+	g.f.Close(context.WithoutCancel(l.ctx))
+	l.host.Domain(0).Store.Remove(context.WithoutCancel(l.ctx), "/local/domain/"+itoa(domain)+"/device/vtpm")
+}
+
 // TestRingToken: a guest with a ring finds its TPM again if the host gave the vTPM the token
 // of its image once the guest was gone, also by another domain of the vTPM; and once.
 func TestRingToken(t *testing.T) {
@@ -46,25 +54,22 @@ func TestRingToken(t *testing.T) {
 	l.enroll(testUUID)
 	stop := l.vtpm(2, disk)
 	image := [32]byte{1, 2, 3}
-	word := hex.EncodeToString(image[:])
-	for _, w := range []string{word, "", "nonsense", strings.Repeat("0", 64), word + "00"} {
+	word := tokenWord(3, image)
+	for _, w := range []string{word, "", "nonsense", "3 " + strings.Repeat("0", 64), word + "00", word[2:], "3  " + word[2:], word + " ",
+		"-3" + word[1:], "65539" + word[1:], "\x00" + word, "3 " + strings.Repeat("00", 2000)} {
 		if v := l.giveToken(2, w); !strings.HasPrefix(v, "error: ") {
 			t.Errorf("before there was a guest, token %q: %q", w, v)
 		}
 	}
-	f := l.attach(3, 2, testUUID)
-	g := guest{l.ctx, f}
+	g := guest{l.ctx, l.attach(3, 2, testUUID)}
 	if err := g.extend(); err != nil {
 		t.Fatal(err)
 	}
 	pcr := g.pcr8(t)
 	image[0]++
-	word = hex.EncodeToString(image[:])
+	word = tokenWord(3, image)
 	// The guest goes while the vTPM is told.
-	gone := time.AfterFunc(300*time.Millisecond, func() {
-		f.Close(context.WithoutCancel(l.ctx))
-		l.host.Domain(0).Store.Remove(context.WithoutCancel(l.ctx), "/local/domain/3/device/vtpm")
-	})
+	gone := time.AfterFunc(300*time.Millisecond, func() { l.detach(g, 3) })
 	defer gone.Stop()
 	if v := l.giveToken(2, word); v != word {
 		t.Fatalf("the answer is %q", v)
@@ -79,6 +84,39 @@ func TestRingToken(t *testing.T) {
 		if kept := (guest{l.ctx, f}).pcr8(t) == pcr; kept != (n == 0) {
 			t.Errorf("restored %d times: its TPM goes on: %v", n+1, kept)
 		}
+	}
+	if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+}
+
+// TestRingTokenOfAnother: a guest was saved, and another domain had the TPM before the host
+// gave the token of the image, as where a guest is started again whenever its domain has
+// ended. What that one left does not belong to the image, whether it is still there or gone.
+func TestRingTokenOfAnother(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	disk := blocktest.NewMem(statedisk.MinDisk * 4)
+	defer l.manager(initWords + fmt.Sprintf(" host=%x", testHostKey.Public().(ed25519.PublicKey)))()
+	l.enroll(testUUID)
+	stop := l.vtpm(2, disk)
+	l.detach(guest{l.ctx, l.attach(3, 2, testUUID)}, 3)
+	g := guest{l.ctx, l.attach(5, 2, testUUID)}
+	if err := g.extend(); err != nil {
+		t.Fatal(err)
+	}
+	pcr, image := g.pcr8(t), [32]byte{9}
+	if v := l.giveToken(2, tokenWord(3, image)); v != "error: "+errNoImage.Error() {
+		t.Errorf("while another guest has the TPM: %q", v)
+	}
+	l.detach(g, 5)
+	image[0]++
+	if v := l.giveToken(2, tokenWord(3, image)); v != "error: "+errNoImage.Error() {
+		t.Errorf("after another guest had it: %q", v)
+	}
+	l.order(func(c *proto.Client) error { return c.Restored(7, campaignUUID, image) })
+	if (guest{l.ctx, l.attach(7, 2, testUUID)}).pcr8(t) == pcr {
+		t.Error("the image finds what another guest left in the TPM")
 	}
 	if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)

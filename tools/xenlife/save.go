@@ -50,7 +50,7 @@ func (h *Host) SaveGuest(ctx context.Context, name, file string) error {
 	}
 	token, err := hashFile(file)
 	if err == nil {
-		err = h.giveToken(ctx, device.Backend, token)
+		err = h.giveToken(ctx, device.Backend, fmt.Sprintf("%d %s", id, token))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", name, ErrNoToken, err)
@@ -58,8 +58,9 @@ func (h *Host) SaveGuest(ctx context.Context, name, file string) error {
 	return nil
 }
 
-// giveToken writes the token for a vTPM's domain, and waits until that has taken it.
-func (h *Host) giveToken(ctx context.Context, vtpm xen.DomID, token string) error {
+// giveToken writes for a vTPM's domain which domain was saved and what the image's token is,
+// and waits until that has taken it.
+func (h *Host) giveToken(ctx context.Context, vtpm xen.DomID, word string) error {
 	home := fmt.Sprintf("/local/domain/%d/", vtpm)
 	ctx, cancel := context.WithTimeout(ctx, tokenTimeout)
 	defer cancel()
@@ -72,7 +73,7 @@ func (h *Host) giveToken(ctx context.Context, vtpm xen.DomID, token string) erro
 		if err := t.Remove(ctx, home+nodeHasToken); err != nil && !errors.Is(err, xenstore.ErrNotExist) {
 			return err
 		}
-		return t.Write(ctx, home+nodeToken, token)
+		return t.Write(ctx, home+nodeToken, word)
 	})
 	if err != nil {
 		return err
@@ -85,7 +86,7 @@ func (h *Host) giveToken(ctx context.Context, vtpm xen.DomID, token string) erro
 		if reason, failed := strings.CutPrefix(v, "error: "); failed {
 			return false, errors.New(reason)
 		}
-		return v == token, err
+		return v == word, err
 	})
 }
 

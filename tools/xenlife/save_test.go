@@ -74,7 +74,7 @@ func TestSaveGuest(t *testing.T) {
 	if err := s.SaveGuest(t.Context(), "mail", s.file); err != nil {
 		t.Fatal(err)
 	}
-	if v, _ := s.xen.Store.Get("/local/domain/2/" + nodeToken); v != imageToken {
+	if v, _ := s.xen.Store.Get("/local/domain/2/" + nodeToken); v != "8 "+imageToken {
 		t.Errorf("the vTPM was given %q", v)
 	}
 	s = newSavedHost(t, 2)
