@@ -2,10 +2,12 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"stubtpm/drivers/xen/xenstore"
 	"stubtpm/stubdom/statedisk"
 )
 
@@ -46,7 +48,11 @@ func (h *guestHandler) freeze() (v statedisk.Version, t token, err error) {
 	h.frozen = true
 	h.mu.Unlock() // what is on its way through the gate may want it
 	h.gate.mu.Lock()
-	return h.suspend()
+	v, t, err = h.suspend()
+	h.mu.Lock()
+	h.asleep = err == nil
+	h.mu.Unlock()
+	return v, t, err
 }
 
 // suspend commits the suspended state. No command runs.
@@ -69,7 +75,7 @@ func (h *guestHandler) thaw() error {
 	if err := h.store.replaceSuspended(); err != nil {
 		return err
 	}
-	h.frozen = false
+	h.frozen, h.asleep = false, false
 	h.gate.mu.Unlock()
 	return nil
 }
@@ -92,12 +98,21 @@ func (h *guestHandler) leave() {
 	}
 }
 
+// shut waits for what uses the TPM besides a guest, and lets nothing begin any more. It is
+// called after leave.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+}
+
 // end ends the TPM with its domain. One that a guest has or had is suspended, so that the
 // guest may find it again; one of which that fails, and any other, is shut down.
 func (h *guestHandler) end() {
+	h.gate.shut()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.frozen {
+	if h.asleep {
 		return // it was suspended already
 	}
 	if !h.clean {
@@ -111,8 +126,14 @@ func (h *guestHandler) end() {
 	shutdownClear(h.device)
 }
 
-// thawPause is the time between two attempts to thaw.
+// thawPause is the time between two attempts to thaw, or to read what the host says.
 const thawPause = time.Second
+
+// isGone reports whether an error is that of a node that is not there: xenstored answers EACCES
+// for one that was removed from a directory that this domain may not read.
+func isGone(err error) bool {
+	return errors.Is(err, xenstore.ErrNotExist) || errors.Is(err, xenstore.ErrAccess)
+}
 
 // obeyFreeze freezes and thaws the TPM as the host says, until ctx ends.
 func (h *guestHandler) obeyFreeze(ctx context.Context, e *Environment) error {
@@ -127,6 +148,9 @@ func (h *guestHandler) obeyFreeze(ctx context.Context, e *Environment) error {
 	failed := false // the order to freeze is not carried out until it is given again
 	err := e.Domain.Store.Follow(ctx, nodeFreeze, func() (again time.Duration, err error) {
 		word, err := e.Domain.Store.Read(ctx, nodeFreeze)
+		if err != nil && !isGone(err) {
+			return thawPause, nil // it is not known what the host says
+		}
 		want := err == nil && word == "1"
 		failed = failed && want
 		if frozen := h.isFrozen(); want && !failed && !frozen {

@@ -30,6 +30,7 @@ type guestHandler struct {
 
 	mu        sync.Mutex
 	frozen    bool // the gate is shut
+	asleep    bool // it is, and the suspended state is committed
 	connected bool
 	clean     bool        // the TPM is as after power-on: not used by a guest, PCRs not capped
 	prepared  *xen.DomID  // domain that the TPM was prepared for; the manager may not know it yet

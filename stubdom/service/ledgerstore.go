@@ -73,10 +73,11 @@ func (s *ledgerStore) suspend(permanent, volatile []byte, t token) (statedisk.Ve
 	p := suspended{restores: s.restores, permanent: permanent, volatile: volatile, token: t}
 	b := p.encode()
 	defer clear(b)
+	before := s.permanent
 	s.permanent = bytes.Clone(permanent)
 	v, err := s.commit(b, permanent, s.manager.CommitUrgent)
 	if err != nil && s.inDoubt == nil {
-		s.permanent = nil // it never came to the manager
+		s.permanent = before // it never came to the manager, but one before it may have
 	}
 	return v, err
 }

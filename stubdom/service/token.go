@@ -57,12 +57,19 @@ const (
 	tokenTries = 150
 )
 
-// obeyToken takes tokens that the host gives, until ctx ends. Each counts once.
+// obeyToken takes tokens that the host gives, until ctx ends. Each counts once, until the host
+// has removed the node.
 func (h *guestHandler) obeyToken(ctx context.Context, e *Environment) error {
 	last, tries := "", 0
 	err := e.Domain.Store.Follow(ctx, nodeToken, func() (again time.Duration, err error) {
 		word, err := e.Domain.Store.Read(ctx, nodeToken)
-		if err != nil || word == last {
+		switch {
+		case isGone(err):
+			last, tries = "", 0
+			return 0, nil
+		case err != nil:
+			return tokenPause, nil
+		case word == last:
 			return 0, nil
 		}
 		err = h.takeToken(word)

@@ -1,0 +1,198 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"stubtpm/drivers/xen"
+	"stubtpm/drivers/xen/xenstore"
+	"stubtpm/drivers/xen/xentest"
+	"stubtpm/vtpm"
+	"stubtpm/vtpm/tcg"
+)
+
+// frozenWorld is a guest whose image was saved, and whose vTPM obeys the node of freezes.
+type frozenWorld struct {
+	*savedWorld
+	store *xenstore.Client // of dom0
+	deaf  *deaf            // the vTPM's connection to xenstored
+	stop  func()
+	pcr8  string
+}
+
+// A deaf connection to xenstored has each read of the node of freezes fail while it is on.
+type deaf struct {
+	io.ReadWriteCloser
+	on  atomic.Bool
+	ate atomic.Int32
+}
+
+// Write implements io.Writer: xenstored does not know the operation that it makes of a read.
+func (d *deaf) Write(b []byte) (int, error) {
+	if d.on.Load() && binary.LittleEndian.Uint32(b) == 2 && bytes.HasSuffix(b, []byte(nodeFreeze+"\x00")) {
+		b = bytes.Clone(b)
+		b[0] = 99
+		d.ate.Add(1)
+	}
+	return d.ReadWriteCloser.Write(b)
+}
+
+func newFrozenWorld(t *testing.T) *frozenWorld {
+	w := &frozenWorld{savedWorld: newSavedWorld(t, 1)}
+	w.must(w.order(testHostKey).Created(uint16(w.domain), campaignUUID))
+	w.must(w.connect())
+	w.extend()
+	w.save()
+	w.pcr8 = w.images[0].pcr8
+	host := xentest.NewHost()
+	domain := host.Domain(2)
+	domain.Store.Close()
+	w.deaf = &deaf{ReadWriteCloser: host.Store.Connect(2)}
+	domain.Store = xenstore.NewClient(w.deaf)
+	w.store = host.Domain(0).Store
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := w.h.obeyFreeze(ctx, &Environment{Domain: domain, Log: t.Logf}); !errors.Is(err, context.Canceled) {
+			t.Errorf("it obeys no more: %v", err)
+		}
+	}()
+	w.stop = func() { cancel(); <-done }
+	t.Cleanup(func() { w.stop(); domain.Store.Close(); w.store.Close() })
+	return w
+}
+
+// say has the host write a word.
+func (w *frozenWorld) say(word string) {
+	w.t.Helper()
+	w.must(w.store.Write(w.t.Context(), "/local/domain/2/"+nodeFreeze, word))
+}
+
+// await waits for an answer that begins with a word.
+func (w *frozenWorld) await(word string) string {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		v, err := w.store.Read(w.t.Context(), "/local/domain/2/"+nodeFrozen)
+		if err == nil && strings.HasPrefix(v, word) {
+			return v
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("the answer is %q, %v; want %q", v, err, word)
+		}
+	}
+}
+
+// found restores the image after the vTPM's domain has started again, and reports whether it
+// finds its TPM.
+func (w *frozenWorld) found() bool {
+	w.t.Helper()
+	w.disconnect()
+	w.session.Close()
+	w.start()
+	w.domain += xen.DomID(1)
+	w.must(w.order(testHostKey).Restored(uint16(w.domain), campaignUUID, w.images[0].token))
+	w.must(w.connect())
+	return pcrBy(w.t, w.conn, 8) == w.pcr8
+}
+
+// TestFreezeUnread: only a word of the host thaws a TPM, no failure to read it.
+func TestFreezeUnread(t *testing.T) {
+	t.Parallel()
+	w := newFrozenWorld(t)
+	w.say("1")
+	w.await("")
+	for !w.h.isFrozen() {
+		time.Sleep(time.Millisecond)
+	}
+	w.deaf.on.Store(true)
+	for n := range int32(3) {
+		for w.say("1"); w.deaf.ate.Load() <= n; time.Sleep(time.Millisecond) {
+		}
+	}
+	time.Sleep(10 * time.Millisecond)
+	if !w.h.isFrozen() {
+		t.Error("the TPM runs, since xenstored failed")
+	}
+	w.deaf.on.Store(false)
+	w.say("1\x00") // another word
+	for end := time.Now().Add(20 * time.Second); w.h.isFrozen(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the TPM is not thawed")
+		}
+	}
+}
+
+// TestFreezeFailedAtEnd: the manager is away while the TPM is frozen, so that it can be neither
+// suspended nor thawed. If the domain ends then, with the manager there again, the TPM is
+// suspended all the same.
+func TestFreezeFailedAtEnd(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []string{"request", "answer"} {
+		t.Run(lost, func(t *testing.T) {
+			t.Parallel()
+			w := newFrozenWorld(t)
+			working := w.h.manager.Transact
+			away := atomic.Bool{}
+			away.Store(true)
+			w.h.manager.Transact = func(b []byte) ([]byte, error) {
+				if !away.Load() {
+					return working(b)
+				}
+				if lost == "answer" {
+					working(b)
+				}
+				return nil, errors.New("no manager")
+			}
+			w.say("1")
+			w.await("error: ")
+			if !w.h.isFrozen() {
+				t.Fatal("it was thawed without the manager")
+			}
+			w.stop()
+			away.Store(false)
+			w.h.end()
+			if !w.found() {
+				t.Error("the guest does not find its TPM after the orderly end of the vTPM's domain")
+			}
+		})
+	}
+}
+
+// TestEndWaits: what the vTPM's domain does with the TPM besides its guest, such as to renew
+// certificates, is over before the TPM is suspended, or does not begin.
+func TestEndWaits(t *testing.T) {
+	t.Parallel()
+	w := newFrozenWorld(t)
+	w.stop()
+	ended, begun := make(chan struct{}), make(chan struct{})
+	renewed := make(chan error, 1)
+	go w.h.gate.run(func() {
+		close(begun)
+		select {
+		case <-ended:
+		case <-time.After(100 * time.Millisecond):
+		}
+		renewed <- w.h.device.SetCertificates(map[tcg.TPMHandle][]byte{vtpm.EKChain: {1}})
+	})
+	<-begun
+	w.disconnect()
+	go func() { w.h.end(); close(ended) }()
+	if err := <-renewed; err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	if w.h.gate.run(func() { t.Error("it begins after the end") }) {
+		t.Error("the gate is open after the end")
+	}
+	if !w.found() {
+		t.Error("the suspended state was lost to what ran besides")
+	}
+}
