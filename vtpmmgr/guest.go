@@ -17,6 +17,9 @@ func parseRestored(args []byte) (request, error) {
 	return request{vtpm: &t.VTPM, args: creation{domain: t.Domain, token: &t.Token}}, err
 }
 
+// noDomain is the number of no domain.
+const noDomain = 0xFFFF
+
 // restoredGuest notes that a domain was restored, which counts as a creation does.
 func (o *order) restoredGuest() (proto.Code, []byte) { return o.createdGuest() }
 
@@ -42,6 +45,10 @@ func (o *order) createdGuest() (proto.Code, []byte) {
 	}
 	g := m.guests[o.uuid]
 	g.created, g.told, g.asked = c, time.Now(), nil
+	if c.token != nil && g.served == c.domain {
+		// That was another domain of the number.
+		g.served, g.started, g.start = noDomain, nil, creation{}
+	}
 	m.guests[o.uuid] = g
 	m.cfg.Log("vtpmmgr: domain %d was %s with vTPM %v%v", c.domain, c.how(), o.uuid, c)
 	return proto.OK, nil
@@ -90,9 +97,12 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 	default:
 		start.Created = m.fromBoot
 	}
-	if served {
+	switch {
+	case served && start.Restored && g.asked != s:
+		// The vTPM takes it for the domain that it serves, and did not look at the token.
+	case served:
 		g.serve(s, domain)
-	} else {
+	default:
 		g.ask(s, domain)
 	}
 	m.guests[u] = g

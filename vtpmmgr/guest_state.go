@@ -15,8 +15,8 @@ type guest struct {
 	created creation
 	told    time.Time // when the host told of the creation; zero if no creation counts
 
-	// asked is the session in which the vTPM was last told of the creation. Only that
-	// vTPM made its TPM ready for the domain.
+	// asked is the session in which the vTPM was last told of the creation, or restoration.
+	// Only that vTPM made its TPM ready for the domain.
 	asked *Session
 
 	served uint16
@@ -77,7 +77,7 @@ func (g *guest) forgetCreation() { g.created, g.told, g.asked = creation{}, time
 // ask notes that a vTPM was told of a domain's start, and makes its TPM ready for it: the
 // PCRs that were in it are gone.
 func (g *guest) ask(s *Session, domain uint16) {
-	if g.isCreated(domain) {
+	if g.isTold(domain) {
 		g.asked = s
 	}
 	g.started, g.start = nil, creation{}

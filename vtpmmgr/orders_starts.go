@@ -20,7 +20,7 @@ func (o *order) starts() (proto.Code, []byte) {
 // guestStart returns what is known of the guest of a vTPM. m.mu is held.
 func (m *Manager) guestStart(u UUID) proto.GuestStart {
 	r, g := m.records[u], m.guests[u]
-	s := proto.GuestStart{UUID: u, Serves: g.serves, Domain: g.served, Programs: r.programList(), Damaged: r.listed && r.programs == ""}
+	s := proto.GuestStart{UUID: u, Serves: g.serves && g.served != noDomain, Domain: g.served, Programs: r.programList(), Damaged: r.listed && r.programs == ""}
 	if now := m.connected[u]; now == nil || !g.startedIn(now) {
 		return s
 	}

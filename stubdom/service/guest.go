@@ -37,6 +37,10 @@ type guestHandler struct {
 	told      proto.Start // what the manager said of that domain's start
 	kept      bool        // that domain finds the TPM as its memory knows it
 
+	// entered is the token with which the domain that has the TPM was restored, until it uses
+	// the TPM; nil for none.
+	entered atomic.Pointer[token]
+
 	// The host measures what the domain that was connected last will run; that domain
 	// does not run yet.
 	firmware bool
@@ -70,15 +74,10 @@ func (h *guestHandler) open(p tpmif.Peer) error {
 		return err
 	}
 	var err error
-	switch last := h.last.Load(); {
-	case last == nil || *last != p.Domain:
+	if last := h.last.Load(); last == nil || *last != p.Domain {
 		_, err = h.prepare(p.Domain)
-	case h.firmware:
-		err = h.dropFirmware(p.Domain)
-	default:
-		// Use up a creation that was reported for this domain ID meanwhile: it
-		// must not count later, while the guest runs.
-		_, err = h.askManager(p.Domain, true)
+	} else {
+		err = h.openAgain(p.Domain)
 	}
 	if err != nil {
 		return refusal(err)
@@ -87,16 +86,37 @@ func (h *guestHandler) open(p tpmif.Peer) error {
 	return nil
 }
 
+// openAgain connects the domain that was connected last, or another one of its number: of
+// that one the manager says that it was restored.
+func (h *guestHandler) openAgain(domain xen.DomID) error {
+	// It also uses up a creation that was reported for this domain ID meanwhile, which must
+	// not count later, while the guest runs.
+	start, err := h.askManager(domain, true)
+	switch {
+	case err != nil:
+		return err
+	case start.Restored:
+		// Whoever told so may have died before it knew that this vTPM serves the domain,
+		// which has not run since.
+		if t := h.entered.Load(); t != nil && *t == start.Token {
+			h.token.Store(t)
+		}
+		h.last.Store(nil)
+		_, err = h.prepare(domain)
+	case h.firmware:
+		err = h.dropFirmware(domain)
+	}
+	return err
+}
+
 // dropFirmware makes the TPM ready for a domain that the host began to measure, and did not
 // end: what is in the PCRs is not all that the domain runs, and the TPM may wait for
 // TPM2_Startup. The manager must not say any more that the domain's start was measured.
 func (h *guestHandler) dropFirmware(domain xen.DomID) error {
-	// The first uses up a creation that was reported meanwhile, so that the second asks
-	// about a domain of which nothing counts.
-	for _, served := range []bool{true, false} {
-		if _, err := h.askManager(domain, served); err != nil {
-			return err
-		}
+	// What was reported meanwhile is used up, so that this asks about a domain of which
+	// nothing counts.
+	if _, err := h.askManager(domain, false); err != nil {
+		return err
 	}
 	if err := h.reset(); err != nil {
 		return err
@@ -154,6 +174,7 @@ func (h *guestHandler) fits(s proto.Start) bool {
 		return false
 	}
 	h.token.Store(nil)
+	h.entered.Store(now)
 	return true
 }
 
@@ -201,7 +222,6 @@ func (h *guestHandler) prepare(domain xen.DomID) (start proto.Start, err error) 
 		h.last.Store(nil) // the domain that was connected last finds it as any other does
 		if !h.clean && !kept {
 			// The reset must be saved.
-			h.token.Store(nil)
 			if err := h.reset(); err != nil {
 				return start, err
 			}
@@ -245,6 +265,8 @@ func (h *guestHandler) reportGuest(c *proto.Client) error {
 // reset is a power cycle of the guest's machine. The TPM itself loses no power, so that
 // the shutdown is orderly whatever the guest did.
 func (h *guestHandler) reset() error {
+	h.token.Store(nil) // no image belongs to what is in the TPM from here on
+	h.entered.Store(nil)
 	shutdownClear(h.device) // if it fails, the reset counts as a loss of power
 	h.device.Init()
 	return startupClear(h.device)
@@ -269,6 +291,7 @@ func (h *guestHandler) execute(locality uint8, command []byte) (response []byte)
 	started := h.gate.run(func() {
 		response = h.device.Execute(locality, command)
 		h.newToken() // before anybody may suspend what the command left
+		h.entered.Store(nil)
 	})
 	if !started {
 		return bytes.Clone(rcRetry)
