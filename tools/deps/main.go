@@ -308,13 +308,17 @@ func (g *getter) unpack(pkg string) error {
 	if err := g.command("", "dpkg-deb", "-x", debs[len(debs)-1], initramfs.Sysroot); err != nil {
 		return err
 	}
-	// The package's list of sums, with which the lab shows that a file is
-	// Debian's.
-	sums, err := exec.Command("dpkg-deb", "-I", debs[len(debs)-1], "md5sums").Output()
+	return addSums(debs[len(debs)-1], initramfs.Sysroot)
+}
+
+// addSums adds a package's list of sums to that of a root, with which the lab shows that a
+// file is Debian's.
+func addSums(deb, root string) error {
+	sums, err := exec.Command("dpkg-deb", "-I", deb, "md5sums").Output()
 	if err != nil {
 		return nil // a package need not have one
 	}
-	l, err := os.OpenFile(filepath.Join(initramfs.Sysroot, "md5sums"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	l, err := os.OpenFile(filepath.Join(root, "md5sums"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}

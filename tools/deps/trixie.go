@@ -180,6 +180,9 @@ func (g *getter) unpackMerged(debs []string, root string) error {
 		if err := g.command("", "dpkg-deb", "-x", d, root); err != nil {
 			return err
 		}
+		if err := addSums(d, root); err != nil {
+			return err
+		}
 	}
 	return nil
 }

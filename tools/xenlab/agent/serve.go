@@ -15,7 +15,7 @@ import (
 
 // A server runs the commands of one connection.
 type server struct {
-	out *wire.Writer
+	out *wire.Sender
 
 	mu   sync.Mutex
 	jobs map[uint32]*job
@@ -29,8 +29,8 @@ type job struct {
 }
 
 func serve(r io.Reader, w io.Writer) error {
-	s := &server{out: wire.NewWriter(w), jobs: make(map[uint32]*job)}
-	if err := s.out.Send(wire.Event{Op: "hello"}); err != nil {
+	s := &server{out: wire.NewSender(wire.NewWriter(w)), jobs: make(map[uint32]*job)}
+	if err := s.out.Hello(); err != nil {
 		return err
 	}
 	err := wire.Read(r, s.handle, nil)
@@ -43,7 +43,9 @@ func serve(r io.Reader, w io.Writer) error {
 func (s *server) handle(q wire.Request) {
 	switch q.Op {
 	case "hello":
-		s.out.Send(wire.Event{ID: q.ID, Op: "hello"})
+		s.out.Hello()
+	case "seen":
+		s.out.Seen(q.N, q.Lost)
 	case "exec", "open":
 		j := &job{stdin: make(chan []byte, 64), done: make(chan struct{})}
 		s.mu.Lock()
@@ -54,7 +56,7 @@ func (s *server) handle(q wire.Request) {
 			start = s.open
 		}
 		if err := start(q, j); err != nil {
-			s.finish(q.ID, -1, err.Error())
+			go s.finish(q.ID, -1, err.Error()) // it may have to wait for a request
 		}
 	case "stdin", "kill":
 		s.mu.Lock()
@@ -71,7 +73,7 @@ func (s *server) handle(q wire.Request) {
 			}
 		}
 	default:
-		s.finish(q.ID, -1, fmt.Sprintf("unknown operation %q", q.Op))
+		go s.finish(q.ID, -1, fmt.Sprintf("unknown operation %q", q.Op))
 	}
 }
 

@@ -19,11 +19,13 @@ type Client struct {
 	out  *wire.Writer
 
 	mu    sync.Mutex
+	in    wire.Receiver
 	next  uint32
 	procs map[uint32]*Proc
 	hello chan struct{} // closed at the first sign of life
 	alive bool
 	dead  chan struct{}
+	asks  chan wire.Request // for events; whoever reads them must not wait
 }
 
 // A Proc is a command that runs in a domain.
@@ -59,11 +61,13 @@ func NewClient(name string, rw io.ReadWriter, noise func(string)) *Client {
 		procs: make(map[uint32]*Proc),
 		hello: make(chan struct{}),
 		dead:  make(chan struct{}),
+		asks:  make(chan wire.Request, 1),
 	}
 	go func() {
 		wire.Read(rw, c.event, noise)
 		close(c.dead)
 	}()
+	go c.remind()
 	return c
 }
 
@@ -88,16 +92,23 @@ func (c *Client) Ready(ctx context.Context) error {
 
 func (c *Client) event(e wire.Event) {
 	c.mu.Lock()
-	if !c.alive {
+	due, answer := c.in.Take(e)
+	if e.Op == "hello" && !c.alive {
 		c.alive = true
 		close(c.hello)
 	}
 	p := c.procs[e.ID]
-	if e.Op == "exit" {
+	if due && e.Op == "exit" {
 		delete(c.procs, e.ID)
 	}
 	c.mu.Unlock()
-	if p == nil {
+	if answer != nil {
+		select {
+		case c.asks <- *answer:
+		default: // the agent is slow to read: a later one will do
+		}
+	}
+	if !due || p == nil {
 		return
 	}
 	switch e.Op {
@@ -108,6 +119,30 @@ func (c *Client) event(e wire.Event) {
 	case "exit":
 		p.code, p.text = e.Code, e.Text
 		close(p.done)
+	}
+}
+
+// remind tells the agent which events have come, and asks for those that are lost.
+func (c *Client) remind() {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.dead:
+			return
+		case q := <-c.asks:
+			c.out.Send(q)
+		case <-tick.C:
+			var q *wire.Request
+			c.mu.Lock()
+			if len(c.procs) > 0 {
+				q = c.in.Remind()
+			}
+			c.mu.Unlock()
+			if q != nil {
+				c.out.Send(*q)
+			}
+		}
 	}
 }
 

@@ -90,3 +90,12 @@ func (d Distribution) hypervisor() (string, error) {
 	}
 	return "", fmt.Errorf("lab: no %s in %s (%s)", file, strings.Join(d.roots(), ", "), d.get())
 }
+
+// sums are the files that may have the MD5 sums of a kernel's package.
+func (d Distribution) sums(k initramfs.Kernel) []string {
+	files := []string{filepath.Join(d.root(), "var/lib/dpkg/info/linux-image-"+k.Version+".md5sums")}
+	for _, r := range d.roots() {
+		files = append(files, filepath.Join(r, "md5sums"))
+	}
+	return files
+}

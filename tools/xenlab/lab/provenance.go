@@ -4,12 +4,12 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-
-	"stubtpm/tools/initramfs"
 )
 
 // A KernelFile is a file of the guests' kernel package on the host.
@@ -21,27 +21,27 @@ type KernelFile struct {
 	Debian bool
 }
 
-// KernelModule returns a module's file and compares it with the sums in its Debian
-// package, if that is installed on the host.
+// KernelModule returns the file of a module, by its path without Debian 13's ".xz", and
+// compares it with the sums in its Debian package, if that is at hand.
 func (m *Machine) KernelModule(relative string) (KernelFile, error) {
 	k := m.kernel
-	f := KernelFile{Path: filepath.Join("/lib/modules", k.Version, relative)}
 	b, err := os.ReadFile(filepath.Join(k.Modules, relative))
+	if errors.Is(err, fs.ErrNotExist) {
+		relative += ".xz"
+		b, err = os.ReadFile(filepath.Join(k.Modules, relative))
+	}
+	f := KernelFile{Path: filepath.Join("/lib/modules", k.Version, relative)}
 	if err != nil {
 		return f, fmt.Errorf("lab: %w", err)
 	}
 	s := sha256.Sum256(b)
 	f.SHA256 = hex.EncodeToString(s[:])
-	sum := md5.Sum(b)
-	want := hex.EncodeToString(sum[:]) + "  " + strings.TrimPrefix(f.Path, "/") + "\n"
-	lists := []string{
-		"/var/lib/dpkg/info/linux-image-" + k.Version + ".md5sums",
-		filepath.Join(initramfs.InRepository(initramfs.Sysroot), "md5sums"),
-	}
-	for _, l := range lists {
-		list, err := os.ReadFile(l)
-		if err == nil && strings.Contains(string(list), want) {
-			f.Debian = true
+	// Debian 13's package names the file below /usr.
+	sum := fmt.Sprintf("%x  ", md5.Sum(b))
+	for _, file := range m.opt.Distribution.sums(k) {
+		list, err := os.ReadFile(file)
+		for _, prefix := range []string{"", "usr/"} {
+			f.Debian = f.Debian || err == nil && strings.Contains(string(list), sum+prefix+strings.TrimPrefix(f.Path, "/")+"\n")
 		}
 	}
 	return f, nil

@@ -47,24 +47,20 @@ func TestXenDoorbell(t *testing.T) {
 		}
 	}
 	d, g := doorbell(ctx, t, "doorbell", lab.Options{Memory: 2816, Dom0Memory: 1100}) // room for a guest that is saved
-	for _, step := range []func() error{
-		func() error { return d.Device(ctx, g) },
-		func() error { return d.Measured(ctx, g) },
-		func() error { return d.IMA(ctx, g) },
-		func() (err error) { g, err = d.Encrypted(ctx, g); return err },
-		func() error { return d.Hostile(ctx, g, time.Minute) },
-		func() error { return d.Life(ctx, g, n) },
-		func() error { return d.end(ctx) },
-		func() error { return d.Processors(ctx) },
-		func() error { return d.StartTimes(ctx) },
-		func() error { return d.Listed(ctx) },
-		func() error { return d.Around(ctx) },
-		func() error { return d.Plain(ctx) },
-	} {
-		if err := step(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	d.steps(ctx, t, 8*time.Minute+time.Duration(n)*20*time.Second, []func(context.Context) error{
+		func(ctx context.Context) error { return d.Device(ctx, g) },
+		func(ctx context.Context) error { return d.Measured(ctx, g) },
+		func(ctx context.Context) error { return d.IMA(ctx, g) },
+		func(ctx context.Context) (err error) { g, err = d.Encrypted(ctx, g); return err },
+		func(ctx context.Context) error { return d.Hostile(ctx, g, time.Minute) },
+		func(ctx context.Context) error { return d.Life(ctx, g, n) },
+		d.end,
+		d.Processors,
+		d.StartTimes,
+		d.Listed,
+		d.Around,
+		d.Plain,
+	})
 }
 
 // TestXenDoorbellTrixie has the same of Debian 13: Xen 4.20, and Linux 6.12 and systemd 257
@@ -77,16 +73,33 @@ func TestXenDoorbellTrixie(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	d, g := doorbell(ctx, t, "trixie", lab.Options{Distribution: lab.Trixie})
-	for _, step := range []func() error{
-		func() error { return d.versions(ctx, g, "4.20.", "6.12.", "systemd 257") },
-		func() error { return d.Device(ctx, g) },
-		func() error { return d.Measured(ctx, g) },
-		func() error { return d.IMA(ctx, g) },
-		func() error { return d.Pcrlock(ctx, g, "", changedWords) },
-		func() (err error) { g, err = d.Encrypted(ctx, g); return err },
-		func() error { return d.SameFiles(ctx, g, changedWords) },
-	} {
-		if err := step(); err != nil {
+	d.steps(ctx, t, 8*time.Minute, []func(context.Context) error{
+		func(ctx context.Context) error { return d.versions(ctx, g, "4.20.", "6.12.", "systemd 257") },
+		func(ctx context.Context) error { return d.Device(ctx, g) },
+		func(ctx context.Context) error { return d.Measured(ctx, g) },
+		func(ctx context.Context) error { return d.IMA(ctx, g) },
+		func(ctx context.Context) error { return d.Pcrlock(ctx, g, "", changedWords) },
+		func(ctx context.Context) (err error) { g, err = d.Encrypted(ctx, g); return err },
+		func(ctx context.Context) error { return d.SameFiles(ctx, g, changedWords) },
+	})
+}
+
+// steps takes steps, each within a limit. Of one that does not end it shows what the domains
+// and the doorbell do.
+func (d *Doorbell) steps(ctx context.Context, t *testing.T, limit time.Duration, steps []func(context.Context) error) {
+	t.Helper()
+	for _, step := range steps {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		err := step(ctx)
+		if ctx.Err() != nil {
+			look, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+			// A Go program prints its goroutines at SIGQUIT, and ends.
+			out, err := d.M.Dom0.Run(look, "xl list; xl vcpu-list; sleep 2; xl vcpu-list; kill -QUIT $(pidof "+filepath.Base(hostCommand)+"); sleep 2; ps")
+			t.Logf("dom0: %v\n%s\nstubtpm-host:\n%s\n%s's kernel:\n%s", err, out, d.log.tail(150), guestName, d.M.Tail(guestName+".kernel.log", 30))
+			cancel()
+		}
+		cancel()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

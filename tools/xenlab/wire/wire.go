@@ -28,12 +28,14 @@ const MaxData = 2048
 type Request struct {
 	ID uint32 `json:"id"`
 	// Op is "exec", "open" (a terminal device, bridged as if it were a
-	// program), "stdin" (Data for a running command; empty closes it), or
-	// "kill".
+	// program), "stdin" (Data for a running command; empty closes it), "kill",
+	// "hello", or "seen" (all events up to N).
 	Op   string   `json:"op"`
 	Argv []string `json:"argv,omitempty"`
 	TTY  bool     `json:"tty,omitempty"` // run the command on a terminal
 	Data []byte   `json:"data,omitempty"`
+	N    uint64   `json:"n,omitempty"`
+	Lost bool     `json:"lost,omitempty"` // with "seen": the event after N is lost
 }
 
 // An Event goes from the agent to the host.
@@ -45,6 +47,7 @@ type Event struct {
 	Data []byte `json:"data,omitempty"`
 	Code int    `json:"code,omitempty"` // exit code, -1 if the command did not exit
 	Text string `json:"text,omitempty"` // why the command did not run
+	N    uint64 `json:"n,omitempty"`    // of the event; of the last one, with "hello"
 }
 
 // A Writer sends messages; it may be used by several goroutines.
