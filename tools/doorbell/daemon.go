@@ -58,6 +58,9 @@ type Daemon struct {
 	// not their start. Its errors are as those of ReportMeasured.
 	ReportRestored func(ctx context.Context, id xen.DomID, uuid string, token [crb.TokenSize]byte) error
 
+	// Lost is closed once Domain has no more events; nil if that is never known.
+	Lost <-chan struct{}
+
 	Log func(format string, args ...any)
 
 	known launch.Cache // of what was measured before
@@ -72,7 +75,10 @@ const backends = "/local/domain/0/backend/vtpm"
 // all of them, in which a vTPM's domain is found.
 var watched = []string{backends, "/libxl", "@releaseDomain"}
 
-// Run serves guests until ctx or the connection to xenstore ends. It leaves the guests as
+// ErrNoEvents is returned once the system passes on no more events of guests.
+var ErrNoEvents = errors.New("doorbell: no more events: /dev/xen/evtchn failed")
+
+// Run serves guests until ctx, the connection to xenstore, or the events end. It leaves the guests as
 // they are, for another process.
 func (d *Daemon) Run(ctx context.Context) error {
 	d.hashing = make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -110,6 +116,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 		case <-news:
 		case <-lost:
 			return xenstore.ErrClosed
+		case <-d.Lost:
+			return ErrNoEvents
 		case g := <-ended:
 			g.stop()
 			delete(guests, g.base)

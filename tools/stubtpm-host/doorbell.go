@@ -11,7 +11,6 @@ import (
 	"stubtpm/drivers/crb"
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
-	"stubtpm/drivers/xen/xenbus"
 	"stubtpm/image/launch"
 	"stubtpm/tools/doorbell"
 	"stubtpm/tools/xenlife"
@@ -22,9 +21,9 @@ const noManager = 4
 
 // serveDoorbell serves guests until ctx ends. Without a key nothing is measured: the manager
 // believes no one else what a guest was started with.
-func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 xenbus.Domain, key, manager string) error {
+func serveDoorbell(ctx context.Context, h *xenlife.Host, dom0 *devxen.Host, key, manager string) error {
 	d := &doorbell.Daemon{
-		Domain: dom0, Manager: manager,
+		Domain: dom0.Domain(), Lost: dom0.Lost(), Manager: manager,
 		OpenGuest: func(id xen.DomID) (doorbell.Guest, error) { return devxen.OpenMemory(id) },
 		CreateServer: func(id xen.DomID, first, last uint16, created func(uint16) error) (doorbell.IOServer, error) {
 			return devxen.CreateIOServer(id, first, last, created)

@@ -148,7 +148,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	switch args[0] {
 	case "doorbell":
-		return serveDoorbell(ctx, h, dom0.Domain(), key, manager)
+		return serveDoorbell(ctx, h, dom0, key, manager)
 	case "save":
 		return h.SaveGuest(ctx, f.Arg(0), f.Arg(1))
 	case "restore":

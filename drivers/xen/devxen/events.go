@@ -57,14 +57,14 @@ const (
 	lingers = 16
 )
 
-// read passes on events until the device is closed, then closes all channels.
+// read passes on events until the device is closed or fails, then closes all channels.
 func (e *events) read() {
 	defer close(e.done)
 	b := make([]byte, 4*1024)
 	e.conn.Read(func(fd uintptr) bool {
 		for i := 0; !e.ends.Load(); i++ {
 			n, err := rawRead(fd, b)
-			if err != nil {
+			if err != nil || n == 0 {
 				return !errors.Is(err, unix.EAGAIN)
 			}
 			handled := true

@@ -147,3 +147,23 @@ func TestCloseInFlood(t *testing.T) {
 		t.Fatalf("not closed after %d events", calls.Load())
 	}
 }
+
+// TestDeviceFails has the device end: who listens on its channels learns that.
+func TestDeviceFails(t *testing.T) {
+	t.Parallel()
+	d, e, channels := newDevice(t, 1)
+	if err := d.kernel.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-(&Host{events: e}).Lost():
+	case <-time.After(5 * time.Second):
+		t.Fatal("nobody learns that the device has failed")
+	}
+	if _, ok := <-channels[0].C(); ok {
+		t.Error("the channel is open")
+	}
+	if _, err := e.open("port", evtchnBindUnbound, 2); err == nil {
+		t.Error("a port was opened")
+	}
+}

@@ -25,15 +25,14 @@ func Open() (*Host, error) {
 	for _, name := range []string{"evtchn", "gntdev", "gntalloc", "xenbus"} {
 		f, err := os.OpenFile("/dev/xen/"+name, os.O_RDWR, 0)
 		if err != nil {
-			for _, f := range files {
-				f.Close()
-			}
+			closeAll(files)
 			return nil, fmt.Errorf("devxen: %w", err)
 		}
 		files = append(files, f)
 	}
 	events, err := newEvents(files[0])
 	if err != nil {
+		closeAll(files)
 		return nil, fmt.Errorf("devxen: %w", err)
 	}
 	return &Host{
@@ -42,6 +41,16 @@ func Open() (*Host, error) {
 		store:  xenstore.NewClient(serialize(files[3])),
 	}, nil
 }
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// Lost is closed once no more events come, since the device failed or the host was closed. All
+// channels are closed before.
+func (h *Host) Lost() <-chan struct{} { return h.events.done }
 
 // Domain returns the interfaces that drivers use.
 func (h *Host) Domain() xenbus.Domain {
