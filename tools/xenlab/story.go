@@ -52,7 +52,7 @@ func runStory(ctx context.Context, args []string, stdin io.Reader, stdout, stder
 		return errUsage
 	}
 	r := &screen{w: stdout, start: time.Now()}
-	opt := lab.Options{Distribution: distribution, Dir: *dir, TPM: *tpm, Accel: *accel, LinuxGuest: true, Log: r.Step}
+	opt := lab.Options{Distribution: distribution, Dir: *dir, TPM: *tpm, Accel: *accel, LinuxGuest: true, Encryption: !*direct, Log: r.Step}
 	if !*direct {
 		for _, file := range []string{images.Manager, images.VTPM, images.Stubtpm, images.Host} {
 			if _, err := os.Stat(file); err != nil {

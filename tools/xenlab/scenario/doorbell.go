@@ -52,7 +52,9 @@ func NewDoorbell(ctx context.Context, r Report, s *Stack) (*Doorbell, error) {
 }
 
 // MeasuredGuest starts the guest of Story once more, with a TPM that its kernel finds by
-// itself, and measured before it runs. It returns the guest.
+// itself, and measured before it runs; its encrypted disk opens after a reboot, and not with
+// another command line. It returns the guest. The machine must have been started with
+// Encryption.
 func (s *Stack) MeasuredGuest(ctx context.Context, r Report) (*lab.Guest, error) {
 	d := &Doorbell{Stack: s, r: r, log: &lineLog{}}
 	if err := s.Destroy(ctx, guestName); err != nil {
@@ -63,10 +65,17 @@ func (s *Stack) MeasuredGuest(ctx context.Context, r Report) (*lab.Guest, error)
 		return nil, err
 	}
 	g, err := d.start(ctx, "")
-	for _, step := range []func(context.Context, guest) error{d.Device, d.Measured, d.IMA} {
+	steps := []func(context.Context, guest) error{d.Device, d.Measured, d.IMA}
+	if s.M.Distribution() == lab.Trixie {
+		steps = append(steps, func(ctx context.Context, g guest) error { return d.Pcrlock(ctx, g, "", changedWords) })
+	}
+	for _, step := range steps {
 		if err == nil {
 			err = step(ctx, g)
 		}
+	}
+	if err == nil {
+		g, err = d.Encrypted(ctx, g)
 	}
 	return g.Guest, err
 }
