@@ -28,7 +28,8 @@ The profile default-v2 has them all; the default, pc-client, all but the eight o
 device carried the command out at least once. Tested by: E, each implemented
 command is sent once and known to the device (tools/confdoc, and over the socket in
 tools/hosted); D, generated with valid parameters and compared with swtpm
-(tools/difftest); R, sent with random parameters and compared.
+(tools/difftest), or, where swtpm has it not, with this device saved and restored
+again and again; R, sent with random parameters and compared.
 
 | Code | Command | Since | Implemented | Suites | Tested by |
 |---|---|---|---|---|---|

@@ -7,6 +7,7 @@ import (
 
 	"stubtpm/tools/difftest/stream"
 	"stubtpm/tools/hosted/tpmproc"
+	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
 )
 
@@ -42,6 +43,66 @@ func TestSelf(t *testing.T) {
 	}
 	if res.Succeeded < res.Commands/2 {
 		t.Errorf("only %d of %d commands succeeded", res.Succeeded, res.Commands)
+	}
+}
+
+// A restored device is ours that, at every third command, is saved and goes on as
+// another one, made of its states.
+type restored struct {
+	*vtpm.Device
+	state []byte
+	n     int
+}
+
+func (r *restored) Save(state []byte) error {
+	r.state = bytes.Clone(state)
+	return nil
+}
+
+func (r *restored) Execute(cmd []byte) ([]byte, error) {
+	if r.n++; r.n%3 == 0 {
+		v, err := r.Volatile()
+		if err != nil {
+			return nil, err
+		}
+		if r.Device, err = vtpm.Resume(vtpm.Config{Store: r}, r.state, v); err != nil {
+			return nil, err
+		}
+	}
+	return r.Device.Execute(0, cmd), nil
+}
+
+func (r *restored) Reset() error { r.Init(); return nil }
+
+// TestSelf185 compares the keys and commands of version 1.85, which the other TPMs
+// have not, on our device with one that is saved and restored again and again.
+func TestSelf185(t *testing.T) {
+	t.Parallel()
+	profile := tcg.NamedProfile("default-v2")
+	n := 20000
+	if testing.Short() {
+		n = 2500
+	}
+	res, err := stream.Run(stream.Options{Seed: ciSeed, Commands: n, V185: true, Open: func() (stream.TPM, stream.TPM, func(), error) {
+		a, err := vtpm.Manufacture(vtpm.Config{Store: noStore{}, Profile: profile})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		b := new(restored)
+		b.Device, err = vtpm.Manufacture(vtpm.Config{Store: b, Profile: profile})
+		return device{a}, b, func() {}, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(res)
+	if len(res.Divergences) > 0 || len(res.Known) > 0 {
+		t.Errorf("%d divergences, differences to itself: %v", len(res.Divergences), res.Known)
+	}
+	for cc := tcg.TPMCCVerifySequenceComplete; cc <= tcg.TPMCCSignSequenceStart; cc++ {
+		if n := res.Codes[cc]; n[1] < 3 {
+			t.Errorf("%v: sent %d times, succeeded %d times", cc, n[0], n[1])
+		}
 	}
 }
 

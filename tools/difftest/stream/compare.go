@@ -110,6 +110,13 @@ func maskUnique(b []byte) []byte {
 		}
 	}
 	switch tcg.TPMAlgID(binary.BigEndian.Uint16(b[2:])) {
+	case tcg.TPMAlgMLKEM:
+		optional(4)
+		n += 2
+	case tcg.TPMAlgMLDSA:
+		n += 3
+	case tcg.TPMAlgHashMLDSA:
+		n += 4
 	case tcg.TPMAlgRSA:
 		optional(4)
 		optional(2)

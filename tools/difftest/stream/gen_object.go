@@ -57,6 +57,10 @@ func (w *world) createPrimary() *command {
 	if t.slow && w.chance(0.7) {
 		return nil
 	}
+	return w.primaryOf(t)
+}
+
+func (w *world) primaryOf(t template) *command {
 	h := w.hierarchy()
 	c := &command{code: tcg.TPMCCCreatePrimary, handles: []*entity{h}, handleInResponse: true}
 	return w.create(c, &t, func(r *pair[response], f *pair[[][]byte], secret []byte, policy int) {

@@ -3,7 +3,8 @@ package stream
 import "stubtpm/vtpm/tcg"
 
 // Generated returns the commands for which there is a generator with valid parameters.
-// Others are only sent with random parameters.
+// Others are only sent with random parameters. Those of version 1.85 are generated with
+// Options.V185.
 func Generated() []tcg.TPMCC {
 	return []tcg.TPMCC{
 		tcg.TPMCCActivateCredential,
@@ -19,11 +20,13 @@ func Generated() []tcg.TPMCC {
 		tcg.TPMCCContextSave,
 		tcg.TPMCCCreate,
 		tcg.TPMCCCreatePrimary,
+		tcg.TPMCCDecapsulate,
 		tcg.TPMCCDictionaryAttackLockReset,
 		tcg.TPMCCDictionaryAttackParameters,
 		tcg.TPMCCECCParameters,
 		tcg.TPMCCECDHKeyGen,
 		tcg.TPMCCECDHZGen,
+		tcg.TPMCCEncapsulate,
 		tcg.TPMCCEncryptDecrypt,
 		tcg.TPMCCEncryptDecrypt2,
 		tcg.TPMCCEventSequenceComplete,
@@ -90,11 +93,17 @@ func Generated() []tcg.TPMCC {
 		tcg.TPMCCSetPrimaryPolicy,
 		tcg.TPMCCShutdown,
 		tcg.TPMCCSign,
+		tcg.TPMCCSignDigest,
+		tcg.TPMCCSignSequenceComplete,
+		tcg.TPMCCSignSequenceStart,
 		tcg.TPMCCStartAuthSession,
 		tcg.TPMCCStartup,
 		tcg.TPMCCStirRandom,
 		tcg.TPMCCTestParms,
 		tcg.TPMCCUnseal,
+		tcg.TPMCCVerifyDigestSignature,
+		tcg.TPMCCVerifySequenceComplete,
+		tcg.TPMCCVerifySequenceStart,
 		tcg.TPMCCVerifySignature,
 	}
 }

@@ -16,6 +16,9 @@ type object struct {
 	policy     int     // recipe of its authPolicy, or -1
 	parent     *object // nil if it has none in the model
 	persistent bool
+
+	signer           *object // of a sequence for a signature, its key
+	context, message []byte
 }
 
 func (o *object) isParent() bool {

@@ -18,6 +18,7 @@ type Options struct {
 	NoReboot bool                             // neither reset the TPMs nor compare resetCount
 	Stop     int                              // end after this number of divergences; 0 for never
 	Wild     bool                             // also send commands on which no two TPMs agree
+	V185     bool                             // both TPMs have the keys and commands of version 1.85
 }
 
 // Run runs episodes until o.Commands commands were compared.
@@ -74,6 +75,7 @@ func episode(o *Options, res *Result, ext []external, seed uint64) error {
 	}
 	defer done()
 	x := &runner{world: newWorld(rand.New(rand.NewPCG(seed, 0x7f4a7c15))), o: o, res: res, tpms: pair[TPM]{a, b}, seed: seed, ext: ext}
+	x.v185 = o.V185
 	if o.Wild {
 		x.pool, x.keys, x.missing = map[string][][]byte{}, wildKeys(ext), map[tcg.TPMCC]bool{}
 		if l, ok := a.(Looker); ok {
@@ -160,6 +162,9 @@ func (x *runner) newGenerators() {
 		{1, x.testParms}, {1, x.makeCredential}, {3, x.sign}, {4, x.attest}, {3, x.symmetric}, {2, x.rsa}, {2, x.ecdh}, {3, x.hmac},
 		{2, x.hashStart}, {3, x.sequenceUpdate}, {2, x.sequenceComplete}, {2, x.hash}, {1, x.random}, {4, x.pcr}, {4, x.capability},
 		{5, x.session}, {6, x.policy}, {4, x.nvDefine}, {1, x.nvUndefine}, {7, x.nv}, {3, x.manage}, {1, x.unknown},
+	}
+	if x.v185 {
+		x.generators = append(x.generators, []generator{{8, x.signSequence}, {4, x.signDigest}, {6, x.encapsulate}}...)
 	}
 	for _, g := range x.generators {
 		x.total += g.weight

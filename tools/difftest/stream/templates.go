@@ -41,6 +41,9 @@ const made = attrFixedTPM | attrFixedParent | attrOrigin | attrUserAuth
 
 // template returns a random valid template.
 func (w *world) template() template {
+	if w.v185 && w.chance(0.5) {
+		return w.templateML()
+	}
 	unique := b2()
 	if w.chance(0.3) {
 		unique = b2(w.bytes(8))

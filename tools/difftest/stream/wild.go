@@ -11,7 +11,7 @@ import (
 var tame = []tcg.TPMCC{
 	tcg.TPMCCStartup, tcg.TPMCCShutdown, tcg.TPMCCFlushContext, tcg.TPMCCEvictControl, tcg.TPMCCContextSave, tcg.TPMCCStartAuthSession,
 	tcg.TPMCCHierarchyChangeAuth, tcg.TPMCCHierarchyControl, tcg.TPMCCClear, tcg.TPMCCChangeEPS, tcg.TPMCCChangePPS, tcg.TPMCCNVDefineSpace,
-	tcg.TPMCCNVUndefineSpace, tcg.TPMCCSequenceComplete, tcg.TPMCCEventSequenceComplete, tcg.TPMCCDictionaryAttackParameters, tcg.TPMCCSelfTest,
+	tcg.TPMCCNVUndefineSpace, tcg.TPMCCSignSequenceComplete, tcg.TPMCCVerifySequenceComplete, tcg.TPMCCSequenceComplete, tcg.TPMCCEventSequenceComplete, tcg.TPMCCDictionaryAttackParameters, tcg.TPMCCSelfTest,
 }
 
 // rare lists the commands after which few others succeed for some time.
@@ -110,7 +110,8 @@ func (w *world) remember(c *command, spec *tcg.CommandSpec, r *pair[response], s
 		}
 	case tcg.TPMCCLoadExternal, tcg.TPMCCLoad:
 		w.flushNext(r[0].handle)
-	case tcg.TPMCCCreatePrimary, tcg.TPMCCContextLoad, tcg.TPMCCHMACStart, tcg.TPMCCHashSequenceStart:
+	case tcg.TPMCCCreatePrimary, tcg.TPMCCContextLoad, tcg.TPMCCHMACStart, tcg.TPMCCHashSequenceStart,
+		tcg.TPMCCSignSequenceStart, tcg.TPMCCVerifySequenceStart:
 		if r[0].handle>>24 == 0x80 {
 			w.flushNext(r[0].handle)
 		}

@@ -30,6 +30,10 @@ func (w *world) value(typ, name string, c *command, secret []byte) []byte {
 		return u64(pick(w, []uint64{0, 1, 1 << 32, 1 << 63, ^uint64(0)}))
 	case "TPMI_YES_NO":
 		return []byte{byte(w.n(2))}
+	case "TPM2B_SIGNATURE_CTX", "TPM2B_SIGNATURE_HINT":
+		return b2(w.bytes(pick(w, []int{0, 0, 0, 2, 16, 255, 256})))
+	case "TPM2B_KEM_CIPHERTEXT":
+		return b2(w.bytes(pick(w, []int{0, 65, 768, 1088, 1568})))
 	case "TPM2B_AUTH":
 		return b2(secret)
 	case "TPM2B_DIGEST", "TPM2B_NONCE":

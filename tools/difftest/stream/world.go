@@ -34,6 +34,7 @@ type world struct {
 	queue []func() *command // commands that come before the next random one
 
 	wilderness
+	v185       bool // both sides have the keys and commands of version 1.85
 	policyOf   int  // recipe that is the owner's policy, or 0
 	rebootSoon bool // the next step is a reboot
 }

@@ -296,7 +296,7 @@ func differAt(a, b []byte) int {
 // RSAES, and on the self-tests that it has run.
 func unstable(code tcg.TPMCC) bool {
 	switch code {
-	case tcg.TPMCCSign, tcg.TPMCCQuote, tcg.TPMCCCertify, tcg.TPMCCCertifyCreation, tcg.TPMCCCertifyX509, tcg.TPMCCGetTime, tcg.TPMCCNVCertify,
+	case tcg.TPMCCSign, tcg.TPMCCSignDigest, tcg.TPMCCSignSequenceComplete, tcg.TPMCCEncapsulate, tcg.TPMCCQuote, tcg.TPMCCCertify, tcg.TPMCCCertifyCreation, tcg.TPMCCCertifyX509, tcg.TPMCCGetTime, tcg.TPMCCNVCertify,
 		tcg.TPMCCGetCommandAuditDigest, tcg.TPMCCGetSessionAuditDigest, tcg.TPMCCRSAEncrypt, tcg.TPMCCMakeCredential, tcg.TPMCCDuplicate, tcg.TPMCCRewrap,
 		tcg.TPMCCIncrementalSelfTest, tcg.TPMCCGetTestResult:
 		return true

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stubtpm/vtpm"
+	"stubtpm/vtpm/tcg"
 )
 
 // A Device is the device under test: a *vtpm.Device, or one with a deliberate fault.
@@ -106,10 +107,18 @@ func seedOf(seed uint64, id int) (b [32]byte) {
 
 func manufacture(mk *Maker, seed uint64) (*machine, error) {
 	m := &machine{rand: rand.NewChaCha8(seedOf(seed, 0)), now: start}
+	c := m.config()
+	if version185(seed) {
+		c.Profile = tcg.NamedProfile("default-v2")
+	}
 	var err error
-	m.Device, err = mk.Manufacture(m.config())
+	m.Device, err = mk.Manufacture(c)
 	return m, err
 }
+
+// version185 reports whether the device of a seed has the keys and commands of version
+// 1.85: each second one.
+func version185(seed uint64) bool { return seed%2 == 0 }
 
 // A snapshot is the complete state of a device.
 type snapshot struct {

@@ -151,7 +151,7 @@ func episode(o *Options, rep *Report, seed uint64) (*Found, error) {
 	s := &source{c: c, r: rand.New(rand.NewPCG(seed, 1))}
 	defer func() { rep.events = s.events }()
 	res, err := stream.Run(stream.Options{
-		Seed: seed, Commands: episodeCommands, Episode: episodeCommands, Log: o.Log, Wild: true,
+		Seed: seed, Commands: episodeCommands, Episode: episodeCommands, Log: o.Log, Wild: true, V185: version185(seed),
 		Open: func() (stream.TPM, stream.TPM, func(), error) { return s, echo{s}, func() {}, nil },
 	})
 	rep.Stats.add(&c.Stats)

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
@@ -39,9 +40,9 @@ func FuzzStream(f *testing.F) {
 		}
 		f.Add(b)
 	}
+	f.Add(bytes.Join(corpus185(f), nil))
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		d := testDevice(t, new(memStore))
-		d.Execute(0, startupClear)
+		d := newDevice185(t, new(memStore))
 		for range streamCommands {
 			if len(stream) == 0 {
 				break

@@ -179,12 +179,15 @@ func FuzzExecute(f *testing.F) {
 	for _, c := range corpus(f) {
 		f.Add(uint8(0), true, c)
 	}
+	for _, c := range corpus185(f) {
+		f.Add(uint8(0), true, c)
+	}
 	f.Add(uint8(3), false, startupClear)
 	f.Add(uint8(0), true, []byte{0x00, 0xC1, 0, 0, 0, 0x16, 0, 0, 0, 0x65, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 1, 0x15})
 	f.Fuzz(func(t *testing.T, locality uint8, started bool, cmd []byte) {
-		d := testDevice(t, new(memStore))
-		if started {
-			d.Execute(0, startupClear)
+		d := newDevice185(t, new(memStore))
+		if !started {
+			d.Init()
 		}
 		checkCommand(t, d, locality, cmd)
 		checkCommand(t, d, locality, cmd)
@@ -196,9 +199,9 @@ func FuzzExecute(f *testing.F) {
 func TestMutatedCommands(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	seeds := corpus(t)
-	d := testDevice(t, new(memStore))
-	d.Execute(0, startupClear)
+	seeds := append(corpus(t), corpus185(t)...)
+	d := newDevice185(t, new(memStore))
+	scenario185(t, func(cmd []byte) []byte { return d.Execute(0, cmd) }) // which knows its handles
 	scenario(t, client{d})
 	rounds := 20000
 	if testing.Short() {
