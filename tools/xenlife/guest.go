@@ -57,6 +57,11 @@ func (h *Host) createGuest(ctx context.Context, file, name string, config config
 	if err != nil {
 		return 0, fmt.Errorf("%s: the vtpm setting needs uuid=, the UUID of the vTPM: %w", file, err)
 	}
+	release, err := h.claim(name)
+	if err != nil {
+		return 0, err
+	}
+	defer release()
 	id, err := h.createPaused(ctx, name, file)
 	if err != nil {
 		return 0, err

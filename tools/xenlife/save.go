@@ -2,13 +2,10 @@ package xenlife
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +29,8 @@ const tokenTimeout = 45 * time.Second
 
 // SaveGuest saves the guest of a name to a file, as xl save does. Where the guest has its TPM
 // by a ring the SHA-256 hash of the file is then given to the domain of its vTPM, as the token
-// of the image. The error is ErrNoToken if only that fails.
+// of the image. The error is ErrNoToken if only that fails. Once xl has begun, ctx stops
+// nothing: the guest could neither go on nor be restored with its TPM.
 func (h *Host) SaveGuest(ctx context.Context, name, file string) error {
 	id, err := h.find(ctx, name)
 	if err != nil {
@@ -42,15 +40,23 @@ func (h *Host) SaveGuest(ctx context.Context, name, file string) error {
 		return fmt.Errorf("%s: %w: no such domain", name, ErrFailed)
 	}
 	device, err := h.ringOf(ctx, id)
+	if err == nil && device != nil {
+		err = checkImagePlace(file)
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
 	if err != nil {
 		return err
 	}
-	if _, err := h.XL(ctx, "save", name, file); err != nil || device == nil {
+	ctx = context.WithoutCancel(ctx)
+	// By its number: xl takes a name like 12 for a number, and one like -c for an option.
+	if _, err := h.XL(ctx, "save", strconv.Itoa(int(id)), file); err != nil || device == nil {
 		return err
 	}
-	token, err := hashFile(file)
+	image, err := readImage(file)
 	if err == nil {
-		err = h.giveToken(ctx, device.Backend, fmt.Sprintf("%d %s", id, token))
+		err = h.giveToken(ctx, device.Backend, fmt.Sprintf("%d %s", id, image.token))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w: %w", name, ErrNoToken, err)
@@ -92,10 +98,14 @@ func (h *Host) giveToken(ctx context.Context, vtpm xen.DomID, word string) error
 
 // RestoreGuest restores the guest of a name from a file that SaveGuest wrote. Where the guest
 // has its TPM by a ring the manager is told of the image before the guest runs; if it cannot
-// be told the domain is destroyed, and the file stays.
+// be told, or the file was changed meanwhile, the domain is destroyed, and the file stays.
 func (h *Host) RestoreGuest(ctx context.Context, name, file string) error {
-	// Before it is restored: the hash must be of what xl reads, and nobody but root writes it.
-	token, err := hashFile(file)
+	release, err := h.claim(name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	image, err := readImage(file)
 	if err != nil {
 		return err
 	}
@@ -105,7 +115,9 @@ func (h *Host) RestoreGuest(ctx context.Context, name, file string) error {
 	}
 	device, err := h.ringOf(ctx, id)
 	if err == nil && device != nil {
-		err = h.ReportRestored(ctx, id, device.UUID, token)
+		if err = image.check(); err == nil { // so xl has read what was hashed
+			err = h.ReportRestored(ctx, id, device.UUID, image.token)
+		}
 	}
 	if err != nil {
 		return h.undo(ctx, name, id, err)
@@ -125,18 +137,4 @@ func (h *Host) ringOf(ctx context.Context, id xen.DomID) (*Frontend, error) {
 		return nil, nil
 	}
 	return &list[n], nil
-}
-
-// hashFile returns the SHA-256 hash of a file in hexadecimal.
-func hashFile(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sum := sha256.New()
-	if _, err := io.Copy(sum, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(sum.Sum(nil)), nil
 }
