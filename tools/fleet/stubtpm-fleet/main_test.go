@@ -15,6 +15,7 @@ import (
 
 const (
 	a, b = "0a000000000000000000000000000000", "0b000000000000000000000000000000"
+	c    = "0c000000000000000000000000000000"
 	vtpm = "01000000-0000-0000-0000-000000000000"
 )
 
@@ -42,7 +43,7 @@ func TestCommand(t *testing.T) {
 	}
 	defer l.Close()
 	hosts, silent := "-hosts "+a+","+b+" ", "-timeout 200ms -endpoints "+l.Addr().String()+" "
-	for _, c := range []struct {
+	for _, try := range []struct {
 		line string
 		code int
 		out  string
@@ -52,6 +53,9 @@ func TestCommand(t *testing.T) {
 		{hosts + "look " + vtpm, 1, ""},
 		{hosts + "fence " + change + "-restored 1 -approver " + pub + " -word " + word.String() + " " + vtpm, 0, vtpm + " owner " + b + " epoch 1.0\n"},
 		{hosts + "fence " + change + "-restored 2 -approver " + pub + " -word " + word.String() + " " + vtpm, 3, ""},
+		{hosts + "claim -host " + c + " -approver " + pub + " " + vtpm, 2, ""},
+		{hosts + "hand-over -host " + a + " -at 0.2 -to " + c + " " + vtpm, 2, ""},
+		{"-hosts " + a + "," + a + " claim -host " + a + " -approver " + pub + " " + vtpm, 2, ""},
 		{silent + "look " + vtpm, 1, ""},
 		{silent + "claim -host " + a + " -approver " + pub + " " + vtpm, 1, ""},
 		{"word " + change + "-restored 0 -key " + name + " " + vtpm, 2, ""},
@@ -67,8 +71,8 @@ func TestCommand(t *testing.T) {
 		{"", 2, ""},
 	} {
 		var out, errs bytes.Buffer
-		if code := run(strings.Fields(c.line), &out, &errs); code != c.code || out.String() != c.out || code != 0 && errs.Len() == 0 {
-			t.Errorf("%s: exit code %d, %q, %q; want %d, %q", c.line, code, out.String(), errs.String(), c.code, c.out)
+		if code := run(strings.Fields(try.line), &out, &errs); code != try.code || out.String() != try.out || code != 0 && errs.Len() == 0 {
+			t.Errorf("%s: exit code %d, %q, %q; want %d, %q", try.line, code, out.String(), errs.String(), try.code, try.out)
 		}
 	}
 }
