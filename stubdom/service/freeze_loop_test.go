@@ -201,6 +201,7 @@ func TestFreezeLoop(t *testing.T) {
 		l := &freezeLoop{savedWorld: newSavedWorld(t, seed), r: rand.New(rand.NewPCG(seed, 15)), odds: 1, seen: seen}
 		l.disk = &faultyDisk{l.savedWorld.disk, l.now}
 		l.boot()
+		l.pcr8 = l.read()
 		for n := range steps {
 			if err := l.step(); err != nil {
 				t.Fatalf("stream %d, step %d: %v", seed, n, err)

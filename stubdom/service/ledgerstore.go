@@ -132,7 +132,7 @@ func (s *ledgerStore) commit(state, permanent []byte, commit func(*proto.State) 
 			return v, err
 		}
 		// The next manager knows whether this one had committed it.
-		if err = s.resolveCommit(); err != nil && !errors.Is(err, errLink) {
+		if err := s.resolveCommit(); err != nil && !errors.Is(err, errLink) {
 			return v, err
 		}
 		if s.inDoubt == nil && s.sequence == v.Sequence {
