@@ -72,10 +72,11 @@ func (h *guestHandler) suspend() (v statedisk.Version, t token, err error) {
 func (h *guestHandler) thaw() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.asleep = false // from here on another state may be the valid one
 	if err := h.store.replaceSuspended(); err != nil {
 		return err
 	}
-	h.frozen, h.asleep = false, false
+	h.frozen = false
 	h.gate.mu.Unlock()
 	return nil
 }

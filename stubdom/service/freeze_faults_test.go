@@ -166,6 +166,29 @@ func TestFreezeFailedAtEnd(t *testing.T) {
 	}
 }
 
+// TestThawFailedAtEnd: the manager commits the state that takes the place of the suspended one,
+// and the answer is lost. The TPM is no longer suspended then, and is once more if the domain
+// ends.
+func TestThawFailedAtEnd(t *testing.T) {
+	t.Parallel()
+	w := newFrozenWorld(t)
+	w.disconnect()
+	w.stop()
+	_, _, err := w.h.freeze()
+	w.must(err)
+	working := w.h.manager.Transact
+	w.h.manager.Transact = func(b []byte) ([]byte, error) { working(b); return nil, errLink }
+	if err := w.h.thaw(); err == nil {
+		t.Fatal("it is thawed without an answer")
+	}
+	w.h.manager.Transact = working
+	w.h.leave()
+	w.h.end()
+	if !w.found() {
+		t.Error("the guest does not find its TPM after the orderly end of the vTPM's domain")
+	}
+}
+
 // TestEndWaits: what the vTPM's domain does with the TPM besides its guest, such as to renew
 // certificates, is over before the TPM is suspended, or does not begin.
 func TestEndWaits(t *testing.T) {
