@@ -10,15 +10,17 @@ import (
 )
 
 // MaxCommandSize and MaxResponseSize are the sizes in bytes of the largest
-// command and response (TPM_PT_MAX_COMMAND_SIZE, TPM_PT_MAX_RESPONSE_SIZE).
-// 4088 bytes is what a tpmif ring page carries; hosted interfaces carry 4096.
+// command and response (TPM_PT_MAX_COMMAND_SIZE, TPM_PT_MAX_RESPONSE_SIZE) of a
+// new Device. 4088 bytes is what a tpmif ring page carries; hosted interfaces carry
+// 4096. LargestBuffer is the largest size that SetBufferSize takes.
 const (
 	MaxCommandSize  = engine.MaxCommandSize
 	MaxResponseSize = engine.MaxResponseSize
+	LargestBuffer   = engine.LargestBuffer
 )
 
 // MinBufferSize is the smallest size in bytes that SetBufferSize takes. Every
-// response fits.
+// response fits: of a key whose signatures would not, the parameter set is refused.
 const MinBufferSize = engine.MinBufferSize
 
 // EpochIndex is an NV index, of the range of the TPM's manufacturer, in which a

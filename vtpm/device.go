@@ -77,8 +77,9 @@ func (d *Device) Profile() tcg.Profile { return d.d.CopyProfile() }
 // responses of at most n bytes: TPM_PT_MAX_COMMAND_SIZE and
 // TPM_PT_MAX_RESPONSE_SIZE are n, and a longer command is answered with
 // TPM_RC_COMMAND_SIZE. It is no part of the state; a new Device has
-// MaxCommandSize. A size beyond MinBufferSize and MaxCommandSize is set to the
-// nearest of them.
+// MaxCommandSize. A size beyond MinBufferSize and LargestBuffer is set to the
+// nearest of them. Parameter sets of ML-DSA whose signatures do not fit are not
+// offered: ML-DSA-87 needs 5,371 bytes.
 func (d *Device) SetBufferSize(n uint32) { d.d.SetBufferSize(n) }
 
 // SetPhysicalPresence sets whether somebody at the machine confirms commands

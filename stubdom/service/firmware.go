@@ -26,6 +26,7 @@ func (h *guestHandler) OpenCRB(p tpmif.Peer, firmware bool) (crb.Conn, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	h.device.SetBufferSize(crb.BufferSize)
 	c := &crbConn{guestConn: guestConn{h}, kept: h.kept}
 	if c.firmware.Store(firmware); firmware {
 		h.token.Store(nil)

@@ -3,6 +3,7 @@ package service
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -38,6 +39,42 @@ func measure(c crb.Conn, done bool) {
 	c.Execute(0, []byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, 0}) // TPM2_Startup(CLEAR)
 	if done {
 		c.Signal(crb.SignalGuestRuns, nil)
+	}
+}
+
+// TestBufferOfInterface: a guest by a control area has a larger buffer than one by a
+// ring, and reads it in TPM_PT_MAX_RESPONSE_SIZE.
+func TestBufferOfInterface(t *testing.T) {
+	t.Parallel()
+	w := newGuestWorld(t, 1, true)
+	size := func(execute func(locality uint8, command []byte) []byte) uint32 {
+		t.Helper()
+		r := execute(0, []byte{0x80, 1, 0, 0, 0, 22, 0, 0, 1, 0x7A, 0, 0, 0, 6, 0, 0, 1, 0x1F, 0, 0, 0, 1})
+		if len(r) != 27 {
+			t.Fatalf("%x", r)
+		}
+		return binary.BigEndian.Uint32(r[23:])
+	}
+	for domain := xen.DomID(20); domain < 26; domain++ {
+		if err := w.order(testHostKey).Created(uint16(domain), campaignUUID); err != nil {
+			t.Fatal(err)
+		}
+		want := uint32(4096)
+		var conn tpmif.Conn
+		var err error
+		if domain%2 == 0 {
+			want = crb.BufferSize
+			conn, err = w.openCRB(domain, false)
+		} else {
+			conn, err = w.h.Open(tpmif.Peer{Domain: domain, UUID: proto.UUID(campaignUUID).String()})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := size(conn.Execute); got != want {
+			t.Errorf("domain %d: %d bytes", domain, got)
+		}
+		conn.Close()
 	}
 }
 

@@ -65,6 +65,7 @@ func (h *guestHandler) Open(p tpmif.Peer) (tpmif.Conn, error) {
 	if err := h.open(p); err != nil {
 		return nil, err
 	}
+	h.device.SetBufferSize(vtpm.MaxCommandSize)
 	return &guestConn{h}, nil
 }
 

@@ -97,6 +97,8 @@ device gives it secrets of its firmware; elsewhere their handles are TPM_RC_VALU
     whatever pieces it comes, and a restricted key: TPM_RC_VALUE.
   - "The same key" (TPM_RC_SIGN_CONTEXT_KEY) is one of the same hierarchy and public area,
     and, for an HMAC key, with the same secret. TPM_RC_MODE for a sequence of another kind.
+  - A parameter set of ML-DSA whose signatures do not fit the interface's buffer:
+    TPM_RC_PARMS, of a key that is made or loaded, and of one that is to sign.
   - Signatures of ECDAA are made, with the counter as context, and not verified:
     TPM_RC_SCHEME.
 - TPMA_PERMANENT (Part 2, 8.6): ownerAuthSet and the others tell that the value is not

@@ -262,7 +262,7 @@ func (c *controlConn) dispatch(cmd uint32, body []byte) ([]byte, error) {
 		err = c.setDataFD()
 	case cmdSetBufferSize:
 		size, e := m.SetBufferSize(binary.BigEndian.Uint32(body))
-		return words(result(e), size, minCommand, maxCommand), nil
+		return words(result(e), size, minCommand, maxBuffer), nil
 	case cmdGetInfo:
 		return c.getInfo(body), nil
 	case cmdLockStorage:

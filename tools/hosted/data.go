@@ -44,7 +44,7 @@ type Data struct {
 func (d *Data) Serve(conn net.Conn) {
 	conn = block(conn)
 	defer conn.Close()
-	buf := make([]byte, frameHeader+maxCommand)
+	buf := make([]byte, frameHeader+maxBuffer)
 	for {
 		req, err := d.read(conn, buf)
 		if err != nil && !errors.Is(err, errCommandSize) {
@@ -95,10 +95,10 @@ func (d *Data) read(conn net.Conn, buf []byte) (request, error) {
 		return request{}, d.short(err)
 	}
 	if !d.Plain && binary.BigEndian.Uint32(buf) == frameCommand {
-		return p.frame()
+		return p.frame(d.Machine.longest())
 	}
 	size := binary.BigEndian.Uint32(buf[2:])
-	if size < headerSize || size > maxCommand {
+	if size < headerSize || size > d.Machine.longest() {
 		return request{}, fmt.Errorf("%w: %d bytes", errCommandSize, size)
 	}
 	if err := p.fill(int(size)); err != nil {
@@ -137,16 +137,16 @@ func (p *partial) fill(want int) error {
 	return err
 }
 
-// frame takes a framed command. The frame, the message and the command must agree
-// on its length.
-func (p *partial) frame() (request, error) {
+// frame takes a framed command of at most longest bytes. The frame, the message and
+// the command must agree on its length.
+func (p *partial) frame(longest uint32) (request, error) {
 	req := request{framed: true}
 	if err := p.fill(frameHeader); err != nil {
 		return req, err
 	}
 	req.locality = p.buf[4]
 	size := binary.BigEndian.Uint32(p.buf[5:])
-	if size < headerSize || size > maxCommand {
+	if size < headerSize || size > longest {
 		return req, fmt.Errorf("%w: frame of %d bytes", errCommandSize, size)
 	}
 	if err := p.fill(frameHeader + int(size)); err != nil {

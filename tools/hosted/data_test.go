@@ -42,6 +42,30 @@ func TestData(t *testing.T) {
 	}
 }
 
+// TestDataLargeBuffer: a client that asked for a larger buffer sends commands of that
+// size, framed or not; one byte more ends the connection.
+func TestDataLargeBuffer(t *testing.T) {
+	t.Parallel()
+	for _, want := range []uint32{3000, 4096, 8192} {
+		m := machine(t)
+		m.PowerOff()
+		if n, err := m.SetBufferSize(want); n != want || err != nil {
+			t.Fatalf("%d: %v", n, err)
+		}
+		if err := m.Start(false, StartupClear); err != nil {
+			t.Fatal(err)
+		}
+		longest := max(want, 4096)
+		c := pipe(t, (&Data{Machine: m}).Serve)
+		cmd := tpmCommand(0x999, make([]byte, longest-10)...)
+		wantBytes(t, "the longest", talk(t, c, cmd, 10), errorResponse(0x143))
+		frame := append(words(frameCommand), 0)
+		frame = append(append(frame, words(longest)...), cmd...)
+		wantBytes(t, "framed", talk(t, c, frame, 18)[4:14], errorResponse(0x143))
+		wantBytes(t, "one more", talk(t, c, tpmCommand(0x999, make([]byte, longest-9)...), 10), errorResponse(rcCommandSize))
+	}
+}
+
 // A second client of the data channel waits until the first has left, and is
 // served then.
 func TestDataOneClient(t *testing.T) {

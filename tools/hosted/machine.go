@@ -26,9 +26,9 @@ type Machine struct {
 	mu          sync.Mutex
 	tpm         TPM // nil while powered off
 	established bool
-	orderly     bool // the last command was TPM2_Shutdown
-	stored      bool // the volatile state's file is the state of this moment
-	bufferSize  uint32
+	orderly     bool                // the last command was TPM2_Shutdown
+	stored      bool                // the volatile state's file is the state of this moment
+	bufferSize  atomic.Uint32       // changed while the TPM is off
 	loaded      map[BlobType][]byte // set by SetBlob, used at the next power on
 	unlocked    []byte              // permanent state when the lock was released
 	complained  string              // reason of the last complaint, until a command succeeds
@@ -39,7 +39,9 @@ func NewMachine(open Open, files *StateDir, log Logger) *Machine {
 	if log == nil {
 		log = func(string, ...any) {}
 	}
-	return &Machine{open: open, files: files, log: log, bufferSize: maxCommand, loaded: map[BlobType][]byte{}}
+	m := &Machine{open: open, files: files, log: log, loaded: map[BlobType][]byte{}}
+	m.bufferSize.Store(maxCommand)
+	return m
 }
 
 var (
@@ -175,11 +177,15 @@ func (m *Machine) SetBufferSize(want uint32) (uint32, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if want == 0 {
-		return m.bufferSize, nil
+		return m.bufferSize.Load(), nil
 	}
 	if m.tpm != nil {
-		return m.bufferSize, errRunning
+		return m.bufferSize.Load(), errRunning
 	}
-	m.bufferSize = min(max(want, minCommand), maxCommand)
-	return m.bufferSize, nil
+	m.bufferSize.Store(min(max(want, minCommand), maxBuffer))
+	return m.bufferSize.Load(), nil
 }
+
+// longest is the size in bytes of the longest command that is read off a connection.
+// What is longer than the buffer and not longer than this the TPM refuses.
+func (m *Machine) longest() uint32 { return max(m.bufferSize.Load(), maxCommand) }

@@ -59,7 +59,7 @@ func (m *Machine) powerOn(deleteVolatile bool) error {
 	}
 	clear(m.loaded)
 	if s, ok := tpm.(Sizer); ok {
-		s.SetBufferSize(m.bufferSize)
+		s.SetBufferSize(m.bufferSize.Load())
 	}
 	m.tpm = tpm
 	m.running.Store(&tpm)

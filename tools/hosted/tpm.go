@@ -52,10 +52,12 @@ type Store interface {
 	Save(state []byte) error
 }
 
-// Sizes of the command buffer, in bytes (TPM_PT_MAX_COMMAND_SIZE).
+// Sizes of the command buffer, in bytes (TPM_PT_MAX_COMMAND_SIZE): if nothing is said,
+// and the limits of what a client may ask for.
 const (
 	maxCommand = 4096
 	minCommand = 2808 // what swtpm offers as its minimum
+	maxBuffer  = 8192
 
 	headerSize = 10 // tag, size, code (Part 3, "Command/Response Header")
 )

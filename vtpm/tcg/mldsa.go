@@ -22,6 +22,20 @@ const (
 	MaxSignatureCtx   = 255
 )
 
+// MLDSASignatureSize returns the size in bytes of a signature of a parameter set, or 0
+// (Part 2, Table 208).
+func MLDSASignatureSize(set uint16) int {
+	switch set {
+	case TPMMLDSA44:
+		return 2420
+	case TPMMLDSA65:
+		return 3309
+	case TPMMLDSA87:
+		return 4627
+	}
+	return 0
+}
+
 // A TPMSMLDSAParms is the parameters of an ML-DSA or HashML-DSA key (Part 2,
 // Tables 230 and 231).
 type TPMSMLDSAParms struct {

@@ -172,13 +172,13 @@ func (p *Profile) RSABits(n int) bool {
 func (p *Profile) SetRSABits(n int, on bool) { set8(&p.rsa, bitOf(rsaSizes[:], n), on) }
 
 // mlSets returns the parameter sets of an algorithm, and those it can have at
-// all. ML-DSA-87 is not among them: its signatures do not fit a response.
+// all.
 func (p *Profile) mlSets(a TPMAlgID) (has *uint8, all uint8) {
 	switch a {
 	case TPMAlgMLKEM:
 		return &p.mlkem, 7
 	case TPMAlgMLDSA, TPMAlgHashMLDSA:
-		return &p.mldsa, 3
+		return &p.mldsa, 7
 	}
 	return nil, 0
 }
@@ -418,5 +418,5 @@ func (p *Profile) valid() bool {
 	if p.nvIndex != 0 && (p.nvIndex <= defaultNVIndexSize || p.nvIndex > MaxNVIndexSize) {
 		return false
 	}
-	return p.rsa < 16 && p.aes < 8 && p.camellia < 8 && p.sm4 < 2 && p.tdes < 4 && p.mlkem < 8 && p.mldsa < 4
+	return p.rsa < 16 && p.aes < 8 && p.camellia < 8 && p.sm4 < 2 && p.tdes < 4 && p.mlkem < 8 && p.mldsa < 8
 }

@@ -45,7 +45,7 @@ func find[T any](words []word[T], name string) (v T, ok bool) {
 // The parameter sets that a profile can name (Part 2, Tables 205 and 208).
 var (
 	mlkemWords = [...]word[uint16]{{"512", TPMMLKEM512}, {"768", TPMMLKEM768}, {"1024", TPMMLKEM1024}}
-	mldsaWords = [...]word[uint16]{{"44", TPMMLDSA44}, {"65", TPMMLDSA65}}
+	mldsaWords = [...]word[uint16]{{"44", TPMMLDSA44}, {"65", TPMMLDSA65}, {"87", TPMMLDSA87}}
 )
 
 // commandPrefix begins the name of each command; profiles leave it out.

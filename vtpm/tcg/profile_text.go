@@ -22,7 +22,7 @@ const MaxProfileText = 16 << 10
 //	rsa, aes, camellia, tdes, sm4
 //	            key sizes in bits
 //	mlkem, mldsa
-//	            parameter sets: 512, 768, 1024; 44, 65
+//	            parameter sets: 512, 768, 1024; 44, 65, 87
 //	banks       the PCR banks in the order of their report: replaces the base's
 //	commands    names as in Part 3, TPM2_ before them or not; all is all of them
 //	nv-index    the size in bytes of the largest NV index, 2048 to 16384

@@ -20,6 +20,9 @@ func checkML(t *testing.T, p *tcg.TPMTPublic, context string, message []byte, si
 	if p.MLDSA.ParameterSet == tcg.TPMMLDSA65 {
 		set, ours = oracle.MLDSA65(), mldsa.MLDSA65()
 	}
+	if p.MLDSA.ParameterSet == tcg.TPMMLDSA87 {
+		set, ours = oracle.MLDSA87(), mldsa.MLDSA87()
+	}
 	if sig.SigAlg != p.Type || len(sig.Sig) != set.SignatureSize() {
 		t.Fatalf("signature of %#x with %d bytes", sig.SigAlg, len(sig.Sig))
 	}

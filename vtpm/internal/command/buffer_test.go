@@ -13,7 +13,7 @@ func TestBufferSize(t *testing.T) {
 	t.Parallel()
 	d, _, _ := newTestDevice(t)
 	for _, s := range []struct{ set, want uint32 }{
-		{0, engine.MaxCommandSize}, {3968, 3968}, {engine.MinBufferSize, engine.MinBufferSize}, {1, engine.MinBufferSize}, {1 << 31, engine.MaxCommandSize},
+		{0, engine.MaxCommandSize}, {3968, 3968}, {engine.MinBufferSize, engine.MinBufferSize}, {1, engine.MinBufferSize}, {5000, 5000}, {1 << 31, engine.LargestBuffer},
 	} {
 		if s.set != 0 {
 			d.SetBufferSize(s.set)

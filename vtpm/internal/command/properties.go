@@ -114,7 +114,7 @@ func fixedProperties(d *engine.Device) []property {
 		{tcg.TPMPTFirmwareMaxSVN, 0xFFFF},
 	}
 	if hasML(d.Profile) {
-		all = append(all, property{tcg.TPMPTMLParameterSets, uint32(mlParameterSets(d.Profile))})
+		all = append(all, property{tcg.TPMPTMLParameterSets, uint32(mlParameterSets(d.Offered()))})
 	}
 	return all
 }
@@ -122,7 +122,7 @@ func fixedProperties(d *engine.Device) []property {
 // Upper bounds of a saved context in bytes.
 const (
 	maxObjectContext  = 2048
-	maxMLContext      = 3072 // of a TPM that has keys of ML-KEM or ML-DSA
+	maxMLContext      = 3328 // of a TPM that has keys of ML-KEM or ML-DSA
 	maxSessionContext = 1024
 )
 

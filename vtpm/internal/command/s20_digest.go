@@ -47,6 +47,7 @@ func verifyDigestSignature(d *engine.Device, c *dispatch.Call) error {
 //
 //	TPM_RC_ATTRIBUTES  the key signs certificates only
 //	TPM_RC_NO_RESULT   too many attempts were rejected (errata of version 1.85, 2.4)
+//	TPM_RC_PARMS       the interface does not carry the key's signatures
 //	TPM_RC_RANGE       the counter of an anonymous scheme is of no open commit
 //	TPM_RC_TICKET      a restricted key, and no ticket that says the digest is not of
 //	                   a structure of the TPM's own; or a ticket that is not valid

@@ -5,6 +5,7 @@ import (
 	"crypto/sha3"
 	"testing"
 
+	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmtest"
 )
@@ -127,6 +128,9 @@ func TestSignDigestCodes(t *testing.T) {
 	v := hash([]byte("message"))
 	key := handles{tpm.Primary(owner, externalMu(tcg.TPMMLDSA65), none).Handle}
 	c.row(tcg.TPMRCSuccess, "an external mu", key, nil, make([]byte, 64), nil)
+	tpm.SetBufferSize(vtpm.MinBufferSize)
+	c.row(tcg.TPMRCParms, "a buffer that is too small", key, nil, make([]byte, 64), nil)
+	tpm.SetBufferSize(vtpm.MaxCommandSize)
 	r := tpm.Do(tcg.TPMCCHash, nil, nil, "message", tcg.TPMAlgSHA512, owner)
 	mu := take(r)
 	c.row(tcg.TPMRCTicket.P(3), "a mu with a ticket for a digest", key, nil, mu, hashTicket(r))

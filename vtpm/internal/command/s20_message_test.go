@@ -3,6 +3,7 @@ package command_test
 import (
 	"testing"
 
+	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
 	"stubtpm/vtpm/tpmtest"
 )
@@ -22,6 +23,9 @@ func TestSignSequenceCompleteCodes(t *testing.T) {
 	c.row(tcg.TPMRCAttributes.H(2), "a key for certificates only", handles{h, tpm.Primary(owner, tpmtest.MLDSA(tcg.TPMAObjectX509Sign), none).Handle}, nil)
 	c.row(tcg.TPMRCAuthUnavailable.S(2), "a public key", handles{h, external(tpm, key.Public, nil)}, nil)
 	c.row(tcg.TPMRCSize.P(1), "more than a buffer", handles{h, key.Handle}, make([]byte, 1025))
+	tpm.SetBufferSize(vtpm.MinBufferSize)
+	c.row(tcg.TPMRCParms, "a buffer that is too small", handles{h, key.Handle}, nil)
+	tpm.SetBufferSize(vtpm.MaxCommandSize)
 	c.row(tcg.TPMRCSuccess, "as much as a buffer takes", handles{h, key.Handle}, make([]byte, 1024))
 	c.excuse(tcg.TPMRCNoResult, "of a million signatures none needs 814 attempts; package mldsa has a test with a limit of its own")
 

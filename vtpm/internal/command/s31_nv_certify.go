@@ -45,7 +45,7 @@ func nvCertify(d *engine.Device, c *dispatch.Call) error {
 	if size > nv.MaxBuffer {
 		return tcg.TPMRCValue.P(3)
 	}
-	if key != nil && key.IsMLDSA() && int(size) > mlCertified(key) {
+	if key != nil && key.IsMLDSA() && int(size) > mlCertified(d, key) {
 		return tcg.TPMRCSize.P(3)
 	}
 	if size == 0 && offset == 0 {

@@ -36,7 +36,11 @@ func signHashML(d *engine.Device, o *object.Object, context, digest []byte) (sig
 // signMu signs mu with an ML-DSA or HashML-DSA key.
 //
 //	TPM_RC_NO_RESULT  too many attempts were rejected (errata of version 1.85, 2.4)
+//	TPM_RC_PARMS      the signature does not fit the interface's buffer
 func signMu(d *engine.Device, o *object.Object, mu []byte) (sig tcg.TPMTSignature, rc tcg.TPMRC) {
+	if !d.FitsMLDSA(o.Public.MLDSA.ParameterSet) {
+		return sig, tcg.TPMRCParms
+	}
 	d.Need(o.Public.Type)
 	k, err := o.MLDSAPrivate()
 	if err != nil {
@@ -51,15 +55,15 @@ func signMu(d *engine.Device, o *object.Object, mu []byte) (sig tcg.TPMTSignatur
 }
 
 // mlCertified is how many bytes of an NV index TPM2_NV_Certify returns at most with
-// a signature of key: what the smallest buffer (4,088 bytes, a page of the ring) has
-// room for besides three sessions, the structure with the longest names, and the
-// signature.
-func mlCertified(key *object.Object) int {
-	signature := map[uint16]int{tcg.TPMMLDSA44: 2420, tcg.TPMMLDSA65: 3309, tcg.TPMMLDSA87: 4627}
+// a signature of key: what the buffer has room for besides three sessions, the
+// structure with the longest names, and the signature. The smallest interface of 4,096
+// bytes carries 4,088, a page of the ring.
+func mlCertified(d *engine.Device, key *object.Object) int {
 	const (
+		frame    = 8
 		header   = 10 + 4
 		sessions = 3 * (2 + tcg.MaxDigestSize + 1 + 2 + tcg.MaxDigestSize)
 		attest   = 2 + 4 + 2 + 2 + tcg.MaxNameSize + 2 + 2 + tcg.MaxDigestSize + 17 + 8 + 2 + tcg.MaxNameSize + 2 + 2
 	)
-	return 4088 - header - sessions - attest - (2 + 2 + 2 + signature[key.Public.MLDSA.ParameterSet])
+	return int(d.BufferSize.Load()) - frame - header - sessions - attest - (2 + 2 + 2 + tcg.MLDSASignatureSize(key.Public.MLDSA.ParameterSet))
 }

@@ -51,7 +51,7 @@ func readHeader(d *engine.Device, locality uint8, command []byte) (*Call, error)
 		return nil, tcg.TPMRCCommandCode
 	}
 	return &Call{
-		Spec: spec, Locality: locality, Profile: d.Profile, rest: r, hasSessions: tag == tcg.TPMSTSessions,
+		Spec: spec, Locality: locality, Profile: d.Offered(), rest: r, hasSessions: tag == tcg.TPMSTSessions,
 		Out: tcg.Writer{B: make([]byte, 0, 512)},
 	}, nil
 }
@@ -74,7 +74,7 @@ func response(d *engine.Device, c *Call) ([]byte, error) {
 	}
 	w.Bytes(c.Out.B)
 	writeSessions(d, c, &w)
-	if len(w.B) > engine.MaxResponseSize {
+	if len(w.B) > int(max(d.BufferSize.Load(), engine.MaxResponseSize)) {
 		return nil, tcg.TPMRCSize
 	}
 	binary.BigEndian.PutUint32(w.B[2:], uint32(len(w.B)))

@@ -7,10 +7,11 @@ import (
 )
 
 // MaxCommandSize and MaxResponseSize are the sizes in bytes of the largest command
-// and response.
+// and response unless SetBufferSize says another size, up to LargestBuffer.
 const (
 	MaxCommandSize  = 4096
 	MaxResponseSize = 4096
+	LargestBuffer   = 8192
 )
 
 // A Store is vtpm.Store.

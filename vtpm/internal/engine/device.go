@@ -129,15 +129,44 @@ func (d *Device) Stir(data []byte) error {
 }
 
 // MinBufferSize is the smallest size in bytes that SetBufferSize takes. Every
-// response fits.
+// response fits that Offered allows.
 const MinBufferSize = 2808
 
 // SetBufferSize tells the device that its interface carries commands and
 // responses of at most n bytes: TPM_PT_MAX_COMMAND_SIZE and
 // TPM_PT_MAX_RESPONSE_SIZE are n, and a longer command is answered with
 // TPM_RC_COMMAND_SIZE. It is no part of the state; a new Device has
-// MaxCommandSize. A size beyond MinBufferSize and MaxCommandSize is set to the
-// nearest of them.
+// MaxCommandSize. A size beyond MinBufferSize and LargestBuffer is set to the
+// nearest of them. Parameter sets of ML-DSA whose signatures do not fit are not
+// offered.
 func (d *Device) SetBufferSize(n uint32) {
-	d.BufferSize.Store(min(max(n, MinBufferSize), MaxCommandSize))
+	d.BufferSize.Store(min(max(n, MinBufferSize), LargestBuffer))
+}
+
+// SignatureRoom is how many bytes a response has at most besides an ML-DSA signature,
+// and some to spare: header, three sessions with SHA-512, and the structure of
+// TPM2_GetCommandAuditDigest, which is the longest. TPM2_NV_Certify returns no more
+// contents than fit.
+const SignatureRoom = 744
+
+// FitsMLDSA reports whether a response has room for signatures of a parameter set of
+// ML-DSA.
+func (d *Device) FitsMLDSA(set uint16) bool {
+	return int(d.BufferSize.Load()) >= tcg.MLDSASignatureSize(set)+SignatureRoom
+}
+
+// Offered is the profile without the parameter sets of ML-DSA whose signatures do not
+// fit the interface's buffer: they are refused where they are unmarshalled.
+func (d *Device) Offered() *tcg.Profile {
+	p := d.Profile
+	for set := tcg.TPMMLDSA44; set <= tcg.TPMMLDSA87; set++ {
+		if p.MLSet(tcg.TPMAlgMLDSA, set) && !d.FitsMLDSA(set) {
+			if p == d.Profile {
+				c := *p
+				p = &c
+			}
+			p.SetMLSet(tcg.TPMAlgMLDSA, set, false)
+		}
+	}
+	return p
 }
