@@ -36,6 +36,24 @@ func (g guest) pcr8(t *testing.T) string {
 	return string(v.PCRValues.Digests[0].Buffer)
 }
 
+// newHostLab is a lab whose manager knows the host's key, and has one vTPM, with its disk.
+func newHostLab(t *testing.T) (l *lab, disk *blocktest.Mem) {
+	t.Helper()
+	l = newLab(t)
+	stop := l.manager(initWords + fmt.Sprintf(" host=%x", testHostKey.Public().(ed25519.PublicKey)))
+	t.Cleanup(func() { stop() })
+	l.enroll(testUUID)
+	return l, blocktest.NewMem(statedisk.MinDisk * 4)
+}
+
+// end ends a domain of a vTPM in an orderly way.
+func (l *lab) end(stop func() error) {
+	l.t.Helper()
+	if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
+		l.t.Fatal(err)
+	}
+}
+
 // order runs an order of the host.
 func (l *lab) order(run func(c *proto.Client) error) {
 	l.t.Helper()
@@ -70,10 +88,7 @@ func (l *lab) freeze(id xen.DomID, word, last string) string {
 // and the TPM goes on for the domain that the host restored from the right image, once.
 func TestFreeze(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	disk := blocktest.NewMem(statedisk.MinDisk * 4)
-	defer l.manager(initWords + fmt.Sprintf(" host=%x", testHostKey.Public().(ed25519.PublicKey)))()
-	l.enroll(testUUID)
+	l, disk := newHostLab(t)
 	stop := l.vtpm(2, disk)
 	g := guest{l.ctx, l.attach(3, 2, testUUID)}
 	if err := g.extend(); err != nil {
@@ -109,13 +124,7 @@ func TestFreeze(t *testing.T) {
 	pcr = g.pcr8(t)
 	var token [32]byte
 	hex.Decode(token[:], []byte(strings.Fields(l.freeze(2, "1", ""))[2]))
-	end := func() {
-		t.Helper()
-		if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
-	}
-	end()
+	l.end(stop)
 	restore := func(vtpm, domain xen.DomID) guest {
 		t.Helper()
 		stop = l.vtpm(vtpm, disk)
@@ -129,10 +138,10 @@ func TestFreeze(t *testing.T) {
 	if _, err := (tpm2.PolicyGetDigest{PolicySession: session.Handle()}).Execute(g); err != nil {
 		t.Errorf("its session: %v", err)
 	}
-	end()
+	l.end(stop)
 	g = restore(6, 7)
 	if now := g.pcr8(t); now == pcr || now == string(make([]byte, 32)) {
 		t.Error("the same image a second time finds PCRs that do not say so")
 	}
-	end()
+	l.end(stop)
 }

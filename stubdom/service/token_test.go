@@ -2,16 +2,12 @@ package service
 
 import (
 	"context"
-	"crypto/ed25519"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"stubtpm/drivers/block/blocktest"
 	"stubtpm/drivers/xen"
-	"stubtpm/stubdom/statedisk"
 	"stubtpm/vtpmmgr/proto"
 )
 
@@ -48,10 +44,7 @@ func (l *lab) detach(g guest, domain xen.DomID) {
 // of its image once the guest was gone, also by another domain of the vTPM; and once.
 func TestRingToken(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	disk := blocktest.NewMem(statedisk.MinDisk * 4)
-	defer l.manager(initWords + fmt.Sprintf(" host=%x", testHostKey.Public().(ed25519.PublicKey)))()
-	l.enroll(testUUID)
+	l, disk := newHostLab(t)
 	stop := l.vtpm(2, disk)
 	image := [32]byte{1, 2, 3}
 	word := tokenWord(3, image)
@@ -75,9 +68,7 @@ func TestRingToken(t *testing.T) {
 		t.Fatalf("the answer is %q", v)
 	}
 	for n := range xen.DomID(2) {
-		if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
-			t.Fatal(err)
-		}
+		l.end(stop)
 		stop = l.vtpm(4+2*n, disk)
 		l.order(func(c *proto.Client) error { return c.Restored(uint16(5+2*n), campaignUUID, image) })
 		f := l.attach(5+2*n, 4+2*n, testUUID)
@@ -85,9 +76,7 @@ func TestRingToken(t *testing.T) {
 			t.Errorf("restored %d times: its TPM goes on: %v", n+1, kept)
 		}
 	}
-	if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
+	l.end(stop)
 }
 
 // TestRingTokenOfAnother: a guest was saved, and another domain had the TPM before the host
@@ -95,10 +84,7 @@ func TestRingToken(t *testing.T) {
 // ended. What that one left does not belong to the image, whether it is still there or gone.
 func TestRingTokenOfAnother(t *testing.T) {
 	t.Parallel()
-	l := newLab(t)
-	disk := blocktest.NewMem(statedisk.MinDisk * 4)
-	defer l.manager(initWords + fmt.Sprintf(" host=%x", testHostKey.Public().(ed25519.PublicKey)))()
-	l.enroll(testUUID)
+	l, disk := newHostLab(t)
 	stop := l.vtpm(2, disk)
 	l.detach(guest{l.ctx, l.attach(3, 2, testUUID)}, 3)
 	g := guest{l.ctx, l.attach(5, 2, testUUID)}
@@ -118,7 +104,5 @@ func TestRingTokenOfAnother(t *testing.T) {
 	if (guest{l.ctx, l.attach(7, 2, testUUID)}).pcr8(t) == pcr {
 		t.Error("the image finds what another guest left in the TPM")
 	}
-	if err := stop(); err != nil && !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
+	l.end(stop)
 }

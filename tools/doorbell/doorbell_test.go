@@ -210,53 +210,14 @@ func TestMeasured(t *testing.T) {
 // over: the guest then runs as measured, and never runs while its TPM takes signals.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	const many = 1000
-	_, stop := w.daemon(many)
-	w.toolstack()
-	w.await(vtpmDom)
-	stop()
-	accesses := many - w.machine.left
-	if accesses < 25 {
-		t.Fatalf("%d accesses", accesses)
-	}
-	for left := range accesses + 1 {
-		t.Run(fmt.Sprint(left), func(t *testing.T) {
-			t.Parallel()
-			testKilled(t, left)
-		})
-	}
-}
-
-func testKilled(t *testing.T, left int) {
-	w := newWorld(t)
-	xl := make(chan struct{})
-	go func() { w.toolstack(); close(xl) }()
-	ended, stop := w.daemon(left)
-	w.served(vtpmDom, ended)
-	stop()
-	w.mu.Lock()
-	w.log = nil
-	w.mu.Unlock()
-	w.daemon(-1)
-	select {
-	case <-xl:
-	case <-w.ctx.Done():
-		t.Fatalf("xl still waits: %q", w.said())
-	}
-	w.await(vtpmDom)
-	for w.machine.notRun() == nil && w.ctx.Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
-	if w.machine.notRun() == nil {
-		t.Error("the guest does not run")
-	}
-	if !w.measured() || w.destroyed {
-		t.Errorf("the PCRs are not those of the start, destroyed: %v\n%q", w.destroyed, w.said())
-	}
-	if w.machine.servers != 1 {
-		t.Errorf("%d servers", w.machine.servers)
-	}
+	killed(t, 25, newWorld, func(t *testing.T, w *world) {
+		if !w.measured() || w.destroyed {
+			t.Errorf("the PCRs are not those of the start, destroyed: %v\n%q", w.destroyed, w.said())
+		}
+		if w.machine.servers != 1 {
+			t.Errorf("%d servers", w.machine.servers)
+		}
+	})
 }
 
 // TestReleasedTwice: the guest runs, although the call that had it run failed. It is not
@@ -281,21 +242,11 @@ func TestKeyLost(t *testing.T) {
 		t.Run(fmt.Sprint(left), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			xl := make(chan struct{})
-			go func() { w.toolstack(); close(xl) }()
-			ended, stop := w.daemon(left)
-			w.served(vtpmDom, ended)
-			stop()
+			xl := w.killAt(left)
 			_, all := w.Store.Get(testBase + "/" + nodeMeasured)
 			w.keyless = true
 			w.daemon(-1)
-			<-xl
-			for w.machine.notRun() == nil && w.ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
-			if w.machine.notRun() == nil {
-				t.Fatalf("the guest does not run: %q", w.said())
-			}
+			w.awaitRun(xl)
 			w.tpm.mu.Lock()
 			defer w.tpm.mu.Unlock()
 			if w.tpm.used && !all && !w.tpm.capped {

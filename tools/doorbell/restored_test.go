@@ -2,7 +2,6 @@ package doorbell
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
@@ -28,48 +27,13 @@ func restoredWorld(t *testing.T) *world {
 // one.
 func TestRestoredKilled(t *testing.T) {
 	t.Parallel()
-	w := restoredWorld(t)
-	const many = 1000
-	_, stop := w.daemon(many)
-	w.toolstack()
-	w.await(vtpmDom)
-	stop()
-	accesses := many - w.machine.left
-	if accesses < 3 || !w.tpm.kept {
-		t.Fatalf("%d accesses; the TPM is kept: %v", accesses, w.tpm.kept)
-	}
-	for left := range accesses + 1 {
-		t.Run(fmt.Sprint(left), func(t *testing.T) {
-			t.Parallel()
-			w := restoredWorld(t)
-			xl := make(chan struct{})
-			go func() { w.toolstack(); close(xl) }()
-			ended, stop := w.daemon(left)
-			w.served(vtpmDom, ended)
-			stop()
-			w.mu.Lock()
-			w.log = nil
-			w.mu.Unlock()
-			w.daemon(-1)
-			select {
-			case <-xl:
-			case <-w.ctx.Done():
-				t.Fatalf("xl still waits: %q", w.said())
-			}
-			w.await(vtpmDom)
-			for w.machine.notRun() == nil && w.ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
-			if w.machine.notRun() == nil {
-				t.Error("the guest does not run")
-			}
-			w.tpm.mu.Lock()
-			defer w.tpm.mu.Unlock()
-			if !w.tpm.kept || w.tpm.capped || w.destroyed {
-				t.Errorf("the TPM is kept: %v, capped: %v, destroyed: %v\n%q", w.tpm.kept, w.tpm.capped, w.destroyed, w.said())
-			}
-		})
-	}
+	killed(t, 3, restoredWorld, func(t *testing.T, w *world) {
+		w.tpm.mu.Lock()
+		defer w.tpm.mu.Unlock()
+		if !w.tpm.kept || w.tpm.capped || w.destroyed {
+			t.Errorf("the TPM is kept: %v, capped: %v, destroyed: %v\n%q", w.tpm.kept, w.tpm.capped, w.destroyed, w.said())
+		}
+	})
 }
 
 // TestRestoredLater: a restored guest is held while there is no manager, longer than the
