@@ -225,6 +225,16 @@ func (g *guest) server(ctx context.Context) (IOServer, error) {
 // serve connects the guest to the domain of its vTPM, and to each later one. start is not 0
 // if the guest has not run.
 func (g *guest) serve(ctx context.Context, memory Guest, start uint64) error {
+	if g.restored && g.ReportRestored != nil {
+		// Its vTPM may come from another host after it: the toolstack does not wait.
+		if waits, err := g.waits(ctx, start); err != nil {
+			return err
+		} else if waits {
+			if err := g.hold(ctx, memory); err != nil {
+				return err
+			}
+		}
+	}
 	told := ""
 	var now xen.DomID // that serves the guest
 	for {

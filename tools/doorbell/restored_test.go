@@ -77,3 +77,34 @@ func TestRestoredLater(t *testing.T) {
 		t.Error("a guest that is refused runs")
 	}
 }
+
+// TestRestoredFirst: a guest that was restored, or comes from another host, before its vTPM
+// has a domain here is held: the toolstack goes on, and the guest runs once it has its TPM.
+func TestRestoredFirst(t *testing.T) {
+	t.Parallel()
+	for _, killed := range []bool{false, true} {
+		w := restoredWorld(t)
+		w.Store.Set(map[string]string{"/libxl/2/device/vtpm/0/uuid": guestUUID}) // another vTPM's
+		_, stop := w.daemon(-1)
+		w.toolstack()
+		if killed {
+			stop()
+			w.daemon(-1)
+		}
+		time.Sleep(10 * time.Millisecond)
+		if w.machine.notRun() != nil {
+			t.Error("the guest runs without its TPM")
+		}
+		w.Store.Set(map[string]string{"/libxl/2/device/vtpm/0/uuid": vtpmUUID})
+		w.await(vtpmDom)
+		for w.machine.notRun() == nil && w.ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if w.machine.notRun() == nil {
+			t.Errorf("the guest does not run: %q", w.said())
+		}
+		if !w.tpm.kept {
+			t.Error("the TPM is not kept")
+		}
+	}
+}
