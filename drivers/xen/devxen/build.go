@@ -138,26 +138,62 @@ func (m *Memory) Restored() (bool, error) {
 	return binary.NativeEndian.Uint32(b[24:]) != 1, nil
 }
 
-// Built reports whether the domain is paused and has never run: built, and not started.
-func (m *Memory) Built() (bool, error) {
+// A Status is what a domain does.
+type Status struct {
+	Exists    bool // false also of one that is being destroyed
+	Suspended bool // it has stopped itself for a save or a move
+	Paused    bool // and nothing else
+	Ran       bool // at least for a nanosecond, since it was built or restored
+}
+
+// Status returns what the domain does.
+func (m *Memory) Status() (s Status, err error) {
+	b, err := lockedMemory(domctlSize)
+	if err != nil {
+		return s, err
+	}
+	defer b.free()
+	if err := m.domctl(b, domctlGetInfo); errors.Is(err, unix.ESRCH) {
+		return s, nil
+	} else if err != nil {
+		return s, err
+	}
+	return parseStatus(b, m.domain), nil
+}
+
+// parseStatus decodes the answer to domctlGetInfo, which is of the next domain if that of the
+// number does not exist.
+func parseStatus(b []byte, domain xen.DomID) (s Status) {
 	// struct xen_domctl_getdomaininfo, at 16: domain u16, padding, flags u32, six u64 (numbers
 	// of pages, and a frame), then the nanoseconds that the domain has run, u64.
 	const (
-		flags = 16 + 4
-		time  = flags + 4 + 6*8
+		number = 16
+		flags  = number + 4
+		time   = flags + 4 + 6*8
 		// Of the flags, the lowest six are: dying, HVM (or PVH), shut down, paused, blocked,
-		// running (XEN_DOMINF_*).
-		states, hvm, paused = 1<<6 - 1, 1 << 1, 1 << 3
+		// running; those from 16 on are the reason of a shutdown (XEN_DOMINF_*, SHUTDOWN_*).
+		states, dying, hvm, shutdown, paused = 1<<6 - 1, 1 << 0, 1 << 1, 1 << 2, 1 << 3
+		reason, suspend                      = 16, 2
 	)
-	b, err := lockedMemory(domctlSize)
-	if err != nil {
-		return false, err
+	f := binary.NativeEndian.Uint32(b[flags:])
+	if xen.DomID(binary.NativeEndian.Uint16(b[number:])) != domain || f&dying != 0 {
+		return s
 	}
-	defer b.free()
-	if err := m.domctl(b, domctlGetInfo); err != nil {
-		return false, err
+	return Status{
+		Exists:    true,
+		Suspended: f&shutdown != 0 && f>>reason&0xFF == suspend,
+		Paused:    f&states&^hvm == paused,
+		Ran:       binary.NativeEndian.Uint64(b[time:]) != 0,
 	}
-	return binary.NativeEndian.Uint32(b[flags:])&states&^hvm == paused && binary.NativeEndian.Uint64(b[time:]) == 0, nil
+}
+
+// Built reports whether the domain is paused and has never run: built, and not started.
+func (m *Memory) Built() (bool, error) {
+	s, err := m.Status()
+	if err == nil && !s.Exists {
+		err = fmt.Errorf("devxen: domain %d: %w", m.domain, unix.ESRCH)
+	}
+	return s.Paused && !s.Ran, err
 }
 
 // Pause stops the domain once more: it runs again when it was unpaused as often as it was
