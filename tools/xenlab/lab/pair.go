@@ -14,8 +14,8 @@ const (
 	AddressB = "10.0.0.2"
 )
 
-// StartPair starts two machines at once whose dom0s share a network of nobody else: a
-// virtio device in each of their QEMUs (7.2 or later), joined by a socket of this host in
+// StartPair starts two machines at once whose dom0s share a network of nobody else: an
+// e1000 device in each of their QEMUs (7.2 or later), joined by a socket of this host in
 // the first one's directory. Options.Dir of the two must differ, since each has a
 // hardware TPM, a disk and logs of its own. dom0 A has AddressA and B has AddressB.
 func StartPair(ctx context.Context, a, b Options) (*Machine, *Machine, error) {
@@ -46,10 +46,10 @@ func StartPair(ctx context.Context, a, b Options) (*Machine, *Machine, error) {
 	for i := range sides {
 		s := &sides[i]
 		wait.Go(func() {
-			s.opt.Modules = append([]string{"virtio_pci", "virtio_net"}, s.opt.Modules...)
+			s.opt.Modules = append([]string{"e1000"}, s.opt.Modules...)
 			s.opt.QEMU = append([]string{
 				"-netdev", "stream,id=link,server=" + s.server + ",addr.type=unix,addr.path=" + link,
-				"-device", "virtio-net-pci,netdev=link,romfile=,mac=" + s.mac,
+				"-device", "e1000,netdev=link,romfile=,mac=" + s.mac,
 			}, s.opt.QEMU...)
 			if s.m, s.err = start(ctx, s.opt, s.await); s.err == nil {
 				_, s.err = s.m.Dom0.Run(ctx, fmt.Sprintf("ip link set eth0 up && ip addr add %s/24 dev eth0", s.address))
