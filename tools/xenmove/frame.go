@@ -32,8 +32,9 @@ const (
 	kindHere    kind = 'K' // target: the answer to kindAgain
 )
 
-// maxFrame is the largest body of a frame in bytes.
-const maxFrame = 1 << 20
+// maxFrame is the largest body of a frame in bytes. A transfer has a state of at most 1 MiB and
+// its header, in base64, and a manager's message.
+const maxFrame = 2 << 20
 
 // errFrame means that the other side does not keep to the protocol.
 var errFrame = errors.New("xenmove: malformed frame")

@@ -1,6 +1,7 @@
 package xenmove
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type world struct {
 	first  *pipe     // first link
 	cutAt  int       // byte of the first link after which that is cut, 0 for none
 
+	large bool   // the vTPM's state and its manager's message are the largest
 	here  string // the vTPM at the source: live, sent or gone
 	froze bool
 	there string // at the target: "", offered, refused, received or live
@@ -567,6 +569,16 @@ func (l leaving) Approve(_ context.Context, offer []byte) (err error) {
 	})
 	return err
 }
+
+// transfer is what the source sends to the target.
+func (w *world) transfer() Transfer {
+	if w.large {
+		// A slot of a vTPM's disk (docs/image-format.md), and a message (docs/moves.md, "Bytes").
+		return Transfer{bytes.Repeat([]byte{0xA5}, 1<<20+1024), bytes.Repeat([]byte{0x5A}, 10472)}
+	}
+	return Transfer{[]byte("state"), []byte("message")}
+}
+
 func (l leaving) Freeze(context.Context) error { l.do(func() { l.w.froze = true }); return nil }
 func (l leaving) Thaw(context.Context) error {
 	l.do(func() {
@@ -585,7 +597,7 @@ func (l leaving) Transfer(context.Context) (t Transfer, err error) {
 		if l.w.here == "live" {
 			l.w.here = "sent"
 		}
-		t = Transfer{[]byte("state"), []byte("message")}
+		t = l.w.transfer()
 	})
 	return t, err
 }
@@ -619,7 +631,7 @@ func (a arriving) Refuse(context.Context) error {
 }
 func (a arriving) Receive(_ context.Context, t Transfer) (answer []byte, taken bool, err error) {
 	a.do(func() {
-		if string(t.Message) != "message" || string(t.State) != "state" {
+		if want := a.w.transfer(); !bytes.Equal(t.Message, want.Message) || !bytes.Equal(t.State, want.State) {
 			err = errors.New("malformed")
 			return
 		}

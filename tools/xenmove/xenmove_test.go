@@ -133,6 +133,17 @@ func TestPairMoves(t *testing.T) {
 	}
 }
 
+// TestLargestMoves moves a guest whose vTPM has the largest state: once it is sent away there is
+// no other way.
+func TestLargestMoves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	w.large = true
+	if play(t, w); len(w.wrong) > 0 || w.there != "live" {
+		t.Errorf("%q, the vTPM is %s and %s", w.wrong, w.here, w.there)
+	}
+}
+
 // TestOneFault has each fault before each step.
 func TestOneFault(t *testing.T) {
 	t.Parallel()
