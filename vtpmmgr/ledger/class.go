@@ -7,9 +7,10 @@ import "time"
 type Urgency int
 
 const (
-	Normal Urgency = iota
-	Urgent         // orders, failed authorizations: what an attacker would like to roll back
-	Idle           // never causes a checkpoint by itself
+	Normal   Urgency = iota
+	Urgent           // orders, failed authorizations: what an attacker would like to roll back
+	Idle             // never causes a checkpoint by itself
+	Required         // is not done without a checkpoint of its own, in any mode
 )
 
 // A Class classifies a commit. Source is the item of the vTPM that caused it, or of the

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -41,6 +42,9 @@ func (s *Store) commit(batch []*waiter) {
 		}
 		err := s.finish(a, how)
 		if errors.Is(err, errRetry) && try < commitTries {
+			if batch = finishRequired(batch, err); len(batch) == 0 {
+				return
+			}
 			continue
 		}
 		if err == nil && how == link {
@@ -51,12 +55,28 @@ func (s *Store) commit(batch []*waiter) {
 	}
 }
 
+// finishRequired ends those that need a checkpoint, which cannot be made now, and returns
+// the others.
+func finishRequired(batch []*waiter, err error) (others []*waiter) {
+	for _, w := range batch {
+		if w.class.Urgency == Required {
+			w.done <- verdict{err: err}
+			continue
+		}
+		others = append(others, w)
+	}
+	return others
+}
+
 // commitTries limits how often a commit is written again because it must be anchored in
 // another way.
 const commitTries = 3
 
 // chooseAnchoring returns how a commit is anchored.
 func (s *Store) chooseAnchoring(batch []*waiter) anchoring {
+	if slices.ContainsFunc(batch, func(w *waiter) bool { return w.class.Urgency == Required }) {
+		return checkpoint
+	}
 	switch m := s.root.mode; {
 	case m == Mode{}, m.Daily != 0 && !s.chainOpen:
 		return checkpoint
