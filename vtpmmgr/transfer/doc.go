@@ -1,7 +1,7 @@
 // Package transfer is the protocol by which one vTPM moves from a manager, the source, to
 // another one, the target, over couriers that need not be trusted: docs/moves.md, "Between
 // managers". It has the messages and what each manager does with them. It has no ledger, no
-// hardware TPM and no network of its own: see [Parts]. The manager does not use it yet.
+// hardware TPM and no network of its own: see [Parts]. The manager has those.
 //
 //	Source                               Target
 //	Request            -> request  ->    Offer: OFFERED, a key that its hardware TPM holds

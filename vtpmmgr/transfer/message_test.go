@@ -41,7 +41,7 @@ func TestLargest(t *testing.T) {
 	r := fullRecord()
 	r.Group, r.Name, r.Profile = strings.Repeat("g", maxName), strings.Repeat("n", maxName), strings.Repeat("p", maxProfile)
 	r.Programs = make([]Hash, maxPrograms)
-	r.Rules = Rules{Managers: make([]ID, maxRules), Images: make([]Hash, maxRules), Places: make([]Hash, maxRules)}
+	r.Rules = Rules{Managers: make([]ID, MaxRules), Images: make([]Hash, MaxRules), Places: make([]Hash, MaxRules)}
 	b := r.Append(nil)
 	if _, err := ParseRecord(b); err != nil || len(b) != 1466 {
 		t.Fatalf("%d bytes: %v", len(b), err)

@@ -57,7 +57,7 @@ type Home interface {
 	// if the group has none.
 	Approver() (ed25519.PublicKey, error)
 	// Record returns the vTPM's record. It fails unless the last commit is that of a
-	// suspended state and the vTPM is frozen.
+	// suspended state, on which no command runs before another commit.
 	Record() (*Record, error)
 }
 

@@ -53,7 +53,7 @@ func (r *Record) Append(b []byte) []byte {
 func (r *Record) check() error {
 	switch {
 	case len(r.Group) == 0 || len(r.Group) > maxName || len(r.Name) > maxName || len(r.Profile) > maxProfile,
-		len(r.Programs) > maxPrograms || max(len(r.Rules.Managers), len(r.Rules.Images), len(r.Rules.Places)) > maxRules,
+		len(r.Programs) > maxPrograms || max(len(r.Rules.Managers), len(r.Rules.Images), len(r.Rules.Places)) > MaxRules,
 		r.Flags >= 8, r.Sequence == 0:
 		return WrongRecord
 	}

@@ -44,8 +44,8 @@ type rule string
 
 func (r rule) Error() string { return "by its " + string(r) }
 
-// maxRules is the largest number of entries of each list of rules.
-const maxRules = 8
+// MaxRules is the largest number of entries of each list of rules.
+const MaxRules = 8
 
 func (r *Rules) append(b []byte) []byte {
 	b = append(b, byte(len(r.Managers)))
@@ -78,11 +78,11 @@ func (r *reader) hashes(most int) (list []Hash) {
 
 func (r *reader) rules() (v Rules) {
 	n := int(r.u8())
-	r.bad = r.bad || n > maxRules
+	r.bad = r.bad || n > MaxRules
 	for ; n > 0 && !r.bad; n-- {
 		v.Managers = append(v.Managers, r.id())
 	}
-	v.Images, v.Places = r.hashes(maxRules), r.hashes(maxRules)
+	v.Images, v.Places = r.hashes(MaxRules), r.hashes(MaxRules)
 	v.SecurityVersion, v.Labels = r.u32(), r.flag()
 	return v
 }
