@@ -30,7 +30,7 @@ func highest(a, b proto.Floors) proto.Floors {
 }
 
 // A backup of a vTPM's record is in clear magic 8, group 4, uuid 16, salt 32;
-// then an item of the ledger, the programs that may be started and the state key, sealed with a key of the group's
+// then an item of the ledger, the programs that may be started, the root of the firmware secrets if it has one, and the state key, sealed with a key of the group's
 // and the salt. The salt is that of the enrollment, and dies with it, so that a
 // destroyed vTPM has no backups; it is in the backup, and else zeros, only where
 // the group's key is in escrow: there the host may be the one that died.
@@ -44,8 +44,9 @@ func backupKey(g *group, salt [32]byte) ([]byte, error) {
 	return hkdf.Key(sha256.New, g.key[:], salt[:], "stubtpm manager backup", proto.KeySize)
 }
 
-// backup returns what opens the vTPM's state as it is now.
-func (g *group) backup(r *record) ([]byte, error) {
+// backup returns what opens the vTPM's state as it is now. The root is of a vTPM that is
+// rooted.
+func (g *group) backup(r *record, root [proto.KeySize]byte) ([]byte, error) {
 	state, err := g.unwrap(r)
 	if err != nil {
 		return nil, err
@@ -61,7 +62,11 @@ func (g *group) backup(r *record) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(b, seal(key, append(append(r.change().Body, r.programs...), state[:]...), "backup", b)...), nil
+	item := append(r.change().Body, r.programs...)
+	if r.rooted {
+		item = append(item, root[:]...)
+	}
+	return append(b, seal(key, append(item, state[:]...), "backup", b)...), nil
 }
 
 // A backup's clear part.
@@ -81,22 +86,30 @@ func parseBackup(b []byte) (h backupHead, ok bool) {
 	return h, true
 }
 
-// open returns the record of a backup, its state key wrapped again.
-func (g *group) open(h backupHead, salt [32]byte, b []byte) (r record, ok bool) {
+// open returns the record of a backup, its state key wrapped again, and the root if it is
+// rooted.
+func (g *group) open(h backupHead, salt [32]byte, b []byte) (r record, root [proto.KeySize]byte, ok bool) {
 	key, err := backupKey(g, salt)
 	if err != nil {
-		return r, false
+		return r, root, false
 	}
 	item, err := unseal(key, b[backupClear:], "backup", b[:backupClear])
 	if err != nil || len(item) < proto.KeySize {
-		return r, false
+		return r, root, false
 	}
 	split := len(item) - proto.KeySize
 	r, programs, err := splitRecord(item[:split])
+	if err == nil && r.rooted {
+		at := len(programs) - proto.KeySize
+		if at < 0 {
+			return r, root, false
+		}
+		root, programs = [proto.KeySize]byte(programs[at:]), programs[:at]
+	}
 	if err != nil || len(programs) != 0 && !(r.listed && isPrograms(programs)) || r.uuid != h.uuid || r.group != h.group || r.state.Sequence == 0 {
-		return r, false
+		return r, root, false
 	}
 	r.programs = string(programs)
 	r.key = g.wrap(r.uuid, [proto.KeySize]byte(item[split:]))
-	return r, true
+	return r, root, true
 }

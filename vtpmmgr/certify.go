@@ -39,6 +39,8 @@ func (s *Session) admitted() (record, *group, proto.Code) {
 		return r, nil, proto.NotEnrolled
 	case r.suspended:
 		return r, nil, proto.Suspended
+	case r.away != 0:
+		return r, nil, proto.Moving
 	case !s.loaded || m.connected[s.peer.UUID] != s || s.enrollment != r.salt || r.state.Sequence == 0:
 		return r, nil, proto.NotConnected
 	case g == nil:

@@ -158,6 +158,14 @@ var disasters = []disaster{
 		return err
 	}},
 	{"suspended", domainOf(UUID{1}, func(t *testing.T, m *Manager) error { return connect(t, m, Peer{}).Suspend(UUID{1}) })},
+	{"vTPM is being moved, or is at another manager", func(t *testing.T, _ *victim) error {
+		w := newTransferWorld(t, ledger.Mode{}).upTo('h')
+		return second(w.a.loads(w.u))
+	}},
+	{"step of the move is refused", func(t *testing.T, _ *victim) error {
+		w := newTransferWorld(t, ledger.Mode{}).upTo('a')
+		return second(w.b.step(proto.MoveRefuse, w.u, w.offer))
+	}},
 	{"domain's image was not measured", domainOf(UUID{1}, func(t *testing.T, m *Manager) error {
 		return connect(t, m, Peer{}).Amend(&proto.Enrollment{UUID: UUID{1}, Image: [32]byte{1}})
 	})},

@@ -80,6 +80,8 @@ func (s *Session) guest(body []byte) (proto.Code, []byte) {
 		return proto.NotConnected, nil
 	case r.suspended:
 		return proto.Suspended, nil
+	case r.away != 0:
+		return proto.Moving, nil
 	}
 	g := m.guests[u]
 	if code := g.mayHave(&r, domain, served); code != proto.OK {

@@ -13,6 +13,7 @@ import (
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
+	"stubtpm/vtpmmgr/transfer"
 )
 
 // Config is what a Manager is built from. TPM and Disk are required.
@@ -69,7 +70,7 @@ func newManager(cfg Config) (*Manager, error) {
 	}
 	disk := &monitoredDisk{Device: cfg.Disk}
 	return &Manager{cfg: cfg, tpm: tpm, disk: disk, copies: hwtpm.NewCopies(disk), connected: map[UUID]*Session{},
-		measured: map[uint16]image{}, shares: map[UUID]*shares{}, certified: map[UUID]*certified{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, refused: map[proto.Code]uint64{}}, nil
+		measured: map[uint16]image{}, shares: map[UUID]*shares{}, certified: map[UUID]*certified{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, frozen: map[UUID]uint64{}, moving: map[UUID]*moving{}, moves: map[UUID]*transfer.Source{}, refused: map[proto.Code]uint64{}}, nil
 }
 
 // read takes the ledger into memory. m.mu is held, or nobody else is there.
@@ -86,7 +87,7 @@ func (m *Manager) read() error {
 	}
 	m.certified = map[UUID]*certified{}
 	m.records, m.sorted, m.groups = map[UUID]record{}, nil, map[uint32]*group{}
-	programs := map[UUID]string{}
+	programs, moving := map[UUID]string{}, map[UUID]bool{}
 	for _, b := range m.store.All() {
 		if len(b) == 0 {
 			continue
@@ -110,6 +111,10 @@ func (m *Manager) read() error {
 				return err
 			}
 			programs[u] = list
+		case kindMoving:
+			if len(b) >= movingPart {
+				moving[UUID(b[movingUUID:])] = true
+			}
 		case kindCertified:
 			c, err := decodeCertified(b)
 			if err != nil {
@@ -119,6 +124,7 @@ func (m *Manager) read() error {
 		}
 	}
 	m.addPrograms(programs)
+	m.readMoving(moving)
 	return nil
 }
 
@@ -203,6 +209,8 @@ func (m *Manager) set(class ledger.Class, u UUID, to *record, with ...ledger.Cha
 	default:
 		m.sorted = nil
 		delete(m.records, u)
+		delete(m.moving, u)
+		delete(m.frozen, u)
 	}
 	return code
 }
@@ -218,7 +226,7 @@ func (m *Manager) recordChanges(u UUID, to *record) []ledger.Change {
 	case to != nil:
 		return []ledger.Change{to.change()}
 	}
-	gone := []ledger.Change{{ID: vtpmItem(u)}}
+	gone := append([]ledger.Change{{ID: vtpmItem(u)}}, m.noMoving(u)...)
 	if _, err := m.store.Get(programsItem(u)); !errors.Is(err, ledger.ErrNotFound) {
 		gone = append(gone, ledger.Change{ID: programsItem(u)})
 	}

@@ -18,6 +18,7 @@ import (
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
+	"stubtpm/vtpmmgr/transfer"
 )
 
 const testDisk = 256 << 10
@@ -237,6 +238,8 @@ func FuzzRecord(f *testing.F) {
 	listed := record{uuid: testUUID, attested: true, measured: true, listed: true, programs: strings.Repeat("hash", 8)}
 	f.Add(listed.change().Body)
 	f.Add(listed.programsChange().Body)
+	f.Add((&record{uuid: testUUID, away: transfer.Sent, rooted: true, attested: true, measured: true}).change().Body)
+	f.Add((&record{uuid: testUUID, away: transfer.Gone, name: "a", profile: "b"}).change().Body)
 	root := make([]byte, 32)
 	f.Add((&group{Group: proto.Group{ID: 3, Name: "b", Escrow: make([]byte, 32), Labels: "c,d"}}).changes(root)[0].Body)
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -8,6 +8,7 @@ import (
 
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
+	"stubtpm/vtpmmgr/transfer"
 )
 
 // backupFile is a backup as it came, and its clear part.
@@ -30,12 +31,18 @@ func (o *order) backup() (proto.Code, []byte) {
 	switch {
 	case !o.known:
 		return proto.NotEnrolled, nil
+	case o.record.away == transfer.Gone || o.record.away == transfer.Received:
+		return proto.Moving, nil // its state is not here, or not yet
 	case o.record.state.Sequence == 0:
 		return proto.NotConnected, nil // there is nothing yet
 	case o.m.isConnected(o.uuid):
 		return proto.Busy, nil // its image would be another by the time it is copied
 	}
-	b, err := o.group.backup(&o.record)
+	root, err := o.group.rootOf(&o.record, o.m.movingOf(o.uuid).root)
+	if err != nil {
+		return proto.Damaged, nil
+	}
+	b, err := o.group.backup(&o.record, root)
 	if err != nil {
 		return proto.Failed, nil
 	}
@@ -66,10 +73,14 @@ func (o *order) restore() (proto.Code, []byte) {
 		return proto.Full, nil
 	case !o.known:
 		salt = f.salt
+	case from.away == transfer.Received:
+		return proto.Moving, nil // the source decides whether it is here; or DESTROY it first
+	case from.away == transfer.Gone && o.overQuota():
+		return proto.OverQuota, nil
 	case o.m.isConnected(o.uuid):
 		return proto.Busy, nil
 	}
-	to, ok := o.group.open(f.backupHead, salt, f.all)
+	to, root, ok := o.group.open(f.backupHead, salt, f.all)
 	if !ok || to.salt != salt {
 		return proto.BadBackup, nil
 	}
@@ -99,8 +110,16 @@ func (o *order) restore() (proto.Code, []byte) {
 	if !room {
 		return proto.Full, nil
 	}
-	code := o.change("restore", detail, &to, revocation...)
+	// Whatever was sent is given up: no receipt of it counts from now on.
+	to.away = 0
+	entry, restored, ok := o.m.restoredMoving(&to, root, o.group)
+	if !ok {
+		return proto.Full, nil
+	}
+	code := o.change("restore", detail, &to, append(revocation, entry...)...)
 	if code == proto.OK {
+		restored()
+		delete(o.m.moves, o.uuid) // no offer for before counts
 		revoke()
 		o.m.endSession(o.uuid) // it loaded meanwhile, what was before
 	}

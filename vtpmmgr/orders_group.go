@@ -9,6 +9,7 @@ import (
 
 	"stubtpm/vtpmmgr/escrow"
 	"stubtpm/vtpmmgr/proto"
+	"stubtpm/vtpmmgr/transfer"
 )
 
 // newGroup is a group that is to be made, and its key from escrow, if there is
@@ -132,16 +133,20 @@ func (o *order) setQuota() (proto.Code, []byte) {
 
 // overQuota reports whether the group may have no more vTPMs.
 func (o *order) overQuota() bool {
-	m := o.m
+	return o.m.overQuota(o.group)
+}
+
+// overQuota reports whether a group may have no more vTPMs. One that has left does not count.
+func (m *Manager) overQuota(g *group) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n := uint32(0)
 	for _, r := range m.records {
-		if r.group == o.group.ID {
+		if r.group == g.ID && r.away != transfer.Gone {
 			n++
 		}
 	}
-	return o.group.Quota != 0 && n >= o.group.Quota
+	return g.Quota != 0 && n >= g.Quota
 }
 
 func (o *order) listGroups() (proto.Code, []byte) {

@@ -32,6 +32,8 @@ func parseFirst(args []byte) (request, error) {
 func (o *order) enroll() (proto.Code, []byte) {
 	e := o.args.(proto.Enrollment)
 	switch {
+	case o.known && o.record.away != 0:
+		return proto.Moving, nil
 	case o.known:
 		return proto.Exists, nil
 	case o.damaged:
@@ -72,6 +74,8 @@ func (o *order) amend() (proto.Code, []byte) {
 	switch {
 	case !o.known:
 		return proto.NotEnrolled, nil
+	case o.record.away != 0:
+		return proto.Moving, nil
 	case e.Profile != "" && e.Profile != o.record.profile && o.record.state.Sequence != 0:
 		return proto.Exists, nil // the TPM was made with the other one
 	case !o.m.canMake(e.Profile):
@@ -109,6 +113,7 @@ func (o *order) destroy() (proto.Code, []byte) {
 	if code == proto.OK {
 		revoke()
 		o.m.forgetGuests(o.uuid)
+		delete(o.m.moves, o.uuid)
 		o.m.endSession(o.uuid)
 	}
 	return code, nil
@@ -155,7 +160,7 @@ func (o *order) list() (proto.Code, []byte) {
 		r := m.records[uuids[i]]
 		e := proto.Entry{UUID: r.uuid, Group: r.group, Epoch: r.epoch, Sequence: r.state.Sequence, Floors: r.state.Floors,
 			State: r.state.Sequence != 0, Connected: m.connected[r.uuid] != nil, Suspended: r.suspended, Replace: r.replace,
-			Image: r.image, Name: r.name, Attested: r.attested, Measured: r.measured}
+			Image: r.image, Name: r.name, Attested: r.attested, Measured: r.measured, Moving: r.away != 0}
 		return e.Append(b)
 	})
 }

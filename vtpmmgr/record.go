@@ -9,6 +9,7 @@ import (
 
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
+	"stubtpm/vtpmmgr/transfer"
 )
 
 // What the ledger's items are: their first byte. Their second is a version.
@@ -22,15 +23,17 @@ const (
 	kindCertified = 6 // certificates of one vTPM
 	kindRevoked   = 7
 	kindPrograms  = 8 // that one vTPM's guests may start with
+	kindMoving    = 9 // moves of one vTPM, in parts
 
 	itemVersion = 1
 
 	// Versions of a vTPM's and a group's item that are written; version 1,
 	// which had no profile and no quota, is read too. A vTPM whose guests' starts
-	// have to be measured has measuredVersion, so that an older manager reads all
-	// others.
+	// have to be measured has measuredVersion, and one that was moved has movedVersion, so
+	// that an older manager reads all others.
 	vtpmVersion     = 2
 	measuredVersion = 3
+	movedVersion    = 4
 	groupVersion    = 2
 )
 
@@ -75,6 +78,12 @@ type record struct {
 	name      string
 	profile   string // stored form of what the TPM offers (package tcg); empty for the default
 
+	// away is Sent, Gone or Received of a vTPM that is not live here, and else zero. With
+	// rooted, the firmware secrets are made of a root that came with it. What there is
+	// besides of moves is in items of their own: see moving.
+	away   transfer.Phase
+	rooted bool
+
 	// programs are SHA-256 values, 32 bytes each, in an item of their own: empty if not
 	// listed, or if that cannot be read.
 	programs string
@@ -93,6 +102,9 @@ const (
 	recordImage  = recordSaved + 8
 	recordSalt   = recordImage + 32
 	recordName   = recordSalt + 32 // up to proto.MaxName, a length of 1 before it; then the profile likewise
+
+	// Behind the profile, with movedVersion: away, and this flag.
+	rootedFlag = 0x80
 )
 
 func (r *record) change() ledger.Change {
@@ -133,6 +145,13 @@ func (r *record) change() ledger.Change {
 	copy(b[recordSalt:], r.salt[:])
 	b = append(append(b, byte(len(r.name))), r.name...)
 	b = append(append(b, byte(len(r.profile))), r.profile...)
+	if r.away != 0 || r.rooted {
+		b[1] = movedVersion
+		b = append(b, byte(r.away))
+		if r.rooted {
+			b[len(b)-1] |= rootedFlag
+		}
+	}
 	return ledger.Change{ID: vtpmItem(r.uuid), Body: b}
 }
 
@@ -164,10 +183,29 @@ func decodeRecord(b []byte) (record, error) {
 
 // flagsFit reports whether a record of a version can have such flags.
 func flagsFit(version, flags byte) bool {
-	if version != measuredVersion {
-		return version >= 1 && version <= vtpmVersion && flags < 32
+	if version < measuredVersion || version == movedVersion && flags&32 == 0 {
+		return version >= 1 && flags < 32
 	}
-	return flags < 128 && flags&(8|32) == 8|32 // measured is attested
+	return version <= movedVersion && flags < 128 && flags&(8|32) == 8|32 // measured is attested
+}
+
+// moved takes what follows the names of a record of movedVersion apart.
+func (r *record) moved(b []byte) (rest []byte, ok bool) {
+	if len(b) == 0 {
+		return nil, false
+	}
+	r.away, r.rooted = transfer.Phase(b[0]&^rootedFlag), b[0]&rootedFlag != 0
+	switch r.away {
+	case transfer.Sent, transfer.Received:
+	case transfer.Gone:
+		ok = !r.rooted
+		return b[1:], ok
+	case 0:
+		return b[1:], r.rooted
+	default:
+		return nil, false
+	}
+	return b[1:], true
 }
 
 // splitRecord decodes a record's item, and returns what follows it.
@@ -178,6 +216,11 @@ func splitRecord(b []byte) (r record, rest []byte, err error) {
 	rest, ok := r.names(b[1], b[recordName:])
 	if !ok {
 		return r, nil, errItem
+	}
+	if b[1] == movedVersion {
+		if rest, ok = r.moved(rest); !ok {
+			return r, nil, errItem
+		}
 	}
 	r.measured, r.listed = b[recordFlags]&32 != 0, b[recordFlags]&64 != 0
 	copy(r.uuid[:], b[recordUUID:])
@@ -251,15 +294,25 @@ func (g *group) unwrap(r *record) ([proto.KeySize]byte, error) {
 	return unwrap(g.key[:], r.key, "state", r.uuid[:])
 }
 
+// firmwareRoot is what the firmware secrets of a vTPM are derived from that did not bring a
+// root along.
+func (g *group) firmwareRoot(salt [32]byte) (root [proto.KeySize]byte) {
+	b, err := hkdf.Extract(sha256.New, g.key[:], salt[:])
+	if err != nil {
+		panic(err) // it has none for such sizes
+	}
+	return [proto.KeySize]byte(b)
+}
+
 // firmwareSecrets are what a vTPM's limited hierarchies are made of (TPM 2.0
 // Part 1, clause 41): one that only this image has on this vTPM, and one of
 // security version 0, which all images have.
-func (g *group) firmwareSecrets(r *record, image [32]byte) (firmware, svn [proto.KeySize]byte) {
+func firmwareSecrets(root, image [32]byte) (firmware, svn [proto.KeySize]byte) {
 	for _, s := range []struct {
 		to      *[proto.KeySize]byte
 		purpose string
 	}{{&firmware, "firmware " + string(image[:])}, {&svn, "svn 0"}} {
-		b, err := hkdf.Key(sha256.New, g.key[:], r.salt[:], "stubtpm manager "+s.purpose, proto.KeySize)
+		b, err := hkdf.Expand(sha256.New, root[:], "stubtpm manager "+s.purpose, proto.KeySize)
 		if err != nil {
 			panic(err) // only for a length that cannot be
 		}

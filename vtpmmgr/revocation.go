@@ -131,19 +131,24 @@ func (m *Manager) revocationRoom() int {
 // revocation returns the changes that revoke all certificates of the order's vTPM, and what
 // to do once they are committed. It reports false if there is no room for them.
 func (o *order) revocation() (changes []ledger.Change, done func(), room bool) {
-	m := o.m
+	return o.m.revocation(o.uuid, o.record.group, o.byTenant())
+}
+
+// revocation is that of a vTPM's certificates, with or without the limit of what a tenant may
+// fill of the list.
+func (m *Manager) revocation(u UUID, group uint32, byTenant bool) (changes []ledger.Change, done func(), room bool) {
 	m.mu.Lock()
-	c, list := m.certified[o.uuid], m.revoked
+	c, list := m.certified[u], m.revoked
 	m.mu.Unlock()
 	if c == nil {
 		return nil, func() {}, true
 	}
 	now := time.Now()
-	next, changes, room := list.with(revoked{o.record.group, c.serials, uint32(now.Unix())}, o.byTenant(), now)
-	return append(changes, twiceChanges(certifiedItems(o.uuid), nil)...), func() {
+	next, changes, room := list.with(revoked{group, c.serials, uint32(now.Unix())}, byTenant, now)
+	return append(changes, twiceChanges(certifiedItems(u), nil)...), func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		delete(m.certified, o.uuid)
+		delete(m.certified, u)
 		m.revoked = next
 	}, room
 }

@@ -15,7 +15,8 @@ import (
 // Open begins a session. dom0 is the administrator, whatever its uuid; any
 // other domain is the vTPM that its uuid names. The error of a refusal is a
 // proto.Code: Busy for a second domain with the uuid of a connected one,
-// NotEnrolled, Damaged, Suspended, WrongLabel, NotMeasured or WrongImage.
+// NotEnrolled, Damaged, Suspended, WrongLabel, NotMeasured or WrongImage. A vTPM that is being
+// moved is told so at Load.
 func (m *Manager) Open(p Peer) (*Session, error) {
 	s := &Session{m: m, peer: p, admin: p.Domain == 0}
 	if s.admin {
@@ -30,6 +31,9 @@ func (m *Manager) Open(p Peer) (*Session, error) {
 	code := m.admit(s)
 	if damaged {
 		code = proto.Damaged
+	}
+	if code == proto.Moving {
+		return s, nil // so that LOAD can tell it
 	}
 	if code != proto.OK {
 		m.refused[code]++
@@ -52,6 +56,10 @@ func (m *Manager) admit(s *Session) proto.Code {
 	switch {
 	case g == nil:
 		return proto.NoGroup // its item is damaged, in both places
+	case r.away != 0:
+		return proto.Moving
+	case r.rooted && m.cameRoot(p.UUID) == nil:
+		return proto.Damaged // its firmware secrets would be others
 	case r.suspended:
 		return proto.Suspended
 	case !labelAllowed(g.Labels, p.Label):
@@ -92,7 +100,7 @@ func (s *Session) Close() {
 // Execute runs one request and returns the response, for any bytes.
 func (s *Session) Execute(message []byte) []byte {
 	code, body := s.execute(message)
-	if code != proto.OK {
+	if code != proto.OK && code != proto.MoveRefused {
 		body = nil
 	}
 	return proto.Message(proto.TagResponse, uint32(code), body)
@@ -113,6 +121,9 @@ func (s *Session) execute(message []byte) (proto.Code, []byte) {
 	}
 	switch {
 	case tag == proto.TagAdmin && s.admin:
+		if isCourier(o) {
+			return s.courier(o, body)
+		}
 		return s.order(o, body)
 	case tag == proto.TagRequest && !s.admin:
 		return s.request(o, body)
@@ -186,6 +197,8 @@ func (s *Session) mayDraw() proto.Code {
 		return proto.NotEnrolled
 	case r.suspended:
 		return proto.Suspended
+	case r.away != 0:
+		return proto.Moving
 	}
 	return proto.OK
 }
@@ -240,7 +253,11 @@ func (s *Session) load() (proto.Code, []byte) {
 		}
 	}
 	if image, ok := m.measured[s.peer.Domain]; ok {
-		grant.Firmware, grant.SVN = g.firmwareSecrets(&r, image.hash)
+		root, err := g.rootOf(&r, m.cameRoot(r.uuid))
+		if err != nil {
+			return s.failed(nil, err)
+		}
+		grant.Firmware, grant.SVN = firmwareSecrets(root, image.hash)
 	}
 	m.connected[s.peer.UUID] = s
 	s.enrollment = r.salt
@@ -264,12 +281,14 @@ func (s *Session) commit(next *proto.State, urgency proto.Urgency) proto.Code {
 		return proto.NotEnrolled // destroyed while connected
 	case last.suspended:
 		return proto.Suspended
+	case last.away != 0:
+		return proto.Moving
 	case !mayCommit:
 		return proto.NotConnected
 	case g == nil:
 		return proto.NoGroup
 	case next.Sequence == last.state.Sequence:
-		return again(g, &last, next)
+		return m.noteFrozen(s.peer.UUID, next, urgency, again(g, &last, next))
 	case next.Sequence != last.state.Sequence+1:
 		return proto.BadSequence
 	case !m.mayCommit(s.peer.UUID):
@@ -279,7 +298,22 @@ func (s *Session) commit(next *proto.State, urgency proto.Urgency) proto.Code {
 	to.state, to.state.Key = *next, [proto.KeySize]byte{}
 	to.key = g.wrap(to.uuid, next.Key)
 	to.ledger, to.saved = m.store.Epoch(), time.Now().Unix()
-	return m.set(classOf(&last, g, next, urgency), s.peer.UUID, &to)
+	return m.noteFrozen(s.peer.UUID, next, urgency, m.set(classOf(&last, g, next, urgency), s.peer.UUID, &to))
+}
+
+// noteFrozen notes whether a commit that was done says that no command runs before another
+// one. It returns the commit's status.
+func (m *Manager) noteFrozen(u UUID, next *proto.State, urgency proto.Urgency, code proto.Code) proto.Code {
+	if code != proto.OK {
+		return code
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.frozen, u)
+	if urgency == proto.Frozen {
+		m.frozen[u] = next.Sequence
+	}
+	return code
 }
 
 // classOf returns how urgent the commit of a vTPM of group g is. That it is idle or urgent the
@@ -287,7 +321,7 @@ func (s *Session) commit(next *proto.State, urgency proto.Urgency) proto.Code {
 func classOf(last *record, g *group, next *proto.State, urgency proto.Urgency) ledger.Class {
 	c := ledger.Class{Source: vtpmItem(last.uuid), Tenant: g.tenant()}
 	switch {
-	case last.state.Sequence == 0 || urgency == proto.Urgent || next.Floors.FailedTries > last.state.Floors.FailedTries:
+	case last.state.Sequence == 0 || urgency >= proto.Urgent || next.Floors.FailedTries > last.state.Floors.FailedTries:
 		c.Urgency = ledger.Urgent
 	case urgency == proto.Idle:
 		c.Urgency = ledger.Idle

@@ -7,6 +7,7 @@ import (
 	"stubtpm/vtpmmgr/hwtpm"
 	"stubtpm/vtpmmgr/ledger"
 	"stubtpm/vtpmmgr/proto"
+	"stubtpm/vtpmmgr/transfer"
 )
 
 // A Manager serves vTPMs and administrators. Its methods may be called by
@@ -53,6 +54,12 @@ type Manager struct {
 
 	groupOrders map[uint32]*bucket // orders of each group's approver
 
+	// Of moves between managers. moves is guarded by orders; it has the nonces of requests.
+	moves  map[UUID]*transfer.Source
+	moving map[UUID]*moving
+	frozen map[UUID]uint64 // sequence of a suspended state on which no command runs before another commit
+	offers bucket          // of offers that nobody signed for
+
 	guests   map[UUID]guest // of vTPMs, since this program's start
 	fromBoot bool           // no guest is older than that
 }
@@ -79,6 +86,8 @@ type Session struct {
 	nonce   [32]byte
 	count   uint64 // orders since the greeting
 	crl     []byte // the revocation list that it reads in pieces
+	given   []byte // the message of a move that it gives in pieces
+	answer  []byte // the answer to it
 }
 
 // An image is what was measured in a domain's memory, and who told of it.

@@ -36,6 +36,7 @@ func (m *Manager) status(p Peer) string {
 	}
 	created, measured := m.countStarts()
 	b = fmt.Appendf(b, "guests-created %d\nguests-measured %d\n", created, measured)
+	b = m.movingStatus(b)
 	b = m.identityStatus(b, time.Now())
 	b = m.wear(b)
 	for _, code := range slices.Sorted(maps.Keys(m.refused)) {

@@ -51,7 +51,7 @@ func TestRestoreOfAnotherGroup(t *testing.T) {
 		forged := before
 		forged.group, forged.state.Sequence, forged.salt = attackers.ID, 9, salt
 		forged.key = attackers.wrap(u, [32]byte{0xEE})
-		b, err := attackers.backup(&forged)
+		b, err := attackers.backup(&forged, [32]byte{})
 		if err != nil {
 			t.Fatal(err)
 		}

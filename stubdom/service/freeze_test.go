@@ -145,3 +145,29 @@ func TestFreeze(t *testing.T) {
 	}
 	l.end(stop)
 }
+
+// answerOf writes a word for a vTPM's domain, and returns the answer that has a text in it.
+func (l *lab) answerOf(id xen.DomID, word, with string) string {
+	l.t.Helper()
+	store := l.host.Domain(0).Store
+	home := fmt.Sprintf("/local/domain/%d/", id)
+	if err := store.Write(l.ctx, home+nodeFreeze, word); err != nil {
+		l.t.Fatal(err)
+	}
+	for {
+		if v, err := store.Read(l.ctx, home+nodeFrozen); err == nil && v != "" && strings.Contains(v, with) {
+			return v
+		}
+		select {
+		case <-time.After(time.Millisecond):
+		case <-l.ctx.Done():
+			l.t.Fatalf("%s: no answer", word)
+		}
+	}
+}
+
+// freezeOf freezes a vTPM, and returns what it says.
+func (l *lab) freezeOf(id xen.DomID) string { return l.answerOf(id, "1", " ") }
+
+// thawOf thaws a vTPM that cannot be, and returns why.
+func (l *lab) thawOf(id xen.DomID) string { return l.answerOf(id, "0", "error: ") }

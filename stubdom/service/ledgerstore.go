@@ -75,7 +75,7 @@ func (s *ledgerStore) suspend(permanent, volatile []byte, t token) (statedisk.Ve
 	defer clear(b)
 	before := s.permanent
 	s.permanent = bytes.Clone(permanent)
-	v, err := s.commit(b, permanent, s.manager.CommitUrgent)
+	v, err := s.commit(b, permanent, s.manager.CommitFrozen)
 	if err != nil && s.inDoubt == nil {
 		s.permanent = before // it never came to the manager, but one before it may have
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,6 +42,9 @@ func VTPM(ctx context.Context, e *Environment) error {
 		return l.transact(ctx, b)
 	}}
 	grant, err := manager.Load()
+	if errors.Is(err, proto.Moving) {
+		return fmt.Errorf("manager: %w: start this domain again once the move has ended; `stubtpm mgr move list` shows it", err)
+	}
 	if err != nil {
 		return fmt.Errorf("manager: %w", err)
 	}

@@ -58,6 +58,8 @@ func hints() map[proto.Code]string {
 		proto.NoIdentity:       "begin with identity request",
 		proto.StartNotMeasured: "start it by a program that measures it, or amend --starts attested",
 		proto.WrongProgram:     "add it with amend --start-images, or start what the record lists; the manager's console shows the hash",
+		proto.Moving:           "`stubtpm mgr move list` shows where it is, and what to do",
+		proto.MoveRefused:      "docs/moves.md, \"Refusals\" and \"A move that hangs\"; `stubtpm mgr move list` shows what to do",
 		proto.BadCertificate:   "begin with identity request; new keys, as after an update that changes PCRs, need a new certificate, and each certificate must be followed by its issuer's",
 	}
 }

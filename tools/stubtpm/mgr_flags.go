@@ -28,6 +28,10 @@ type options struct {
 	counter, first        uint64
 	admin, log            string
 	adminNumber           uint64
+	site, managers        string
+	images, places        string
+	minVersion            uint64
+	requireLabels         bool
 }
 
 const defaultKey = "/etc/stubtpm/admin.key"
@@ -76,17 +80,23 @@ func flagTable() map[string]flagRow {
 		"host": {"KEY", "", "public key, or file of a key, that may report measurements of domains", func(o *options) any { return &o.host }},
 		"guard": {"MODE", "", "rollback protection mode: budget, as many NV writes as the hardware TPM endures for years; strict, one NV write for each commit; " +
 			"or a duration such as 5s, an NV write at most so much later", func(o *options) any { return &o.guard }},
-		"for":          {"PURPOSE", "admin", "admin, host, approver (Ed25519) or operator (P-256)", func(o *options) any { return &o.purpose }},
-		"hash":         {"HASH", "", "report this hash, and do not measure", func(o *options) any { return &o.hash }},
-		"measured":     {"HASH", "", "SHA-256 of the kernel or loader in the domain's memory, which is measured into its TPM before it runs", func(o *options) any { return &o.measured }},
-		"measurer":     {"NAME", "stubtpm mgr", "name and version of what measured it; with --measured", func(o *options) any { return &o.measurer }},
-		"check":        {"", "", "exit with code 6 if the hardware TPM, the disk or a record has a fault", func(o *options) any { return &o.check }},
-		"challenge":    {"HEX", "", "challenge that the manager's refusal names", func(o *options) any { return &o.challenge }},
-		"counter":      {"N", "", "value of the hardware TPM's counter", func(o *options) any { return &o.counter }},
-		"admin-number": {"N", "", "how often the administrator's key was replaced before (see status)", func(o *options) any { return &o.adminNumber }},
-		"log":          {"LOG", "manager", "manager (starts, and what the administrator ordered) or tenants (what groups' approvers ordered)", func(o *options) any { return &o.log }},
-		"from":         {"N", "", "first entry", func(o *options) any { return &o.first }},
-		"audit-key":    {"KEY", "", "key that signs the manager's audit log (see status)", func(o *options) any { return &o.auditKey }},
+		"for":            {"PURPOSE", "admin", "admin, host, approver (Ed25519) or operator (P-256)", func(o *options) any { return &o.purpose }},
+		"hash":           {"HASH", "", "report this hash, and do not measure", func(o *options) any { return &o.hash }},
+		"measured":       {"HASH", "", "SHA-256 of the kernel or loader in the domain's memory, which is measured into its TPM before it runs", func(o *options) any { return &o.measured }},
+		"measurer":       {"NAME", "stubtpm mgr", "name and version of what measured it; with --measured", func(o *options) any { return &o.measurer }},
+		"check":          {"", "", "exit with code 6 if the hardware TPM, the disk or a record has a fault", func(o *options) any { return &o.check }},
+		"challenge":      {"HEX", "", "challenge that the manager's refusal names", func(o *options) any { return &o.challenge }},
+		"counter":        {"N", "", "value of the hardware TPM's counter", func(o *options) any { return &o.counter }},
+		"admin-number":   {"N", "", "how often the administrator's key was replaced before (see status)", func(o *options) any { return &o.adminNumber }},
+		"log":            {"LOG", "manager", "manager (starts, and what the administrator ordered) or tenants (what groups' approvers ordered)", func(o *options) any { return &o.log }},
+		"from":           {"N", "", "first entry", func(o *options) any { return &o.first }},
+		"site":           {"FILE", "", "certificates of sites (PEM), one of which must have certified the target", func(o *options) any { return &o.site }},
+		"managers":       {"LIST", "", "IDs of managers in hexadecimal, with commas between; any for any", func(o *options) any { return &o.managers }},
+		"images":         {"LIST", "", "SHA-256 hashes of managers' images, with commas between; any for any", func(o *options) any { return &o.images }},
+		"places":         {"LIST", "", "SHA-256 hashes of the public keys of sites, with commas between; any for any", func(o *options) any { return &o.places }},
+		"min-version":    {"N", "", "least security version of the manager's image", func(o *options) any { return &o.minVersion }},
+		"require-labels": {"", "", "Xen must enforce security labels there", func(o *options) any { return &o.requireLabels }},
+		"audit-key":      {"KEY", "", "key that signs the manager's audit log (see status)", func(o *options) any { return &o.auditKey }},
 	}
 }
 

@@ -5,7 +5,7 @@ import "slices"
 // orders is the table of what `stubtpm mgr` does. Help, manual pages and completion list
 // the orders in this sequence.
 func orders() []order {
-	return slices.Concat(setupOrders(), vtpmOrders(), recoveryOrders(), groupOrders(), keyOrders(), hostOrders(), identityOrders(), auditOrders(), toolOrders())
+	return slices.Concat(setupOrders(), vtpmOrders(), moveOrders(), recoveryOrders(), groupOrders(), keyOrders(), hostOrders(), identityOrders(), auditOrders(), toolOrders())
 }
 
 // setupOrders are about the start of a manager and its state.

@@ -58,25 +58,26 @@ func (m *mgrRun) table(heads string, rows [][]any, format string) {
 
 // A vtpmView is a vTPM in JSON.
 type vtpmView struct {
-	UUID        string     `json:"uuid"`
-	Name        string     `json:"name"`
-	Group       string     `json:"group"`
-	GroupID     string     `json:"group_id"`
-	Epoch       uint32     `json:"epoch"`
-	Sequence    uint64     `json:"sequence"`
-	State       bool       `json:"manufactured"`
-	Connected   bool       `json:"connected"`
-	Suspended   bool       `json:"suspended"`
-	Replace     bool       `json:"replace"`
-	Attested    bool       `json:"attested"`     // starts of its guests
-	Starts      string     `json:"starts"`       // plain, attested or measured
-	Programs    []string   `json:"start_images"` // that its guests may start with; none for any
-	Guest       *guestView `json:"guest"`        // null for none
-	Damaged     bool       `json:"damaged"`
-	Image       string     `json:"image"`
-	Clock       uint64     `json:"clock_ms"`
-	ResetCount  uint32     `json:"reset_count"`
-	FailedTries uint32     `json:"failed_tries"`
+	UUID        string        `json:"uuid"`
+	Name        string        `json:"name"`
+	Group       string        `json:"group"`
+	GroupID     string        `json:"group_id"`
+	Epoch       uint32        `json:"epoch"`
+	Sequence    uint64        `json:"sequence"`
+	State       bool          `json:"manufactured"`
+	Connected   bool          `json:"connected"`
+	Suspended   bool          `json:"suspended"`
+	Replace     bool          `json:"replace"`
+	Attested    bool          `json:"attested"`     // starts of its guests
+	Starts      string        `json:"starts"`       // plain, attested or measured
+	Programs    []string      `json:"start_images"` // that its guests may start with; none for any
+	Guest       *guestView    `json:"guest"`        // null for none
+	Damaged     bool          `json:"damaged"`
+	Moving      *transferView `json:"moving"` // null unless it is not live here, or has an offer
+	Image       string        `json:"image"`
+	Clock       uint64        `json:"clock_ms"`
+	ResetCount  uint32        `json:"reset_count"`
+	FailedTries uint32        `json:"failed_tries"`
 }
 
 func (v *vtpmView) state() string {
@@ -93,7 +94,7 @@ func (v *vtpmView) state() string {
 	if v.Connected {
 		s += ", connected"
 	}
-	return s
+	return s + v.Moving.short()
 }
 
 // views returns all vTPMs.
@@ -110,10 +111,14 @@ func (m *mgrRun) views() (all []vtpmView, err error) {
 	if err != nil {
 		return nil, err
 	}
+	moving, err := m.transfers()
+	if err != nil {
+		return nil, err
+	}
 	all = []vtpmView{}
 	for _, e := range entries {
 		v := vtpmView{UUID: e.UUID.String(), Name: e.Name, Group: names[e.Group], GroupID: groupID(e.Group), Epoch: e.Epoch, Sequence: e.Sequence, State: e.State,
-			Connected: e.Connected, Suspended: e.Suspended, Replace: e.Replace, Attested: e.Attested, Damaged: e.Damaged, Starts: startsName(e.Attested, e.Measured), Programs: []string{}, Guest: viewGuest(starts[e.UUID]),
+			Connected: e.Connected, Suspended: e.Suspended, Replace: e.Replace, Attested: e.Attested, Damaged: e.Damaged, Starts: startsName(e.Attested, e.Measured), Programs: []string{}, Guest: viewGuest(starts[e.UUID]), Moving: moving[e.UUID.String()],
 			Clock: e.Floors.Clock, ResetCount: e.Floors.ResetCount, FailedTries: e.Floors.FailedTries}
 		if e.Image != [32]byte{} {
 			v.Image = hex.EncodeToString(e.Image[:])

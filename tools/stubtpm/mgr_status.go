@@ -31,15 +31,20 @@ type statusView struct {
 	Disk        string `json:"disk"`        // manager's disk: ok, or the error
 	OldNV       string `json:"old_indices"` // removal of NV indices from before a move: ok, or the error
 	Counter     uint64 `json:"counter"`
-	Wear        string `json:"wear"`          // hardware TPM's NV memory: ok, or the error
-	NVWrites    uint64 `json:"nv_writes"`     // total
-	NVDay       uint64 `json:"nv_writes_day"` // yesterday, or today if it is more
-	NVBudget    string `json:"nv_budget"`     // writes per day, and how many are left now; empty without a budget
-	NVYears     string `json:"nv_years_left"` // at this rate
-	Rollback    string `json:"rollback"`      // what a loss of power could roll back now
-	Identity    string `json:"identity"`      // host's certificate: its issuer and end, none, or what is wrong
-	Certified   uint64 `json:"certified"`     // vTPMs that have certificates
-	Revoked     uint64 `json:"revoked"`       // vTPMs whose certificates were revoked
+	Wear        string `json:"wear"`           // hardware TPM's NV memory: ok, or the error
+	NVWrites    uint64 `json:"nv_writes"`      // total
+	NVDay       uint64 `json:"nv_writes_day"`  // yesterday, or today if it is more
+	NVBudget    string `json:"nv_budget"`      // writes per day, and how many are left now; empty without a budget
+	NVYears     string `json:"nv_years_left"`  // at this rate
+	Rollback    string `json:"rollback"`       // what a loss of power could roll back now
+	Identity    string `json:"identity"`       // host's certificate: its issuer and end, none, or what is wrong
+	Certified   uint64 `json:"certified"`      // vTPMs that have certificates
+	Revoked     uint64 `json:"revoked"`        // vTPMs whose certificates were revoked
+	Sent        uint64 `json:"moves_sent"`     // vTPMs that were sent away, without an answer
+	Received    uint64 `json:"moves_received"` // that wait for the source's release
+	Gone        uint64 `json:"moves_gone"`
+	Offered     uint64 `json:"moves_offered"` // open offers
+	MovesSince  string `json:"moves_since"`   // when the oldest one was sent or received; empty for none
 	Recovery    string `json:"recovery_key"`
 	AuditKey    string `json:"audit_key"`
 	AdminKey    string `json:"admin_key"`
@@ -58,6 +63,7 @@ func statusOf(s map[string]string, g *proto.Greeting) *statusView {
 		XSM: s["xsm"], TPM: s["tpm"], Anchor: s["anchor"], Wear: s["wear"], NVWrites: number("nv-writes"), NVDay: number("nv-writes-day"), NVBudget: s["nv-budget"],
 		NVYears: s["nv-years-left"], Rollback: s["rollback"], Disk: s["disk"], OldNV: s["old-indices"], Counter: g.Counter,
 		Identity: s["identity"], Certified: number("certified"), Revoked: number("revoked"),
+		Sent: number("moves-sent"), Received: number("moves-received"), Gone: number("moves-gone"), Offered: number("moves-offered"), MovesSince: s["moves-since"],
 		Recovery: hex.EncodeToString(g.Recovery[:]), AuditKey: hex.EncodeToString(g.Audit[:]), AdminKey: hex.EncodeToString(g.Admin[:]), Refused: map[string]uint64{}}
 	for name := range s {
 		if code, ok := strings.CutPrefix(name, "refused-"); ok {
@@ -84,6 +90,15 @@ func status(m *mgrRun) error {
 	return err
 }
 
+// moves is what the table shows of moves between hosts.
+func (v *statusView) moves() string {
+	s := fmt.Sprintf("%d sent, %d received, %d gone, %d offers", v.Sent, v.Received, v.Gone, v.Offered)
+	if v.MovesSince != "" {
+		s += "; the oldest hangs since " + v.MovesSince
+	}
+	return s
+}
+
 func (m *mgrRun) statusTable(v *statusView) {
 	rows := [][]any{
 		{"Hardware TPM", v.TPM}, {"Ledger's anchor", v.Anchor}, {"NV memory", v.Wear}, {"Old NV indices", v.OldNV},
@@ -94,6 +109,7 @@ func (m *mgrRun) statusTable(v *statusView) {
 		{"Room", fmt.Sprintf("%d items", v.Room)}, {"Damaged", fmt.Sprintf("%d items", v.Damaged)},
 		{"Audit logs", fmt.Sprintf("%d entries so far, tenants %d", v.Audit, v.Tenants)}, {"XSM", v.XSM},
 		{"Host's certificate", v.Identity}, {"Certified vTPMs", fmt.Sprintf("%d, %d revoked", v.Certified, v.Revoked)},
+		{"Moves", v.moves()},
 		{"Recovery key", v.Recovery}, {"Audit key", v.AuditKey}, {"Administrator", fmt.Sprintf("%s, number %d", v.AdminKey, v.AdminNumber)},
 	}
 	var codes []uint64

@@ -422,7 +422,7 @@ func TestApprover(t *testing.T) {
 func TestMessages(t *testing.T) {
 	t.Parallel()
 	seen := map[string]proto.Code{}
-	for c := proto.BadMessage; c <= proto.WrongProgram; c++ {
+	for c := proto.BadMessage; c <= proto.MoveRefused; c++ {
 		if other, twice := seen[c.Error()]; twice || strings.Contains(c.Error(), "status") {
 			t.Errorf("status %d: %q, as %d", c, c, other)
 		}
@@ -432,7 +432,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	for c := range hints() {
-		if c == proto.OK || c > proto.WrongProgram {
+		if c == proto.OK || c > proto.MoveRefused {
 			t.Errorf("a hint for status %d", c)
 		}
 	}

@@ -52,7 +52,7 @@ const (
 	// What it started with is in Start, if that is known.
 	StartMeasured
 
-	// Migratable: the vTPM can be moved to another host.
+	// Migratable: whoever has the escrow key of its group can restore the vTPM at another host.
 	Migratable
 
 	knownFlags = XSMEnforcing | StartMeasured | Migratable

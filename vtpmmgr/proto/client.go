@@ -33,10 +33,13 @@ func (c *Client) do(tag uint16, o Ordinal, body []byte) ([]byte, error) {
 	if t != TagResponse {
 		return nil, fmt.Errorf("%w: tag %#x", errMessage, t)
 	}
-	if Code(code) != OK {
-		return nil, Code(code)
+	switch Code(code) {
+	case OK:
+		return body, nil
+	case MoveRefused:
+		return nil, moveError(body)
 	}
-	return body, nil
+	return nil, Code(code)
 }
 
 // doEmpty is do for a request whose response has no body.
@@ -67,9 +70,19 @@ func (c *Client) CommitIdle(s *State) error {
 	return c.doEmpty(TagRequest, Commit, append(s.Append(nil), byte(Idle)))
 }
 
-// CommitUrgent is Commit of a suspended state, or of the state that takes its place.
+// CommitUrgent is Commit of the state that takes the place of a suspended one.
 func (c *Client) CommitUrgent(s *State) error {
 	return c.doEmpty(TagRequest, Commit, append(s.Append(nil), byte(Urgent)))
+}
+
+// CommitFrozen is CommitUrgent of a suspended state on which nothing runs before another
+// commit: the vTPM may be moved. A manager of an older version is not told so.
+func (c *Client) CommitFrozen(s *State) error {
+	err := c.doEmpty(TagRequest, Commit, append(s.Append(nil), byte(Frozen)))
+	if errors.Is(err, BadMessage) {
+		err = c.CommitUrgent(s)
+	}
+	return err
 }
 
 // Random returns n random bytes of the hardware TPM, up to MaxRandom.

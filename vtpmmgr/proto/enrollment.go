@@ -83,6 +83,7 @@ type Entry struct {
 	Damaged   bool // its record cannot be read
 	Attested  bool
 	Measured  bool // see Enrollment; Client.Starts has the programs
+	Moving    bool // it is not live at this manager; Client.Transfers has more
 	Image     [32]byte
 	Name      string
 }
@@ -94,7 +95,7 @@ func (e *Entry) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(b, e.Epoch)
 	b = binary.BigEndian.AppendUint64(b, e.Sequence)
 	b = e.Floors.Append(b)
-	b = append(b, flagBits(e.State, e.Connected, e.Suspended, e.Replace, e.Damaged, e.Attested, e.Measured))
+	b = append(b, flagBits(e.State, e.Connected, e.Suspended, e.Replace, e.Damaged, e.Attested, e.Measured, e.Moving))
 	b = append(b, e.Image[:]...)
 	return appendText(b, e.Name)
 }
@@ -104,7 +105,7 @@ func (r *reader) entry() (e Entry) {
 	e.Group, e.Epoch, e.Sequence, e.Floors = r.u32(), r.u32(), r.u64(), r.floors()
 	flags := r.u8()
 	e.State, e.Connected, e.Suspended = flags&1 != 0, flags&2 != 0, flags&4 != 0
-	e.Replace, e.Damaged, e.Attested, e.Measured = flags&8 != 0, flags&16 != 0, flags&32 != 0, flags&64 != 0
+	e.Replace, e.Damaged, e.Attested, e.Measured, e.Moving = flags&8 != 0, flags&16 != 0, flags&32 != 0, flags&64 != 0, flags&128 != 0
 	e.Image = [32]byte(r.take(32))
 	e.Name = r.text()
 	return e

@@ -51,6 +51,14 @@ const (
 	Status Ordinal = 0x53000104 // () -> lines of text: name, space, value
 )
 
+// Requests of the couriers of moves (docs/moves.md), which need no signature either: the
+// messages have their own.
+const (
+	MovePut Ordinal = 0x53000110 // offset 4, part of a message -> ()
+	Move    Ordinal = 0x53000111 // MoveStep 1, uuid 16 -> size of the answer 4, the answer from its beginning on
+	MoveGet Ordinal = 0x53000112 // offset 4 -> size of the answer 4, the answer from the offset on
+)
+
 // Orders. Each is signed (see Signed) by the administrator or, if it is about a group
 // with an approver, by the approver.
 const (
@@ -76,6 +84,13 @@ const (
 	Restored    Ordinal = 0x5300021A // domain 2, uuid of its vTPM 16, token 32 -> (); also signed by the host's key
 	Starts      Ordinal = 0x53000219 // first 4 -> count 4, then GuestStart each
 	SetGuard    Ordinal = 0x53000213 // kind 4, parameter 8 -> (); see ledger.Mode.Numbers
+)
+
+// Orders about moves.
+const (
+	SetTargets Ordinal = 0x53000220 // uuid 16, transfer.Rules -> ()
+	Transfers  Ordinal = 0x53000221 // first 4 -> count 4, then Transfer each
+	Targets    Ordinal = 0x53000222 // uuid 16 -> transfer.Rules
 )
 
 // Orders about the host's identity, in the wire forms of package identity.
@@ -118,6 +133,9 @@ const (
 
 	StartNotMeasured Code = 23 // the guest's start was not measured, and the vTPM's record requires that
 	WrongProgram     Code = 24 // the guest starts a program that the vTPM's record does not list
+
+	Moving      Code = 25 // the vTPM is being moved, or is at another manager
+	MoveRefused Code = 26 // a step of a move is refused; see MoveError
 )
 
 func (c Code) Error() string {
@@ -127,7 +145,8 @@ func (c Code) Error() string {
 		"no such group", "backup is damaged, or of a group that this manager does not have", "record is damaged on the manager's disk", "manager's disk is full",
 		"approval is not signed by the operator", "group's quota of vTPMs is used up", "above its share of the hardware TPM, retry later",
 		"challenge or certificate is not for the keys of this manager", "host has no identity, or vTPM no certificates",
-		"guest's start was not measured, as the vTPM's record requires", "guest starts a program that the vTPM's record does not list"}
+		"guest's start was not measured, as the vTPM's record requires", "guest starts a program that the vTPM's record does not list",
+		"vTPM is being moved, or is at another manager", "step of the move is refused"}
 	if int(c) < len(names) {
 		return "vtpmmgr: " + names[c]
 	}

@@ -64,12 +64,14 @@ func ParseState(b []byte) (State, error) {
 type Urgency uint8
 
 // Ordinary is a Commit as most are. Idle is one that needs no checkpoint: only Clock changed,
-// or failed authorization attempts expired. Urgent is one that nobody may take back: of a
-// suspended state, or of the state that takes its place.
+// or failed authorization attempts expired. Urgent is one that nobody may take back: of the
+// state that takes the place of a suspended one, or of a suspended one. Frozen is Urgent, and
+// says besides that no command runs before another Commit.
 const (
 	Ordinary Urgency = 0
 	Idle     Urgency = 1
 	Urgent   Urgency = 2
+	Frozen   Urgency = 3
 )
 
 // ParseCommit decodes the arguments of Commit: a State and, unless it is Ordinary, its
@@ -77,7 +79,7 @@ const (
 func ParseCommit(b []byte) (s State, u Urgency, err error) {
 	if len(b) == StateSize+1 {
 		u, b = Urgency(b[StateSize]), b[:StateSize]
-		if u > Urgent {
+		if u > Frozen {
 			return s, Ordinary, errMessage
 		}
 	}
