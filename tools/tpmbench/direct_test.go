@@ -34,3 +34,18 @@ func BenchmarkDirect(b *testing.B) {
 		})
 	}
 }
+
+// TestVersion185: each command of version 1.85 is measured.
+func TestVersion185(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if err := run([]string{"-185", "-n", "2"}, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"SignSequenceStart", "VerifySequenceStart", "SignDigest", "VerifyDigestSignature", "Encapsulate", "Decapsulate",
+		"ECDSA P-256", "RSA-2048", "ML-DSA-87", "ML-KEM-1024"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no row with %s", want)
+		}
+	}
+}

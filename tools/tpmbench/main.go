@@ -3,7 +3,7 @@
 //
 // Synopsis:
 //
-//	tpmbench [-n N] [-rounds R] [-run REGEXP] [-ours 'PROGRAM ARGS'] [-other 'PROGRAM ARGS'] [-json FILE] [-many]
+//	tpmbench [-n N] [-rounds R] [-run REGEXP] [-ours 'PROGRAM ARGS'] [-other 'PROGRAM ARGS'] [-json FILE] [-many] [-185]
 //
 // It prints a table with the median of each side in microseconds and the
 // ratio, and the median of this project's device called in this process, without
@@ -14,6 +14,10 @@
 // Swtpm never flushes its state to the disk; stubtpm does so by default. For a
 // fair comparison stubtpm is started with --no-sync. In the rows "flushed to the
 // disk" stubtpm runs without that option, and the client flushes swtpm's state.
+//
+// With -185 it measures what version 1.85 of the TPM 2.0 library brought, beside the
+// same with RSA-2048 and P-256, on this project's device in this process: swtpm has
+// none of it.
 //
 // With -many it measures 1, 8 and 64 devices in one process instead, and the
 // memory of 1,000.
@@ -81,11 +85,15 @@ func run(args []string, stdout, stderr io.Writer) error {
 	ours := fs.String("ours", "", "program for our side, with arguments; default: stubtpm, built from this tree")
 	other := fs.String("other", "", "program for the other side; default: swtpm socket")
 	manyOnly := fs.Bool("many", false, "measure many devices in one process instead")
+	only185 := fs.Bool("185", false, "measure the commands of version 1.85 instead")
 	file := fs.String("json", "", "write the table as JSON too")
 	fs.Parse(args)
 	re, err := regexp.Compile(*match)
 	if err != nil {
 		return err
+	}
+	if *only185 {
+		return version185(stdout, *n)
 	}
 	tmp, err := os.MkdirTemp("", "tpmbench")
 	if err != nil {
