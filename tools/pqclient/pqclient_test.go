@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"filippo.io/mldsa"
 
+	"stubtpm/tools/hosted/tpmproc"
 	"stubtpm/vtpm"
 	"stubtpm/vtpm/tcg"
 )
@@ -81,11 +84,14 @@ func TestStory(t *testing.T) {
 	for profile, sets := range map[string][]int{"default-v2": {1, 2, 3}, "post-quantum": {2, 3}} {
 		d := device(t, profile)
 		d.SetBufferSize(vtpm.LargestBuffer) // for ML-DSA-87
-		s := story185(d, sets, nil)
+		s := story185(d, nil, nil)
 		steps := 0
 		s.say = func(string, ...any) { steps++ }
 		if err := s.run(); err != nil {
 			t.Errorf("%s: %v", profile, err)
+		}
+		if !slices.Equal(s.sets, sets) {
+			t.Errorf("%s: parameter sets %v", profile, s.sets)
 		}
 		if steps != 6 {
 			t.Errorf("%s: %d steps", profile, steps)
@@ -166,6 +172,78 @@ func TestSocket(t *testing.T) {
 	}
 	if err := run(path+"x", &out); err == nil {
 		t.Error("no socket, and no error")
+	}
+}
+
+// TestHosted runs the story with stubtpm as a process: with its buffer of 4,096 bytes,
+// where ML-DSA-87 is refused by its name, and with one of 8,192, for which the client
+// asks by the control channel.
+func TestHosted(t *testing.T) {
+	t.Parallel()
+	program, err := tpmproc.Build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := tpmproc.Start(append(program, "--no-sync", "--profile", "name=default-v2"), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	control := func(answer int, words ...uint32) []byte {
+		t.Helper()
+		c, err := net.Dial("unix", p.Control)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var b []byte
+		for _, w := range words {
+			b = binary.BigEndian.AppendUint32(b, w)
+		}
+		if _, err := c.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		r := make([]byte, answer)
+		if _, err := io.ReadFull(c, r); err != nil || binary.BigEndian.Uint32(r) != 0 {
+			t.Fatalf("control command 0x%X: %x, %v", words[0], r, err)
+		}
+		return r[4:]
+	}
+	for _, c := range []struct {
+		buffer uint32
+		sets   []int
+	}{{4096, []int{1, 2}}, {8192, []int{1, 2, 3}}} {
+		control(4, 0x0E) // CMD_STOP
+		if r := control(16, 0x11, c.buffer); binary.BigEndian.Uint32(r) != c.buffer {
+			t.Fatalf("CMD_SET_BUFFERSIZE %d: %x", c.buffer, r)
+		}
+		control(4, 0x02, 0) // CMD_INIT
+		conn, err := net.Dial("unix", p.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		send := func(cmd []byte) ([]byte, error) { return transact(conn, cmd) }
+		if _, err := send([]byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x44, 0, 0}); err != nil {
+			t.Fatal(err)
+		}
+		s := &story{tpm: &tpm{send: send}, say: func(string, ...any) {}}
+		others(s)
+		if err := s.run(); err != nil {
+			t.Errorf("%d bytes: %v", c.buffer, err)
+		}
+		if !slices.Equal(s.sets, c.sets) {
+			t.Errorf("%d bytes: parameter sets %v", c.buffer, s.sets)
+		}
+		o, err := s.primary(public(algMLDSA, fixed|origin|ordinary|signs, mldsaParms(3, 0), nil))
+		if small := c.buffer == 4096; errors.Is(err, code(0x2EA)) != small { // TPM_RC_PARMS, parameter 2
+			t.Errorf("%d bytes: a key of ML-DSA-87: %v", c.buffer, err)
+		} else if !small {
+			s.flush(o.handle)
+		}
+		if _, err := send([]byte{0x80, 1, 0, 0, 0, 12, 0, 0, 1, 0x45, 0, 0}); err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
 	}
 }
 

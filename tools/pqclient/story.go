@@ -18,12 +18,14 @@ type story struct {
 	// own, of the parameter set of Part 2, Table 208. nil for none.
 	verify func(set int, publicKey, message []byte, context string, signature []byte) error
 	sign   func(set int, message []byte, context string) (publicKey, signature []byte, err error)
-	sets   []int // parameter sets of ML-DSA; 44 and 65 if nil
+	sets   []int // parameter sets of ML-DSA; those that the TPM says it has if nil
 }
 
 func (s *story) run() error {
 	if s.sets == nil {
-		s.sets = []int{1, 2}
+		if err := s.findSets(); err != nil {
+			return err
+		}
 	}
 	template := public(algMLKEM, fixed|origin|ordinary|restricted|decrypts, storageParms(), nil)
 	storage, err := s.primary(template)
@@ -46,6 +48,28 @@ func (s *story) run() error {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 		s.say("%s", step.what)
+	}
+	return nil
+}
+
+// findSets asks for the parameter sets of ML-DSA (TPM_PT_ML_PARAMETER_SETS; Part 2, Table
+// 47).
+func (s *story) findSets() error {
+	const property = 0x131
+	r, err := s.tpm.run(command{cc: ccGetCapability, params: cat(u32(6), u32(property), u32(1))})
+	if err != nil {
+		return err
+	}
+	r.take(1)
+	if capability, n, tag, has := r.u32(), r.u32(), r.u32(), r.u32(); r.end() == nil && capability == 6 && n == 1 && tag == property {
+		for set := 1; set <= 3; set++ {
+			if has>>(2+set)&1 != 0 {
+				s.sets = append(s.sets, set)
+			}
+		}
+	}
+	if s.sets == nil {
+		return errors.New("the TPM has no ML-DSA")
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ const (
 	ccLoadExternal        = 0x167
 	ccMakeCredential      = 0x168
 	ccStartAuthSession    = 0x176
+	ccGetCapability       = 0x17A
 	ccVerifySeqComplete   = 0x1A3
 	ccSignSeqComplete     = 0x1A4
 	ccVerifyDigest        = 0x1A5
