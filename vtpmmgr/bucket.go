@@ -23,6 +23,10 @@ var (
 	orderRate       = rate{burst: 256, perSecond: 1}
 	strictOrderRate = rate{burst: 64, perSecond: 0.02}
 
+	// Moves of a group's vTPMs from or to this host, each of which wears the hardware TPM
+	// twice, in every mode.
+	moveRate = rate{burst: 256, perSecond: 1.0 / 3600}
+
 	// Seconds of the hardware TPM, for LOAD and RANDOM.
 	tpmRate = rate{burst: 2, perSecond: 0.05}
 

@@ -70,7 +70,7 @@ func newManager(cfg Config) (*Manager, error) {
 	}
 	disk := &monitoredDisk{Device: cfg.Disk}
 	return &Manager{cfg: cfg, tpm: tpm, disk: disk, copies: hwtpm.NewCopies(disk), connected: map[UUID]*Session{},
-		measured: map[uint16]image{}, shares: map[UUID]*shares{}, certified: map[UUID]*certified{}, groupOrders: map[uint32]*bucket{}, guests: map[UUID]guest{}, frozen: map[UUID]uint64{}, moving: map[UUID]*moving{}, moves: map[UUID]*transfer.Source{}, refused: map[proto.Code]uint64{}}, nil
+		measured: map[uint16]image{}, shares: map[UUID]*shares{}, certified: map[UUID]*certified{}, groupOrders: map[uint32]*bucket{}, groupMoves: map[uint32]*bucket{}, guests: map[UUID]guest{}, frozen: map[UUID]uint64{}, moving: map[UUID]*moving{}, moves: map[UUID]*transfer.Source{}, refused: map[proto.Code]uint64{}}, nil
 }
 
 // read takes the ledger into memory. m.mu is held, or nobody else is there.

@@ -86,6 +86,8 @@ func (v home) Record() (*transfer.Record, error) {
 		return nil, proto.Damaged
 	case !room:
 		return nil, proto.Full // of the list of revocations
+	case !m.mayTransfer(g):
+		return nil, proto.Rate
 	}
 	root, err := g.rootOf(&r, m.movingOf(v.u).root)
 	if err != nil {
@@ -149,6 +151,8 @@ func (v place) Take(in *transfer.Record, _ *transfer.Claims) error {
 		return notTaken("its profile is unknown here")
 	case !proto.Printable(in.Name), listed != isPrograms(programs), listed && !measured, measured && in.Flags&transfer.FlagAttested == 0:
 		return transfer.WrongRecord
+	case !m.mayTransfer(g):
+		return proto.Rate // it may come later
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-tpm/tpm2"
 
@@ -386,5 +387,33 @@ func TestTransferRestoredLedger(t *testing.T) {
 	}
 	if _, err := w.b.give(w.u, w.release); reasonOf(err) != transfer.NotReceived {
 		t.Errorf("the release of before: %v", err)
+	}
+}
+
+// TestTransferRate: the approver of a group cannot wear the hardware TPM by moves. A move that
+// waits for its share changes nothing, at the source and at the target.
+func TestTransferRate(t *testing.T) {
+	t.Parallel()
+	w := newTransferWorld(t, ledger.Mode{Daily: 54})
+	for i, name := range []byte("ha") {
+		h := []*transferHost{w.a, w.b}[i]
+		for _, s := range w.steps() {
+			if s.name != name {
+				continue
+			}
+			if i == 0 {
+				w.upTo('O')
+			}
+			h.m.groupMoves[h.group] = &bucket{used: moveRate.burst, last: time.Now()}
+			before := h.phase(w.u)
+			if err := s.do(); !errors.Is(err, proto.Rate) || h.phase(w.u) != before {
+				t.Errorf("step %c: %v, %v", name, err, h.phase(w.u))
+			}
+			h.m.groupMoves[h.group].used = moveRate.burst - 1
+			w.must(s.do())
+		}
+	}
+	if n := w.finish(); n != 1 {
+		t.Errorf("%d are live", n)
 	}
 }

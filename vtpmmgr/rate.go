@@ -40,6 +40,22 @@ func (m *Manager) mayOrder(group uint32) bool {
 	return b.take(r, 1, time.Now())
 }
 
+// mayTransfer takes a move from the bucket of a group, and reports whether it was there. The
+// administrator's are not counted.
+func (m *Manager) mayTransfer(g *group) bool {
+	if g.Approver == [32]byte{} {
+		return true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	b := m.groupMoves[g.ID]
+	if b == nil {
+		b = &bucket{}
+		m.groupMoves[g.ID] = b
+	}
+	return b.take(moveRate, 1, time.Now())
+}
+
 // leastShares is how many vTPMs' buckets are kept before anything is dropped.
 const leastShares = 256
 

@@ -60,6 +60,8 @@ type Manager struct {
 	frozen map[UUID]uint64 // sequence of a suspended state on which no command runs before another commit
 	offers bucket          // of offers that nobody signed for
 
+	groupMoves map[uint32]*bucket // moves of each group that has an approver
+
 	guests   map[UUID]guest // of vTPMs, since this program's start
 	fromBoot bool           // no guest is older than that
 }
