@@ -229,6 +229,40 @@ func packet(n int) []byte {
 	return b
 }
 
+// TestUnreadState: a guest is served on if its state cannot be read for a while, and one that
+// waits is served once it can.
+func TestUnreadState(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, &tpm{t: t})
+	const node = directory + "/" + NodeState
+	fails := func() {
+		w.Store.Unreadable(node, true)
+		before := w.Store.Reads(node)
+		w.Store.Set(map[string]string{directory + "/" + NodeUUID: "u"}) // it looks
+		for w.Store.Reads(node) == before && w.ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	fails()
+	w.ask(0)
+	time.Sleep(10 * time.Millisecond)
+	w.Store.Unreadable(node, false)
+	if _, err := xenbus.WaitState(w.ctx, w.dom0.Store, node, xenbus.Connected); err != nil {
+		t.Fatal(err)
+	}
+	c := w.client()
+	for range 2 {
+		ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+		defer cancel()
+		if _, err := c.Transact(ctx, 0, packet(20)); err != nil {
+			t.Fatal(err)
+		}
+		fails()
+	}
+	w.Store.Unreadable(node, false)
+}
+
 func TestCommands(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, &tpm{t: t})

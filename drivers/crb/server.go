@@ -124,7 +124,10 @@ func (d *device) step(parent context.Context) (again bool) {
 	ctx, cancel := context.WithTimeout(parent, requestTimeout)
 	defer cancel()
 	state, err := xenbus.ReadState(ctx, d.Domain.Store, d.base+"/"+NodeState)
-	if err != nil || state == xenbus.Gone || state == xenbus.Closing {
+	switch {
+	case err != nil && !errors.Is(err, xenbus.ErrState):
+		return true // what the host wants is not known
+	case err != nil, state == xenbus.Gone, state == xenbus.Closing:
 		d.disconnect(true)
 		return false
 	}

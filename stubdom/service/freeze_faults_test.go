@@ -1,11 +1,8 @@
 package service
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
-	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,26 +19,9 @@ import (
 type frozenWorld struct {
 	*savedWorld
 	store *xenstore.Client // of dom0
-	deaf  *deaf            // the vTPM's connection to xenstored
+	host  *xentest.Host
 	stop  func()
 	pcr8  string
-}
-
-// A deaf connection to xenstored has each read of the node of freezes fail while it is on.
-type deaf struct {
-	io.ReadWriteCloser
-	on  atomic.Bool
-	ate atomic.Int32
-}
-
-// Write implements io.Writer: xenstored does not know the operation that it makes of a read.
-func (d *deaf) Write(b []byte) (int, error) {
-	if d.on.Load() && binary.LittleEndian.Uint32(b) == 2 && bytes.HasSuffix(b, []byte(nodeFreeze+"\x00")) {
-		b = bytes.Clone(b)
-		b[0] = 99
-		d.ate.Add(1)
-	}
-	return d.ReadWriteCloser.Write(b)
 }
 
 func newFrozenWorld(t *testing.T) *frozenWorld {
@@ -51,12 +31,9 @@ func newFrozenWorld(t *testing.T) *frozenWorld {
 	w.extend()
 	w.save()
 	w.pcr8 = w.images[0].pcr8
-	host := xentest.NewHost()
-	domain := host.Domain(2)
-	domain.Store.Close()
-	w.deaf = &deaf{ReadWriteCloser: host.Store.Connect(2)}
-	domain.Store = xenstore.NewClient(w.deaf)
-	w.store = host.Domain(0).Store
+	w.host = xentest.NewHost()
+	domain := w.host.Domain(2)
+	w.store = w.host.Domain(0).Store
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -112,16 +89,18 @@ func TestFreezeUnread(t *testing.T) {
 	for !w.h.isFrozen() {
 		time.Sleep(time.Millisecond)
 	}
-	w.deaf.on.Store(true)
-	for n := range int32(3) {
-		for w.say("1"); w.deaf.ate.Load() <= n; time.Sleep(time.Millisecond) {
+	const node = "/local/domain/2/" + nodeFreeze
+	w.host.Store.Unreadable(node, true)
+	for range 3 {
+		before := w.host.Store.Reads(node)
+		for w.say("1"); w.host.Store.Reads(node) == before; time.Sleep(time.Millisecond) {
 		}
 	}
 	time.Sleep(10 * time.Millisecond)
 	if !w.h.isFrozen() {
 		t.Error("the TPM runs, since xenstored failed")
 	}
-	w.deaf.on.Store(false)
+	w.host.Store.Unreadable(node, false)
 	w.say("1\x00") // another word
 	for end := time.Now().Add(20 * time.Second); w.h.isFrozen(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {

@@ -76,6 +76,9 @@ func (c *conn) handle(op, tx uint32, body string) reply {
 		return r.mkdir()
 	case opRead:
 		c.store.reads[r.path]++
+		if c.store.unreadable[r.path] {
+			return fail("EIO")
+		}
 	}
 	if _, exists := r.nodes[r.path]; !exists {
 		return fail("ENOENT")

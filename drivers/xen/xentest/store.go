@@ -22,12 +22,14 @@ type Store struct {
 	full  bool           // domains other than dom0 cannot create nodes
 	reads map[string]int // how often each node was read
 
+	unreadable map[string]bool // nodes whose reads fail
+
 	// Conflicts is how many commits of transactions fail before one succeeds.
 	Conflicts int
 }
 
 func newStore() *Store {
-	return &Store{nodes: map[string]string{"": ""}, perms: map[string]string{}, reads: map[string]int{}, conns: map[*conn]bool{}, lists: 4096}
+	return &Store{nodes: map[string]string{"": ""}, perms: map[string]string{}, reads: map[string]int{}, unreadable: map[string]bool{}, conns: map[*conn]bool{}, lists: 4096}
 }
 
 // Connect returns a connection of a domain.
@@ -56,6 +58,13 @@ func (s *Store) Full(full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.full = full
+}
+
+// Unreadable sets whether reads of a node fail, as those of a xenstored in need do.
+func (s *Store) Unreadable(path string, is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unreadable[path] = is
 }
 
 // Reads returns how often a node was read.
