@@ -63,6 +63,7 @@ difftest-long: ## 100,000 generated commands: this device against swtpm, 20,000 
 bench: deps images ## this device against swtpm, and what manager and vTPM cost on Xen
 	$(GO) run ./tools/tpmbench -n 2000 -rounds 20
 	$(GO) run ./tools/tpmbench -many
+	$(GO) run ./tools/tpmbench -185
 	$(GO) run ./tools/xenlab bench -tpm $(TPM) -accel $(ACCEL)
 
 INVARIANTS ?= 1h
