@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,4 +67,48 @@ func TestLateAgent(t *testing.T) {
 	if got, err := c.Run(ctx, "echo there"); err != nil || got != "there\n" {
 		t.Errorf("%q, %v", got, err)
 	}
+}
+
+// TestTornConsole has a console that loses lines in both directions.
+func TestTornConsole(t *testing.T) {
+	t.Parallel()
+	if _, err := os.ReadDir("/root"); err != nil {
+		t.Skipf("the agent runs as root: %v", err)
+	}
+	ours, guest := net.Pipe()
+	t.Cleanup(func() { ours.Close(); guest.Close() })
+	in, toAgent := io.Pipe()
+	fromAgent, out := io.Pipe()
+	go serve(in, out)
+	tear := func(to io.Writer, from io.Reader) {
+		r := bufio.NewReader(from)
+		for n := 0; ; n++ {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			if n%21 == 20 {
+				line = "[   12.3] rcu: a stall\n"
+			}
+			io.WriteString(to, line)
+		}
+	}
+	go tear(toAgent, guest)
+	go tear(guest, fromAgent)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	c := lab.NewClient("test", ours, nil)
+	if err := c.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			want := strings.Repeat(string(rune('a'+i)), 100)
+			if got, err := c.Run(ctx, "printf "+want); err != nil || got != want {
+				t.Errorf("%q, %v", got, err)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -17,8 +17,9 @@ import (
 type server struct {
 	out *wire.Sender
 
-	mu   sync.Mutex
-	jobs map[uint32]*job
+	mu    sync.Mutex
+	jobs  map[uint32]*job
+	begun map[uint32]bool // all that were ever asked for
 }
 
 // A job is a running command or an open terminal.
@@ -29,7 +30,7 @@ type job struct {
 }
 
 func serve(r io.Reader, w io.Writer) error {
-	s := &server{out: wire.NewSender(wire.NewWriter(w)), jobs: make(map[uint32]*job)}
+	s := &server{out: wire.NewSender(wire.NewWriter(w)), jobs: make(map[uint32]*job), begun: make(map[uint32]bool)}
 	if err := s.out.Hello(); err != nil {
 		return err
 	}
@@ -49,14 +50,21 @@ func (s *server) handle(q wire.Request) {
 	case "exec", "open":
 		j := &job{stdin: make(chan []byte, 64), done: make(chan struct{})}
 		s.mu.Lock()
-		s.jobs[q.ID] = j
+		begun := s.begun[q.ID]
+		if !begun {
+			s.begun[q.ID], s.jobs[q.ID] = true, j
+		}
 		s.mu.Unlock()
+		if begun {
+			return
+		}
+		go s.out.Send(wire.Event{ID: q.ID, Op: "begin"}) // it may have to wait for a request
 		start := s.exec
 		if q.Op == "open" {
 			start = s.open
 		}
 		if err := start(q, j); err != nil {
-			go s.finish(q.ID, -1, err.Error()) // it may have to wait for a request
+			go s.finish(q.ID, -1, err.Error()) // the same
 		}
 	case "stdin", "kill":
 		s.mu.Lock()

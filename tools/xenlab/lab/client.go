@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,8 @@ type Client struct {
 type Proc struct {
 	c      *Client
 	id     uint32
+	start  wire.Request
+	begun  bool // the agent has the request; under mu of c
 	output func([]byte)
 	done   chan struct{}
 	code   int
@@ -58,6 +61,7 @@ func NewClient(name string, rw io.ReadWriter, noise func(string)) *Client {
 	c := &Client{
 		name:  name,
 		out:   wire.NewWriter(rw),
+		next:  rand.Uint32(), // other clients of the same agent had others
 		procs: make(map[uint32]*Proc),
 		hello: make(chan struct{}),
 		dead:  make(chan struct{}),
@@ -98,6 +102,9 @@ func (c *Client) event(e wire.Event) {
 		close(c.hello)
 	}
 	p := c.procs[e.ID]
+	if due && p != nil {
+		p.begun = true
+	}
 	if due && e.Op == "exit" {
 		delete(c.procs, e.ID)
 	}
@@ -133,17 +140,26 @@ func (c *Client) remind() {
 		case q := <-c.asks:
 			c.out.Send(q)
 		case <-tick.C:
-			var q *wire.Request
-			c.mu.Lock()
-			if len(c.procs) > 0 {
-				q = c.in.Remind()
-			}
-			c.mu.Unlock()
-			if q != nil {
-				c.out.Send(*q)
+			for _, q := range c.lost() {
+				c.out.Send(q)
 			}
 		}
 	}
+}
+
+// lost returns the requests that are to be sent again, and asks for events.
+func (c *Client) lost() (again []wire.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range c.procs {
+		if !p.begun {
+			again = append(again, p.start)
+		}
+	}
+	if q := c.in.Remind(); q != nil && len(c.procs) > 0 {
+		again = append(again, *q)
+	}
+	return again
 }
 
 // Start starts a command whose output goes to output as it comes.
@@ -157,13 +173,12 @@ func (c *Client) Open(device string, output func([]byte)) (*Proc, error) {
 }
 
 func (c *Client) start(q wire.Request, output func([]byte)) (*Proc, error) {
-	p := &Proc{c: c, output: output, done: make(chan struct{})}
 	c.mu.Lock()
 	c.next++
-	p.id = c.next
+	q.ID = c.next
+	p := &Proc{c: c, id: q.ID, start: q, output: output, done: make(chan struct{})}
 	c.procs[p.id] = p
 	c.mu.Unlock()
-	q.ID = p.id
 	return p, c.out.Send(q)
 }
 
@@ -185,6 +200,9 @@ func (p *Proc) CloseInput() error {
 
 // Kill ends the command and its children.
 func (p *Proc) Kill() error {
+	p.c.mu.Lock()
+	p.begun = true // it must not begin now
+	p.c.mu.Unlock()
 	return p.c.out.Send(wire.Request{ID: p.id, Op: "kill"})
 }
 

@@ -11,7 +11,7 @@ import (
 // order.
 func TestNothingLost(t *testing.T) {
 	t.Parallel()
-	const events = 3000
+	const events = 1000
 	r := rand.New(rand.NewPCG(1, 2))
 	events1, console := io.Pipe()
 	requests, back := io.Pipe()

@@ -24,7 +24,8 @@ const Mark = "\x1eLAB "
 // around it keep a line below the 4096 bytes of a Linux terminal's buffer.
 const MaxData = 2048
 
-// A Request goes from the host to the agent.
+// A Request goes from the host to the agent. One that starts something is sent again, with the
+// same ID, until an event of that ID comes; the agent starts it once.
 type Request struct {
 	ID uint32 `json:"id"`
 	// Op is "exec", "open" (a terminal device, bridged as if it were a
@@ -41,8 +42,8 @@ type Request struct {
 // An Event goes from the agent to the host.
 type Event struct {
 	ID uint32 `json:"id"`
-	// Op is "hello" (sent at start and for each "hello" asked for), "out",
-	// or "exit".
+	// Op is "hello" (sent at start and for each "hello" asked for), "begin"
+	// (the request has come), "out", or "exit".
 	Op   string `json:"op"`
 	Data []byte `json:"data,omitempty"`
 	Code int    `json:"code,omitempty"` // exit code, -1 if the command did not exit
