@@ -217,6 +217,10 @@ func (m *Machine) build(ctx context.Context) error {
 // GuestFiles returns the host's paths of the kernel and the initramfs of Linux guests.
 func (m *Machine) GuestFiles() (kernel, initrd string) { return m.kernel.Image, m.path("guest.cpio") }
 
+// Encryption reports whether Linux guests have programs for an encrypted disk, which need
+// memory.
+func (m *Machine) Encryption() bool { return m.opt.Encryption }
+
 // Distribution returns the release of Debian that the machine runs.
 func (m *Machine) Distribution() Distribution { return m.opt.Distribution }
 

@@ -10,9 +10,9 @@ import (
 
 const neighbourVTPM = "vtpm-neighbour"
 
-// Hostile prints Numbers, and then has the guest abuse its control area and its doorbell while another guest with
+// Hostile prints Numbers if they are asked for, and then has the guest abuse its control area and its doorbell while another guest with
 // another vTPM uses its own.
-func (d *Doorbell) Hostile(ctx context.Context, g guest, duration time.Duration) error {
+func (d *Doorbell) Hostile(ctx context.Context, g guest, duration time.Duration, numbers bool) error {
 	const vtpm, uuid, name = neighbourVTPM, "5f1c0a52-6d0f-4c0e-9a1b-0d9b7a3c1e04", "neighbour"
 	if err := d.Enroll(ctx, uuid); err != nil {
 		return err
@@ -21,14 +21,19 @@ func (d *Doorbell) Hostile(ctx context.Context, g guest, duration time.Duration)
 		return err
 	}
 	line := fmt.Sprintf("vtpm = [\"backend=%s\"]", vtpm)
-	if err := d.M.Create(ctx, name, lab.GuestConfigLine(name, guestMiB+48, "", line)); err != nil {
+	if err := d.M.Create(ctx, name, lab.GuestConfigLine(name, d.guestMemory(), "", line)); err != nil {
 		return err
 	}
 	neighbour, err := d.M.ConnectGuest(ctx, name, 90*time.Second)
 	if err != nil {
 		return err
 	}
-	if err := d.Numbers(ctx, g, neighbour); err != nil {
+	if numbers {
+		if err := d.Numbers(ctx, g, neighbour); err != nil {
+			return err
+		}
+	}
+	if err := d.idle(ctx); err != nil {
 		return err
 	}
 	const ping = "/init ping /dev/tpm0 300"

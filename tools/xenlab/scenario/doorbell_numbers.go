@@ -25,10 +25,7 @@ func (d *Doorbell) Numbers(ctx context.Context, g guest, neighbour *lab.Guest) e
 			return err
 		}
 	}
-	if err := d.bridged(ctx, neighbour); err != nil {
-		return err
-	}
-	return d.idle(ctx)
+	return d.bridged(ctx, neighbour)
 }
 
 // times prints the times of one TPM.

@@ -75,7 +75,7 @@ func (d *Doorbell) StartTimes(ctx context.Context) error {
 		if _, err := d.M.ConnectGuest(ctx, guestName, 2*time.Minute); err != nil {
 			return d.why(err)
 		}
-		d.r.Show("dom0", "start of a guest "+side.name, fmt.Sprintf("xl create %.1f s, the guest's agent after %.1f s", created.Seconds(), time.Since(begin).Seconds()))
+		d.r.Show("dom0", "start of a guest "+side.name, fmt.Sprintf("xl create %.1f s, the guest's agent after %.1f s; %s", created.Seconds(), time.Since(begin).Seconds(), grep(d.log.tail(4), 1, "hashed")))
 		if err := d.end(ctx); err != nil {
 			return err
 		}

@@ -164,12 +164,12 @@ tpm2_unseal -c seal.ctx -p pcr:sha256:8; echo; flush`,
 	},
 	{
 		title: "the sealed object, a persistent key and an NV index are kept",
-		shown: "tpm2_evictcontrol ... 0x81000001; tpm2_nvdefine; tpm2_nvwrite; tar c ... > /dev/xvda",
+		shown: "tpm2_evictcontrol ... 0x81000010; tpm2_nvdefine; tpm2_nvwrite; tar c ... > /dev/xvda",
 		script: `tpm2_load -Q -C prim.ctx -u key.pub -r key.priv -c key.ctx; flush
-tpm2_evictcontrol -Q -C o -c key.ctx 0x81000001; flush
+tpm2_evictcontrol -Q -C o -c key.ctx 0x81000010; flush
 tpm2_nvdefine -Q -C o -s 32 -a 'ownerread|ownerwrite' 0x1500001
 printf 'kept in NV over the restart !!!!' | tpm2_nvwrite -C o -i - 0x1500001
-tpm2_readpublic -c 0x81000001 -n key.name -Q
+tpm2_readpublic -c 0x81000010 -n key.name -Q
 tar c seal.pub seal.priv key.name > $store; sync
 echo kept`,
 		want: "kept",
@@ -203,8 +203,8 @@ tpm2_unseal -c seal.ctx -p pcr:sha256:8; echo; flush`,
 	},
 	{
 		title: "the persistent key and the NV index are there",
-		shown: "tpm2_readpublic -c 0x81000001; tpm2_nvread 0x1500001",
-		script: `tpm2_readpublic -Q -c 0x81000001 -n now.name; cmp key.name now.name
+		shown: "tpm2_readpublic -c 0x81000010; tpm2_nvread 0x1500001",
+		script: `tpm2_readpublic -Q -c 0x81000010 -n now.name; cmp key.name now.name
 echo "name: $(od -An -tx1 now.name | tr -d ' \n')"; tpm2_nvread -C o -s 32 0x1500001; echo`,
 		keep: all,
 		want: "kept in NV over the restart",

@@ -225,7 +225,7 @@ func (s *Stack) StartGuest(ctx context.Context, name, vtpm string) (*lab.Guest, 
 	} else {
 		lines = append(lines, fmt.Sprintf("vtpm = [\"backend=%s\"]", vtpm))
 	}
-	if err := s.M.Create(ctx, name, lab.GuestConfigLine(name, guestMiB, words, lines...)); err != nil {
+	if err := s.M.Create(ctx, name, lab.GuestConfigLine(name, s.guestMemory(), words, lines...)); err != nil {
 		return nil, err
 	}
 	return s.M.ConnectGuest(ctx, name, 90*time.Second)
@@ -233,6 +233,14 @@ func (s *Stack) StartGuest(ctx context.Context, name, vtpm string) (*lab.Guest, 
 
 // guestMiB is the memory of a Linux guest. 64 MiB are not enough for Debian's kernel.
 const guestMiB = 160
+
+// guestMemory returns the memory in MiB of a Linux guest that runs tpm2-tools.
+func (s *Stack) guestMemory() int {
+	if s.M.Encryption() {
+		return guestMiB + 48
+	}
+	return guestMiB
+}
 
 // Since returns what a domain has written to its console since its last start.
 func (s *Stack) Since(name string) string {
