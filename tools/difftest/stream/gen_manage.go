@@ -68,8 +68,13 @@ func (w *world) manage() *command {
 		return c
 	case 9:
 		h := w.hierarchy(tcg.TPMRHOwner, tcg.TPMRHPlatform)
-		c := &command{code: tcg.TPMCCClockSet, handles: []*entity{h}, exact: true, params: []bytesPair{lit(u64(pick(w, []uint64{0, 1 << 32, 1<<32 + 1<<31, 1 << 63})))}}
+		to := pick(w, []uint64{0, 1 << 32, 1<<32 + 1<<31, 1 << 63})
+		if to == w.clock {
+			to = 0 // whether it is less than Clock depends on when that was
+		}
+		c := &command{code: tcg.TPMCCClockSet, handles: []*entity{h}, exact: true, params: []bytesPair{lit(u64(to))}}
 		w.authorize(c, h)
+		c.done = func(*pair[response]) { w.clock = to }
 		return c
 	case 10:
 		return w.globalLock()

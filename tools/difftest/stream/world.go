@@ -29,7 +29,8 @@ type world struct {
 	hierarchies map[uint32]*entity
 	pcrs        []*entity
 	recipes     []recipe
-	stale       bool // the model must be synchronized with the TPMs
+	clock       uint64 // that Clock was set to last
+	stale       bool   // the model must be synchronized with the TPMs
 
 	queue []func() *command // commands that come before the next random one
 
