@@ -341,6 +341,9 @@ func (a *arrival) obey(ctx context.Context, f frame) (end bool, err error) {
 		if err := json.Unmarshal(f.body, &t); err != nil {
 			return false, err
 		}
+		if _, _, err := a.copy(ctx); err != nil {
+			return false, err
+		}
 		if a.Fate != held && a.Fate != freed && a.Fate != started {
 			// A vTPM without its guest is of no use. If there is a receipt this is
 			// too late.
@@ -365,12 +368,9 @@ func (a *arrival) obey(ctx context.Context, f frame) (end bool, err error) {
 		if err := a.vtpm.Release(ctx, f.body); err != nil {
 			return false, err
 		}
-		if a.Fate == held && !a.released {
-			id, ok, err := a.Guests.Find(ctx, incoming(a.Guest))
-			if err == nil && !ok {
-				err = fmt.Errorf("xenmove: no domain named %s", incoming(a.Guest))
-			}
-			if err == nil {
+		if !a.released {
+			id, ok, err := a.copy(ctx)
+			if err == nil && ok {
 				err = a.vtpm.Restored(ctx, id)
 			}
 			if err != nil {
@@ -386,6 +386,24 @@ func (a *arrival) obey(ctx context.Context, f frame) (end bool, err error) {
 		return false, a.free(ctx)
 	}
 	return false, fmt.Errorf("%w: kind %q", errFrame, byte(f.kind))
+}
+
+// copy returns the copy that is held. It may be gone: whoever gives the guest its TPM destroys
+// one that cannot have it. Then it is lost.
+func (a *arrival) copy(ctx context.Context) (id xen.DomID, ok bool, err error) {
+	if a.Fate != held {
+		return 0, false, nil
+	}
+	id, ok, err = a.Guests.Find(ctx, incoming(a.Guest))
+	if err != nil || ok {
+		return id, ok, err
+	}
+	if a.xl != nil {
+		a.xl.Close()
+		<-a.xlEnd
+		a.xl = nil
+	}
+	return 0, false, a.note(lost)
 }
 
 // answer sends a frame. That a link is gone is noticed when it is read.
@@ -471,6 +489,10 @@ func (a *arrival) lose(ctx context.Context) error {
 // start has a copy run that was given leave.
 func (a *arrival) start(ctx context.Context, id xen.DomID) error {
 	s, err := a.Guests.State(ctx, id)
+	if err == nil && s == Gone {
+		a.Fate = unknown // it may have run and ended
+		return nil
+	}
 	if err == nil && s == Waiting {
 		err = a.Guests.Run(ctx, id, a.Guest)
 	}

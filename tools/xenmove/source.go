@@ -47,7 +47,16 @@ type departure struct {
 	Phase  phase
 }
 
-func departureFile(guest string) string { return "leaving-" + guest }
+// DepartureRecord is the name of the record of a guest that leaves.
+func DepartureRecord(guest string) string { return "leaving-" + guest }
+
+// Holds reports whether xl migrate must not notice the end of the Source that started it: the
+// record of that says that the vTPM may have been sent away. One that cannot be read may say
+// so.
+func Holds(record []byte) bool {
+	var d departure
+	return json.Unmarshal(record, &d) != nil || d.Phase != copying
+}
 
 // A hello is what a Receiver is told first.
 type hello struct {
@@ -89,7 +98,7 @@ func (s *Source) Move(ctx context.Context, guest string) error {
 		return err
 	}
 	defer lock.Close()
-	if _, ok, err := s.Records.Load(departureFile(guest)); err != nil || ok {
+	if _, ok, err := s.Records.Load(DepartureRecord(guest)); err != nil || ok {
 		return errors.Join(err, ErrUnfinished)
 	}
 	id, ok, err := s.Guests.Find(ctx, guest)
@@ -134,7 +143,7 @@ func (s *Source) Finish(ctx context.Context, guest string) error {
 		return err
 	}
 	defer lock.Close()
-	b, ok, err := s.Records.Load(departureFile(guest))
+	b, ok, err := s.Records.Load(DepartureRecord(guest))
 	if err != nil || !ok {
 		return err
 	}
@@ -161,7 +170,7 @@ func (m *move) note(p phase) error {
 	if err != nil {
 		return err
 	}
-	return m.Records.Save(departureFile(m.Guest), b)
+	return m.Records.Save(DepartureRecord(m.Guest), b)
 }
 
 func (m *move) hangUp() {
@@ -298,18 +307,18 @@ func (m *move) stay(ctx context.Context, why error) error {
 // move does so: nothing there will run.
 func (m *move) clear(ctx context.Context) {
 	for range clearTries {
+		wait, cancel := context.WithTimeout(ctx, clearWait)
 		err := error(nil)
 		if m.line == nil {
-			err = m.redial(ctx)
+			err = m.redial(wait)
 		}
 		if err == nil {
 			if err = m.line.send(kindAbandon, nil); err == nil {
-				wait, cancel := context.WithTimeout(ctx, clearWait)
 				_, err = await(wait, m.line, kindHere)
-				cancel()
 			}
 			m.hangUp()
 		}
+		cancel()
 		if err == nil {
 			return
 		}
@@ -340,7 +349,7 @@ func (m *move) resume(ctx context.Context) error {
 
 // end forgets the move and returns how it ended.
 func (m *move) end(how, why error) error {
-	if err := m.Records.Remove(departureFile(m.Guest)); err != nil {
+	if err := m.Records.Remove(DepartureRecord(m.Guest)); err != nil {
 		return errors.Join(ErrUnfinished, err)
 	}
 	if how != nil && why != nil {

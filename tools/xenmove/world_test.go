@@ -34,6 +34,7 @@ type world struct {
 	wrong  []string
 	last   [2]*held1 // the latest lock of each host
 	first  *pipe     // first link
+	silent bool      // no later link is answered, nor ends
 	cutAt  int       // byte of the first link after which that is cut, 0 for none
 
 	large bool   // the vTPM's state and its manager's message are the largest
@@ -122,6 +123,12 @@ func (w *world) fault(f string) {
 			l.cut()
 		}
 		w.links = nil
+	case "destroy": // the copy, as the doorbell does of a guest that its vTPM refuses
+		for id, d := range w.hosts[1].domains {
+			if d.state == Waiting {
+				delete(w.hosts[1].domains, id)
+			}
+		}
 	case "reboot": // of the target
 		for _, name := range []string{"receiver", "xl receive"} {
 			w.procs[name].kill()
@@ -454,7 +461,7 @@ func (p *proc) run(name string, lock Lock, program func(x *proc, c *end)) Proces
 
 // holds reports whether the relay of xl migrate keeps it from noticing the end of its link.
 func (w *world) holds() bool {
-	b := string(w.hosts[0].records[departureFile(guestName)])
+	b := string(w.hosts[0].records[DepartureRecord(guestName)])
 	return strings.Contains(b, string(sending)) || strings.Contains(b, string(going))
 }
 
@@ -535,13 +542,19 @@ func receive(p *proc, c *end) {
 	failed := expect(c, xlGo) != nil
 	if !failed {
 		p.do(func() {
-			if failed = p.w.broken; !failed && h.domains[id] != nil {
+			if failed = p.w.broken || h.domains[id] == nil; !failed {
 				h.domains[id].name = guestName
 			}
 		})
 	}
 	if !failed {
-		p.do(func() { h.domains[id].state = Running })
+		p.do(func() {
+			if failed = h.domains[id] == nil; !failed {
+				h.domains[id].state = Running
+			}
+		})
+	}
+	if !failed {
 		p.say(c, xlReport+"\x00")
 		return
 	}
@@ -680,7 +693,9 @@ func (w *world) source() (*Source, *proc) {
 				p.atEnd = append(p.atEnd, func() { a.Close() })
 				r.atEnd = append(r.atEnd, func() { b.Close() })
 			})
-			go w.receiver(r).Serve(ctx, b)
+			if silent := w.silent && link != w.first; !silent {
+				go w.receiver(r).Serve(ctx, b)
+			}
 			return a, nil
 		},
 		Start: func(_ context.Context, _ string, l Lock) (Process, error) {

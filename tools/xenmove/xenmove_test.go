@@ -21,7 +21,7 @@ func play(t *testing.T, w *world) (steps int) {
 		for i := 0; ; i++ {
 			time.Sleep(time.Minute)
 			w.mu.Lock()
-			_, open := w.hosts[0].records[departureFile(guestName)]
+			_, open := w.hosts[0].records[DepartureRecord(guestName)]
 			w.mu.Unlock()
 			if !open || errors.Is(err, ErrUnknown) {
 				break
@@ -103,7 +103,8 @@ func (w *world) end(err error) {
 }
 
 // mayBeUnknown reports whether an error is ErrUnknown with a cause: a power cut at the
-// target, or a Receiver that died while xl failed to have the guest run.
+// target, a copy that was destroyed just as it should run, or a Receiver that died while xl
+// failed to have the guest run.
 func (w *world) mayBeUnknown(err error) bool {
 	return errors.Is(err, ErrUnknown) && (w.rebooted() || w.broken || len(w.faults) > 1)
 }
@@ -117,8 +118,9 @@ func (w *world) rebooted() bool {
 	return false
 }
 
-// kinds are all faults: a link that is cut, programs that are killed, and a power cut.
-var kinds = []string{"cut", "source", "receiver", "xl migrate", "xl receive", "reboot"}
+// kinds are all faults: a link that is cut, programs that are killed, the copy destroyed, and a
+// power cut.
+var kinds = []string{"cut", "source", "receiver", "xl migrate", "xl receive", "destroy", "reboot"}
 
 // TestPairMoves moves a guest without a fault.
 func TestPairMoves(t *testing.T) {
@@ -130,6 +132,20 @@ func TestPairMoves(t *testing.T) {
 			t.Errorf("plain %v: %q, %+v", plain, w.wrong, w.hosts[1].domains)
 		}
 		t.Logf("plain %v: %d steps", plain, n)
+	}
+}
+
+// TestSilentTarget has the link end while the memory is copied, and a target that says nothing on
+// later ones: the program ends, and the guest stays.
+func TestSilentTarget(t *testing.T) {
+	t.Parallel()
+	for step := 6; step < 25; step++ { // there is a link, and the vTPM was not sent away
+		w := newWorld(t, false)
+		w.silent = true
+		w.faults[step] = "cut"
+		if play(t, w); len(w.wrong) > 0 || w.where() != "guest here, vTPM here" {
+			t.Fatalf("step %d: %q, %s", step, w.wrong, w.where())
+		}
 	}
 }
 
