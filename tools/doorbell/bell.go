@@ -14,6 +14,7 @@ type IOServer interface {
 	ID() uint16
 	Page() *xen.Page
 	VCPUs() (int, error)
+	Modified(frames ...uint64) error
 	Destroy() error
 	Close() error
 }

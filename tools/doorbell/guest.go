@@ -27,7 +27,8 @@ type guest struct {
 	uuid string // of the vTPM
 	stop context.CancelFunc
 
-	closing sync.Once // the wait for the guest to run
+	closing  sync.Once // the wait for the guest to run
+	unmarked sync.Once // the log that Xen is not told of what was written
 
 	restored bool // from a file, and has not run when it was found
 
@@ -93,6 +94,7 @@ func (g *guest) run(ctx context.Context) error {
 		return err
 	}
 	defer server.Close()
+	g.line.changed = func() { g.changed(server) }
 	bell, err := hang(g.Domain.Events, g.id, server, g.line.ring)
 	if err != nil {
 		return err
@@ -100,6 +102,18 @@ func (g *guest) run(ctx context.Context) error {
 	defer bell.close()
 	defer g.line.set(nil)
 	return g.serve(ctx, memory, start)
+}
+
+// changed tells Xen that the vTPM has written to the guest's control area and buffer, so that
+// this is copied if the guest is on its way to another host.
+func (g *guest) changed(server IOServer) {
+	written := []uint64{crb.ControlFrame}
+	for i := range uint64(crb.BufferPages) {
+		written = append(written, crb.BufferFrame+i)
+	}
+	if err := server.Modified(written...); err != nil {
+		g.unmarked.Do(func() { g.Log("domain %d: %v", g.id, err) })
+	}
 }
 
 // forget tells the vTPM that the guest is gone, unless only this process ends.

@@ -17,6 +17,10 @@ import (
 // A line is the connection of one guest's control area to the domain of its vTPM. It is
 // safe for concurrent use.
 type line struct {
+	// changed is called after the vTPM has written to the guest's memory, and before the guest
+	// is told; nil for nobody.
+	changed func()
+
 	mu    sync.Mutex
 	to    xen.Channel
 	rate  bucket
@@ -94,6 +98,9 @@ func (l *line) end() {
 // answered ends the ring under way. It may be the late answer to an earlier one: the guest
 // then looks for its response itself.
 func (l *line) answered() {
+	if l.changed != nil {
+		l.changed()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.sent {

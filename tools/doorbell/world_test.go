@@ -1,6 +1,7 @@
 package doorbell
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -259,13 +260,47 @@ func newMachine(w *world) *machine {
 type ioServer struct {
 	page *xen.Page
 	w    *world
+
+	mu   sync.Mutex
+	told map[uint64][]byte // by frame
 }
 
 func (s *ioServer) ID() uint16          { return 1 }
 func (s *ioServer) Page() *xen.Page     { return s.page }
 func (s *ioServer) VCPUs() (int, error) { return 1, nil }
 func (s *ioServer) Destroy() error      { return nil }
-func (s *ioServer) Close() error        { return nil }
+
+// knows reports whether Xen was told of what is in a page.
+func (s *ioServer) knows(frame uint64) bool {
+	b := make([]byte, 256)
+	s.w.machine.mu.Lock()
+	s.w.machine.pages[frame].CopyOut(b, 0)
+	s.w.machine.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return bytes.Equal(b, s.told[frame])
+}
+
+// Modified keeps what the first bytes of the pages were when Xen was told of them.
+func (s *ioServer) Modified(frames ...uint64) error {
+	if s.w == nil {
+		return nil
+	}
+	for _, f := range frames {
+		b := make([]byte, 256)
+		s.w.machine.mu.Lock()
+		s.w.machine.pages[f].CopyOut(b, 0)
+		s.w.machine.mu.Unlock()
+		s.mu.Lock()
+		if s.told == nil {
+			s.told = map[uint64][]byte{}
+		}
+		s.told[f] = b
+		s.mu.Unlock()
+	}
+	return nil
+}
+func (s *ioServer) Close() error { return nil }
 
 // A tpm is the end of the vTPM's domain, with the rules of stubdom/service.
 type tpm struct {

@@ -16,6 +16,7 @@ const (
 	dmMapIORange      = 3
 	dmSetIOServer     = 5
 	dmDestroyIOServer = 6
+	dmModifiedMemory  = 11
 	dmVCPUs           = 20
 )
 
@@ -124,6 +125,25 @@ func (s *IOServer) VCPUs() (int, error) {
 		return 0, err
 	}
 	return int(binary.NativeEndian.Uint32(b)), nil
+}
+
+// Modified tells Xen that others than the domain have written to pages of it. Xen does not see
+// what is written to a page that another domain has mapped: while the domain's memory is copied
+// to another host, it would not be copied again.
+func (s *IOServer) Modified(frames ...uint64) error {
+	// The first buffer has: nr_extents u32, and an opaque u32 that begins as 0. The second one
+	// has the extents: frame u64, number of pages u32, padding.
+	b, extents := make([]byte, dmOpSize), make([]byte, 16*len(frames))
+	binary.NativeEndian.PutUint32(b, dmModifiedMemory)
+	binary.NativeEndian.PutUint32(b[dmFields:], uint32(len(frames)))
+	for i, f := range frames {
+		binary.NativeEndian.PutUint64(extents[16*i:], f)
+		binary.NativeEndian.PutUint32(extents[16*i+8:], 1)
+	}
+	if err := dmOp(s.f, s.domain, b, extents); err != nil {
+		return fmt.Errorf("devxen: pages of domain %d that were modified: %w", s.domain, err)
+	}
+	return nil
 }
 
 // Destroy ends the server: accesses to its ports do nothing from then on.

@@ -104,19 +104,22 @@ func (l locked) free() { unix.Munmap(l) }
 // at returns the address of a byte.
 func (l locked) at(i int) uint64 { return uint64(uintptr(unsafe.Pointer(&l[i]))) }
 
-// dmOp calls __HYPERVISOR_dm_op with one buffer, which Xen reads and writes. struct
+// dmOp calls __HYPERVISOR_dm_op with buffers, which Xen reads and writes. struct
 // privcmd_dm_op is: dom u16, num u16, padding, ubufs u64 (pointer to num pairs of
 // address and size, u64 each).
-func dmOp(f *os.File, domain xen.DomID, buffer []byte) error {
-	pair := [2]uint64{uint64(uintptr(unsafe.Pointer(&buffer[0]))), uint64(len(buffer))}
+func dmOp(f *os.File, domain xen.DomID, buffers ...[]byte) error {
+	var pin runtime.Pinner
+	defer pin.Unpin()
+	pairs := make([][2]uint64, len(buffers))
+	for i, b := range buffers {
+		pin.Pin(&b[0])
+		pairs[i] = [2]uint64{uint64(uintptr(unsafe.Pointer(&b[0]))), uint64(len(b))}
+	}
+	pin.Pin(&pairs[0])
 	arg := make([]byte, 16)
 	binary.NativeEndian.PutUint16(arg, uint16(domain))
-	binary.NativeEndian.PutUint16(arg[2:], 1)
-	binary.NativeEndian.PutUint64(arg[8:], uint64(uintptr(unsafe.Pointer(&pair[0]))))
-	var pin runtime.Pinner
-	pin.Pin(&buffer[0])
-	pin.Pin(&pair[0])
-	defer pin.Unpin()
+	binary.NativeEndian.PutUint16(arg[2:], uint16(len(buffers)))
+	binary.NativeEndian.PutUint64(arg[8:], uint64(uintptr(unsafe.Pointer(&pairs[0]))))
 	_, err := ioctl(f, privcmdDMOp, arg)
 	return err
 }
