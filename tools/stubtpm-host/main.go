@@ -14,6 +14,11 @@
 //	        save a guest's domain, as xl save does, so that it finds its TPM again
 //	stubtpm-host restore -tell KEY [-manager NAME] GUEST FILE
 //	        restore it, and report that to the manager before it runs
+//	stubtpm-host migrate [-finish] [-alone] -approve KEY [-site FILE] [-manager NAME] GUEST HOST
+//	        move a guest with its vTPM to another host, as a pair (docs/moves.md);
+//	        with -finish, end a move that was interrupted, one way or the other
+//	stubtpm-host migrate-receive [-manager NAME] [-vtpms DIRECTORY] [-start COMMAND]
+//	        take a guest; migrate runs it at the other host, by ssh
 //	stubtpm-host doorbell [-tell KEY] [-manager NAME]
 //	        serve guests whose vtpm line has backend=Domain-0: see package doorbell
 //	stubtpm-host measure DOMAIN IMAGE
@@ -58,6 +63,7 @@ import (
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
 	"stubtpm/image"
+	"stubtpm/tools/movehost"
 	"stubtpm/tools/xenlife"
 )
 
@@ -76,7 +82,7 @@ func main() {
 	}
 }
 
-var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | measure --predict [OPTION ...] [FILE] | create|guest -tell KEY [-manager NAME] FILE | save GUEST FILE | restore -tell KEY [-manager NAME] GUEST FILE | doorbell [-tell KEY] [-manager NAME] | tpm-info")
+var errUsage = errors.New("usage: stubtpm-host run [-restart] [-measure MANIFEST [-tell KEY]] FILE ... | reattach [-tell KEY] NAME | measure DOMAIN IMAGE | measure --predict [OPTION ...] [FILE] | create|guest -tell KEY [-manager NAME] FILE | save GUEST FILE | restore -tell KEY [-manager NAME] GUEST FILE | migrate [-finish] [-alone] -approve KEY [-site FILE] [-manager NAME] [-link COMMAND] GUEST HOST | migrate-receive [-manager NAME] [-vtpms DIRECTORY] [-start COMMAND] | doorbell [-tell KEY] [-manager NAME] | tpm-info")
 
 // stateDir is on a file system that is empty after a restart of the machine.
 const stateDir = "/run/stubtpm"
@@ -84,6 +90,24 @@ const stateDir = "/run/stubtpm"
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 1 && args[0] == "tpm-info" {
 		return tpmInfo(tpm2Table, physicalMemory, stdout)
+	}
+	if len(args) > 0 {
+		switch args[0] {
+		case "migrate":
+			return migrate(ctx, args[1:], stderr)
+		case "migrate-receive":
+			return migrateReceive(ctx, args[1:], stderr)
+		case movehost.ProgramRelay:
+			if len(args) != 2 {
+				return errUsage
+			}
+			return movehost.Relay(args[1])
+		case movehost.ProgramXL:
+			if len(args) < 2 {
+				return errUsage
+			}
+			return movehost.RunXL(args[1:])
+		}
 	}
 	if len(args) < 2 && (len(args) == 0 || args[0] != "doorbell") {
 		return errUsage
@@ -194,19 +218,21 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return nil
 }
 
-// reportTo sends an order to the manager by stubtpm: by that beside this program, or else
-// in the path.
+// stubtpmProgram returns the path of stubtpm: of that beside this program, or else the name.
+func stubtpmProgram() string {
+	if self, err := os.Executable(); err == nil {
+		program := filepath.Join(filepath.Dir(self), "stubtpm")
+		if _, err := os.Stat(program); err == nil {
+			return program
+		}
+	}
+	return "stubtpm"
+}
+
+// reportTo sends an order to the manager by stubtpm.
 func reportTo(ctx context.Context, key, manager string, order ...string) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	program := filepath.Join(filepath.Dir(self), "stubtpm")
-	if _, err := os.Stat(program); err != nil {
-		program = "stubtpm"
-	}
 	words := append([]string{"mgr", "-domain", manager, "-key", key}, order...)
-	out, err := exec.CommandContext(ctx, program, words...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, stubtpmProgram(), words...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}

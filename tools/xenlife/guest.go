@@ -62,6 +62,11 @@ func (h *Host) createGuest(ctx context.Context, file, name string, config config
 		return 0, err
 	}
 	defer release()
+	if left, err := h.left(name, 0); err != nil {
+		return 0, err
+	} else if left {
+		return 0, fmt.Errorf("%s: %w: remove %s to create it here", name, ErrLeft, h.leftFile(name))
+	}
 	id, err := h.createPaused(ctx, name, file)
 	if err != nil {
 		return 0, err
@@ -92,7 +97,10 @@ func (h *Host) RunGuest(ctx context.Context, file string, ready func()) error {
 	if !config.endsAtReboot() && !config.byDoorbell() {
 		return fmt.Errorf("%s: %w", file, ErrReboot)
 	}
-	id, err := h.find(ctx, name)
+	id, err := h.awaitReturn(ctx, name)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err == nil && id == 0 {
 		id, err = h.createGuest(ctx, file, name, config)
 	}
