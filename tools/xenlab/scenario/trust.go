@@ -100,17 +100,18 @@ func (t *trust) mgr(ctx context.Context, args string) error {
 // admit has a new site admit this host, whose hardware TPM is one of the lab's maker.
 func (t *trust) admit(ctx context.Context, managerFile string) error {
 	t.r.Step("a site is made, offline, and admits the host")
+	if err := t.found(managerFile); err != nil {
+		return err
+	}
+	return t.admitTo(ctx, "lab")
+}
+
+// found makes a site, which admits hosts with a manager's image.
+func (t *trust) found(managerFile string) error {
 	if err := t.site("init", "--name", "Lab site"); err != nil {
 		return err
 	}
-	vendor, err := t.M.Vendor()
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(t.file("site/vendors"), 0o700); err != nil {
-		return err
-	}
-	if err := os.WriteFile(t.file("site/vendors/lab.pem"), vendor, 0o600); err != nil {
 		return err
 	}
 	measured, err := image.Measure(managerFile)
@@ -118,7 +119,16 @@ func (t *trust) admit(ctx context.Context, managerFile string) error {
 		return err
 	}
 	policy := fmt.Sprintf(`{"months": 3, "managerImages": [%q], "minVersion": 0, "pcrs": {"7": []}, "crl": "", "crlDays": 30}`, measured.Loaded)
-	if err := os.WriteFile(t.file("site/policy.json"), []byte(policy), 0o600); err != nil {
+	return os.WriteFile(t.file("site/policy.json"), []byte(policy), 0o600)
+}
+
+// admitTo has the site admit this host. maker is a name for that of its hardware TPM.
+func (t *trust) admitTo(ctx context.Context, maker string) error {
+	vendor, err := t.M.Vendor()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(t.file("site/vendors/"+maker+".pem"), vendor, 0o600); err != nil {
 		return err
 	}
 	for _, step := range []func() error{
@@ -133,7 +143,7 @@ func (t *trust) admit(ctx context.Context, managerFile string) error {
 		func() error {
 			return t.site("certify-host", "--request", t.file("request"), "--answer", t.file("answer"), "--out", t.file("host.pem"))
 		},
-		func() error { return os.Rename(t.file("site/site.pem"), t.file("site.pem")) },
+		func() error { return copyFile(t.file("site.pem"), t.file("site/site.pem")) },
 		func() error { return t.put(ctx, "host.pem") },
 		func() error { return t.put(ctx, "site.pem") },
 		func() error { return t.mgr(ctx, "certificate /host.pem /site.pem") },
@@ -144,6 +154,15 @@ func (t *trust) admit(ctx context.Context, managerFile string) error {
 	}
 	check(t.r, "the site admits a host whose hardware TPM answers its challenge", true, "")
 	return nil
+}
+
+// copyFile copies a file.
+func copyFile(to, from string) error {
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	return err
 }
 
 // certificates reads the vTPM's certificates with stock tools, and verifies them with
