@@ -103,6 +103,26 @@ func (g *Guests) Resume(ctx context.Context, id xen.DomID, name string) error {
 	return err
 }
 
+// ResumeLate resumes a domain that stops within a time, although xl has given up waiting for that:
+// nobody else would. It reports whether it did.
+func (g *Guests) ResumeLate(ctx context.Context, id xen.DomID, name string, limit time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	var last xenmove.State
+	err := poll(ctx, func() (bool, error) {
+		s, err := g.State(ctx, id)
+		last = s
+		return s != xenmove.Running, err
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return false, nil
+	}
+	if err != nil || last != xenmove.Stopped {
+		return false, err
+	}
+	return true, g.Resume(context.WithoutCancel(ctx), id, name)
+}
+
 // Run has a domain run that waits.
 func (g *Guests) Run(ctx context.Context, id xen.DomID, name string) error {
 	if err := g.rename(ctx, id, name); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
@@ -106,6 +107,33 @@ func TestResume(t *testing.T) {
 		err := p.Resume(t.Context(), 5, guest)
 		if (err == nil) != (by != "none") || p.domains[5].Suspended != (by == "none") {
 			t.Errorf("by %s: %v, %+v, %q", by, err, p.domains[5], p.orders)
+		}
+	}
+}
+
+// TestResumeLate resumes a guest that stops after xl has given up, and none that goes on or ends.
+func TestResumeLate(t *testing.T) {
+	t.Parallel()
+	runs := devxen.Status{Exists: true, Ran: true}
+	for _, c := range []struct {
+		name  string
+		later devxen.Status
+		want  bool
+	}{{"goes on", runs, false}, {"stops", devxen.Status{Exists: true, Suspended: true, Ran: true}, true}, {"ends", devxen.Status{}, false}} {
+		p := newPlayed(t)
+		p.resumes = "resume"
+		p.domains[5] = runs
+		looks := 0
+		status := p.Status
+		p.Status = func(id xen.DomID) (devxen.Status, error) {
+			if looks++; looks == 3 {
+				p.domains[5] = c.later
+			}
+			return status(id)
+		}
+		got, err := p.ResumeLate(t.Context(), 5, guest, time.Second)
+		if got != c.want || err != nil || p.domains[5].Suspended {
+			t.Errorf("%s: %v, %v, %+v", c.name, got, err, p.domains[5])
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"stubtpm/drivers/xen"
 	"stubtpm/drivers/xen/devxen"
@@ -146,9 +147,14 @@ func migrate(ctx context.Context, args []string, stderr io.Writer) error {
 	return errors.Join(err, m.stays(context.WithoutCancel(ctx), guest, err))
 }
 
-// stays has a guest that runs here after a move, whose end was err, created again when it ends.
-func (m *mover) stays(ctx context.Context, guest string, err error) error {
-	if errors.Is(err, xenmove.ErrBusy) {
+// lateStop is how long a guest that xl has asked to stop may take to do so, or to give up: Linux
+// waits two minutes for its TPM. xl waits one for the guest.
+const lateStop = 150 * time.Second
+
+// stays has a guest that runs here after a move, which ended with an error, created again when
+// it ends, and keeps it running.
+func (m *mover) stays(ctx context.Context, guest string, why error) error {
+	if errors.Is(why, xenmove.ErrBusy) {
 		return nil // another program moves it
 	}
 	id, ok, err := m.guests.Find(ctx, guest)
@@ -158,7 +164,20 @@ func (m *mover) stays(ctx context.Context, guest string, err error) error {
 	if s, err := m.guests.State(ctx, id); err != nil || s != xenmove.Running {
 		return err
 	}
-	return m.life.Stay(guest)
+	if err := m.life.Stay(guest); err != nil || !errors.Is(why, xenmove.ErrGivenUp) {
+		return err
+	}
+	lock, err := movesDir.Lock(guest)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	m.log("xl has given up: looking for %v whether %s stops later", lateStop, guest)
+	if late, err := m.guests.ResumeLate(ctx, id, guest, lateStop); err != nil || !late {
+		return err
+	}
+	m.log("%s had stopped, and was resumed", guest)
+	return nil
 }
 
 // migrateReceive takes a guest from the host at the other side of its input and output.

@@ -110,6 +110,9 @@ var (
 	ErrUnfinished = errors.New("xenmove: an earlier move of this guest was interrupted and has to be finished")
 	// ErrNotSent means that the source's manager has not sent the vTPM away.
 	ErrNotSent = errors.New("xenmove: the vTPM was not sent away")
+	// ErrGivenUp means that xl has ended by itself before the copy was complete. A guest that it
+	// had asked to stop may do so later.
+	ErrGivenUp = errors.New("xenmove: xl migrate has ended")
 	// ErrStays means that guest and vTPM are at the source as before.
 	ErrStays = errors.New("xenmove: the guest and its vTPM stay where they were")
 	// ErrParted means that the guest is at the source and its vTPM at the target.

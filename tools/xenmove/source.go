@@ -271,7 +271,7 @@ func (m *move) copied(ctx context.Context) error {
 		select {
 		case err = <-got:
 		case <-m.ended:
-			err = errors.New("xl migrate has ended")
+			err = ErrGivenUp
 		}
 		cancel()
 		if err != nil {
