@@ -139,25 +139,76 @@ func (m *Move) move(ctx context.Context, from, to *Doorbell, address, before str
 	return m.moved(ctx, from, to, before)
 }
 
-// killed moves the guest, and kills the program when the guest has stopped; another one ends the
-// move.
-func (m *Move) killed(ctx context.Context, from, to *Doorbell, address, before string) error {
-	m.r.Step("dom0: stubtpm-host migrate, killed when the guest has stopped; and migrate -finish")
-	if _, err := from.M.Dom0.Run(ctx, "("+command(address, "", "")+") >"+killedLog+" </dev/null &"); err != nil {
+// signal is a function of a script that sends a signal to all processes of some words of
+// stubtpm-host at once.
+const signal = "signal() { all=; for p in /proc/[0-9]*; do tr '\\0' ' ' 2>/dev/null <$p/cmdline | grep -q \"^" + hostCommand + " $2 \" && all=\"$all ${p#/proc/}\"; done; kill -$1 $all; }\n"
+
+// stopped begins to move the guest, and runs a script in dom0 once a condition holds.
+func (m *Move) stopped(ctx context.Context, from *Doorbell, address, condition, script string) error {
+	if _, err := from.M.Dom0.Run(ctx, "rm -f "+killedLog+"; ("+command(address, "", "")+") >"+killedLog+" </dev/null &"); err != nil {
 		return err
 	}
-	wait := "for i in $(seq 1200); do grep -q 'freezing the vTPM' " + killedLog + " && break; sleep 0.1; done; sleep 0.5; " +
-		"for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^" + hostCommand + " migrate -approve' && kill -9 ${p#/proc/}; done; cat " + killedLog + "; xl list"
-	out, err := from.M.Dom0.Run(ctx, wait)
+	out, err := from.M.Dom0.Run(ctx, signal+"for i in $(seq 900); do "+condition+" && break; sleep 0.1; done\n"+script+"\ncat "+killedLog+"; xl list")
 	m.r.Show("dom0", "killed", out)
 	if err != nil {
 		return m.why(ctx, err)
 	}
-	if out, err = from.M.Dom0.Run(ctx, command(address, "-finish", "")); err != nil {
+	check(m.r, "the guest stands still, and is here", strings.Contains(out, "---ss-"), "%s", out)
+	return nil
+}
+
+// killed moves the guest, and kills the program when the guest has stopped; another one ends the
+// move.
+func (m *Move) killed(ctx context.Context, from, to *Doorbell, address, before string) error {
+	m.r.Step("dom0: stubtpm-host migrate, killed when the guest has stopped; and migrate -finish")
+	if err := m.stopped(ctx, from, address, "grep -q 'freezing the vTPM' "+killedLog, "sleep 0.5; signal KILL migrate"); err != nil {
+		return err
+	}
+	out, err := from.M.Dom0.Run(ctx, command(address, "-finish", ""))
+	if err != nil {
 		return m.why(ctx, fmt.Errorf("%w\n%s", err, out))
 	}
 	m.r.Show("dom0", "stubtpm-host migrate -finish", out)
 	return m.moved(ctx, from, to, before)
+}
+
+// resumed kills the program and xl when the guest has stopped, while the other host's doorbell lets
+// its xl wait, so that the vTPM was not sent away: another program resumes the guest.
+func (m *Move) resumed(ctx context.Context, from, to *Doorbell, address, before string) error {
+	m.r.Step("dom0: stubtpm-host migrate, killed with xl when the guest has stopped; and migrate -finish")
+	if _, err := to.M.Dom0.Run(ctx, signal+"signal STOP doorbell"); err != nil {
+		return err
+	}
+	if err := m.stopped(ctx, from, address, "xl list | grep -q -e ---ss-", "signal KILL 'migrate\\(-xl\\)*'; sleep 1"); err != nil {
+		return err
+	}
+	if _, err := to.M.Dom0.Run(ctx, signal+"signal CONT doorbell"); err != nil {
+		return err
+	}
+	out, err := from.M.Dom0.Run(ctx, command(address, "-finish", ""))
+	m.r.Show("dom0", "stubtpm-host migrate -finish", out)
+	check(m.r, "a guest that nobody resumed goes on where it was, and the program says so", err != nil && strings.Contains(out, "stay where they were"), "%v\n%s", err, out)
+	if err == nil {
+		return m.why(ctx, ErrClaims)
+	}
+	return m.sameTPM(ctx, from, before)
+}
+
+// late has the vTPM not answer while xl waits for the guest to stop: xl gives up, and the guest
+// stops once the vTPM has answered. It goes on all the same.
+func (m *Move) late(ctx context.Context, from *Doorbell, address, before string) error {
+	m.r.Step("dom0: stubtpm-host migrate while the vTPM's domain is paused")
+	if _, err := from.M.Dom0.Run(ctx, "xl pause "+vtpmName+"; rm -f "+killedLog+"; ("+command(address, "", "")+"; echo ended) >"+killedLog+" </dev/null &"); err != nil {
+		return err
+	}
+	out, err := from.M.Dom0.Run(ctx, "for i in $(seq 1800); do grep -q -e 'given up' -e '^ended' "+killedLog+" && break; sleep 0.1; done; xl unpause "+vtpmName+"\n"+
+		"for i in $(seq 1800); do grep -q '^ended' "+killedLog+" && break; sleep 0.1; done; cat "+killedLog+"; xl list")
+	m.r.Show("dom0", "stubtpm-host migrate", out)
+	if err != nil {
+		return m.why(ctx, err)
+	}
+	check(m.r, "a guest that stops after xl has given up is resumed", strings.Contains(out, "had stopped, and was resumed") && !strings.Contains(out, "---ss-"), "%s", out)
+	return m.sameTPM(ctx, from, before)
 }
 
 // killedLog is what the program that is killed has said.
@@ -251,7 +302,13 @@ func (m *Move) ThereAndBack(ctx context.Context) error {
 		return err
 	}
 	m.r.Show(guestName, "before", before)
+	if err := m.late(ctx, m.a, lab.AddressB, before); err != nil {
+		return err
+	}
 	if err := m.cut(ctx, m.a, lab.AddressB, before); err != nil {
+		return err
+	}
+	if err := m.resumed(ctx, m.a, m.b, lab.AddressB, before); err != nil {
 		return err
 	}
 	if err := m.move(ctx, m.a, m.b, lab.AddressB, before); err != nil {
