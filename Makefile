@@ -77,7 +77,7 @@ soak: deps ## the device driven by generated commands for INVARIANTS (1h); an ac
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 2h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images
 	STUBTPM_XEN=1 STUBTPM_GUESTS=$(GUESTS) STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario
-	STUBTPM_XEN=1 STUBTPM_LONG=1 $(GO) test -count 1 -timeout 1h -v -run '^TestXen(Trouble|Firmware|Pair|Migrate|Save|Doorbell)' ./tools/xenlab/scenario
+	STUBTPM_XEN=1 STUBTPM_LONG=1 $(GO) test -count 1 -timeout 2h -v -run '^TestXen(Trouble|Firmware|Pair|Migrate|Save|Doorbell)' ./tools/xenlab/scenario
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

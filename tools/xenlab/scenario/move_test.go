@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 // TestXenMigrate moves a guest with its vTPM to another host and back.
 func TestXenMigrate(t *testing.T) {
 	images := needXen(t)
-	if os.Getenv("STUBTPM_LONG") == "" {
+	if !long() {
 		t.Skip("boots two machines and moves a guest twice, which takes minutes: set STUBTPM_LONG=1, as make soak does")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)

@@ -35,7 +35,7 @@ func hosts(ctx context.Context, t *testing.T, name string, opt lab.Options) *Hos
 // TestXenPair moves a guest without a TPM between two hosts by xl alone.
 func TestXenPair(t *testing.T) {
 	images := needXen(t)
-	if os.Getenv("STUBTPM_LONG") == "" {
+	if !long() {
 		t.Skip("boots two machines, and moves 180 MB over a network that takes minutes on a busy host: set STUBTPM_LONG=1, as make soak does")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
