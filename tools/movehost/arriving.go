@@ -52,6 +52,9 @@ func (a *Arriving) absent(ctx context.Context) error {
 // Offer returns the manager's offer. The vTPM's domain is started later, since it could do
 // nothing without its state.
 func (a *Arriving) Offer(ctx context.Context, request []byte) ([]byte, error) {
+	if err := mine(request, a.ID); err != nil {
+		return nil, err
+	}
 	if err := a.absent(ctx); err != nil {
 		return nil, err
 	}
@@ -101,11 +104,19 @@ func (a *Arriving) Receive(ctx context.Context, t xenmove.Transfer) (answer []by
 	if ok && bytes.Equal(before.Handover, t.Message) {
 		return before.Answer, kindOf(before.Answer) == messageReceipt, nil
 	}
+	if err := mine(t.Message, a.ID); err != nil {
+		return nil, false, err
+	}
 	offer, open, err := a.Dir.Load(a.offerFile())
+	if err == nil && !ok && open && answersOffer(t.Message, offer) {
+		open, err = a.isOpen(ctx, offer)
+	} else {
+		open = false
+	}
 	if err != nil {
 		return nil, false, err
 	}
-	if !ok && open && answersOffer(t.Message, offer) {
+	if open {
 		if err := a.absent(ctx); err != nil {
 			return nil, false, err
 		}
@@ -122,8 +133,26 @@ func (a *Arriving) Receive(ctx context.Context, t xenmove.Transfer) (answer []by
 	return answer, kindOf(answer) == messageReceipt, err
 }
 
+// isOpen reports whether the manager has an offer open: only then the vTPM is not here, and may
+// have no state on its disk. It may have come in another way since, such as from a backup.
+func (a *Arriving) isOpen(ctx context.Context, offer []byte) (bool, error) {
+	now, err := a.Manager.step(ctx, requestOf(offer), "offer")
+	if errors.Is(err, ErrRefused) {
+		return false, nil
+	}
+	if err != nil || sameTerms(now, offer) {
+		return err == nil, err
+	}
+	// It was closed, and there is another one now, which nobody asked for.
+	_, err = a.Manager.step(ctx, now, "refuse")
+	return false, err
+}
+
 // Release has the manager let the vTPM start, and starts its domain.
 func (a *Arriving) Release(ctx context.Context, release []byte) error {
+	if err := mine(release, a.ID); err != nil {
+		return err
+	}
 	if _, err := a.Manager.step(ctx, release, "finish"); err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type Leaving struct {
 	// Key is the file of the approver's key, Site that of the site's certificates, by which
 	// the target's evidence is verified; "" for not.
 	Key, Site string
+
+	request []byte // of the move that begins
 }
 
 // Nodes of a vTPM's domain by which it is frozen (docs/moves.md, "Freezing").
@@ -51,7 +53,9 @@ func (l *Leaving) Request(ctx context.Context) ([]byte, error) {
 	if _, err := l.pack(ctx); err != nil {
 		return nil, err
 	}
-	return l.Manager.step(ctx, nil, "request", l.ID)
+	request, err := l.Manager.step(ctx, nil, "request", l.ID)
+	l.request = request
+	return request, err
 }
 
 // pack returns what is on the vTPM's disk.
@@ -70,8 +74,12 @@ func (l *Leaving) pack(ctx context.Context) ([]byte, error) {
 	return packDisk(disk)
 }
 
-// Approve signs the target's offer with the approver's key.
+// Approve signs the target's offer with the approver's key: an offer for the request only. What
+// the other host says is not trusted, and a signature counts for whatever it is of.
 func (l *Leaving) Approve(ctx context.Context, offer []byte) error {
+	if !answersRequest(offer, l.request) {
+		return fmt.Errorf("%w: the offer does not answer the request", errOther)
+	}
 	words := []string{"-key", l.Key}
 	if l.Site != "" {
 		words = append(words, "-site", l.Site)
@@ -186,6 +194,9 @@ func (l *Leaving) notSent(ctx context.Context, why error) error {
 
 // Answer gives the manager the target's answer.
 func (l *Leaving) Answer(ctx context.Context, answer []byte) (release []byte, moved bool, err error) {
+	if err := mine(answer, l.ID); err != nil {
+		return nil, false, err
+	}
 	release, err = l.Manager.step(ctx, answer, "release")
 	if errors.Is(err, ErrRefused) && kindOf(answer) == messageRefusal && errors.Is(l.notSent(ctx, err), xenmove.ErrNotSent) {
 		return nil, false, nil // it has taken the refusal before

@@ -58,28 +58,3 @@ func (m *Manager) step(ctx context.Context, in []byte, step string, more ...stri
 	}
 	return b, err
 }
-
-// Messages of the managers (docs/moves.md, "Bytes"): the first byte, and where the terms are.
-const (
-	messageHandover = 4
-	messageReceipt  = 5
-	messageRefusal  = 6
-	messageRelease  = 7
-
-	termsSize  = 162
-	handoverAt = 2
-)
-
-// kindOf returns the first byte of a message, 0 for none.
-func kindOf(b []byte) byte {
-	if len(b) == 0 {
-		return 0
-	}
-	return b[0]
-}
-
-// answersOffer reports whether a handover is by an offer.
-func answersOffer(handover, offer []byte) bool {
-	return kindOf(handover) == messageHandover && len(handover) >= handoverAt+termsSize && len(offer) >= termsSize &&
-		bytes.Equal(handover[handoverAt:][:termsSize], offer[:termsSize])
-}

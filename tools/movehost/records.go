@@ -139,7 +139,7 @@ func (d Dir) Save(name string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	next := path + ".new"
+	next := filepath.Join(string(d), "."+name) // as no record is named, whatever a guest is
 	if err := os.WriteFile(next, b, 0o600); err != nil {
 		return err
 	}

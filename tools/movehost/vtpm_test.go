@@ -15,6 +15,7 @@ import (
 	"stubtpm/drivers/xen/xenstore"
 	"stubtpm/drivers/xen/xentest"
 	"stubtpm/tools/xenmove"
+	"stubtpm/vtpmmgr/proto"
 )
 
 const (
@@ -118,29 +119,42 @@ func (h *hand) arriving(start string) *Arriving {
 	return &Arriving{Store: h.store, Dir: h.rec, Manager: h.man, Name: managerName, ID: vtpmUUID, Disk: h.disk, Start: start}
 }
 
-// terms are those of an offer, and what is sent by it.
+// request and terms are those of an offer, and what is sent by it.
 var (
-	terms    = string(append([]byte{2, 1}, bytes.Repeat([]byte{9}, termsSize-2)...))
+	request  = string(requestOf([]byte(terms)))
+	terms    = termsAbout(vtpmUUID)
 	handover = "\x04\x01" + terms + "sealed"
-	receipt  = "\x05receipt"
-	refusal  = "\x06refusal"
-	release  = "\x07release"
+	receipt  = noteAbout(messageReceipt, vtpmUUID)
+	refusal  = noteAbout(messageRefusal, vtpmUUID)
+	release  = noteAbout(messageRelease, vtpmUUID)
 )
+
+const otherUUID = "6f3b2a10-0000-4000-8000-000000000002"
+
+func termsAbout(id string) string {
+	u, _ := proto.ParseUUID(id)
+	nines := func(n int) string { return strings.Repeat("\x09", n) }
+	return "\x02\x01" + nines(32) + string(u[:]) + nines(termsSize-50)
+}
+
+func noteAbout(kind byte, id string) string {
+	return string([]byte{kind, 1, 0}) + termsAbout(id)[2:66] + "note"
+}
 
 // TestLeaving sends a vTPM away, each step twice.
 func TestLeaving(t *testing.T) {
 	t.Parallel()
 	h := newHand(t, true)
 	l, ctx := h.leaving(), t.Context()
-	h.on("request", 0, "request")
+	h.on("request", 0, request)
 	h.on("order", 0, "order")
-	if b, err := l.Request(ctx); string(b) != "request" || err != nil {
+	if b, err := l.Request(ctx); string(b) != request || err != nil {
 		t.Fatalf("%q, %v", b, err)
 	}
 	if _, err := l.Transfer(ctx); err == nil {
 		t.Error("sent without an order")
 	}
-	if err := l.Approve(ctx, []byte("offer")); err != nil {
+	if err := l.Approve(ctx, []byte(terms+"evidence")); err != nil {
 		t.Fatal(err)
 	}
 	const node = "/local/domain/2/" + nodeFrozen
@@ -246,7 +260,7 @@ func TestArriving(t *testing.T) {
 	}
 	has("state")
 	h.on("offer", 0, terms+"evidence")
-	if b, err := a.Offer(ctx, []byte("request")); err != nil || string(b) != terms+"evidence" {
+	if b, err := a.Offer(ctx, []byte(request)); err != nil || string(b) != terms+"evidence" {
 		t.Fatal(b, err)
 	}
 	other := sent
@@ -255,7 +269,7 @@ func TestArriving(t *testing.T) {
 		t.Errorf("by another offer: %v, %v", taken, err)
 	}
 	has("state")
-	if _, err := a.Offer(ctx, []byte("request")); err != nil {
+	if _, err := a.Offer(ctx, []byte(request)); err != nil {
 		t.Fatal(err)
 	}
 	h.on("receipt", 4, "")
@@ -297,7 +311,7 @@ func TestArriving(t *testing.T) {
 		t.Error("not started")
 	}
 	h.start()
-	if _, err := a.Offer(ctx, []byte("request")); !errors.Is(err, ErrNoVTPM) {
+	if _, err := a.Offer(ctx, []byte(request)); !errors.Is(err, ErrNoVTPM) {
 		t.Errorf("an offer while the vTPM has a domain: %v", err)
 	}
 }
@@ -317,7 +331,7 @@ func TestArrivingRefused(t *testing.T) {
 	}
 	h.on("offer", 0, terms)
 	sent := xenmove.Transfer{State: packed, Message: []byte(handover)}
-	if _, err := a.Offer(ctx, nil); err != nil {
+	if _, err := a.Offer(ctx, []byte(request)); err != nil {
 		t.Fatal(err)
 	}
 	h.start()
