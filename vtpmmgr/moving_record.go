@@ -145,6 +145,8 @@ func (v place) Take(in *transfer.Record, _ *transfer.Claims) error {
 		return notTaken("there is no group %q", proto.Visible(in.Group))
 	case known && old.group != g.ID:
 		return notTaken("it was of another group when it left")
+	case known && old.suspended:
+		return notTaken("it was suspended here since it left") // what comes would not be
 	case m.overQuota(g):
 		return notTaken("the group's quota is used up")
 	case !m.canMake(in.Profile):
