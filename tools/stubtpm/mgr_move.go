@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -52,16 +53,17 @@ func stepFailed(err error) error {
 
 // readMessage reads a file that must have a message of one of some kinds.
 func readMessage(name string, kinds ...transfer.Kind) ([]byte, *transfer.Subject, error) {
-	f, err := os.Stat(name)
+	f, err := os.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}
-	if f.Size() > transfer.MaxMessage {
-		return nil, nil, fmt.Errorf("%s is no message of a move: %d bytes is too large", name, f.Size())
-	}
-	b, err := os.ReadFile(name)
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, transfer.MaxMessage+1)) // a file that is none has no size
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(b) > transfer.MaxMessage {
+		return nil, nil, fmt.Errorf("%s is no message of a move: more than %d bytes is too large", name, transfer.MaxMessage)
 	}
 	s, err := transfer.SubjectOf(b)
 	if err != nil {
