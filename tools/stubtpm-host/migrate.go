@@ -104,17 +104,19 @@ func migrate(ctx context.Context, args []string, stderr io.Writer) error {
 			return m.programs.Migrate(id, xenmove.DepartureRecord(guest), l)
 		},
 	}
-	// What the guest has as its vTPM is on record, since its devices may be gone when a move is
-	// ended.
-	record := "vtpm-" + guest
 	var uuid string
 	var id xen.DomID
-	if b, ok, err := movesDir.Load(record); *finish && err == nil && ok {
-		uuid = string(b)
-	} else if err != nil {
-		return err
-	} else if *finish {
-		return nil // no move has begun
+	b, open, err := movesDir.Load(xenmove.DepartureRecord(guest))
+	if err != nil || *finish && !open {
+		return err // no move has begun
+	}
+	if *finish {
+		// What the guest has as its vTPM is on record: its devices may be gone.
+		if uuid, err = xenmove.DepartedVTPM(b); err != nil {
+			return err
+		}
+	} else if open {
+		return xenmove.ErrUnfinished
 	} else {
 		var ok bool
 		if id, ok, err = m.guests.Find(ctx, guest); err == nil && !ok {
@@ -124,12 +126,6 @@ func migrate(ctx context.Context, args []string, stderr io.Writer) error {
 			uuid, err = movehost.VTPMOf(ctx, m.guests.Store, id)
 		}
 		if err != nil {
-			return err
-		}
-		if _, open, err := movesDir.Load(xenmove.DepartureRecord(guest)); err != nil || open {
-			return errors.Join(err, xenmove.ErrUnfinished)
-		}
-		if err := movesDir.Save(record, []byte(uuid)); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package xenmove
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -75,11 +76,11 @@ type line struct {
 	in   chan frame // closed at the end
 	done chan struct{}
 	once sync.Once
-	mu   sync.Mutex // held while a frame is written
+	turn chan struct{} // full while a frame is written
 }
 
 func join(c io.ReadWriteCloser) *line {
-	l := &line{c: c, in: make(chan frame), done: make(chan struct{})}
+	l := &line{c: c, in: make(chan frame), done: make(chan struct{}), turn: make(chan struct{}, 1)}
 	go func() {
 		defer close(l.in)
 		for {
@@ -98,9 +99,21 @@ func join(c io.ReadWriteCloser) *line {
 }
 
 func (l *line) send(k kind, body []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.turn <- struct{}{}:
+	case <-l.done:
+		return io.ErrClosedPipe
+	}
+	defer func() { <-l.turn }()
 	return writeFrame(l.c, k, body)
+}
+
+// sendWithin is send, and closes the link if that takes longer than ctx: the other side may have
+// stopped reading.
+func (l *line) sendWithin(ctx context.Context, k kind, body []byte) error {
+	stop := context.AfterFunc(ctx, l.close)
+	defer stop()
+	return l.send(k, body)
 }
 
 func (l *line) close() {

@@ -91,13 +91,14 @@ func (r *Receiver) Serve(ctx context.Context, c io.ReadWriteCloser) error {
 type fateRecord struct {
 	Fate            fate
 	Taken, Released bool
+	UUID            *string // of the vTPM, "" without one; nil in a record of an earlier version
 }
 
 func (a *arrival) file() string { return "arriving-" + a.Key }
 
 func (a *arrival) note(f fate) error {
 	a.Fate = f
-	b, err := json.Marshal(fateRecord{f, a.taken, a.released})
+	b, err := json.Marshal(fateRecord{f, a.taken, a.released, &a.UUID})
 	if err != nil {
 		return err
 	}
@@ -169,6 +170,9 @@ func (a *arrival) again(ctx context.Context, c io.ReadWriteCloser) error {
 		var n fateRecord
 		if err := json.Unmarshal(b, &n); err != nil {
 			return err
+		}
+		if n.UUID != nil && *n.UUID != a.UUID {
+			return fmt.Errorf("xenmove: %s came with the vTPM %q, not %q", a.Guest, *n.UUID, a.UUID)
 		}
 		a.Fate, a.taken, a.released = n.Fate, n.Taken, n.Released
 	}
@@ -355,7 +359,8 @@ func (a *arrival) obey(ctx context.Context, f frame) (end bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if a.taken = taken; taken {
+		if taken {
+			a.taken = true // for good: another handover is refused
 			if err := a.note(a.Fate); err != nil {
 				return false, err
 			}

@@ -43,12 +43,26 @@ const (
 type departure struct {
 	Guest  string
 	Key    string // of the move: random, hexadecimal
+	UUID   string // of the vTPM, "" without one
 	Domain xen.DomID
 	Phase  phase
 }
 
 // DepartureRecord is the name of the record of a guest that leaves.
 func DepartureRecord(guest string) string { return "leaving-" + guest }
+
+// DepartedVTPM returns the UUID of the vTPM of a guest that leaves, "" if it leaves without one, by
+// its record.
+func DepartedVTPM(record []byte) (uuid string, err error) {
+	var d struct{ UUID *string }
+	if err := json.Unmarshal(record, &d); err != nil {
+		return "", err
+	}
+	if d.UUID == nil {
+		return "", fmt.Errorf("%w: by the version of this program that began it", ErrUnfinished)
+	}
+	return *d.UUID, nil
+}
 
 // Holds reports whether xl migrate must not notice the end of the Source that started it: the
 // record of that says that the vTPM may have been sent away. One that cannot be read may say
@@ -108,7 +122,7 @@ func (s *Source) Move(ctx context.Context, guest string) error {
 	if !ok {
 		return fmt.Errorf("xenmove: no domain named %s", guest)
 	}
-	m := s.move(departure{Guest: guest, Domain: id, Phase: copying})
+	m := s.move(departure{Guest: guest, Domain: id, Phase: copying, UUID: s.uuid()})
 	defer m.hangUp()
 	var key [16]byte
 	rand.Read(key[:])
@@ -151,12 +165,22 @@ func (s *Source) Finish(ctx context.Context, guest string) error {
 	if err := json.Unmarshal(b, &m.departure); err != nil {
 		return err
 	}
+	if m.UUID != s.uuid() {
+		return fmt.Errorf("%w: it began with the vTPM %q, and is to be ended with %q", ErrUnfinished, m.UUID, s.uuid())
+	}
 	defer m.hangUp()
 	interrupted := errors.New("the program that moved it was interrupted")
 	if m.Phase == copying {
 		return m.stay(ctx, interrupted)
 	}
 	return m.handOver(ctx)
+}
+
+func (s *Source) uuid() string {
+	if s.VTPM == nil {
+		return ""
+	}
+	return s.VTPM.UUID()
 }
 
 func (s *Source) move(d departure) *move {
@@ -181,11 +205,7 @@ func (m *move) hangUp() {
 }
 
 func (m *move) hello(request []byte) ([]byte, error) {
-	h := hello{Guest: m.Guest, Key: m.Key, Request: request}
-	if m.VTPM != nil {
-		h.UUID = m.VTPM.UUID()
-	}
-	return json.Marshal(h)
+	return json.Marshal(hello{Guest: m.Guest, Key: m.Key, UUID: m.UUID, Request: request})
 }
 
 // greet has the target prepare for the guest, and the move approved.
@@ -206,7 +226,7 @@ func (m *move) greet(ctx context.Context) error {
 		return err
 	}
 	m.line = join(c)
-	if err := m.line.send(kindHello, h); err != nil {
+	if err := m.line.sendWithin(ctx, kindHello, h); err != nil {
 		return err
 	}
 	offer, err := await(ctx, m.line, kindOffer)
@@ -313,7 +333,7 @@ func (m *move) clear(ctx context.Context) {
 			err = m.redial(wait)
 		}
 		if err == nil {
-			if err = m.line.send(kindAbandon, nil); err == nil {
+			if err = m.line.sendWithin(wait, kindAbandon, nil); err == nil {
 				_, err = await(wait, m.line, kindHere)
 			}
 			m.hangUp()
@@ -370,7 +390,7 @@ func (m *move) redial(ctx context.Context) error {
 		return err
 	}
 	m.line = join(c)
-	if err = m.line.send(kindAgain, h); err == nil {
+	if err = m.line.sendWithin(ctx, kindAgain, h); err == nil {
 		_, err = await(ctx, m.line, kindHere)
 	}
 	if err != nil {
@@ -391,7 +411,7 @@ func (m *move) exchange(ctx context.Context, k kind, body []byte, answers ...kin
 		if k == kindGo {
 			m.gos++
 		}
-		err := m.line.send(k, body)
+		err := m.line.sendWithin(ctx, k, body)
 		if err == nil {
 			f, err = await(ctx, m.line, answers...)
 		}
