@@ -30,7 +30,12 @@ type transferHost struct {
 
 func newTransferHost(t *testing.T, tpm transport.TPM, site *testSite, mode ledger.Mode, image byte) *transferHost {
 	t.Helper()
-	h := &transferHost{t: t, disk: blocktest.NewMem(512 << 10)}
+	return newTransferHostOn(t, blocktest.NewMem(512<<10), tpm, site, mode, image)
+}
+
+func newTransferHostOn(t *testing.T, disk *blocktest.Mem, tpm transport.TPM, site *testSite, mode ledger.Mode, image byte) *transferHost {
+	t.Helper()
+	h := &transferHost{t: t, disk: disk}
 	h.cfg = Config{TPM: tpm, Disk: h.disk, Mode: mode, Log: func(string, ...any) {}}
 	var err error
 	if h.m, err = Initialize(h.cfg, testSetup()); err != nil {
