@@ -35,7 +35,8 @@ const (
 // freezeTimeout is how long a vTPM may take to end its command and commit its state.
 const freezeTimeout = 90 * time.Second
 
-// Names of records: the approver's order, and what was sent.
+// Names of records: the path of the disk, the approver's order, and what was sent.
+func (l *Leaving) diskFile() string  { return "disk-" + l.ID }
 func (l *Leaving) orderFile() string { return "order-" + l.ID }
 func (l *Leaving) sentFile() string  { return "sent-" + l.ID }
 
@@ -58,7 +59,7 @@ func (l *Leaving) Request(ctx context.Context) ([]byte, error) {
 	return request, err
 }
 
-// pack returns what is on the vTPM's disk.
+// pack returns what is on the disk of the vTPM's domain, and remembers which that is.
 func (l *Leaving) pack(ctx context.Context) ([]byte, error) {
 	id, err := vtpmDomain(ctx, l.Store, l.Name, l.ID)
 	if err != nil {
@@ -71,7 +72,24 @@ func (l *Leaving) pack(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := l.Dir.Save(l.diskFile(), []byte(disk)); err != nil {
+		return nil, err
+	}
 	return packDisk(disk)
+}
+
+// packLast is pack, also for a domain that has ended since: a manager that has sent the vTPM away
+// has that of the last state on the disk, whatever became of the domain.
+func (l *Leaving) packLast(ctx context.Context) ([]byte, error) {
+	state, err := l.pack(ctx)
+	if !errors.Is(err, ErrNoVTPM) {
+		return state, err
+	}
+	disk, ok, loadErr := l.Dir.Load(l.diskFile())
+	if loadErr != nil || !ok {
+		return nil, errors.Join(err, loadErr)
+	}
+	return packDisk(string(disk))
 }
 
 // Approve signs the target's offer with the approver's key: an offer for the request only. What
@@ -160,7 +178,7 @@ func (l *Leaving) Transfer(ctx context.Context) (t xenmove.Transfer, err error) 
 		return t, fmt.Errorf("movehost: the approver's order for %s is gone", l.ID)
 	}
 	// The state does not change any more once the vTPM was sent away, nor before: it is frozen.
-	if t.State, err = l.pack(ctx); err != nil {
+	if t.State, err = l.packLast(ctx); err != nil {
 		return t, err
 	}
 	t.Message, err = l.Manager.step(ctx, order, "handover")

@@ -143,9 +143,9 @@ func TestOtherVTPM(t *testing.T) {
 			l = join(ours)
 			h, _ := json.Marshal(hello{Guest: guestName, Key: "k", UUID: uuid})
 			l.send(kindAgain, h)
-			if f, err := await(t.Context(), l, kindHere); err == nil {
+			if _, err := await(t.Context(), l, kindHere); err == nil {
 				l.send(kindGo, nil)
-				f, err = await(t.Context(), l, kindDone)
+				f, err := await(t.Context(), l, kindDone)
 				t.Errorf("%q was taken: %+v, %v", uuid, f, err)
 			}
 			l.close()
