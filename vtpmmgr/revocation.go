@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"stubtpm/vtpmmgr/ledger"
+	"stubtpm/vtpmmgr/transfer"
 )
 
 // A revoked is one entry of what the manager revoked: all certificates that one vTPM had
@@ -37,6 +38,8 @@ func revokedItems(page int) [2]ledger.ID { return twice(kindRevoked, []byte{byte
 type revocations struct {
 	list  []revoked
 	pages [][]byte
+
+	reserved int // entries that with keeps free; it is not kept
 }
 
 // pagesOf returns how many pages so many entries take.
@@ -47,7 +50,8 @@ func pagesOf(entries int) int { return (entries + revokedOnPage - 1) / revokedOn
 // only when room is needed: the clock may be wrong.
 func (r revocations) with(e revoked, byTenant bool, now time.Time) (revocations, []ledger.Change, bool) {
 	list := append(slices.Clone(r.list), e)
-	if len(list) > maxRevoked {
+	most := maxRevoked - r.reserved
+	if len(list) > most {
 		list = slices.DeleteFunc(list, func(e revoked) bool { return int64(e.until) < now.Unix() })
 	}
 	own := 0
@@ -56,7 +60,7 @@ func (r revocations) with(e revoked, byTenant bool, now time.Time) (revocations,
 			own++
 		}
 	}
-	if len(list) > maxRevoked || byTenant && own > maxRevokedGroup {
+	if len(list) > most || byTenant && own > maxRevokedGroup {
 		return r, nil, false
 	}
 	next, changes := r.paged(list)
@@ -135,10 +139,18 @@ func (o *order) revocation() (changes []ledger.Change, done func(), room bool) {
 }
 
 // revocation is that of a vTPM's certificates, with or without the limit of what a tenant may
-// fill of the list.
+// fill of the list. An entry is kept free for each other vTPM that was sent away: it has to be
+// revoked once there is a receipt, and can do nothing else.
 func (m *Manager) revocation(u UUID, group uint32, byTenant bool) (changes []ledger.Change, done func(), room bool) {
 	m.mu.Lock()
 	c, list := m.certified[u], m.revoked
+	if m.records[u].away != transfer.Sent {
+		for o := range m.certified {
+			if m.records[o].away == transfer.Sent {
+				list.reserved++
+			}
+		}
+	}
 	m.mu.Unlock()
 	if c == nil {
 		return nil, func() {}, true

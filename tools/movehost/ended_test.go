@@ -6,7 +6,7 @@ import (
 )
 
 // TestLeavingEnded: a vTPM that the manager may have sent away is sent to the other host although
-// its domain, which has no more to do here, has ended since: the guest would wait for ever.
+// its domain, which has no more to do here, has ended since: the guest would wait forever.
 func TestLeavingEnded(t *testing.T) {
 	t.Parallel()
 	h := newHand(t, true)
