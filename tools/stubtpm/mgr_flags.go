@@ -32,6 +32,7 @@ type options struct {
 	images, places        string
 	minVersion            uint64
 	requireLabels         bool
+	offer                 bool
 }
 
 const defaultKey = "/etc/stubtpm/admin.key"
@@ -96,6 +97,7 @@ func flagTable() map[string]flagRow {
 		"places":         {"LIST", "", "SHA-256 hashes of the public keys of sites, with commas between; any for any", func(o *options) any { return &o.places }},
 		"min-version":    {"N", "", "least security version of the manager's image", func(o *options) any { return &o.minVersion }},
 		"require-labels": {"", "", "Xen must enforce security labels there", func(o *options) any { return &o.requireLabels }},
+		"offer":          {"", "", "what was sent last about an offer of this manager: the offer or its refusal, also of a vTPM that has left it before", func(o *options) any { return &o.offer }},
 		"audit-key":      {"KEY", "", "key that signs the manager's audit log (see status)", func(o *options) any { return &o.auditKey }},
 	}
 }

@@ -35,7 +35,7 @@ func moveOrders() []order {
 			more: "FILE was written by move release."},
 		{name: "move refuse", args: "FILE", flags: "o", help: "end a move that hangs: have the target refuse its offer for good", run: moveRefuse,
 			more: "FILE was written by move offer. After the receipt the target does not. Give the refusal to the source, by move release."},
-		{name: "move again", args: "UUID", flags: "o", help: "write again what this manager sent last in a move", run: moveAgain},
+		{name: "move again", args: "UUID", flags: "offer o", help: "write again what this manager sent last in a move", run: moveAgain},
 		{name: "move list", help: "show what is moving, since when, and what to do", run: moveList},
 		{name: "move targets", args: "UUID", flags: "managers images places min-version require-labels", help: "show or set where a vTPM may be moved to", run: moveTargets,
 			more: "Without a flag the rules are shown. A flag that is not given changes nothing; any allows any. An order of the approver."},
@@ -147,7 +147,12 @@ func (m *mgrRun) ask(step proto.MoveStep) error {
 	return m.wrote(b, u)
 }
 
+// moveAgain has the manager give what it has of the move by which the vTPM has left, if it has. A
+// later offer, for its return, does not count then: anybody may ask for one.
 func moveAgain(m *mgrRun) error {
+	if m.o.offer {
+		return m.ask(proto.MoveTargetAgain)
+	}
 	err := m.ask(proto.MoveSourceAgain)
 	var why proto.MoveError
 	if errors.As(err, &why) && transfer.Reason(why) == transfer.NotSent {

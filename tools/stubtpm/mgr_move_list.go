@@ -44,7 +44,7 @@ func viewTransfer(t *proto.Transfer) transferView {
 		v.Offer, v.Source, v.Offered = "open", hex.EncodeToString(t.Source[:]), date(t.Offered)
 		if t.Offer != 1 {
 			v.Offer, v.Reason = "refused", strings.TrimPrefix(transfer.Reason(t.Reason).Error(), "transfer: ")
-			v.Next = append(v.Next, "offer refused: if the source waits, move again gives the refusal, for its move release")
+			v.Next = append(v.Next, "offer refused: if the source waits, move again --offer gives the refusal, for its move release")
 		} else {
 			v.Next = append(v.Next, "offer open: it waits for the handover, for move receipt; or move refuse")
 		}
