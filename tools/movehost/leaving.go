@@ -182,7 +182,7 @@ func (l *Leaving) Transfer(ctx context.Context) (t xenmove.Transfer, err error) 
 		return t, err
 	}
 	t.Message, err = l.Manager.step(ctx, order, "handover")
-	if errors.Is(err, ErrRefused) {
+	if errors.Is(err, ErrRefused) || errors.Is(err, errUndone) {
 		return t, l.notSent(ctx, err)
 	}
 	if err == nil && kindOf(t.Message) != messageHandover {

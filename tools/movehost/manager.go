@@ -21,8 +21,15 @@ type Manager struct {
 // says so for good.
 var ErrRefused = errors.New("movehost: the manager refuses")
 
-// exitRefused is the exit code of `stubtpm mgr` after a refusal.
-const exitRefused = 3
+// errUndone means that a step has failed at the manager, such as by its hardware TPM: it may have
+// done it before.
+var errUndone = errors.New("movehost: the manager fails")
+
+// Exit codes of `stubtpm mgr` after a refusal, and after a step that failed.
+const (
+	exitRefused = 3
+	exitUndone  = 7
+)
 
 // step has the manager do a step of a move: the word after move, with more words. in is given as
 // a file if it is not nil. The answer is nil if nothing was written.
@@ -48,6 +55,9 @@ func (m *Manager) step(ctx context.Context, in []byte, step string, more ...stri
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.Exited() && exit.ExitCode() == exitRefused {
 		return nil, fmt.Errorf("%w: %s", ErrRefused, bytes.TrimSpace(said))
+	}
+	if exit != nil && exit.Exited() && exit.ExitCode() == exitUndone {
+		return nil, fmt.Errorf("%w: %s", errUndone, bytes.TrimSpace(said))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(said))

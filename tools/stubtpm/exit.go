@@ -23,6 +23,7 @@ const (
 	exitNoReach  = 4 // no manager, or it does not answer
 	exitForged   = 5 // an audit log failed verification
 	exitDegraded = 6 // status --check: the manager serves but has a fault
+	exitUndone   = 7 // a step of a move failed at the manager, which does not say that it was not done before
 )
 
 type exitCode struct {
@@ -37,12 +38,14 @@ func exitCodes() []exitCode {
 		{exitNoReach, "no manager, or it does not answer"},
 		{exitForged, "an audit log is not what its manager signed"},
 		{exitDegraded, "status --check: the manager serves but is degraded"},
+		{exitUndone, "a step of a move failed at the manager, such as by its TPM: it may have been done"},
 	}
 }
 
 var (
 	errUsage    = errors.New("wrong usage")
 	errDegraded = errors.New("the manager is degraded") // status --check
+	errUndone   = errors.New("the step failed")
 )
 
 // A reachError means that the manager could not be reached.
@@ -59,6 +62,8 @@ func exitOf(err error) int {
 		return exitOK
 	case errors.Is(err, errUsage):
 		return exitUsage
+	case errors.Is(err, errUndone):
+		return exitUndone
 	case errors.As(err, &code):
 		return exitRefused
 	case errors.As(err, &reached):

@@ -42,11 +42,16 @@ func moveOrders() []order {
 	}
 }
 
-// stepFailed has the error of a step say why it was refused.
+// stepFailed has the error of a step say why it was refused: by what the manager knows of the
+// move, or because something else failed there, and the vTPM may have been sent away all the same.
 func stepFailed(err error) error {
 	var why proto.MoveError
-	if errors.As(err, &why) {
+	var code proto.Code
+	switch {
+	case errors.As(err, &why):
 		return fmt.Errorf("%w: %v", err, transfer.Reason(why))
+	case errors.As(err, &code):
+		return fmt.Errorf("%w: %w", errUndone, err)
 	}
 	return err
 }
