@@ -5,19 +5,23 @@
 //
 // Synopsis:
 //
-//	pqclient -unix SOCKET
+//	pqclient -unix SOCKET [-quote NONCE]
+//	pqclient -device FILE [-quote NONCE]
 //
-// SOCKET is the data channel of a TPM that is started up and whose hierarchies have no
-// authorization values, with a profile such as default-v2. The client makes keys, seals
+// SOCKET is the data channel of a TPM, FILE a device of Linux such as /dev/tpm0. The TPM is
+// started up and its hierarchies have no authorization values, with a profile such as default-v2. The client makes keys, seals
 // and unseals in a session salted by ML-KEM, activates a credential, imports a secret
 // that was duplicated by software, encapsulates, and signs and verifies by ML-DSA. It
-// prints a line for each and leaves nothing loaded.
+// prints a line for each and leaves nothing loaded. With a NONCE in hexadecimal digits an
+// ML-DSA-65 key quotes the SHA-256 PCRs 0 to 7 with it, and three more lines have the public
+// key, the TPMS_ATTEST and the signature over it, each after its name in hexadecimal digits.
 //
 // The exit code is 0 if all holds, 1 if not, 2 for wrong usage.
 package main
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
@@ -26,27 +30,56 @@ import (
 )
 
 func main() {
-	path := flag.String("unix", "", "socket of the TPM's data channel")
+	socket := flag.String("unix", "", "socket of the TPM's data channel")
+	device := flag.String("device", "", "device of Linux, such as /dev/tpm0")
+	digits := flag.String("quote", "", "nonce of a quote to print, in hexadecimal digits")
 	flag.Parse()
-	if *path == "" || flag.NArg() != 0 {
+	nonce, err := hex.DecodeString(*digits)
+	if (*socket == "") == (*device == "") || flag.NArg() != 0 || err != nil || len(nonce) > 32 {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(*path, os.Stdout); err != nil {
+	if *socket != "" {
+		err = onSocket(*socket, nonce, os.Stdout)
+	} else {
+		err = onDevice(*device, nonce, os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "pqclient:", err)
 		os.Exit(1)
 	}
 }
 
-func run(path string, out io.Writer) error {
+func onSocket(path string, nonce []byte, out io.Writer) error {
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	s := story{tpm: &tpm{send: func(command []byte) ([]byte, error) { return transact(c, command) }},
-		say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }}
-	return s.run()
+	return run(func(command []byte) ([]byte, error) { return transact(c, command) }, nonce, out)
+}
+
+func onDevice(path string, nonce []byte, out io.Writer) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return run(func(command []byte) ([]byte, error) { return exchange(f, command) }, nonce, out)
+}
+
+// run is the story, and a quote if there is a nonce.
+func run(send func([]byte) ([]byte, error), nonce []byte, out io.Writer) error {
+	s := story{tpm: &tpm{send: send}, say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }}
+	if err := s.run(); err != nil || len(nonce) == 0 {
+		return err
+	}
+	q, err := s.quoted(nonce)
+	if err != nil {
+		return fmt.Errorf("quote: %w", err)
+	}
+	s.say("key %x\nattest %x\nsignature %x", q.key, q.attest, q.signature)
+	return nil
 }
 
 // maxResponse is the size in bytes of the longest response that the client takes.
@@ -68,4 +101,15 @@ func transact(c io.ReadWriter, command []byte) ([]byte, error) {
 	r := append(head, make([]byte, n-10)...)
 	_, err := io.ReadFull(c, r[10:])
 	return r, err
+}
+
+// exchange sends a command to a device of Linux, which gives a response in one piece, and
+// drops what of it is not read at once.
+func exchange(f io.ReadWriter, command []byte) ([]byte, error) {
+	if _, err := f.Write(command); err != nil {
+		return nil, err
+	}
+	r := make([]byte, maxResponse)
+	n, err := f.Read(r)
+	return r[:n], err
 }

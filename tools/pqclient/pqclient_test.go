@@ -163,15 +163,51 @@ func TestSocket(t *testing.T) {
 			c.Write(d.Execute(0, cmd))
 		}
 	}()
+	nonce := []byte("nonce")
 	var out strings.Builder
-	if err := run(path, &out); err != nil {
+	if err := onSocket(path, nonce, &out); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(out.String(), "\n"); n != 6 {
+	if n := strings.Count(out.String(), "\n"); n != 9 {
 		t.Errorf("%d lines: %s", n, &out)
 	}
-	if err := run(path+"x", &out); err == nil {
+	if err := onSocket(path+"x", nonce, &out); err == nil {
 		t.Error("no socket, and no error")
+	}
+}
+
+// TestQuote: another implementation verifies a quote, and not one with a changed byte.
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	for _, profile := range []string{"default-v2", "post-quantum"} {
+		s := story185(device(t, profile), []int{2}, nil)
+		q, err := s.quoted([]byte("nonce"))
+		if err != nil {
+			t.Errorf("%s: %v", profile, err)
+			continue
+		}
+		if err := s.verify(2, q.key, q.attest, "", q.signature); err != nil {
+			t.Errorf("%s: %v", profile, err)
+		}
+		q.attest[len(q.attest)-1] ^= 1
+		if s.verify(2, q.key, q.attest, "", q.signature) == nil {
+			t.Errorf("%s: a changed quote is verified", profile)
+		}
+	}
+}
+
+// A whole is a device that gives a response in one piece.
+type whole struct{ response []byte }
+
+func (w *whole) Write(b []byte) (int, error) { w.response = slices.Repeat(b, 400); return len(b), nil }
+
+func (w *whole) Read(b []byte) (int, error) { return copy(b, w.response), nil }
+
+// TestExchange: a response of 4,000 bytes is read at once.
+func TestExchange(t *testing.T) {
+	t.Parallel()
+	if r, err := exchange(&whole{}, make([]byte, 10)); err != nil || len(r) != 4000 {
+		t.Errorf("%d bytes, %v", len(r), err)
 	}
 }
 
@@ -278,5 +314,6 @@ func FuzzResponse(f *testing.F) {
 		s.messages(key)
 		s.digests(key)
 		s.encapsulate(key)
+		s.quoted([]byte{1})
 	})
 }

@@ -13,6 +13,7 @@ const (
 	ccCreate              = 0x153
 	ccImport              = 0x156
 	ccLoad                = 0x157
+	ccQuote               = 0x158
 	ccSequenceUpdate      = 0x15C
 	ccUnseal              = 0x15E
 	ccFlushContext        = 0x165
@@ -42,9 +43,12 @@ const (
 	rhNull  = 0x40000007
 	rsPW    = 0x40000009
 
+	stAttestQuote     = 0x8018
 	stHashCheck       = 0x8024
 	stMessageVerified = 0x8026
 	stDigestVerified  = 0x8027
+
+	attestMagic = 0xFF544347 // TPM_GENERATED_VALUE
 
 	// Attributes of objects.
 	fixed      = 0x12  // fixedTPM, fixedParent
