@@ -3,6 +3,7 @@ package service
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,6 +21,7 @@ const (
 	nvSecret   tpm2.TPMHandle = 0x01800005 // counted by the dictionary attack logic
 	nvComes    tpm2.TPMHandle = 0x01800010 // comes and goes
 	persistent tpm2.TPMHandle = 0x81000001 // comes and goes
+	keptMLDSA  tpm2.TPMHandle = 0x81000002 // an ML-DSA-65 key, comes and goes
 )
 
 func define(tpm transport.TPM, h tpm2.TPMHandle, kind tpm2.TPMNT, size uint16, guarded bool) error {
@@ -87,6 +89,32 @@ func ownerNV(tpm transport.TPM, code uint32, h tpm2.TPMHandle, parameters []byte
 	return nil
 }
 
+// evictMLDSA makes an ML-DSA-65 key persistent, which takes the place of two objects, or
+// takes it away. go-tpm has no such keys.
+func evictMLDSA(tpm transport.TPM, n int) error {
+	const evictControl, noObject = 0x120, tpm2.TPMRC(0x28B) // TPM_RC_HANDLE, handle 2
+	handle := binary.BigEndian.AppendUint32(nil, uint32(keptMLDSA))
+	err := ownerNV(tpm, evictControl, keptMLDSA, handle)
+	if rc := tpm2.TPMRC(0); !errors.As(err, &rc) || rc != noObject {
+		return err
+	}
+	create := []byte{0x80, 0x02, 0, 0, 0, 0, 0, 0, 1, 0x31, 0x40, 0, 0, 1, 0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0,
+		0, 4, 0, 0, 0, 0, // no authorization value
+		0, 15, 0, 0xA1, 0, 0x0B, 0, 4, 4, 0x72, 0, 0, 0, 2, 0, 0, 0, // signs; ML-DSA-65, no external mu
+		0, 0, 0, 0, 0, 0}
+	binary.BigEndian.PutUint32(create[2:], uint32(len(create)))
+	r, err := tpm.Send(create)
+	if err != nil {
+		return err
+	}
+	if rc := binary.BigEndian.Uint32(r[6:]); rc != 0 {
+		return tpm2.TPMRC(rc)
+	}
+	key := tpm2.TPMHandle(binary.BigEndian.Uint32(r[10:]))
+	defer tpm2.FlushContext{FlushHandle: key}.Execute(tpm)
+	return ownerNV(tpm, evictControl, key, handle)
+}
+
 // A guestCommand changes the TPM. The same one on the same state with the same
 // number gives the same state.
 type guestCommand struct {
@@ -136,6 +164,7 @@ var guestCommands = []guestCommand{
 			PersistentHandle: persistent}.Execute(tpm)
 		return err
 	}},
+	{name: "EvictControl of an ML-DSA key", run: evictMLDSA},
 	{name: "a failed authorization", counts: true, run: func(tpm transport.TPM, n int) error {
 		h, err := named(tpm, nvSecret)
 		if err != nil {

@@ -23,14 +23,14 @@ type realManager struct {
 	last map[vtpmmgr.UUID]*vtpmmgr.Session
 }
 
-func (m *realManager) enroll(u vtpmmgr.UUID) error {
+func (m *realManager) enroll(u vtpmmgr.UUID, profile string) error {
 	s, err := m.Open(vtpmmgr.Peer{})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	c := proto.Client{Transact: func(b []byte) ([]byte, error) { return s.Execute(b), nil }, Key: testAdmin}
-	return c.Enroll(&proto.Enrollment{UUID: u})
+	return c.Enroll(&proto.Enrollment{UUID: u, Profile: profile})
 }
 
 func (m *realManager) connect(u vtpmmgr.UUID) (func([]byte) []byte, error) {

@@ -177,7 +177,7 @@ type snapshot struct{ tpm, manager, vtpm []byte }
 
 // A campaignManager is one that runs; connect opens a vTPM's connection.
 type campaignManager interface {
-	enroll(u vtpmmgr.UUID) error
+	enroll(u vtpmmgr.UUID, profile string) error
 	connect(u vtpmmgr.UUID) (func(message []byte) []byte, error)
 }
 
@@ -276,7 +276,7 @@ func newSnapshot(t testing.TB, make maker, mode ledger.Mode) *snapshot {
 	if c.manager, err = newManager(c.chip, c.mgr, mode, t.Logf); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.manager.enroll(campaignUUID); err != nil {
+	if err := c.manager.enroll(campaignUUID, storedProfile("default-v2")); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.bootVTPM(); err != nil {

@@ -78,7 +78,7 @@ func BenchmarkNVWrite(b *testing.B) {
 					var all []hardware
 					for n := range guests {
 						u := vtpmmgr.UUID{1, byte(n)}
-						if err := m.enroll(u); err != nil {
+						if err := m.enroll(u, ""); err != nil {
 							b.Fatal(err)
 						}
 						d, err := startVTPM(m, u, fileDisk(b, fmt.Sprint("vtpm", n), statedisk.MinDisk), quiet)
@@ -143,7 +143,7 @@ func BenchmarkStart(b *testing.B) {
 			for w := range 100 {
 				wait.Go(func() {
 					for n := w; n < vtpms; n += 100 {
-						if err := m.enroll(vtpmmgr.UUID{1, byte(n >> 8), byte(n)}); err != nil {
+						if err := m.enroll(vtpmmgr.UUID{1, byte(n >> 8), byte(n)}, ""); err != nil {
 							b.Error(err)
 							return
 						}
