@@ -71,8 +71,9 @@ CAMPAIGN ?= 28
 KILLS ?= 50
 GUESTS ?= 3
 .PHONY: soak
-soak: deps ## the device driven by generated commands for INVARIANTS (1h); an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; KILLS (50) domains destroyed on Xen, disks that stall there for 90 s, firmware that goes back; hours
+soak: deps ## the device driven by generated commands for INVARIANTS (1h); an accident at every step of CAMPAIGN (28) commands: power, disks, hardware TPM; 10,000 exchanges with other implementations of ML-KEM and ML-DSA; KILLS (50) domains destroyed on Xen, disks that stall there for 90 s, firmware that goes back; hours
 	$(GO) run ./tools/invariants -for $(INVARIANTS) -seed $$(date +%s)
+	STUBTPM_LONG=1 $(GO) test -count 1 -timeout 1h -v -run '^TestAgainstLibraries' ./vtpm/tpmcrypto/mlkem ./vtpm/tpmcrypto/mldsa
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 4h -v -run '^Test(Campaign|GuestLives)' ./stubdom/service
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 2h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	oracle "filippo.io/mldsa"
@@ -63,12 +64,24 @@ func rounds(quick, long int) int {
 	return long
 }
 
+// exchanges is how many random exchanges a test has with each library: with STUBTPM_LONG
+// 10,000, which take minutes.
+func exchanges(t *testing.T, quick, long int) int {
+	t.Helper()
+	n := rounds(quick, long)
+	if os.Getenv("STUBTPM_LONG") != "" {
+		n = 10_000
+	}
+	t.Logf("%d exchanges of each parameter set (with STUBTPM_LONG=1, as in make soak: 10,000)", n)
+	return n
+}
+
 // TestAgainstLibraries exchanges keys and signatures with two other
 // implementations, both ways.
 func TestAgainstLibraries(t *testing.T) {
 	forSets(t, func(t *testing.T, s set) {
 		r := rand.New(rand.NewPCG(1, uint64(s.p.k)))
-		for range rounds(20, 200) {
+		for range exchanges(t, 20, 200) {
 			seed, message, ctx := numbers(r, SeedSize), numbers(r, r.IntN(300)), numbers(r, r.IntN(256))
 			k, err := NewPrivate(s.p, seed)
 			if err != nil {
@@ -98,6 +111,13 @@ func TestAgainstLibraries(t *testing.T) {
 			}
 			if !s.circl.Verify(third, message, sig, &sign.SignatureOpts{Context: string(ctx)}) {
 				t.Fatal("circl refuses the signature")
+			}
+			hedged, err := k.SignMu(mu(k.Public(), ctx, message), numbers(r, RndSize))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := oracle.Verify(other.PublicKey(), message, hedged, &oracle.Options{Context: string(ctx)}); err != nil {
+				t.Fatalf("the oracle refuses a hedged signature: %v", err)
 			}
 			theirs, err := other.Sign(nil, message, &oracle.Options{Context: string(ctx)})
 			if err != nil {

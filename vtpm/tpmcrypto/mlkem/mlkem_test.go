@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/mlkem"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/cloudflare/circl/kem"
@@ -69,13 +70,26 @@ func standard(t *testing.T, p *Params, seed, c []byte) (pub, secret []byte) {
 	return pub, secret
 }
 
+// exchanges is how many random exchanges a test has with each library: with STUBTPM_LONG
+// 10,000, which take minutes.
+func exchanges(t *testing.T, quick, long int) int {
+	t.Helper()
+	n := rounds(quick, long)
+	if os.Getenv("STUBTPM_LONG") != "" {
+		n = 10_000
+	}
+	t.Logf("%d exchanges of each parameter set (with STUBTPM_LONG=1, as in make soak: 10,000)", n)
+	return n
+}
+
 // TestAgainstLibraries exchanges secrets with circl's and the standard library's
 // keys, and compares what a ciphertext that is none gives.
 func TestAgainstLibraries(t *testing.T) {
 	t.Parallel()
+	n := exchanges(t, 30, 1000)
 	for _, s := range sets() {
 		r := rand.New(rand.NewPCG(1, uint64(s.p.k)))
-		for range rounds(30, 1000) {
+		for range n {
 			seed, m := numbers(r, SeedSize), numbers(r, RandomSize)
 			k, err := NewPrivate(s.p, seed)
 			if err != nil {
