@@ -27,6 +27,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 )
 
 func main() {
@@ -56,21 +57,26 @@ func onSocket(path string, nonce []byte, out io.Writer) error {
 		return err
 	}
 	defer c.Close()
-	return run(func(command []byte) ([]byte, error) { return transact(c, command) }, nonce, out)
+	return run(func(command []byte) ([]byte, error) { return transact(c, command) }, nil, nonce, out)
 }
 
 func onDevice(path string, nonce []byte, out io.Writer) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	// Not os.OpenFile, which makes what can be polled non-blocking: Linux then gives no
+	// bytes, an end of file, until the TPM has answered.
+	fd, err := syscall.Open(path, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: path, Err: err}
 	}
+	f := os.NewFile(uintptr(fd), path)
 	defer f.Close()
-	return run(func(command []byte) ([]byte, error) { return exchange(f, command) }, nonce, out)
+	// Linux 6.1 carries 4,096 bytes, which a signature of ML-DSA-87 exceeds.
+	return run(func(command []byte) ([]byte, error) { return exchange(f, command) }, []int{1, 2}, nonce, out)
 }
 
-// run is the story, and a quote if there is a nonce.
-func run(send func([]byte) ([]byte, error), nonce []byte, out io.Writer) error {
-	s := story{tpm: &tpm{send: send}, say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }}
+// run is the story with parameter sets of ML-DSA, nil for those that the TPM has, and a
+// quote if there is a nonce.
+func run(send func([]byte) ([]byte, error), sets []int, nonce []byte, out io.Writer) error {
+	s := story{tpm: &tpm{send: send}, sets: sets, say: func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }}
 	if err := s.run(); err != nil || len(nonce) == 0 {
 		return err
 	}
