@@ -5,8 +5,9 @@
 // With the name of a program as first argument, such as "agent ping DEVICE
 // COUNT", it runs that program: ping and measure time TPM commands, flood writes
 // to an NV index without a pause, load changes a TPM's state until it is killed
-// and prints the results, status repeatedly asks a manager for its status, and
-// connect and listen join two machines' programs, as ssh does.
+// and prints the results, status repeatedly asks a manager for its status, gap
+// prints how long its machine stood still, and connect and listen join two machines'
+// programs, as ssh does.
 //
 // It runs on Linux only, as init of an initramfs made by package lab. As process
 // 1 it powers the machine off when it fails.
@@ -58,6 +59,7 @@ var programs = map[string]func(a, b string, out io.Writer) error{
 	"measure": measure,   // device, count
 	"flood":   flood,     // device, duration
 	"status":  status,    // domain, duration
+	"gap":     gap,       // pause, file
 	"connect": connectTo, // host, port
 	"listen":  listen,    // port, command
 }
