@@ -34,6 +34,7 @@ images: ## build the unikernels, the command stubtpm and its manual pages, and m
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-host ./tools/stubtpm-host
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/guestbridge ./tools/guestbridge
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/stubtpm-guest ./tools/stubtpm-guest
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BUILD)/pqclient ./tools/pqclient
 	$(GO) run ./tools/image manifest $(BUILD)/images
 	$(BUILD)/stubtpm man $(BUILD)/man
 
@@ -78,7 +79,7 @@ soak: deps ## the device driven by generated commands for INVARIANTS (1h); an ac
 	STUBTPM_CAMPAIGN=$(CAMPAIGN) $(GO) test -count 1 -timeout 2h -v -run '^TestMutations' ./stubdom/service
 	$(MAKE) images
 	STUBTPM_XEN=1 STUBTPM_GUESTS=$(GUESTS) STUBTPM_KILLS=$(KILLS) $(GO) test -count 1 -timeout 4h -v -run '^TestXenLife' ./tools/xenlab/scenario
-	STUBTPM_XEN=1 STUBTPM_LONG=1 $(GO) test -count 1 -timeout 2h -v -run '^TestXen(Trouble|Firmware|Pair|Migrate|Save|Doorbell)' ./tools/xenlab/scenario
+	STUBTPM_XEN=1 STUBTPM_LONG=1 $(GO) test -count 1 -timeout 2h -v -run '^TestXen(Trouble|Firmware|Pair|Migrate|Save|Doorbell|PostQuantum)' ./tools/xenlab/scenario
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

@@ -33,8 +33,9 @@ const (
 // doorbellUUID is the guest's own UUID, which PCR 1 has.
 const doorbellUUID = "9570ea0e-3519-470a-9de9-a9929645b030"
 
-// NewDoorbell starts a manager, a vTPM and the doorbell.
-func NewDoorbell(ctx context.Context, r Report, s *Stack) (*Doorbell, error) {
+// NewDoorbell starts a manager, a vTPM and the doorbell. The vTPM is enrolled with more
+// options, such as its profile.
+func NewDoorbell(ctx context.Context, r Report, s *Stack, options ...string) (*Doorbell, error) {
 	d := &Doorbell{Stack: s, r: r, log: &lineLog{}}
 	r.Step("manager, vTPM, and stubtpm-host doorbell")
 	if err := s.StartManager(ctx); err != nil {
@@ -42,7 +43,7 @@ func NewDoorbell(ctx context.Context, r Report, s *Stack) (*Doorbell, error) {
 	}
 	ectx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
-	if _, err := s.M.Dom0.Run(ectx, adminCommand+" mgr -key "+adminKey+" enroll "+vtpmUUID+" --starts measured"); err != nil {
+	if _, err := s.M.Dom0.Run(ectx, adminCommand+" mgr -key "+adminKey+" enroll "+strings.Join(append(options, vtpmUUID, "--starts measured"), " ")); err != nil {
 		return nil, err
 	}
 	if err := d.startVTPM(ctx); err != nil {
