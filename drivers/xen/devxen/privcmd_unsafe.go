@@ -106,7 +106,7 @@ func (l locked) at(i int) uint64 { return uint64(uintptr(unsafe.Pointer(&l[i])))
 
 // dmOp calls __HYPERVISOR_dm_op with buffers, which Xen reads and writes. struct
 // privcmd_dm_op is: dom u16, num u16, padding, ubufs u64 (pointer to num pairs of
-// address and size, u64 each).
+// address and size, u64 each). It is done for each command of a guest.
 func dmOp(f *os.File, domain xen.DomID, buffers ...[]byte) error {
 	var pin runtime.Pinner
 	defer pin.Unpin()
@@ -120,6 +120,10 @@ func dmOp(f *os.File, domain xen.DomID, buffers ...[]byte) error {
 	binary.NativeEndian.PutUint16(arg, uint16(domain))
 	binary.NativeEndian.PutUint16(arg[2:], uint16(len(buffers)))
 	binary.NativeEndian.PutUint64(arg[8:], uint64(uintptr(unsafe.Pointer(&pairs[0]))))
-	_, err := ioctl(f, privcmdDMOp, arg)
-	return err
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := conn.Control(func(fd uintptr) { err = rawIoctlAt(fd, privcmdDMOp, unsafe.Pointer(&arg[0])) })
+	return errors.Join(cerr, err)
 }

@@ -36,7 +36,12 @@ func raw(call, fd uintptr, b []byte) (int, error) {
 
 // rawIoctl is ioctl(2) with one word.
 func rawIoctl(fd, request uintptr, word uint32) error {
-	if _, _, e := unix.RawSyscall(unix.SYS_IOCTL, fd, request, uintptr(unsafe.Pointer(&word))); e != 0 {
+	return rawIoctlAt(fd, request, unsafe.Pointer(&word))
+}
+
+// rawIoctlAt is ioctl(2).
+func rawIoctlAt(fd, request uintptr, argument unsafe.Pointer) error {
+	if _, _, e := unix.RawSyscall(unix.SYS_IOCTL, fd, request, uintptr(argument)); e != 0 {
 		return e
 	}
 	return nil
