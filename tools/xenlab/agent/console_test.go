@@ -69,7 +69,8 @@ func TestLateAgent(t *testing.T) {
 	}
 }
 
-// TestTornConsole has a console that loses lines in both directions.
+// TestTornConsole has a console that loses messages in both directions: the first requests, and
+// then one of seven.
 func TestTornConsole(t *testing.T) {
 	t.Parallel()
 	if _, err := os.ReadDir("/root"); err != nil {
@@ -80,21 +81,23 @@ func TestTornConsole(t *testing.T) {
 	in, toAgent := io.Pipe()
 	fromAgent, out := io.Pipe()
 	go serve(in, out)
-	tear := func(to io.Writer, from io.Reader) {
+	tear := func(to io.Writer, from io.Reader, first int) {
 		r := bufio.NewReader(from)
-		for n := 0; ; n++ {
+		for n := 0; ; {
 			line, err := r.ReadString('\n')
 			if err != nil {
 				return
 			}
-			if n%21 == 20 {
-				line = "[   12.3] rcu: a stall\n"
+			if strings.Contains(line, wire.Mark) {
+				if n++; n <= first || n%7 == 0 {
+					line = "[   12.3] rcu: a stall\n"
+				}
 			}
 			io.WriteString(to, line)
 		}
 	}
-	go tear(toAgent, guest)
-	go tear(guest, fromAgent)
+	go tear(toAgent, guest, 4)
+	go tear(guest, fromAgent, 0)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	c := lab.NewClient("test", ours, nil)
